@@ -1,0 +1,73 @@
+"""Generative modelling organised around optimal transport: min over θ of E(θ) = W_c(g_θ#ζ, ν).
+
+The primal solver holds couplings, the dual solver holds potentials; one loop, `fit`, trains them all, and
+`ot_gen.evaluation` judges any generator.
+"""
+
+from . import data, evaluation
+from .checkpoints import load_weights
+from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, Lp, SquaredEuclidean
+from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
+from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
+from .evaluation import judge, wasserstein
+from .lipschitz import GradientPenalty, OneSidedPenalty, SpectralNorm, WeightClip
+from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
+from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, add_head
+from .potentials import Critic, DiscretePotential, Potential
+from .solvers import DualSolver, PrimalSolver, Solver
+from .training import Interrupted, NonFiniteLoss, Progress, fit
+from .transport import c_transform, exact_plan, sinkhorn_plan
+
+__all__ = [
+    "KL",
+    "MLP",
+    "MMD",
+    "BernoulliNLL",
+    "ConvFeatures",
+    "ConvGenerator",
+    "Cost",
+    "Coupling",
+    "Critic",
+    "Dirac",
+    "DiracEncoder",
+    "DiscretePotential",
+    "DualSolver",
+    "Empirical",
+    "EncoderCoupling",
+    "Estimate",
+    "Euclidean",
+    "FeatureCost",
+    "GaussianEncoder",
+    "GaussianKernel",
+    "GradientPenalty",
+    "Interrupted",
+    "InverseMultiquadric",
+    "Lp",
+    "Measure",
+    "NonFiniteLoss",
+    "OneSidedPenalty",
+    "PlanCoupling",
+    "Potential",
+    "PrimalSolver",
+    "Progress",
+    "Pushforward",
+    "Reference",
+    "SinkhornDivergence",
+    "SlicedWasserstein",
+    "Solver",
+    "SpectralNorm",
+    "SquaredEuclidean",
+    "WeightClip",
+    "add_head",
+    "c_transform",
+    "data",
+    "evaluation",
+    "exact_plan",
+    "fit",
+    "judge",
+    "load_weights",
+    "sinkhorn_plan",
+    "standard_gaussian",
+    "uniform_cube",
+    "wasserstein",
+]

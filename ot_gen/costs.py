@@ -1,0 +1,163 @@
+"""Ground costs c(x, y), x on the model's side and y on the data's.
+
+Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs,
+which never forms an (n, m, d) array.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Cost(nn.Module, ABC):
+    """A ground cost c : X × X -> R.
+
+    `is_metric` says whether c is a distance; only then is every 1-Lipschitz h a feasible potential with h^c = −h.
+    """
+
+    is_metric: bool = False
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """c(x_i, y_i) on paired points: (*, d), (*, d) -> (*), with broadcasting."""
+
+    @abstractmethod
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
+
+
+class SquaredEuclidean(Cost):
+    """c(x, y) = ‖x − y‖² = Σ_l (x_l − y_l)²: no ½ and no mean over features. W_c is then W₂².
+
+    Example:
+        >>> c = SquaredEuclidean()
+        >>> float(c(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])))
+        25.0
+    """
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x - y).square().sum(dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        # Centring keeps the Gram expansion exact for clouds far from the origin.
+        centre = y.detach().mean(dim=0)
+        x, y = x - centre, y - centre
+        gram = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2.0)
+        return (gram + x.square().sum(dim=1, keepdim=True)).clamp_min(0)
+
+
+class Euclidean(Cost):
+    """c(x, y) = ‖x − y‖, a distance; W_c is W₁. The gradient at x = y is taken as 0.
+
+    Example:
+        >>> c = Euclidean()
+        >>> float(c(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])))
+        5.0
+    """
+
+    is_metric = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._squared = SquaredEuclidean()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(x - y, dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        squared = self._squared.matrix(x, y)
+        # The floor is inside the root: clamped entries get gradient 0 instead of 0/0.
+        return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
+
+
+class Lp(Cost):
+    """c(x, y) = ‖x − y‖_p = (Σ_l |x_l − y_l|^p)^{1/p}, a distance for every p >= 1; p = inf is the maximum.
+
+    Raises:
+        ValueError: p < 1, for which the triangle inequality fails.
+
+    Example:
+        >>> float(Lp(1.0)(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])))
+        7.0
+    """
+
+    is_metric = True
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not p >= 1:
+            raise ValueError(f"Lp needs p >= 1 to be a distance, got p = {p}; use p = 1, 2, ..., inf")
+        self.p = float(p)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.cdist(x, y, p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def extra_repr(self) -> str:
+        return f"p={self.p:g}"
+
+
+class BernoulliNLL(Cost):
+    """c(x, y) = −Σ_l [ y_l log x_l + (1 − y_l) log(1 − x_l) ], x ∈ [0, 1]^d probabilities, y ∈ [0, 1]^d data.
+
+    The negative log-likelihood (in nats) of y under independent pixels of mean x. It is not symmetric and, for
+    grey y, not 0 at x = y. Logarithms of 0 are taken as −100, as in `torch.nn.BCELoss`, so a saturated pixel has a
+    finite cost.
+
+    Example:
+        >>> c = BernoulliNLL()
+        >>> round(float(c(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]))), 4)  # 2 log 2
+        1.3863
+    """
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = torch.broadcast_tensors(x, y)
+        return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
+
+
+class FeatureCost(Cost):
+    """c(x, y) = c₀(φ(x), φ(y)): a ground cost between features of any module φ.
+
+    φ is a fixed part of the cost: it is never trained (solvers train couplings and potentials only), but gradients
+    flow through it to x. The composition is a distance only where φ is injective, so `is_metric` is False unless
+    the caller vouches for it.
+
+    Args:
+        features: φ, (n, d) -> (n, p).
+        cost: c₀ on features.
+        is_metric: True where φ is known to be injective and c₀ is a distance.
+
+    Example:
+        >>> c = FeatureCost(nn.Flatten(), SquaredEuclidean())
+        >>> c.matrix(torch.zeros(3, 2), torch.ones(4, 2)).shape
+        torch.Size([3, 4])
+    """
+
+    def __init__(self, features: nn.Module, cost: Cost, is_metric: bool = False) -> None:
+        super().__init__()
+        if is_metric and not cost.is_metric:
+            raise ValueError(f"FeatureCost over {cost} cannot be a distance, since {cost} is none; use Euclidean()")
+        self.features = features
+        self.cost = cost
+        self.is_metric = is_metric
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        phi_x, phi_y = (self.features(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
+        return self.cost(phi_x, phi_y)  # type: ignore[no-any-return]
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.cost.matrix(self.features(x), self.features(y))
+
+
+def _finite_log(p: Tensor) -> Tensor:
+    positive = p > 0
+    return torch.where(positive, torch.where(positive, p, 1.0).log(), -100.0)

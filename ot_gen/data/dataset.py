@@ -1,0 +1,140 @@
+"""What a generative model is trained and judged on: a law or a cloud to learn from, and held-out points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ot_gen.measures import Empirical, Measure
+
+_CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data ν to learn from, with held-out points of the same law.
+
+    Args:
+        train: the training atoms (`Empirical`), or the law itself, sampled afresh at every step.
+        test: the held-out atoms, of the dimension of `train`.
+        shape: (channels, height, width) when each row is an image flattened in that order.
+
+    Raises:
+        ValueError: train and test differ in dimension, or `shape` is not three positive sizes whose product is it.
+
+    Example:
+        >>> data = Dataset(Empirical(torch.rand(8, 12)), Empirical(torch.rand(2, 12)), shape=(3, 2, 2))
+        >>> data.dim, data.shape
+        (12, (3, 2, 2))
+    """
+
+    train: Measure
+    test: Empirical
+    shape: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that dimensions and shape agree."""
+        if self.train.dim != self.test.dim:
+            raise ValueError(
+                f"the training points have dimension {self.train.dim} and the held-out points {self.test.dim}; "
+                "give points of one space"
+            )
+        if self.shape is None:
+            return
+        if len(self.shape) != 3 or min(self.shape) < 1 or math.prod(self.shape) != self.dim:
+            raise ValueError(
+                f"shape {tuple(self.shape)} does not fit rows of {self.dim} numbers; "
+                f"give (channels, height, width) with channels * height * width = {self.dim}"
+            )
+
+    @property
+    def dim(self) -> int:
+        """The dimension d of the data space."""
+        return self.train.dim
+
+    @cached_property
+    def variance(self) -> float:
+        """The total variance E‖y − ȳ‖² of the training data, the scale of regularisation weights.
+
+        Exact, in float64, when `train` is an `Empirical`; any other law is estimated on the held-out atoms.
+
+        Raises:
+            ValueError: the variance is 0, all points are identical.
+
+        Example:
+            >>> points = Empirical(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
+            >>> Dataset(points, points).variance
+            1.0
+        """
+        variance = _total_variance(self.train if isinstance(self.train, Empirical) else self.test)
+        if variance == 0:
+            raise ValueError(
+                "the data have variance 0: all points are identical, so there is no scale to measure costs by; "
+                "give at least two different points"
+            )
+        return variance
+
+    @classmethod
+    def split(
+        cls,
+        points: Tensor,
+        test_fraction: float = 0.2,
+        seed: int | None = 0,
+        shape: tuple[int, int, int] | None = None,
+        max_test: int | None = None,
+    ) -> Dataset:
+        """One cloud, split at random into training and held-out atoms (at least two of each).
+
+        Args:
+            points: the cloud, (n, d), n >= 4.
+            test_fraction: the share of the points that is held out, in (0, 1).
+            seed: of the random order; None keeps the order given and holds out the last rows, without a copy.
+            shape: (channels, height, width) when the rows are images.
+            max_test: at most this many points are held out.
+
+        Raises:
+            ValueError: a fraction outside (0, 1), fewer than four points, `max_test` < 2, or what `Dataset` and
+                `Empirical` refuse.
+
+        Example:
+            >>> data = Dataset.split(torch.rand(10, 3), test_fraction=0.3)
+            >>> len(data.train), len(data.test)
+            (7, 3)
+        """
+        n = len(points)
+        if not 0 < test_fraction < 1:
+            raise ValueError(f"test_fraction must lie strictly between 0 and 1, got {test_fraction}; try 0.2")
+        if n < 4:
+            raise ValueError(
+                f"the data have {n} point{'s' if n != 1 else ''}, too few to split into training and held-out points; "
+                "give at least four"
+            )
+        if max_test is not None and max_test < 2:
+            raise ValueError(f"max_test must be at least 2, got {max_test}: one held-out point tells nothing")
+        held_out = min(max(2, round(test_fraction * n)), n - 2, n if max_test is None else max_test)
+        if seed is not None:
+            points = points[torch.randperm(n, generator=torch.Generator().manual_seed(seed))]
+        return cls(Empirical(points[:-held_out]), Empirical(points[-held_out:]), shape)
+
+
+def _total_variance(cloud: Empirical) -> float:
+    """Σ_j b_j ‖y_j − ȳ‖², in two passes."""
+    # The mean is counted from the heaviest atom, so that identical points give exactly 0.
+    mean = origin = cloud.atoms[cloud.weights.argmax()].cpu().double()
+    for b, y in _chunks(cloud):
+        mean = mean + b @ (y - origin)
+    return sum(float(b @ (y - mean).square().sum(1)) for b, y in _chunks(cloud))
+
+
+def _chunks(cloud: Empirical) -> Iterator[tuple[Tensor, Tensor]]:
+    """Masses b, (c,), and points y, (c, d), in float64, a bounded part of the cloud at a time."""
+    total = cloud.weights.cpu().double().sum()
+    rows = max(1, _CHUNK // cloud.dim)
+    for start in range(0, len(cloud), rows):
+        part = slice(start, start + rows)
+        yield cloud.weights[part].cpu().double() / total, cloud.atoms[part].cpu().double()

@@ -1,0 +1,275 @@
+"""Planar laws with known shapes, sampled afresh for ever, at one scale: within about [-2.5, 2.5]^2.
+
+They are the usual first examples of generative modelling: modes to be found (mixtures), thin and curved supports
+(moons, spiral, pinwheel, rings), sharp edges (checkerboard), and laws without a density (lines).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+from ot_gen.data.dataset import Dataset
+from ot_gen.measures import Empirical, Measure, Reference
+
+
+@final
+class Law(Measure):
+    """The planar law of `draw(n)`, a function that returns n independent points, (n, 2).
+
+    Args:
+        draw: the sampler, drawing from torch's global generator.
+        description: what `repr` shows.
+
+    Example:
+        >>> square = Law(lambda n: torch.rand(n, 2), "uniform on the unit square")
+        >>> square, square.sample(3).shape
+        (Law(uniform on the unit square), torch.Size([3, 2]))
+    """
+
+    dim = 2
+    _placement: Tensor
+
+    def __init__(self, draw: Callable[[int], Tensor], description: str) -> None:
+        super().__init__()
+        self.draw = draw
+        self.description = description
+        self.register_buffer("_placement", torch.empty(0), persistent=False)  # follows `.to`
+
+    def sample(self, n: int) -> Tensor:
+        """Independent points, (n, 2)."""
+        return self.draw(n).to(self._placement.device)
+
+    def extra_repr(self) -> str:
+        return self.description
+
+
+def toy(law: Measure, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
+    """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
+
+    Args:
+        law: the law ν to learn.
+        size: the number of training points, drawn once; None trains on fresh points at every step.
+        test_size: the number of held-out points; they do not depend on `size`.
+        seed: of the training and the held-out points, two independent streams. The caller's random state stays as
+            it was.
+
+    Raises:
+        ValueError: `size` or `test_size` is less than 2.
+
+    Example:
+        >>> data = toy(eight_gaussians(), size=500)
+        >>> len(data.train), len(data.test)
+        (500, 2000)
+        >>> toy(two_moons(), size=None).train
+        Law(two_moons(noise=0.05))
+    """
+    for name, count in (("size", size), ("test_size", test_size)):
+        if count is not None and count < 2:
+            raise ValueError(f"{name} must be at least 2 points, got {count}; the default is 2000")
+    train_seed, test_seed = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(seed)).tolist()
+    test = Empirical(_draw_once(law, test_size, test_seed))
+    return Dataset(law if size is None else Empirical(_draw_once(law, size, train_seed)), test)
+
+
+def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
+    """Eight Gaussians on a circle: y = radius (cos πK/4, sin πK/4) + std ε, K uniform on 0..7, ε ~ N(0, I_2).
+
+    Its density is `law.log_prob`, and its eight modes, (8, 2), are `law.component_distribution.mean`.
+
+    Raises:
+        ValueError: std is not positive.
+
+    Example:
+        >>> nu = eight_gaussians()
+        >>> nu.law.component_distribution.mean.shape, nu.law.log_prob(nu.sample(5)).shape
+        (torch.Size([8, 2]), torch.Size([5]))
+    """
+    angle = torch.arange(8) * (math.pi / 4)
+    return _gaussians(radius * _direction(angle), std)
+
+
+def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
+    """A 5 x 5 grid of Gaussians: y = spacing (I, J) + std ε, I and J uniform on -2..2, ε ~ N(0, I_2).
+
+    Its density is `law.log_prob`, and its modes, (25, 2), are `law.component_distribution.mean`.
+
+    Raises:
+        ValueError: std is not positive.
+
+    Example:
+        >>> twenty_five_gaussians().law.component_distribution.mean.shape
+        torch.Size([25, 2])
+    """
+    line = torch.arange(-2.0, 3.0)
+    return _gaussians(spacing * torch.cartesian_prod(line, line), std)
+
+
+def two_moons(noise: float = 0.05) -> Law:
+    """Two interleaved half circles: y = S (3/2) (cos T − 1/2, sin T − 1/4) + noise ε, S = ±1, T ~ U(0, π).
+
+    The moons of scikit-learn's `make_moons`, centred (each is the other one's mirror image in 0) and half as large
+    again. S is a fair sign and ε ~ N(0, I_2).
+
+    Raises:
+        ValueError: noise is negative.
+
+    Example:
+        >>> two_moons().sample(5).shape
+        torch.Size([5, 2])
+    """
+    return Law(partial(_two_moons, noise=_checked_noise(noise)), f"two_moons(noise={noise})")
+
+
+def swiss_roll(noise: float = 0.05) -> Law:
+    """A planar spiral: y = 2 (T / T_max) (cos T, sin T) + noise ε, T ~ U(3π/2, T_max), T_max = 9π/2, ε ~ N(0, I_2).
+
+    Raises:
+        ValueError: noise is negative.
+
+    Example:
+        >>> swiss_roll().sample(5).shape
+        torch.Size([5, 2])
+    """
+    return Law(partial(_swiss_roll, noise=_checked_noise(noise)), f"swiss_roll(noise={noise})")
+
+
+def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate: float = 0.25) -> Law:
+    """A wheel of bent Gaussian arms: y = (5/4) R(2πK/arms + rate exp(r)) (r, s), r = 1 + radial ε₁, s = tangential ε₂.
+
+    R(φ) is the rotation by the angle φ, K uniform on 0..arms-1, and ε ~ N(0, I_2). From Johnson et al., "Composing
+    graphical models with neural networks for structured representations and fast inference", 2016
+    (https://arxiv.org/abs/1603.06277).
+
+    Raises:
+        ValueError: there is no arm, or radial or tangential is negative.
+
+    Example:
+        >>> pinwheel().sample(5).shape
+        torch.Size([5, 2])
+    """
+    if arms < 1:
+        raise ValueError(f"a pinwheel needs at least one arm, got arms={arms}")
+    if not (radial >= 0 and tangential >= 0):
+        raise ValueError(f"standard deviations must be non-negative, got radial={radial}, tangential={tangential}")
+    draw = partial(_pinwheel, arms=arms, radial=radial, tangential=tangential, rate=rate)
+    return Law(draw, f"pinwheel(arms={arms}, radial={radial}, tangential={tangential}, rate={rate})")
+
+
+def checkerboard(cells: int = 4) -> Law:
+    """The uniform law on the dark squares of a board of cells x cells squares over [-2, 2]^2.
+
+    y = (4 / cells) ((I, J) + U) − 2, with (I, J) uniform on the squares where I + J is even, U uniform on [0, 1]^2.
+
+    Raises:
+        ValueError: a board of fewer than two cells a side.
+
+    Example:
+        >>> checkerboard().sample(5).shape
+        torch.Size([5, 2])
+    """
+    if cells < 2:
+        raise ValueError(f"a checkerboard needs at least two cells a side, got cells={cells}")
+    return Law(partial(_checkerboard, cells=cells), f"checkerboard(cells={cells})")
+
+
+def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) -> Law:
+    """Concentric rings of equal mass: y = r_K (cos T, sin T) + noise ε, K uniform, T ~ U(0, 2π), ε ~ N(0, I_2).
+
+    Each ring has the mass 1 / len(radii), whatever its circumference.
+
+    Raises:
+        ValueError: no radius, a negative radius, or a negative noise.
+
+    Example:
+        >>> rings().sample(5).shape
+        torch.Size([5, 2])
+    """
+    if not radii or not all(r >= 0 for r in radii):
+        raise ValueError(f"rings need at least one radius and none negative, got radii={tuple(radii)}")
+    draw = partial(_rings, radii=tuple(radii), noise=_checked_noise(noise))
+    return Law(draw, f"rings(radii={tuple(radii)}, noise={noise})")
+
+
+def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
+    """Vertical segments of equal mass: y = (θ_K, U), K uniform on the offsets θ, U ~ U(-1, 1).
+
+    The laws of different offsets have disjoint supports and no density, so that no f-divergence tells how far apart
+    they are: W_1 between the segments at 0 and θ is |θ|, while their Jensen-Shannon divergence is log 2 for every
+    θ ≠ 0. `offsets=(theta,)` is example 1 of Arjovsky, Chintala and Bottou, "Wasserstein GAN", 2017
+    (https://arxiv.org/abs/1701.07875), on [-1, 1] in place of [0, 1].
+
+    Raises:
+        ValueError: no offset.
+
+    Example:
+        >>> parallel_lines(offsets=(0.5,)).sample(3)[:, 0]
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    if not offsets:
+        raise ValueError("parallel lines need at least one offset, got none; the default is (-1.0, 1.0)")
+    return Law(partial(_parallel_lines, offsets=tuple(offsets)), f"parallel_lines(offsets={tuple(offsets)})")
+
+
+def _gaussians(means: Tensor, std: float) -> Reference:
+    if not std > 0:
+        raise ValueError(f"std must be positive, got {std}: a mixture of Gaussians needs a density")
+    components = Independent(Normal(means, torch.full_like(means, std)), 1)
+    return Reference(MixtureSameFamily(Categorical(torch.ones(len(means))), components))
+
+
+def _checked_noise(noise: float) -> float:
+    if not noise >= 0:
+        raise ValueError(f"noise must be a non-negative standard deviation, got {noise}")
+    return noise
+
+
+def _draw_once(law: Measure, n: int, seed: int) -> Tensor:
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would also reset the generators of other devices.
+        torch.default_generator.manual_seed(seed)
+        return law.sample(n)
+
+
+def _direction(angle: Tensor) -> Tensor:
+    return torch.stack((angle.cos(), angle.sin()), dim=-1)
+
+
+def _two_moons(n: int, noise: float) -> Tensor:
+    sign = 2 * torch.randint(2, (n, 1)) - 1
+    arc = _direction(math.pi * torch.rand(n)) - torch.tensor([0.5, 0.25])
+    return sign * 1.5 * arc + noise * torch.randn(n, 2)
+
+
+def _swiss_roll(n: int, noise: float) -> Tensor:
+    t = (1 + 2 * torch.rand(n)) / 3  # T / T_max
+    return 2 * t[:, None] * _direction(4.5 * math.pi * t) + noise * torch.randn(n, 2)
+
+
+def _pinwheel(n: int, arms: int, radial: float, tangential: float, rate: float) -> Tensor:
+    r, s = 1 + radial * torch.randn(n, 1), tangential * torch.randn(n, 1)
+    along = _direction(2 * math.pi / arms * torch.randint(arms, (n,)) + rate * r.squeeze(1).exp())
+    across = torch.stack((-along[:, 1], along[:, 0]), dim=-1)
+    return 1.25 * (r * along + s * across)
+
+
+def _checkerboard(n: int, cells: int) -> Tensor:
+    squares = torch.cartesian_prod(torch.arange(cells), torch.arange(cells))
+    dark = squares[squares.sum(1) % 2 == 0]
+    return 4 / cells * (dark[torch.randint(len(dark), (n,))] + torch.rand(n, 2)) - 2
+
+
+def _rings(n: int, radii: tuple[float, ...], noise: float) -> Tensor:
+    radius = torch.tensor(radii)[torch.randint(len(radii), (n, 1))]
+    return radius * _direction(2 * math.pi * torch.rand(n)) + noise * torch.randn(n, 2)
+
+
+def _parallel_lines(n: int, offsets: tuple[float, ...]) -> Tensor:
+    x = torch.tensor(offsets)[torch.randint(len(offsets), (n,))]
+    return torch.stack((x, 2 * torch.rand(n) - 1), dim=-1)

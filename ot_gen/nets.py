@@ -1,0 +1,217 @@
+"""Networks: generators, features for critics and encoders, and encoders y -> Distribution.
+
+A point cloud is always (n, d). Networks that work on images reshape at their own door.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, constraints
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron (n, in_dim) -> (n, out_dim).
+
+    Args:
+        in_dim: input dimension.
+        out_dim: output dimension; None ends after the last hidden activation, as a feature extractor.
+        hidden: widths of the hidden layers.
+        activation: the module class between layers.
+        output: a module applied at the end, e.g. `nn.Sigmoid()` for pixels in [0, 1].
+
+    Example:
+        >>> MLP(2, 784, hidden=(64, 64), output=nn.Sigmoid())(torch.zeros(3, 2)).shape
+        torch.Size([3, 784])
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int | None = None,
+        hidden: Sequence[int] = (128, 128),
+        activation: type[nn.Module] = nn.ReLU,
+        output: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        widths = [in_dim, *hidden]
+        if min(widths) < 1 or (out_dim is not None and out_dim < 1):
+            raise ValueError(f"layer widths must be positive, got in {in_dim}, hidden {list(hidden)}, out {out_dim}")
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(before, after), activation()]
+        if out_dim is not None:
+            layers.append(nn.Linear(widths[-1], out_dim))
+        if output is not None:
+            layers.append(output)
+        self.in_dim = in_dim
+        self.out_dim = out_dim if out_dim is not None else widths[-1]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+class ConvGenerator(nn.Module):
+    """A convolutional generator z -> image, (n, in_dim) -> (n, c·h·w) with pixels in [0, 1].
+
+    A linear layer to (2·width, h/4, w/4), then two transposed convolutions of stride 2 with batch-free group
+    normalisation, then a sigmoid.
+
+    Args:
+        in_dim: latent dimension.
+        shape: (channels, height, width); height and width divisible by 4, e.g. (1, 28, 28).
+        width: channels of the last hidden layer.
+
+    Example:
+        >>> ConvGenerator(8, (1, 28, 28))(torch.zeros(2, 8)).shape
+        torch.Size([2, 784])
+    """
+
+    def __init__(self, in_dim: int, shape: Sequence[int] | None, width: int = 32) -> None:
+        super().__init__()
+        channels, height, width_px = _image_shape(shape)
+        self.out_dim = channels * height * width_px
+        start = (2 * width, height // 4, width_px // 4)
+        self.layers = nn.Sequential(
+            nn.Linear(in_dim, math.prod(start)),
+            nn.ReLU(),
+            nn.Unflatten(1, start),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+            nn.GroupNorm(8, width) if width % 8 == 0 else nn.Identity(),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
+            nn.Sigmoid(),
+            nn.Flatten(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        out: Tensor = self.layers(z)
+        return out
+
+
+class ConvFeatures(nn.Module):
+    """Convolutional features of an image, (n, c·h·w) -> (n, out_dim), for critics and encoders.
+
+    Two convolutions of stride 2 with LeakyReLU(0.2), which is 1-Lipschitz, and no normalisation across the batch,
+    which would couple the samples that a gradient penalty needs apart.
+
+    Args:
+        shape: (channels, height, width); height and width divisible by 4.
+        width: channels of the first layer; the second has twice as many.
+
+    Example:
+        >>> features = ConvFeatures((1, 28, 28))
+        >>> features(torch.zeros(2, 784)).shape == (2, features.out_dim)
+        True
+    """
+
+    def __init__(self, shape: Sequence[int] | None, width: int = 32) -> None:
+        super().__init__()
+        channels, height, width_px = _image_shape(shape)
+        self.out_dim = 2 * width * (height // 4) * (width_px // 4)
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (channels, height, width_px)),
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+def add_head(body: MLP | ConvFeatures, out_dim: int) -> nn.Sequential:
+    """`body` followed by a linear layer to out_dim: a critic (out_dim = 1) or an encoder's parameters.
+
+    Example:
+        >>> add_head(MLP(2, hidden=(16,)), 1)(torch.zeros(3, 2)).shape
+        torch.Size([3, 1])
+    """
+    return nn.Sequential(body, nn.Linear(body.out_dim, out_dim))
+
+
+class Dirac(Distribution):
+    """The law δ_loc of a deterministic encoder: `rsample` returns loc; it has no density.
+
+    Example:
+        >>> Dirac(torch.zeros(4, 2)).rsample().shape
+        torch.Size([4, 2])
+    """
+
+    arg_constraints = {"loc": constraints.real_vector}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Tensor) -> None:
+        self.loc = loc
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
+
+
+class DiracEncoder(nn.Module):
+    """The deterministic encoder q(·|y) = δ_{f(y)}.
+
+    Args:
+        net: f, (n, d) -> (n, k).
+
+    Example:
+        >>> DiracEncoder(nn.Linear(3, 2))(torch.zeros(4, 3)).rsample().shape
+        torch.Size([4, 2])
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, y: Tensor) -> Dirac:
+        return Dirac(self.net(y))
+
+
+class GaussianEncoder(nn.Module):
+    """The diagonal Gaussian encoder q(·|y) = N(m(y), diag(s(y)²)).
+
+    Args:
+        net: (n, d) -> (n, 2k), the mean m and the logarithm of the standard deviation s, side by side.
+
+    The log deviation is clamped to [−10, 5], so that exp neither underflows to a point mass nor overflows.
+
+    Example:
+        >>> q = GaussianEncoder(nn.Linear(3, 4))(torch.zeros(5, 3))
+        >>> q.batch_shape, q.event_shape
+        (torch.Size([5]), torch.Size([2]))
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, y: Tensor) -> Independent:
+        out = self.net(y)
+        if out.shape[-1] % 2:
+            raise ValueError(f"a Gaussian encoder's net must return 2k values (mean, log deviation), got {out.shape[-1]}")
+        mean, log_std = out.chunk(2, dim=-1)
+        return Independent(Normal(mean, log_std.clamp(-10, 5).exp(), validate_args=False), 1, validate_args=False)
+
+
+def _image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
+    if shape is None or len(shape) != 3 or min(shape) < 1 or shape[1] % 4 or shape[2] % 4:
+        raise ValueError(
+            "convolutional networks need an image shape (channels, height, width) with height and width divisible by "
+            f"4, got {None if shape is None else tuple(shape)}; use generator=mlp for other data"
+        )
+    return shape[0], shape[1], shape[2]

@@ -1,0 +1,177 @@
+"""The two solvers of min over θ of E(θ) = W_c(g_θ#ζ, ν): through couplings (primal) and through potentials (dual).
+
+One rule drives both: θ descends `value`, ξ descends `sense · value + penalty`, with sense = +1 (primal: ξ minimises)
+or −1 (dual: ξ maximises). `penalty` never depends on θ.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .costs import Cost
+from .couplings import Coupling, Estimate
+from .measures import Measure
+from .potentials import OptimizerFactory, Potential
+
+
+class Solver(nn.Module, ABC):
+    """E(θ) = W_c(μ_θ, ν) held by an auxiliary variable ξ; called as `solver(mu, nu, n)`, it reads as a sample of E(θ).
+
+    Attributes:
+        sense: +1 if ξ minimises the value, −1 if it maximises it.
+        inner_steps: steps of ξ before each step of θ; 0 means that both move together on one estimate.
+        warmup_steps: outer steps at the start in which θ rests and only ξ moves.
+    """
+
+    sense: ClassVar[int]
+    cost: Cost
+    inner_steps: int
+    warmup_steps: int
+
+    @property
+    @abstractmethod
+    def xi(self) -> Coupling | Potential:
+        """The coupling or potential whose parameters are ξ."""
+
+    def optimizer(self) -> OptimizerFactory | None:
+        """The optimizer that ξ asks for, or None for the caller's choice."""
+        return None
+
+    @abstractmethod
+    def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
+        """(value, penalty) from n samples of μ and of ν."""
+
+    @abstractmethod
+    def check(self, mu: Measure, nu: Measure) -> None:
+        """Fit ξ to its problem; a `ValueError` says what does not fit."""
+
+    def prepare(self, mu: Measure, nu: Measure) -> None:
+        """Check that μ, ν, the cost and ξ fit together, without touching the caller's random state.
+
+        Raises:
+            ValueError: dimensions or kinds that do not fit.
+        """
+        if mu.dim != nu.dim:
+            raise ValueError(
+                f"the model lives in dimension {mu.dim} and the data in dimension {nu.dim}; "
+                "give the generator the data's dimension as its output"
+            )
+        with torch.no_grad(), torch.random.fork_rng():
+            try:
+                shape = self.cost(mu.sample(2), nu.sample(2)).shape
+            except RuntimeError as error:
+                raise ValueError(f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})") from error
+            if shape != (2,):
+                raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
+            self.check(mu, nu)
+
+    def project(self) -> None:
+        """Move ξ back into its constraint, after each of its steps."""
+
+    def diagnostics(self) -> dict[str, float]:
+        """Named figures that say how well the inner problem is solved."""
+        return {}
+
+    def extra_repr(self) -> str:
+        return f"inner_steps={self.inner_steps}, warmup_steps={self.warmup_steps}"
+
+
+class PrimalSolver(Solver):
+    """E(θ) = min over couplings π of ∫ c(g_θ(z), y) dπ(z, y): θ and ξ descend the same value.
+
+    Args:
+        cost: the ground cost c.
+        coupling: `PlanCoupling` or `EncoderCoupling`.
+
+    Example:
+        >>> from ot_gen import Empirical, PlanCoupling, Pushforward, SquaredEuclidean, exact_plan, standard_gaussian
+        >>> solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
+        >>> mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
+        >>> bool(solver(mu, Empirical(torch.randn(8, 2)), 4).value >= 0)
+        True
+    """
+
+    sense = 1
+
+    def __init__(self, cost: Cost, coupling: Coupling) -> None:
+        super().__init__()
+        self.cost = cost
+        self.coupling = coupling
+        self.inner_steps = 0
+        self.warmup_steps = 0
+
+    @property
+    def xi(self) -> Coupling:
+        return self.coupling
+
+    def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
+        estimate: Estimate = self.coupling(mu, nu, self.cost, n)
+        return estimate
+
+    def check(self, mu: Measure, nu: Measure) -> None:
+        self.coupling.check(mu, nu)
+
+
+class DualSolver(Solver):
+    """E(θ) = max over potentials of ∫ h(g_θ(z)) dζ(z) + ∫ h̃ dν: ξ ascends, then θ descends ∫ h(g_θ(z)) dζ(z).
+
+    Args:
+        cost: the ground cost c; a `Critic` needs a distance.
+        potential: `Critic` or `DiscretePotential`.
+        inner_steps: steps of ξ before each step of θ, >= 1.
+        warmup_steps: outer steps (of `inner_steps` inner steps each) before θ first moves.
+
+    Raises:
+        ValueError: inner_steps < 1 or warmup_steps < 0.
+
+    Example:
+        >>> from ot_gen import DiscretePotential, Empirical, Pushforward, SquaredEuclidean, standard_gaussian
+        >>> solver = DualSolver(SquaredEuclidean(), DiscretePotential(), inner_steps=2)
+        >>> mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
+        >>> nu = Empirical(torch.randn(8, 2))
+        >>> solver.prepare(mu, nu)
+        >>> solver(mu, nu, 4).value.shape
+        torch.Size([])
+    """
+
+    sense = -1
+
+    def __init__(self, cost: Cost, potential: Potential, inner_steps: int = 5, warmup_steps: int = 0) -> None:
+        super().__init__()
+        if inner_steps < 1 or warmup_steps < 0:
+            raise ValueError(
+                f"DualSolver needs inner_steps >= 1 (ξ must move before θ) and warmup_steps >= 0, "
+                f"got {inner_steps} and {warmup_steps}"
+            )
+        self.cost = cost
+        self.potential = potential
+        self.inner_steps = inner_steps
+        self.warmup_steps = warmup_steps
+
+    @property
+    def xi(self) -> Potential:
+        return self.potential
+
+    def optimizer(self) -> OptimizerFactory | None:
+        return self.potential.optimizer()
+
+    def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
+        x, y = mu.rsample(n), nu.sample(n)
+        value = self.potential(x).mean() + self.potential.conjugate_mean(y)
+        # With ξ frozen the penalty is a constant that nobody descends.
+        moves = any(parameter.requires_grad for parameter in self.potential.parameters())
+        penalty = self.potential.penalty(x.detach(), y) if moves else value.new_zeros(())
+        return Estimate(value, penalty)
+
+    def check(self, mu: Measure, nu: Measure) -> None:
+        self.potential.bind(mu, nu, self.cost)
+
+    def project(self) -> None:
+        self.potential.project()
+
+    def diagnostics(self) -> dict[str, float]:
+        return self.potential.diagnostics()

@@ -1,0 +1,247 @@
+"""`fit`: the only training loop.
+
+θ descends `value`; ξ descends `sense · value + penalty`. The loop sees no data, no latent point and no model's name.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from .checkpoints import load_checkpoint, save_checkpoint
+from .couplings import Estimate
+from .measures import Empirical, Measure
+from .potentials import OptimizerFactory
+from .solvers import Solver
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+
+
+class NonFiniteLoss(ValueError):
+    """The value or the penalty became NaN or Inf; training stopped before the step was taken."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by a signal, between two steps and after writing a checkpoint."""
+
+
+@dataclass
+class Progress:
+    """What `fit` tells its callbacks after each step, and returns at the end.
+
+    Attributes:
+        step: outer steps done, of `steps`.
+        images: model samples drawn so far, inner steps included.
+        seconds: wall time of training so far, interruptions excluded.
+        rows: for each step of this call {"step", "seconds", "images", "value", "penalty", diagnostics...}.
+    """
+
+    steps: int
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+Callback = Callable[[Progress], None]
+
+
+def fit(
+    mu: Measure,
+    nu: Measure,
+    solver: Solver,
+    *,
+    steps: int = 2000,
+    batch_size: int = 128,
+    optimizer: OptimizerFactory = partial(Adam, lr=1e-3),
+    inner_optimizer: OptimizerFactory | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 1000,
+    resume: Path | None = None,
+) -> Progress:
+    """Train μ_θ towards ν: min over θ of E(θ) = W_c(μ_θ, ν), E held by `solver`.
+
+    A step moves ξ `solver.inner_steps` times and then θ once; with inner_steps = 0 both move together on one estimate.
+    During `solver.warmup_steps`, and always where μ has no parameters, only ξ moves. Randomness comes from torch's
+    global generator; `resume` restores it, so that on the CPU an interrupted run continues bit for bit.
+
+    Args:
+        mu: the model μ_θ, a `Pushforward`, or any `Measure` for ξ alone.
+        nu: the data ν, an `Empirical`, or any `Measure` that is sampled afresh.
+        solver: `PrimalSolver` or `DualSolver`.
+        steps: outer steps in total, those before a resume included.
+        batch_size: samples of μ and of ν for each estimate.
+        optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
+        inner_optimizer: the same for ξ; None means the one that the solver asks for, else `optimizer`.
+        callbacks: called with the `Progress` after each step; they must leave the random state alone.
+        checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
+            stops training, which then raises `Interrupted`.
+        checkpoint_every: outer steps between checkpoints.
+        resume: checkpoint file of the same composition to continue from.
+
+    Returns:
+        The `Progress`, with one row of figures for each step.
+
+    Raises:
+        ValueError: measures, solver and sizes that do not fit together, or a checkpoint of another composition.
+        NonFiniteLoss: the loss became NaN or Inf; the last checkpoint is left as it was.
+
+    Example:
+        >>> from ot_gen import Empirical, MLP, PlanCoupling, PrimalSolver, Pushforward, SquaredEuclidean
+        >>> from ot_gen import exact_plan, standard_gaussian
+        >>> mu = Pushforward(MLP(2, 2, hidden=(8,)), standard_gaussian(2))
+        >>> nu = Empirical(torch.randn(64, 2))
+        >>> progress = fit(mu, nu, PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan)), steps=3, batch_size=16)
+        >>> progress.step, progress.images
+        (3, 48)
+    """
+    _check_sizes(nu, steps, batch_size, checkpoint_every)
+    solver.prepare(mu, nu)
+    theta = _make(optimizer, mu)
+    xi = _make(inner_optimizer or solver.optimizer() or optimizer, solver.xi)
+    modules, optimizers = {"mu": mu, "solver": solver}, {"theta": theta, "xi": xi}
+    progress = Progress(steps)
+    if resume is not None:
+        saved = load_checkpoint(resume, modules, optimizers)
+        progress.step, progress.images, progress.seconds = saved["step"], saved["images"], saved["seconds"]
+    mu.train()
+    solver.train()
+
+    def save() -> None:
+        if checkpoint is not None:
+            told = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
+            save_checkpoint(checkpoint, modules, optimizers, told)
+
+    began = time.perf_counter() - progress.seconds
+    with _stop_signal() as stopped:
+        while progress.step < steps:
+            for _ in range(solver.inner_steps):
+                with _frozen(mu):
+                    estimate = solver(mu, nu, batch_size)
+                _descend(solver.sense * estimate.value + estimate.penalty, xi)
+                solver.project()
+            theta_moves = theta is not None and progress.step >= solver.warmup_steps
+            together = solver.inner_steps == 0
+            if theta_moves or together:
+                with nullcontext() if together else _frozen(solver.xi):
+                    estimate = solver(mu, nu, batch_size)
+                loss = estimate.value + estimate.penalty
+                _check_finite(loss, progress.step, solver, checkpoint)
+                _descend(loss, theta if theta_moves else None, xi if together else None)
+            progress.step += 1
+            progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
+            progress.seconds = time.perf_counter() - began
+            progress.rows.append(_row(progress, estimate, solver))
+            for callback in callbacks:
+                callback(progress)
+            if stopped():
+                save()
+                raise Interrupted(f"stopped after step {progress.step} of {steps}")
+            if progress.step % checkpoint_every == 0 and progress.step < steps:
+                save()
+    save()
+    return progress
+
+
+def _make(factory: OptimizerFactory, module: nn.Module) -> Optimizer | None:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return factory(parameters) if parameters else None
+
+
+def _descend(loss: Tensor, *optimizers: Optimizer | None) -> None:
+    moving = [optimizer for optimizer in optimizers if optimizer is not None]
+    if not moving:
+        return
+    for optimizer in moving:
+        optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    for optimizer in moving:
+        optimizer.step()
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Build no graph through the module's parameters: half of the work of a step that moves only the other side."""
+    moving = [p for p in module.parameters() if p.requires_grad]
+    for parameter in moving:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in moving:
+            parameter.requires_grad_(True)
+
+
+def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:
+    return {
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "images": progress.images,
+        "value": float(estimate.value),
+        "penalty": float(estimate.penalty),
+        **solver.diagnostics(),
+    }
+
+
+def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int) -> None:
+    if steps < 0 or batch_size < 2 or checkpoint_every < 1:
+        raise ValueError(
+            "fit needs steps >= 0, batch_size >= 2 and checkpoint_every >= 1, "
+            f"got {steps}, {batch_size} and {checkpoint_every}"
+        )
+    if isinstance(nu, Empirical) and batch_size > len(nu):
+        raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower trainer.batch_size")
+
+
+def _check_finite(loss: Tensor, step: int, solver: Solver, checkpoint: Path | None) -> None:
+    if math.isfinite(float(loss)):
+        return
+    kept = checkpoint is not None and checkpoint.exists()
+    raise NonFiniteLoss(
+        f"the loss became {float(loss)} at step {step + 1} of {_name(solver)}; "
+        + (f"the last good checkpoint is {checkpoint}" if kept else "no checkpoint had been written")
+        + "; lower the learning rates (trainer.optimizer.lr, trainer.inner_optimizer.lr) or check the data's scale"
+    )
+
+
+def _name(solver: Solver) -> str:
+    return f"{type(solver).__name__}({type(solver.xi).__name__})"
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into a request to stop between two steps; the second acts as usual.
+
+    Signals reach the main thread only: elsewhere this does nothing.
+    """
+    requested = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield requested.is_set
+        return
+    previous: dict[int, Any] = {}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        requested.set()
+        signal.signal(number, previous[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, request)
+    try:
+        yield requested.is_set
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
