@@ -97,6 +97,12 @@ def load_checkpoint(
     return progress
 
 
+def read_progress(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of the run that wrote it: {"step", "images", "seconds"}."""
+    progress: dict[str, Any] = json.loads(_read(path)[0]["progress"])
+    return progress
+
+
 def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
     """Load the weights called `name` ("mu" for the model, "solver" for ξ) of a checkpoint into `module`.
 

@@ -161,7 +161,7 @@ class DiscretePotential(Potential):
     epsilon: Tensor
     collisions: Tensor
 
-    def __init__(self, concentration: float = 20.0) -> None:
+    def __init__(self, concentration: float = 100.0) -> None:
         super().__init__()
         if not concentration > 1:
             raise ValueError(f"DiscretePotential needs concentration > 1 (competing atoms), got {concentration}")

@@ -191,8 +191,8 @@ def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, fl
         "step": progress.step,
         "seconds": progress.seconds,
         "images": progress.images,
-        "value": float(estimate.value),
-        "penalty": float(estimate.penalty),
+        "value": estimate.value.item(),
+        "penalty": estimate.penalty.item(),
         **solver.diagnostics(),
     }
 
@@ -208,11 +208,11 @@ def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int
 
 
 def _check_finite(loss: Tensor, step: int, solver: Solver, checkpoint: Path | None) -> None:
-    if math.isfinite(float(loss)):
+    if math.isfinite(loss.item()):
         return
     kept = checkpoint is not None and checkpoint.exists()
     raise NonFiniteLoss(
-        f"the loss became {float(loss)} at step {step + 1} of {_name(solver)}; "
+        f"the loss became {loss.item()} at step {step + 1} of {_name(solver)}; "
         + (f"the last good checkpoint is {checkpoint}" if kept else "no checkpoint had been written")
         + "; lower the learning rates (trainer.optimizer.lr, trainer.inner_optimizer.lr) or check the data's scale"
     )

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from ot_gen.checkpoints import read_progress
 from ot_gen.training import CHECKPOINT_NAME, Progress
 
 RUN, METRICS, CONFIG = "run.json", "metrics.csv", "config.yaml"
@@ -69,8 +70,9 @@ class RunRecord:
             writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in self._pending)
         self._pending.clear()
 
-    def continue_metrics(self, checkpoint: Path, step: int) -> None:
-        """Start metrics.csv with the rows, up to `step`, of the run that wrote `checkpoint`."""
+    def continue_metrics(self, checkpoint: Path) -> None:
+        """Start metrics.csv with the rows, up to the checkpoint's step, of the run that wrote `checkpoint`."""
+        step = read_progress(checkpoint)["step"]
         earlier = checkpoint.parent / METRICS
         if not earlier.is_file():
             return

@@ -1,0 +1,142 @@
+"""The `ot-gen` command: compose a configuration with Hydra, run it, leave a record. The only module that imports hydra.
+
+Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGTERM with 130.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ot_gen.report.record import checkpoint_in, write_text
+from ot_gen.report.run import run
+from ot_gen.training import Interrupted
+
+log = logging.getLogger("ot_gen")
+_errors: list[str] = []  # of the jobs of this process: they decide its exit code
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration groups: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    found = next((d for d in (package / "conf", package.parent / "conf") if (d / "config.yaml").is_file()), None)
+    if found is None:
+        raise FileNotFoundError("ot_gen's conf/ folder is missing from the installation; reinstall ot_gen")
+    return found
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    """Legible and safe as a folder name: data_solver_seed."""
+    choices = _root_.hydra.runtime.choices
+    return f"{choices.data}_{choices.solver}_{_root_.seed}".replace("/", "-")
+
+
+OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+OmegaConf.register_new_resolver("times", lambda *factors: _product(factors), replace=True)
+
+
+def _product(factors: tuple[Any, ...]) -> float:
+    product = 1
+    for factor in factors:
+        product *= factor
+    return product
+
+
+def build(node: Any) -> Any:
+    """Instantiate a configuration node: the one place that calls hydra."""
+    return hydra.utils.instantiate(node, _convert_="all")
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+def _job(cfg: DictConfig) -> float | None:
+    """One run; returns its W₁ on held-out data, the objective of a sweep."""
+    try:
+        return _experiment(cfg)
+    except (ValueError, OSError, OmegaConfBaseException, InstantiationException) as error:
+        _errors.append(_one_line(error))
+        sys.stderr.write(f"ot-gen: error: {_errors[-1]}\n")
+        return None
+
+
+def _experiment(cfg: DictConfig) -> float:
+    output = Path(HydraConfig.get().runtime.output_dir)
+    choices = HydraConfig.get().runtime.choices
+    facts = {
+        "solver": choices.solver,
+        "data": choices.data,
+        "generator": choices.generator,
+        "seed": cfg.seed,
+        "overrides": list(HydraConfig.get().overrides.task),
+    }
+
+    def parts() -> dict[str, Any]:
+        """Data first: their dimension, shape and variance complete the configuration of the other parts."""
+        if cfg.threads is not None:
+            torch.set_num_threads(cfg.threads)
+        data = build(cfg.data)
+        cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
+        write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        torch.manual_seed(cfg.seed)
+        return {
+            "data": data,
+            "reference": build(cfg.reference),
+            "generator": build(cfg.generator),
+            "solver": build(cfg.solver),
+            "trainer": build(cfg.trainer),
+            "evaluation": build(cfg.evaluation),
+            "device": cfg.device,
+            "resume": None if cfg.resume is None else checkpoint_in(cfg.resume),
+        }
+
+    return run(output, facts, parts)
+
+
+def _one_line(error: BaseException) -> str:
+    """The message of the cause, on one line; Hydra wraps what a constructor raised."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, TypeError | ValueError | OSError):
+        return " ".join(str(error).split())
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def main() -> None:
+    """Entry point of `ot-gen` and `python -m ot_gen`."""
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
+    _errors.clear()
+    try:
+        _job()
+    except CompactHydraException as error:
+        if wants_traceback:
+            raise
+        cause = error.__cause__
+        details = f"\n{cause}" if isinstance(cause, OmegaConfBaseException) else ""
+        sys.exit(_usage(f"{error}{details}"))
+    except OSError as error:
+        if wants_traceback:
+            raise
+        sys.exit(_usage(_one_line(error)))
+    except Interrupted as stop:
+        sys.stderr.write(f"ot-gen: {stop}\n")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.stderr.write("ot-gen: interrupted\n")
+        sys.exit(130)
+    if _errors:
+        sys.exit(2)
+
+
+def _usage(message: str) -> int:
+    sys.stderr.write(f"ot-gen: error: {message}\n")
+    return 2

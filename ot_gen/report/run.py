@@ -1,0 +1,156 @@
+"""One recorded run: build the parts, train, judge, draw. Knows no hydra; `ot_gen.cli` hands it the parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ot_gen.couplings import EncoderCoupling
+from ot_gen.data import Dataset
+from ot_gen.evaluation import judge, undisturbed
+from ot_gen.measures import Pushforward
+from ot_gen.solvers import Solver
+from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
+
+from . import figures
+from .record import RunRecord, read_metrics
+
+log = logging.getLogger("ot_gen")
+
+
+def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]]) -> float:
+    """Run one experiment in `folder` and leave its record, also when it fails or is stopped.
+
+    Args:
+        folder: the run's folder.
+        facts: names of the parts for run.json, known before anything is built.
+        parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}.
+
+    Returns:
+        W₁ against held-out data.
+
+    Raises:
+        ValueError: parts that do not fit together, or a loss that became NaN; run.json then says "failed".
+        Interrupted: training was stopped by a signal; run.json then says "interrupted".
+    """
+    record = RunRecord(folder, facts)
+    try:
+        return _run(record, **parts())
+    except Interrupted as stop:
+        record.flush()
+        record.update(status="interrupted", error=str(stop))
+        raise Interrupted(f"{stop}; continue with resume={folder}") from None
+    except BaseException as error:
+        record.flush()
+        record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+        raise
+
+
+def _run(
+    record: RunRecord,
+    data: Dataset,
+    reference: Any,
+    generator: torch.nn.Module,
+    solver: Solver,
+    trainer: dict[str, Any],
+    evaluation: dict[str, Any],
+    device: str,
+    resume: Path | None,
+) -> float:
+    mu = Pushforward(generator, reference).to(device)
+    data.train.to(device)
+    data.test.to(device)
+    solver.to(device)
+    record.update(
+        side="primal" if solver.sense > 0 else "dual",
+        cell=solver.xi.kind,
+        bound=solver.xi.bound,
+        cost=str(solver.cost).splitlines()[0].rstrip("("),
+        steps=trainer["steps"],
+        batch_size=trainer["batch_size"],
+    )
+    if resume is not None:
+        record.continue_metrics(resume)
+    with ProgressBar(trainer["steps"], str(record.facts["solver"])) as bar:
+        progress = fit(
+            mu,
+            data.train,
+            solver,
+            **trainer,
+            callbacks=(record, bar),
+            checkpoint=record.folder / CHECKPOINT_NAME,
+            resume=resume,
+        )
+    judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
+    record.update(
+        status="finished",
+        steps_done=progress.step,
+        seconds=round(progress.seconds, 3),
+        images=progress.images,
+        images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
+        objective=_last_means(record.folder),
+        judgement=judgement._asdict(),
+    )
+    draw(record.folder, mu, solver, data)
+    log.info(
+        "W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
+        *(judgement.w1, judgement.w1_floor, judgement.w2_squared, judgement.w2_squared_floor, judgement.n),
+        record.folder,
+    )
+    return judgement.w1
+
+
+def draw(folder: Path, mu: Pushforward, solver: Solver, data: Dataset, seed: int = 0) -> None:
+    """Draw samples, reconstructions where there is an encoder, and training curves into `folder`."""
+    with undisturbed(mu, solver):
+        torch.manual_seed(seed)
+        samples = mu.sample(100 if data.shape else 2000)
+        figures.save(figures.sample_figure(samples, data.test.atoms[:2000], data.shape), folder / "samples.png")
+        if isinstance(solver.xi, EncoderCoupling):
+            y = data.test.atoms[:20 if data.shape else 200]
+            decoded = mu(solver.xi.encoder(y).mean)
+            figure = figures.reconstruction_figure(y, decoded, data.shape)
+            figures.save(figure, folder / "reconstructions.png")
+    rows = read_metrics(folder)
+    if rows:
+        figures.save(figures.curve_figure(rows), folder / "curves.png")
+
+
+class ProgressBar:
+    """A callback of `fit`: a bar with rate, remaining time and the current value on a terminal; elsewhere ten lines.
+
+    Args:
+        steps: outer steps in total.
+        label: what the bar is called.
+    """
+
+    def __init__(self, steps: int, label: str) -> None:
+        self.bar = tqdm(total=steps, desc=label, unit="step", disable=None, dynamic_ncols=True, mininterval=0.2)
+        self.every = max(1, steps // 10)
+
+    def __call__(self, progress: Progress) -> None:
+        row = progress.rows[-1]
+        if not self.bar.disable:
+            self.bar.set_postfix_str(f"value {row['value']:.4g}", refresh=False)
+            self.bar.update(progress.step - self.bar.n)
+        elif progress.step % self.every == 0 or progress.step == progress.steps:
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "images"))
+            log.info("step %d of %d  %s", progress.step, progress.steps, shown)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+
+def _last_means(folder: Path) -> dict[str, float]:
+    """Value and penalty averaged over the last twentieth of the steps: single estimates are noisy."""
+    rows: Sequence[Mapping[str, float]] = read_metrics(folder)
+    rows = rows[-max(1, len(rows) // 20) :]
+    return {name: sum(row[name] for row in rows) / len(rows) for name in ("value", "penalty")} if rows else {}
