@@ -74,8 +74,9 @@ def load_checkpoint(
     if saved != here:
         differing = next(name for name in here if saved.get(name) != here[name])
         raise ValueError(
-            f"{path} is a checkpoint of another composition: its {differing} is {' > '.join(saved.get(differing, []))}, "
-            f"this run's is {' > '.join(here[differing])}; resume with the configuration that wrote it"
+            f"{path} is a checkpoint of another composition: its {differing} is "
+            f"{' > '.join(saved.get(differing, []))}, this run's is {' > '.join(here[differing])}; "
+            "resume with the configuration that wrote it"
         )
     for name, module in modules.items():
         expected = module.state_dict()
@@ -126,7 +127,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a checkpoint ({error}); it is damaged or no safetensors file") from error
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint ({error}); it is damaged or no safetensors file"
+        ) from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} is a safetensors file but no ot_gen checkpoint (format {header.get('format')!r})")
     return header, tensors

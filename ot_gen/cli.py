@@ -14,9 +14,9 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ot_gen.report.record import checkpoint_in, write_text
 from ot_gen.report.run import run
@@ -70,7 +70,7 @@ def _job(cfg: DictConfig) -> float | None:
 
 def _experiment(cfg: DictConfig) -> float:
     output = Path(HydraConfig.get().runtime.output_dir)
-    choices = HydraConfig.get().runtime.choices
+    choices: Any = HydraConfig.get().runtime.choices
     facts = {
         "solver": choices.solver,
         "data": choices.data,
@@ -101,10 +101,24 @@ def _experiment(cfg: DictConfig) -> float:
     return run(output, facts, parts)
 
 
+def _composition_error(error: CompactHydraException) -> str:
+    """Hydra's own message, with the cause or the group's entries where it leaves them out."""
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        return f"{error}\n{error.__cause__}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        group = conf_dir() / str(error.missing_cfg_file).split("/")[0]
+        entries = sorted(str(entry.relative_to(group).with_suffix("")) for entry in group.rglob("*.yaml"))
+        if entries:
+            return f"{error}\n\nEntries of {group.name}: {', '.join(entries)}"
+    return str(error)
+
+
 def _one_line(error: BaseException) -> str:
     """The message of the cause, on one line; Hydra wraps what a constructor raised."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
     if isinstance(error, TypeError | ValueError | OSError):
         return " ".join(str(error).split())
     return " ".join(f"{type(error).__name__}: {error}".split())
@@ -120,13 +134,11 @@ def main() -> None:
     except CompactHydraException as error:
         if wants_traceback:
             raise
-        cause = error.__cause__
-        details = f"\n{cause}" if isinstance(cause, OmegaConfBaseException) else ""
-        sys.exit(_usage(f"{error}{details}"))
+        sys.exit(_usage(_composition_error(error)))
     except OSError as error:
         if wants_traceback:
             raise
-        sys.exit(_usage(_one_line(error)))
+        sys.exit(_usage(f"cannot write the output folder ({_one_line(error)}); choose another: hydra.run.dir=FOLDER"))
     except Interrupted as stop:
         sys.stderr.write(f"ot-gen: {stop}\n")
         sys.exit(130)

@@ -152,7 +152,7 @@ class FeatureCost(Cost):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         phi_x, phi_y = (self.features(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
-        return self.cost(phi_x, phi_y)  # type: ignore[no-any-return]
+        return self.cost(phi_x, phi_y)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return self.cost.matrix(self.features(x), self.features(y))

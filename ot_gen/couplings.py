@@ -21,7 +21,7 @@ Plan = Callable[[Tensor], Tensor]
 
 
 class Estimate(NamedTuple):
-    """A sampled estimate of E(θ): `value` is what θ descends, `penalty` is ξ's alone and never depends on θ; both ()."""
+    """A sampled estimate of E(θ): θ descends `value`; `penalty` is ξ's alone and never depends on θ. Both ()."""
 
     value: Tensor
     penalty: Tensor
@@ -134,7 +134,9 @@ class EncoderCoupling(Coupling):
     @torch.no_grad()
     def check(self, mu: Measure, nu: Measure) -> None:
         if not isinstance(mu, Pushforward):
-            raise ValueError(f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}")
+            raise ValueError(
+                f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}"
+            )
         try:
             codes = self.encoder(nu.sample(2)).rsample()
         except RuntimeError as error:

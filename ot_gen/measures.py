@@ -54,6 +54,7 @@ class Reference(Measure):
         self.law = law
         self.dim = law.event_shape[0]
         # Distributions are not modules: this empty buffer remembers the device that `.to` moved us to.
+        self._placement: Tensor
         self.register_buffer("_placement", torch.empty(0), persistent=False)
 
     def sample(self, n: int) -> Tensor:

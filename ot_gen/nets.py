@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class MLP(nn.Module):
         if min(widths) < 1 or (out_dim is not None and out_dim < 1):
             raise ValueError(f"layer widths must be positive, got in {in_dim}, hidden {list(hidden)}, out {out_dim}")
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), activation()]
         if out_dim is not None:
             layers.append(nn.Linear(widths[-1], out_dim))
@@ -200,10 +201,12 @@ class GaussianEncoder(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, y: Tensor) -> Independent:
+    def forward(self, y: Tensor) -> Distribution:
         out = self.net(y)
         if out.shape[-1] % 2:
-            raise ValueError(f"a Gaussian encoder's net must return 2k values (mean, log deviation), got {out.shape[-1]}")
+            raise ValueError(
+                f"a Gaussian encoder's net must return 2k values (mean, log deviation), got {out.shape[-1]}"
+            )
         mean, log_std = out.chunk(2, dim=-1)
         return Independent(Normal(mean, log_std.clamp(-10, 5).exp(), validate_args=False), 1, validate_args=False)
 

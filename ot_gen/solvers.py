@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .costs import Cost
 from .couplings import Coupling, Estimate
@@ -64,7 +64,9 @@ class Solver(nn.Module, ABC):
             try:
                 shape = self.cost(mu.sample(2), nu.sample(2)).shape
             except RuntimeError as error:
-                raise ValueError(f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})") from error
+                raise ValueError(
+                    f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})"
+                ) from error
             if shape != (2,):
                 raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
             self.check(mu, nu)

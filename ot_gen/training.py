@@ -17,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -28,6 +27,7 @@ from .potentials import OptimizerFactory
 from .solvers import Solver
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+ADAM: OptimizerFactory = partial(Adam, lr=1e-3)
 
 
 class NonFiniteLoss(ValueError):
@@ -66,7 +66,7 @@ def fit(
     *,
     steps: int = 2000,
     batch_size: int = 128,
-    optimizer: OptimizerFactory = partial(Adam, lr=1e-3),
+    optimizer: OptimizerFactory = ADAM,
     inner_optimizer: OptimizerFactory | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | None = None,
@@ -168,7 +168,7 @@ def _descend(loss: Tensor, *optimizers: Optimizer | None) -> None:
         return
     for optimizer in moving:
         optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     for optimizer in moving:
         optimizer.step()
 
@@ -232,11 +232,11 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield requested.is_set
         return
-    previous: dict[int, Any] = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def request(number: int, frame: FrameType | None) -> None:
         requested.set()
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
 
     for number in (signal.SIGINT, signal.SIGTERM):
         previous[number] = signal.signal(number, request)

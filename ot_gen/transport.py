@@ -68,7 +68,7 @@ def sinkhorn_plan(
         C: costs, (n, m), finite.
         a, b: masses; None means uniform.
         epsilon: ε > 0, in the units of the cost.
-        tol: largest marginal error ‖P 1 − a‖₂ accepted.
+        tol: largest marginal error accepted, ‖P 1 − a‖₂ and ‖Pᵀ 1 − b‖₂.
         max_iterations: after these without reaching `tol` the solve fails, loudly.
 
     Returns:
@@ -90,10 +90,10 @@ def sinkhorn_plan(
     C64, a64, b64 = _problem(C, a, b)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a failure is raised below instead
-        plan, log = ot.bregman.sinkhorn_log(
+        plan, _ = ot.bregman.sinkhorn_log(
             a64, b64, C64, reg=epsilon, numItermax=max_iterations, stopThr=tol, log=True, warn=False
         )
-    error = float((plan.sum(dim=1) - a64).norm())
+    error = max(float((plan.sum(dim=1) - a64).norm()), float((plan.sum(dim=0) - b64).norm()))
     if not error <= tol:
         raise RuntimeError(
             f"Sinkhorn left a marginal error of {error:.2g} > tol = {tol:g} after {max_iterations} iterations at "
@@ -102,9 +102,7 @@ def sinkhorn_plan(
     return plan.to(C)
 
 
-def c_transform(
-    cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0
-) -> tuple[Tensor, Tensor]:
+def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
     """The c-transform of a table of potentials, streamed over tiles of atoms.
 
     ε = 0:  h(x) = min_j  c(x, y_j) − h̃_j
@@ -173,8 +171,10 @@ def _merge(found: list[tuple[Tensor, Tensor]], tile: int) -> tuple[Tensor, Tenso
 
 
 def _row_min(scores: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
-    """Row minima and their columns. `Tensor.min(dim)` is several times slower on a CPU than `amin` over blocks
-    followed by an argmin within the winning block."""
+    """Row minima and their columns.
+
+    On a CPU `Tensor.min(dim)` is several times slower than `amin` over blocks and an argmin in the winning block.
+    """
     n, m = scores.shape
     whole = m - m % block
     if whole <= block:
@@ -203,7 +203,9 @@ def _problem(C: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor, Ten
         if mass is None:
             mass = C64.new_full((size,), 1.0 / size)
         if mass.shape != (size,):
-            raise ValueError(f"{name} must have shape ({size},) for a cost matrix {tuple(C.shape)}, got {tuple(mass.shape)}")
+            raise ValueError(
+                f"{name} must have shape ({size},) for a cost matrix {tuple(C.shape)}, got {tuple(mass.shape)}"
+            )
         mass = mass.detach().to("cpu", torch.float64)
         marginals.append(mass / mass.sum())  # equal totals to the last bit, as the simplex requires
     return C64, marginals[0], marginals[1]
@@ -211,7 +213,9 @@ def _problem(C: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor, Ten
 
 def _check_c_transform(x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float) -> None:
     if x.ndim != 2 or y.ndim != 2 or len(y) == 0:
-        raise ValueError(f"c_transform needs x (n, d) and atoms y (m, d), m >= 1, got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"c_transform needs x (n, d) and atoms y (m, d), m >= 1, got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
     if h_tilde.shape != (len(y),):
         raise ValueError(f"h_tilde must have shape ({len(y)},), one value for each atom, got {tuple(h_tilde.shape)}")
     if not torch.isfinite(h_tilde).all():

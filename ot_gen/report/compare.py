@@ -27,7 +27,6 @@ from ot_gen.report.record import RUN, read_metrics, write_text
 PAGE, TABLE = "comparison.html", "comparison.csv"
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
 FIGURES = ("samples", "reconstructions", "curves")
-
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "str | None": (str,), "float | None": (int, float)}
 
 
@@ -91,9 +90,12 @@ def find_runs(folder: Path) -> list[Run]:
         if RUN in files or ".hydra" in folders:
             found.append(_read_run(Path(parent)))
         folders[:] = [name for name in folders if not name.startswith(".")]
-    # A run that failed early does not know its cell; other runs of its solver do.
+    # A run that failed early knows its solver only: the name tells the side, and other runs of that solver the cell.
     cells = {run.solver: run.cell for run in found if run.cell}
-    return sorted((replace(run, cell=run.cell or cells.get(run.solver)) for run in found), key=_order)
+    sides = {run.solver: side for run in found for side in SIDES if (run.solver or "").startswith(f"{side}/")}
+    for index, run in enumerate(found):
+        found[index] = replace(run, side=run.side or sides.get(run.solver), cell=run.cell or cells.get(run.solver))
+    return sorted(found, key=_order)
 
 
 def write_comparison(runs_dir: Path, output: Path) -> Path:
@@ -138,8 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"ot-gen-compare: error: {error}\n")
     except OSError as error:
-        what = f"{error.strerror}: {error.filename}"
-        sys.stderr.write(f"ot-gen-compare: error: {what}; mend it, or write elsewhere with --output\n")
+        sys.stderr.write(f"ot-gen-compare: error: {error.strerror}: {error.filename}; try another --output\n")
     else:
         sys.stdout.write(f"{page}\n")
         return 0
@@ -203,7 +204,6 @@ def _composed(folder: Path) -> dict[str, Any]:
     seed = _yaml(folder / ".hydra" / "config.yaml", dict).get("seed")
     known = chosen | {"seed": seed} | {_name(item): item.partition("=")[2] for item in overrides}
     facts: dict[str, Any] = {name: str(known[name]) for name in ("data", "solver", "generator") if known.get(name)}
-    facts["side"] = next((side for side in SIDES if facts.get("solver", "").startswith(f"{side}/")), None)
     facts["seed"] = int(known["seed"]) if str(known["seed"]).isdecimal() else None
     return facts | {"overrides": tuple(overrides)}
 
@@ -221,8 +221,8 @@ def _name(override: str) -> str:
 
 
 def _settings(run: Run) -> tuple[str, ...]:
-    """What a run was told beyond the table's own columns."""
-    shown = {"solver", "data", "cost", "seed", "generator"}
+    """What a run was told beyond the table's own columns; one that was resumed counts as the run it continues."""
+    shown = {"solver", "data", "cost", "seed", "generator", "resume"}
     sizes = {"generator": run.generator, "batch": run.batch_size}
     told = [f"{name} {size}" for name, size in sizes.items() if size is not None]
     return (*told, *sorted(item for item in run.overrides if _name(item) not in shown))

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -33,7 +33,7 @@ def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) ->
     figure = _figure(4.6, 4.6)
     axes = figure.add_subplot()
     model_points, data_points, labels = _planar(samples, data)
-    style = {"s": 6, "linewidths": 0, "rasterized": True}
+    style: dict[str, Any] = {"s": 6, "linewidths": 0}
     axes.scatter(*data_points.T, color=DATA, alpha=0.55, label=f"held-out data ({len(data)})", **style)
     axes.scatter(*model_points.T, color=MODEL, alpha=0.6, label=f"model samples ({len(samples)})", **style)
     # The data set the frame: a model that strays is drawn at the edge, not allowed to shrink the picture.
@@ -63,7 +63,7 @@ def image_grid(images: Tensor, shape: Sequence[int], columns: int = 10) -> Figur
     for index, image in enumerate(images.detach().cpu().reshape(-1, channels, height, width).numpy()):
         top, left = (index // columns) * (height + 2), (index % columns) * (width + 2)
         canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
-    figure = _figure(4.6, 4.6 * canvas.shape[0] / canvas.shape[1])
+    figure = _figure(4.6, 4.6 * canvas.shape[0] / canvas.shape[1], layout=None)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.imshow(canvas.squeeze(-1) if channels == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
@@ -87,8 +87,10 @@ def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | 
     segments = np.stack([data_points, decoded_points], axis=1)
     for segment in segments:
         axes.plot(*segment.T, color=MODEL, lw=0.5, alpha=0.5)
-    axes.scatter(*data_points.T, s=6, color=DATA, linewidths=0, label="held-out y")
-    axes.scatter(*decoded_points.T, s=6, color=MODEL, linewidths=0, label="reconstruction g(f(y))")
+    axes.scatter(data_points[:, 0], data_points[:, 1], s=6, color=DATA, linewidths=0, label="held-out y")
+    axes.scatter(
+        decoded_points[:, 0], decoded_points[:, 1], s=6, color=MODEL, linewidths=0, label="reconstruction g(f(y))"
+    )
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.set_aspect("equal")
@@ -121,10 +123,10 @@ def save(figure: Figure, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _planar(points: Tensor, data: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:

@@ -1,10 +1,10 @@
 """The record that a run leaves in its folder.
 
-    config.yaml              the resolved configuration
-    run.json                 status, versions, seed, sizes, times, last figures, judgement
-    metrics.csv              one row for each step
-    checkpoint.safetensors   weights, optimizer, random state (written by `fit`)
-    *.png                    samples, reconstructions, training curves
+config.yaml              the resolved configuration
+run.json                 status, versions, seed, sizes, times, last figures, judgement
+metrics.csv              one row for each step
+checkpoint.safetensors   weights, optimizer, random state (written by `fit`)
+*.png                    samples, reconstructions, training curves
 """
 
 from __future__ import annotations
@@ -130,8 +130,6 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
-
-
 
 
 def _now() -> str:

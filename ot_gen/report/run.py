@@ -112,7 +112,7 @@ def draw(folder: Path, mu: Pushforward, solver: Solver, data: Dataset, seed: int
         samples = mu.sample(100 if data.shape else 2000)
         figures.save(figures.sample_figure(samples, data.test.atoms[:2000], data.shape), folder / "samples.png")
         if isinstance(solver.xi, EncoderCoupling):
-            y = data.test.atoms[:20 if data.shape else 200]
+            y = data.test.atoms[: 20 if data.shape else 200]
             decoded = mu(solver.xi.encoder(y).mean)
             figure = figures.reconstruction_figure(y, decoded, data.shape)
             figures.save(figure, folder / "reconstructions.png")

@@ -1,0 +1,45 @@
+# Targets set up their own environment in .venv; PYTHON picks the interpreter that makes it (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+RUNS ?= runs/demo
+
+.PHONY: install demo sweep test test-fast lint format benchmark clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("ot_gen needs Python >= 3.11, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# The main job: a primal and two dual solvers on a toy and on MNIST, then the page that compares them.
+demo: install
+	$(BIN)/ot-gen -m sweep=demo hydra.sweep.dir=$(RUNS)
+	$(BIN)/ot-gen-compare $(RUNS)
+
+sweep: install
+	$(BIN)/ot-gen -m sweep=small hydra.sweep.dir=runs/sweep
+	$(BIN)/ot-gen-compare runs/sweep
+
+test: install
+	$(BIN)/python -m pytest
+
+test-fast: install
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: install
+	$(BIN)/python benchmarks/training_overhead.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ot_gen import BernoulliNLL, Euclidean, FeatureCost, Lp, SquaredEuclidean
+
+COSTS = [
+    SquaredEuclidean(),
+    Euclidean(),
+    Lp(1.0),
+    Lp(3.0),
+    Lp(float("inf")),
+    BernoulliNLL(),
+    FeatureCost(nn.Sequential(nn.Linear(4, 6).double(), nn.Tanh()), SquaredEuclidean()),
+]
+
+
+def ids(cost):
+    return str(cost).splitlines()[0]
+
+
+@pytest.mark.parametrize("cost", COSTS, ids=ids)
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 9), m=st.integers(1, 9), seed=st.integers(0, 99))
+def test_the_matrix_agrees_with_the_paired_cost(cost, n, m, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (torch.rand(size, 4, generator=generator, dtype=torch.float64) for size in (n, m))
+    paired = cost(x[:, None], y[None]).reshape(n, m)
+    assert torch.allclose(cost.matrix(x, y), paired, atol=1e-10)
+
+
+@pytest.mark.parametrize("cost", COSTS, ids=ids)
+def test_matrix_and_paired_cost_have_the_same_gradient(cost):
+    x, y = (torch.rand(5, 4, dtype=torch.float64).requires_grad_() for _ in range(2))
+    from_matrix = torch.autograd.grad(cost.matrix(x, y).diagonal().sum(), (x, y))
+    from_pairs = torch.autograd.grad(cost(x, y).sum(), (x, y))
+    for one, other in zip(from_matrix, from_pairs, strict=True):
+        assert torch.allclose(one, other, atol=1e-8)
+
+
+@pytest.mark.parametrize("cost", [SquaredEuclidean(), Euclidean(), Lp(1.0), Lp(4.0)], ids=ids)
+def test_a_unit_step_costs_one(cost):
+    assert float(cost(torch.zeros(3), torch.tensor([0.0, 1.0, 0.0]))) == 1.0
+
+
+@pytest.mark.parametrize("cost", [c for c in COSTS if c.is_metric], ids=ids)
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999))
+def test_metrics_satisfy_the_axioms(cost, seed):
+    x, y, z = torch.randn(3, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    assert float(cost(x, x)) == 0
+    assert torch.isclose(cost(x, y), cost(y, x))
+    assert float(cost(x, z)) <= float(cost(x, y) + cost(y, z)) + 1e-12
+
+
+def test_only_distances_are_called_metrics():
+    assert [c.is_metric for c in COSTS] == [False, True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("face", ["paired", "matrix"])
+def test_the_gradient_of_the_distance_at_equal_points_is_zero(face):
+    x = torch.ones(3, 2, requires_grad=True)
+    value = Euclidean()(x, torch.ones(3, 2)) if face == "paired" else Euclidean().matrix(x, torch.ones(3, 2))
+    value.sum().backward()
+    assert torch.equal(x.grad, torch.zeros(3, 2))
+
+
+def test_squared_distances_far_from_the_origin_keep_their_accuracy_in_float32():
+    x, y = 1000 + torch.rand(50, 2), 1000 + torch.rand(60, 2)
+    exact = (x.double()[:, None] - y.double()[None]).square().sum(-1)
+    C = SquaredEuclidean().matrix(x, y)
+    assert float(C.min()) >= 0
+    assert float((C - exact).abs().max()) < 1e-5
+
+
+def test_bernoulli_is_torchs_binary_cross_entropy_also_at_saturated_pixels():
+    x, y = torch.tensor([[0.0, 1.0, 0.3]], requires_grad=True), torch.tensor([[0.0, 0.0, 0.7]])
+    cost = BernoulliNLL()
+    expected = nn.functional.binary_cross_entropy(x, y, reduction="sum")
+    assert torch.isclose(cost(x, y)[0], expected)
+    assert torch.isclose(cost.matrix(x, y)[0, 0], expected)
+    cost.matrix(x, y).sum().backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("p", [0.5, 0.0, -1.0, float("nan")])
+def test_lp_below_one_is_refused(p):
+    with pytest.raises(ValueError, match="p >= 1"):
+        Lp(p)
+
+
+def test_features_are_a_metric_only_over_one():
+    with pytest.raises(ValueError, match="cannot be a distance"):
+        FeatureCost(nn.Identity(), SquaredEuclidean(), is_metric=True)
