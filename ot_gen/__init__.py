@@ -16,7 +16,7 @@ from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, Gaussia
 from .potentials import Critic, DiscretePotential, Potential
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit
-from .transport import c_transform, exact_plan, sinkhorn_plan
+from .transport import NotConverged, c_transform, exact_plan, sinkhorn_plan
 
 __all__ = [
     "KL",
@@ -45,6 +45,7 @@ __all__ = [
     "Lp",
     "Measure",
     "NonFiniteLoss",
+    "NotConverged",
     "OneSidedPenalty",
     "PlanCoupling",
     "Potential",

@@ -21,6 +21,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from ot_gen.report.record import checkpoint_in, write_text
 from ot_gen.report.run import run
 from ot_gen.training import Interrupted
+from ot_gen.transport import NotConverged
 
 log = logging.getLogger("ot_gen")
 _errors: list[str] = []  # of the jobs of this process: they decide its exit code
@@ -62,7 +63,7 @@ def _job(cfg: DictConfig) -> float | None:
     """One run; returns its W₁ on held-out data, the objective of a sweep."""
     try:
         return _experiment(cfg)
-    except (ValueError, OSError, OmegaConfBaseException, InstantiationException) as error:
+    except (ValueError, OSError, NotConverged, OmegaConfBaseException, InstantiationException) as error:
         _errors.append(_one_line(error))
         sys.stderr.write(f"ot-gen: error: {_errors[-1]}\n")
         return None
@@ -119,7 +120,7 @@ def _one_line(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
-    if isinstance(error, TypeError | ValueError | OSError):
+    if isinstance(error, TypeError | ValueError | OSError | NotConverged):
         return " ".join(str(error).split())
     return " ".join(f"{type(error).__name__}: {error}".split())
 

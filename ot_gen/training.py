@@ -126,21 +126,35 @@ def fit(
             told = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
             save_checkpoint(checkpoint, modules, optimizers, told)
 
+    first = progress.step
+
+    def evaluate() -> Estimate:
+        try:
+            estimate: Estimate = solver(mu, nu, batch_size)
+        except ValueError as error:
+            if progress.step == first:
+                raise
+            # What the parts accepted in the first step they refuse now: the numbers ran away.
+            raise _ran_away(str(error), progress.step, solver, checkpoint) from error
+        loss = (estimate.value + estimate.penalty).item()
+        if not math.isfinite(loss):
+            raise _ran_away(f"the loss became {loss}", progress.step, solver, checkpoint)
+        return estimate
+
     began = time.perf_counter() - progress.seconds
     with _stop_signal() as stopped:
         while progress.step < steps:
             for _ in range(solver.inner_steps):
                 with _frozen(mu):
-                    estimate = solver(mu, nu, batch_size)
+                    estimate = evaluate()
                 _descend(solver.sense * estimate.value + estimate.penalty, xi)
                 solver.project()
             theta_moves = theta is not None and progress.step >= solver.warmup_steps
             together = solver.inner_steps == 0
             if theta_moves or together:
                 with nullcontext() if together else _frozen(solver.xi):
-                    estimate = solver(mu, nu, batch_size)
+                    estimate = evaluate()
                 loss = estimate.value + estimate.penalty
-                _check_finite(loss, progress.step, solver, checkpoint)
                 _descend(loss, theta if theta_moves else None, xi if together else None)
             progress.step += 1
             progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
@@ -207,19 +221,13 @@ def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int
         raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower trainer.batch_size")
 
 
-def _check_finite(loss: Tensor, step: int, solver: Solver, checkpoint: Path | None) -> None:
-    if math.isfinite(loss.item()):
-        return
+def _ran_away(what: str, step: int, solver: Solver, checkpoint: Path | None) -> NonFiniteLoss:
     kept = checkpoint is not None and checkpoint.exists()
-    raise NonFiniteLoss(
-        f"the loss became {loss.item()} at step {step + 1} of {_name(solver)}; "
+    return NonFiniteLoss(
+        f"training stopped at step {step + 1} of {type(solver).__name__}({type(solver.xi).__name__}): {what}; "
         + (f"the last good checkpoint is {checkpoint}" if kept else "no checkpoint had been written")
         + "; lower the learning rates (trainer.optimizer.lr, trainer.inner_optimizer.lr) or check the data's scale"
     )
-
-
-def _name(solver: Solver) -> str:
-    return f"{type(solver).__name__}({type(solver.xi).__name__})"
 
 
 @contextmanager

@@ -18,6 +18,10 @@ from .costs import Cost
 TILE_ENTRIES = 2**22
 
 
+class NotConverged(RuntimeError):
+    """A solver did not reach its tolerance; it never returns less than was asked for."""
+
+
 def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Tensor:
     """An optimal plan P of the linear programme min { ⟨P, C⟩ : P 1 = a, Pᵀ 1 = b, P >= 0 }.
 
@@ -34,7 +38,7 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> T
 
     Raises:
         ValueError: C is not a finite matrix.
-        RuntimeError: the simplex did not finish.
+        NotConverged: the simplex did not finish.
 
     Example:
         >>> exact_plan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
@@ -46,7 +50,7 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> T
     C64, a64, b64 = _problem(C, a, b)
     plan, log = ot.emd(a64.numpy(), b64.numpy(), C64.numpy(), numItermax=20_000_000, log=True)
     if log["warning"] is not None:
-        raise RuntimeError(f"the exact plan of a {tuple(C.shape)} problem was not found: {log['warning']}")
+        raise NotConverged(f"the exact plan of a {tuple(C.shape)} problem was not found: {log['warning']}")
     return torch.from_numpy(plan).to(C)
 
 
@@ -76,7 +80,7 @@ def sinkhorn_plan(
 
     Raises:
         ValueError: ε is not positive, or C is not a finite matrix.
-        RuntimeError: `tol` was not reached.
+        NotConverged: `tol` was not reached.
 
     Example:
         >>> P = sinkhorn_plan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), epsilon=0.1)
@@ -95,7 +99,7 @@ def sinkhorn_plan(
         )
     error = max(float((plan.sum(dim=1) - a64).norm()), float((plan.sum(dim=0) - b64).norm()))
     if not error <= tol:
-        raise RuntimeError(
+        raise NotConverged(
             f"Sinkhorn left a marginal error of {error:.2g} > tol = {tol:g} after {max_iterations} iterations at "
             f"epsilon = {epsilon:g}; raise epsilon (mean cost: {float(C64.mean()):.3g}), tol or max_iterations"
         )

@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+torch.set_num_threads(1)  # the problems are tiny; threads would only contend with other processes
+torch.set_warn_always(True)  # a warning must not depend on which test comes first
+
 
 @pytest.fixture(autouse=True)
 def seeded():

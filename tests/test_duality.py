@@ -100,7 +100,7 @@ def test_the_discrete_potential_climbs_to_the_value_of_the_linear_programme():
     solver = DualSolver(cost, DiscretePotential(concentration=1.5), inner_steps=20)
     fit(mu, nu, solver, steps=100, batch_size=12)
     solver.eval()
-    dual = float(solver.potential(mu.atoms).mean() + solver.potential.conjugate_mean(nu.atoms))
+    dual = (solver.potential(mu.atoms).mean() + solver.potential.conjugate_mean(nu.atoms)).item()
     C = cost.matrix(mu.atoms, nu.atoms)
     exact = float((exact_plan(C) * C).sum())
     assert dual <= exact + 1e-9
@@ -119,7 +119,8 @@ def test_a_trained_critic_is_higher_on_generated_samples(lipschitz):
         parameter.requires_grad_(False)  # a fixed μ: only ξ trains
     fit(mu, nu, solver, steps=60, batch_size=64)
     h = solver.potential
-    assert float(h(mu.sample(500)).mean()) > float(h(nu.atoms).mean())
+    with torch.no_grad():
+        assert float(h(mu.sample(500)).mean()) > float(h(nu.atoms).mean())
 
 
 @pytest.mark.parametrize("penalty", [GradientPenalty(), OneSidedPenalty()], ids=str)
@@ -143,6 +144,7 @@ def test_gradient_penalties_vanish_on_unit_slopes_and_one_side_forgives_small_on
     assert float(OneSidedPenalty(10).penalty(slope(2.0), x, y)) == pytest.approx(10)
 
 
+@torch.no_grad()
 def test_spectral_norm_makes_relu_networks_one_lipschitz():
     critic = Critic(MLP(2, 1, hidden=(32, 32)), SpectralNorm(power_iterations=50))
     x, y = torch.randn(500, 2), torch.randn(500, 2)
@@ -150,6 +152,7 @@ def test_spectral_norm_makes_relu_networks_one_lipschitz():
     assert float(slopes.max()) <= 1 + 1e-6
 
 
+@torch.no_grad()
 def test_a_bounded_critic_stays_in_the_unit_interval():
     critic = Critic(nn.Linear(2, 1), WeightClip(5.0), output=nn.Sigmoid())
     h = critic(100 * torch.randn(50, 2))
@@ -159,7 +162,7 @@ def test_a_bounded_critic_stays_in_the_unit_interval():
 def test_a_critic_refuses_a_cost_that_is_no_distance():
     mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
     solver = DualSolver(SquaredEuclidean(), Critic(MLP(2, 1), GradientPenalty()))
-    with pytest.raises(ValueError, match="needs a distance as its cost.*cost=euclidean"):
+    with pytest.raises(ValueError, match=r"needs a distance as its cost.*cost=euclidean"):
         solver.prepare(mu, Empirical(torch.randn(4, 2)))
 
 
@@ -223,7 +226,7 @@ def test_divergences_are_zero_in_theta_and_move_the_encoder(divergence):
 
 def test_encoders_of_the_wrong_size_are_named():
     solver = PrimalSolver(SquaredEuclidean(), EncoderCoupling(DiracEncoder(MLP(5, 3)), SlicedWasserstein(), 1.0))
-    with pytest.raises(ValueError, match="codes of shape .3,. but the reference has dimension 2"):
+    with pytest.raises(ValueError, match=r"codes of shape \(3,\) but the reference has dimension 2"):
         solver.prepare(model(), Empirical(torch.rand(4, 5)))
     wrong_input = EncoderCoupling(DiracEncoder(MLP(4, 2)), SlicedWasserstein(), 1.0)
     with pytest.raises(ValueError, match="does not accept data of dimension 5"):

@@ -1,0 +1,267 @@
+"""Every entry of conf/ keeps the contract of its group: found by globbing, so that a new entry is covered at once."""
+
+import copy
+import functools
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+from ot_gen import Critic, DiscretePotential, Empirical, EncoderCoupling, PlanCoupling, Pushforward, fit
+from ot_gen.checkpoints import load_weights
+from ot_gen.cli import build, conf_dir
+from ot_gen.data import Dataset
+
+ATOMS, BATCH = 64, 16
+CELLS = {  # of DESIGN.md's table: class of ξ -> (sense, kind, bound)
+    PlanCoupling: (1, "table", "upper"),
+    EncoderCoupling: (1, "network", None),
+    DiscretePotential: (-1, "table", "lower"),
+    Critic: (-1, "network", None),
+}
+XI = {
+    "primal/exact_plan": PlanCoupling,
+    "primal/sinkhorn_plan": PlanCoupling,
+    "primal/vae": EncoderCoupling,
+    "primal/wae_mmd": EncoderCoupling,
+    "primal/sinkhorn_ae": EncoderCoupling,
+    "primal/swae": EncoderCoupling,
+    "dual/semidiscrete": DiscretePotential,
+    "dual/wgan_clip": Critic,
+    "dual/wgan_gp": Critic,
+    "dual/wgan_lp": Critic,
+    "dual/wgan_sn": Critic,
+}
+
+
+def entries(group):
+    folder = conf_dir() / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def has_warmup(solver):
+    return "warmup_steps" in (conf_dir() / "solver" / f"{solver}.yaml").read_text()
+
+
+DATA, SOLVERS = entries("data"), entries("solver")
+COMBINATIONS = list(product(DATA, SOLVERS))  # all of them work as they are: none is left out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Nets this small gain nothing from more threads, and on a busy machine these wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@functools.cache
+def composed(*overrides):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.fixture(scope="session")
+def needs(tmp_path_factory):
+    """The overrides that entries without data of their own ask for, with small files to read."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    np.save(folder / "cloud.npy", random.normal(size=(100, 3)))
+    (folder / "images").mkdir()
+    for i in range(24):
+        Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(folder / "images" / f"{i}.png")
+    (folder / "idx").mkdir()
+    for part, n in (("train", 80), ("t10k", 20)):
+        for name, array in (
+            ("images-idx3-ubyte", random.integers(0, 256, (n, 28, 28), dtype=np.uint8)),
+            ("labels-idx1-ubyte", random.integers(0, 10, n, dtype=np.uint8)),
+        ):
+            header = np.array([2048 + array.ndim, *array.shape], dtype=">u4").tobytes()
+            (folder / "idx" / f"{part}-{name}").write_bytes(header + array.tobytes())
+    return {
+        "points": (f"data.path={folder / 'cloud.npy'}",),
+        "image_folder": (f"data.path={folder / 'images'}",),
+        "mnist_full": (f"data.folder={folder / 'idx'}",),
+    }
+
+
+@pytest.fixture(scope="session")
+def load(needs):
+    """(data, *overrides) -> (configuration completed as ot-gen does, data cut to a few atoms), loaded once each."""
+
+    @functools.cache
+    def loaded(data):
+        whole = build(composed(f"data={data}", *needs.get(data, ())).data)
+        cut = Empirical(whole.train.atoms[:ATOMS]) if isinstance(whole.train, Empirical) else whole.train
+        return Dataset(cut, Empirical(whole.test.atoms[:ATOMS]), whole.shape)
+
+    def completed(data, *overrides):
+        found = loaded(data)
+        cfg = copy.deepcopy(composed(f"data={data}", *needs.get(data, ()), *overrides))
+        cfg.space.update(dim=found.dim, shape=found.shape and list(found.shape), variance=found.variance)
+        return cfg, found
+
+    return completed
+
+
+def parts(cfg, seed=0):
+    torch.manual_seed(seed)
+    mu = Pushforward(build(cfg.generator), build(cfg.reference))
+    return mu, build(cfg.solver), build(cfg.trainer)
+
+
+def one_step(cfg, data, steps=1, **options):
+    mu, solver, trainer = parts(cfg)
+    solver.warmup_steps = min(solver.warmup_steps, steps - 1)
+    trainer |= {"steps": steps, "batch_size": BATCH}
+    return mu, solver, fit(mu, data.train, solver, **trainer, **options)
+
+
+def gradients(objective, module):
+    parameters = list(module.parameters())
+    return torch.autograd.grad(objective, parameters, retain_graph=True, allow_unused=True) if parameters else ()
+
+
+def assert_all_reached(found, module):
+    reached = dict(zip((name for name, _ in module.named_parameters()), found, strict=True))
+    assert [name for name, gradient in reached.items() if gradient is None] == []
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in found)
+    if found:
+        assert any(bool(gradient.any()) for gradient in found)
+
+
+def test_the_entries_that_the_project_promises_exist():
+    assert set(XI) <= set(SOLVERS)
+    assert {"digits", "mnist", "mnist_full", "points", "image_folder", "eight_gaussians"} <= set(DATA)
+
+
+@pytest.mark.parametrize(("data", "solver"), COMBINATIONS)
+def test_every_data_and_solver_compose_and_leave_no_value_open(data, solver, load):
+    cfg, _ = load(data, f"solver={solver}")
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    assert "???" not in text
+    assert "${" not in text
+    assert OmegaConf.missing_keys(cfg) == set()
+
+
+@pytest.mark.parametrize(
+    ("group", "entry"),
+    [
+        (group, entry)
+        for group in ("generator", "cost", "reference", "trainer", "sweep", "experiment")
+        for entry in entries(group)
+    ],
+)
+def test_every_entry_of_the_other_groups_composes(group, entry):
+    cfg = composed(f"{group}={entry}")
+    assert {"data", "cost", "reference", "generator", "solver", "trainer"} <= set(cfg)
+
+
+@pytest.mark.parametrize(("data", "solver"), COMBINATIONS)
+def test_every_data_and_solver_take_a_step_that_moves_both_sides(data, solver, load):
+    cfg, found = load(data, f"solver={solver}")
+    before = [p.detach().clone() for p in parts(cfg)[0].parameters()]
+    mu, solver, progress = one_step(cfg, found)
+    (row,) = progress.rows
+    assert all(np.isfinite(value) for value in row.values())
+    assert any(not torch.equal(old, new) for old, new in zip(before, mu.parameters(), strict=True))
+    assert all(bool(torch.isfinite(p).all()) for p in [*mu.parameters(), *solver.parameters()])
+
+
+@pytest.mark.parametrize(("data", "solver"), COMBINATIONS)
+def test_every_parameter_receives_a_gradient_and_none_of_the_generators_comes_from_the_penalty(data, solver, load):
+    cfg, found = load(data, f"solver={solver}")
+    mu, solver, _ = parts(cfg)
+    solver.prepare(mu, found.train)
+    mu.train()
+    solver.train()
+    value, penalty = solver(mu, found.train, BATCH)
+    assert value.shape == penalty.shape == ()
+    assert_all_reached(gradients(value, mu), mu)
+    assert_all_reached(gradients(solver.sense * value + penalty, solver.xi), solver.xi)
+    if penalty.requires_grad:
+        assert all(gradient is None for gradient in gradients(penalty, mu))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [f"{group}={entry}" for group in ("generator", "cost", "reference") for entry in entries(group)],
+)
+def test_every_generator_cost_and_reference_takes_a_step_on_images(override, load):
+    cfg, found = load("digits", "solver=primal/exact_plan", override)
+    mu, _, progress = one_step(cfg, found)
+    assert np.isfinite(progress.rows[0]["value"])
+    assert mu.sample(3).shape == (3, found.dim)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_solver_entry_lies_in_the_cell_of_the_table_that_its_xi_says(solver, load):
+    side = solver.split("/")[0]
+    built = parts(load("eight_gaussians", f"solver={solver}")[0])[1]
+    assert built.sense == {"primal": 1, "dual": -1}[side]
+    assert built.xi.kind in ("table", "network")
+    assert built.xi.bound in {"primal": (None, "upper"), "dual": (None, "lower")}[side]
+    if solver in XI:
+        assert type(built.xi) is XI[solver]
+        assert (built.sense, built.xi.kind, built.xi.bound) == CELLS[XI[solver]]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_solver_entry_brings_a_cost_that_it_can_use(solver):
+    cost = build(composed(f"solver={solver}").cost)
+    assert cost.is_metric or XI.get(solver) is not Critic
+
+
+def figures(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def assert_same_weights(left, right):
+    for one, other in zip(left, right, strict=True):
+        ours, theirs = one.state_dict(), other.state_dict()
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_two_fits_with_one_seed_are_identical(solver, load):
+    cfg, found = load("eight_gaussians", f"solver={solver}")
+    (mu, xi, first), (mu_again, xi_again, second) = (one_step(cfg, found, steps=4) for _ in range(2))
+    assert figures(first.rows) == figures(second.rows)
+    assert_same_weights((mu, xi), (mu_again, xi_again))
+
+
+@pytest.mark.parametrize(
+    ("solver", "warmup"),
+    [(solver, warmup) for solver in SOLVERS for warmup in ((0, 2, 5) if has_warmup(solver) else (0,))],
+)
+def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(solver, warmup, load, tmp_path):
+    """Six steps at once, or three and a resume, without a warm-up, after its end and before it."""
+    cfg, found = load("eight_gaussians", f"solver={solver}")
+
+    def train(steps, seed, **options):
+        mu, xi, trainer = parts(cfg, seed)
+        xi.warmup_steps = warmup
+        return mu, xi, fit(mu, found.train, xi, **trainer | {"steps": steps, "batch_size": BATCH}, **options)
+
+    mu, xi, whole = train(6, seed=0)
+    *_, first = train(3, seed=0, checkpoint=tmp_path / "three.safetensors")
+    torch.rand(17)  # a resume depends on nothing that happened meanwhile
+    mu_again, xi_again, second = train(6, seed=99, resume=tmp_path / "three.safetensors")
+    assert second.step == whole.step == 6
+    assert second.images == whole.images
+    assert figures(first.rows + second.rows) == figures(whole.rows)
+    assert_same_weights((mu, xi), (mu_again, xi_again))
+
+
+def test_a_checkpoint_gives_its_model_to_another_program(load, tmp_path):
+    cfg, found = load("eight_gaussians", "solver=primal/exact_plan")
+    mu, _, _ = one_step(cfg, found, checkpoint=tmp_path / "model.safetensors")
+    fresh, _, _ = parts(cfg, seed=5)
+    load_weights(tmp_path / "model.safetensors", fresh)
+    assert_same_weights((mu,), (fresh,))

@@ -1,0 +1,288 @@
+import signal
+import threading
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from ot_gen import (
+    MLP,
+    Critic,
+    DiracEncoder,
+    DiscretePotential,
+    DualSolver,
+    Empirical,
+    EncoderCoupling,
+    Euclidean,
+    GaussianEncoder,
+    GradientPenalty,
+    Interrupted,
+    NonFiniteLoss,
+    PlanCoupling,
+    PrimalSolver,
+    Pushforward,
+    SlicedWasserstein,
+    SquaredEuclidean,
+    c_transform,
+    data,
+    exact_plan,
+    fit,
+    judge,
+    load_weights,
+    standard_gaussian,
+)
+
+
+def toy():
+    return data.toy(data.eight_gaussians(), size=200, test_size=200)
+
+
+def model():
+    return Pushforward(MLP(2, 2, hidden=(16,)), standard_gaussian(2))
+
+
+def solver(name="critic"):
+    return {
+        "plan": lambda: PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan)),
+        "encoder": lambda: PrimalSolver(
+            SquaredEuclidean(), EncoderCoupling(DiracEncoder(MLP(2, 2, hidden=(16,))), SlicedWasserstein(), 1.0)
+        ),
+        "critic": lambda: DualSolver(Euclidean(), Critic(MLP(2, 1, hidden=(16,)), GradientPenalty()), inner_steps=2),
+        "table": lambda: DualSolver(SquaredEuclidean(), DiscretePotential(5), inner_steps=2, warmup_steps=3),
+    }[name]()
+
+
+KINDS = pytest.mark.parametrize("kind", ["plan", "encoder", "critic", "table"])
+
+
+def weights(*modules):
+    return torch.cat([value.flatten().double() for module in modules for value in module.state_dict().values()])
+
+
+def train(kind, **options):
+    torch.manual_seed(0)
+    mu, xi = model(), solver(kind)
+    progress = fit(mu, toy().train, xi, **{"steps": 8, "batch_size": 16} | options)
+    return mu, xi, progress
+
+
+def without_seconds(progress):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in progress.rows]
+
+
+@KINDS
+def test_one_seed_gives_one_result(kind):
+    first, second = train(kind), train(kind)
+    assert torch.equal(weights(*first[:2]), weights(*second[:2]))
+    assert without_seconds(first[2]) == without_seconds(second[2])
+
+
+@KINDS
+def test_resuming_equals_not_stopping(kind, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    whole = train(kind)
+    train(kind, steps=5, checkpoint=path)
+    torch.manual_seed(123)  # whatever the random state at the resume, the checkpoint's is restored
+    mu, xi = model(), solver(kind)
+    progress = fit(mu, toy().train, xi, steps=8, batch_size=16, resume=path)
+    assert torch.equal(weights(mu, xi), weights(*whole[:2]))
+    assert without_seconds(progress) == without_seconds(whole[2])[5:]
+    assert progress.images == whole[2].images
+
+
+@KINDS
+def test_evaluation_does_not_disturb_training(kind):
+    held = toy()
+    torch.manual_seed(0)
+    mu, xi = model(), solver(kind)
+    fit(mu, held.train, xi, steps=8, batch_size=16, callbacks=[lambda _: judge(mu, held.train, held.test, n=20)])
+    assert torch.equal(weights(mu, xi), weights(*train(kind)[:2]))
+    assert mu.training
+
+
+def test_theta_rests_during_the_warm_up():
+    torch.manual_seed(0)
+    mu, xi = model(), solver("table")
+    before = weights(mu)
+    fit(mu, toy().train, xi, steps=3, batch_size=16)
+    assert torch.equal(before, weights(mu))
+    assert xi.potential.h_tilde.std().item() > 0
+    fit(mu, toy().train, xi, steps=4, batch_size=16)
+    assert not torch.equal(before, weights(mu))
+
+
+def test_a_model_without_parameters_trains_the_potential_alone():
+    p, q = Empirical(torch.randn(300, 2)), Empirical(torch.randn(300, 2) + torch.tensor([2.0, 0.0]))
+    xi = DualSolver(Euclidean(), Critic(MLP(2, 1, hidden=(32,)), GradientPenalty()), inner_steps=5)
+    progress = fit(p, q, xi, steps=150, batch_size=64)
+    assert sum(row["value"] for row in progress.rows[-20:]) / 20 == pytest.approx(2.0, abs=0.35)
+
+
+def test_the_table_knows_when_its_cells_have_the_right_mass():
+    mu, nu = Empirical(torch.randn(500, 2)), Empirical(torch.randn(50, 2) + 1)
+    xi = DualSolver(SquaredEuclidean(), DiscretePotential(3), inner_steps=10)
+    errors = [row["cell_mass_error"] for row in fit(mu, nu, xi, steps=60, batch_size=50).rows]
+    counts = torch.bincount(c_transform(xi.cost, mu.atoms, nu.atoms, xi.potential.h_tilde)[1], minlength=50)
+    assert float((50 * (counts / 500 - 1 / 50).square()).sum()) < 1
+    assert abs(errors[-1]) < 0.7
+    lost = DiscretePotential(3)
+    lost.bind(mu, nu, SquaredEuclidean())
+    with torch.no_grad():
+        lost.h_tilde[0] += 100  # one atom takes everything: Σ (p − b)² / b = m − 1
+    for _ in range(300):
+        lost(mu.sample(50))
+    assert lost.diagnostics()["cell_mass_error"] == pytest.approx(49, rel=0.02)
+
+
+def test_semidiscrete_training_does_not_collapse_to_nearest_neighbours():
+    held = data.toy(data.eight_gaussians(), size=400, test_size=400)
+    mu = Pushforward(MLP(2, 2, hidden=(64, 64)), standard_gaussian(2))
+    xi = DualSolver(SquaredEuclidean(), DiscretePotential(20), inner_steps=5, warmup_steps=20)
+    fit(mu, held.train, xi, steps=250, batch_size=128)
+    centres = data.eight_gaussians().law.component_distribution.mean
+    nearest = torch.cdist(mu.sample(2000), centres).argmin(1)
+    shares = torch.bincount(nearest, minlength=8) / 2000
+    assert float(shares.min()) > 0.05
+
+
+# --- checkpoints
+
+
+def test_a_checkpoint_is_safetensors_and_gives_its_weights_back(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    mu, _, _ = train("critic", checkpoint=path)
+    with safe_open(path, framework="pt") as file:
+        assert any(key.startswith("mu.map.") for key in file.keys())  # noqa: SIM118 - not a mapping
+    fresh = model()
+    load_weights(path, fresh)
+    assert torch.equal(weights(mu), weights(fresh))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("other", ["plan", "encoder", "table"])
+def test_a_checkpoint_of_another_composition_is_refused(tmp_path, other):
+    path = tmp_path / "checkpoint.safetensors"
+    train("critic", checkpoint=path)
+    with pytest.raises(ValueError, match="checkpoint of another composition"):
+        train(other, resume=path)
+
+
+def test_a_checkpoint_of_another_size_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    train("plan", checkpoint=path)
+    wide = Pushforward(MLP(2, 2, hidden=(32,)), standard_gaussian(2))
+    with pytest.raises(ValueError, match=r"mu\.map\.layers\.0\.weight has shape \(16, 2\) in the file and \(32, 2\)"):
+        fit(wide, toy().train, solver("plan"), steps=9, batch_size=16, resume=path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", None])
+def test_damaged_or_missing_checkpoints_are_named(tmp_path, content):
+    path = tmp_path / "checkpoint.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=str(path)):
+        train("plan", resume=path)
+
+
+def test_a_truncated_checkpoint_is_named(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    train("plan", checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="damaged"):
+        train("plan", resume=path)
+
+
+# --- stops
+
+
+@KINDS
+def test_a_loss_that_becomes_nan_stops_and_keeps_the_checkpoint(kind, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    kept = []
+
+    torch.manual_seed(0)
+    mu, xi = model(), solver(kind)
+
+    def poison(progress):
+        if progress.step == 5:
+            kept.append(path.read_bytes())
+            with torch.no_grad():
+                next(mu.parameters()).fill_(float("nan"))
+
+    with pytest.raises((NonFiniteLoss, ValueError), match=r"step 6|NaN") as caught:
+        fit(mu, toy().train, xi, steps=8, batch_size=16, callbacks=[poison], checkpoint=path, checkpoint_every=2)
+    assert path.read_bytes() == kept[0]
+    if isinstance(caught.value, NonFiniteLoss):
+        assert type(xi).__name__ in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_nan_weights_are_never_written(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    mu, xi = model(), solver("plan")
+
+    def poison(progress):
+        with torch.no_grad():
+            next(mu.parameters()).fill_(float("nan"))
+
+    with pytest.raises(ValueError, match="refused to write"):
+        fit(mu, toy().train, xi, steps=1, batch_size=16, callbacks=[poison], checkpoint=path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_between_two_steps_with_a_checkpoint(tmp_path, number):
+    path = tmp_path / "checkpoint.safetensors"
+    before = signal.getsignal(number)
+
+    def interrupt(progress):
+        if progress.step == 3:
+            signal.raise_signal(number)
+
+    with pytest.raises(Interrupted, match="stopped after step 3 of 8"):
+        train("encoder", checkpoint=path, callbacks=[interrupt])
+    assert signal.getsignal(number) is before
+    resumed = train("encoder", resume=path)
+    assert torch.equal(weights(*resumed[:2]), weights(*train("encoder")[:2]))
+
+
+def test_fit_works_outside_the_main_thread():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(train("plan")[2].step))
+    thread.start()
+    thread.join()
+    assert results == [8]
+
+
+# --- sizes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 201}, "batch_size 201 is larger than the data, 200 atoms"),
+        ({"batch_size": 1}, "batch_size >= 2"),
+        ({"steps": -1}, "steps >= 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every >= 1"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        train("plan", **options)
+
+
+@pytest.mark.parametrize(("inner", "warmup"), [(0, 0), (1, -1)])
+def test_a_dual_solver_moves_xi_before_theta(inner, warmup):
+    with pytest.raises(ValueError, match="inner_steps >= 1"):
+        DualSolver(Euclidean(), DiscretePotential(), inner_steps=inner, warmup_steps=warmup)
+
+
+def test_networks_of_the_wrong_shape_are_named():
+    from ot_gen import ConvGenerator
+
+    with pytest.raises(ValueError, match="divisible by 4, got None; use generator=mlp"):
+        ConvGenerator(2, None)
+    with pytest.raises(ValueError, match="divisible by 4"):
+        ConvGenerator(2, (1, 27, 27))
+    with pytest.raises(ValueError, match="2k values"):
+        GaussianEncoder(nn.Linear(2, 3))(torch.zeros(1, 2))
