@@ -15,7 +15,7 @@ from .measures import Empirical, Measure, Pushforward, Reference, standard_gauss
 from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, add_head
 from .potentials import Critic, DiscretePotential, Potential
 from .solvers import DualSolver, PrimalSolver, Solver
-from .training import Interrupted, NonFiniteLoss, Progress, fit
+from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
 from .transport import NotConverged, c_transform, exact_plan, sinkhorn_plan
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "exact_plan",
     "fit",
     "judge",
+    "linear_decay",
     "load_weights",
     "sinkhorn_plan",
     "standard_gaussian",

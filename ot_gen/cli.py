@@ -54,8 +54,16 @@ def _product(factors: tuple[Any, ...]) -> float:
 
 
 def build(node: Any) -> Any:
-    """Instantiate a configuration node: the one place that calls hydra."""
-    return hydra.utils.instantiate(node, _convert_="all")
+    """Instantiate a configuration node: the one place that calls hydra. Errors are those of the constructors."""
+    try:
+        return hydra.utils.instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while isinstance(cause, InstantiationException):
+            cause = cause.__cause__
+        if cause is None or isinstance(cause, TypeError | ImportError):  # an unknown target or argument
+            raise ValueError(str(cause or error)) from error
+        raise cause from None
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -63,7 +71,7 @@ def _job(cfg: DictConfig) -> float | None:
     """One run; returns its W₁ on held-out data, the objective of a sweep."""
     try:
         return _experiment(cfg)
-    except (ValueError, OSError, NotConverged, OmegaConfBaseException, InstantiationException) as error:
+    except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
         _errors.append(_one_line(error))
         sys.stderr.write(f"ot-gen: error: {_errors[-1]}\n")
         return None
@@ -115,12 +123,10 @@ def _composition_error(error: CompactHydraException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """The message of the cause, on one line; Hydra wraps what a constructor raised."""
-    while isinstance(error, InstantiationException) and error.__cause__ is not None:
-        error = error.__cause__
+    """The message of an error, on one line."""
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
-    if isinstance(error, TypeError | ValueError | OSError | NotConverged):
+    if isinstance(error, ValueError | OSError | NotConverged):
         return " ".join(str(error).split())
     return " ".join(f"{type(error).__name__}: {error}".split())
 

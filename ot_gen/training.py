@@ -57,6 +57,17 @@ class Progress:
 
 
 Callback = Callable[[Progress], None]
+Schedule = Callable[[float], float]
+
+
+def linear_decay(fraction: float, floor: float = 0.02) -> float:
+    """A schedule of learning rates: from 1 at the start down to `floor` at the end, in proportion to the steps done.
+
+    Example:
+        >>> linear_decay(0.0), linear_decay(0.5, floor=0.0), linear_decay(1.0)
+        (1.0, 0.5, 0.02)
+    """
+    return floor + (1 - floor) * (1 - fraction)
 
 
 def fit(
@@ -68,6 +79,7 @@ def fit(
     batch_size: int = 128,
     optimizer: OptimizerFactory = ADAM,
     inner_optimizer: OptimizerFactory | None = None,
+    schedule: Schedule | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | None = None,
     checkpoint_every: int = 1000,
@@ -87,6 +99,7 @@ def fit(
         batch_size: samples of μ and of ν for each estimate.
         optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
         inner_optimizer: the same for ξ; None means the one that the solver asks for, else `optimizer`.
+        schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them.
         callbacks: called with the `Progress` after each step; they must leave the random state alone.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
             stops training, which then raises `Interrupted`.
@@ -114,6 +127,7 @@ def fit(
     theta = _make(optimizer, mu)
     xi = _make(inner_optimizer or solver.optimizer() or optimizer, solver.xi)
     modules, optimizers = {"mu": mu, "solver": solver}, {"theta": theta, "xi": xi}
+    rates = [group["lr"] for group in _groups(theta, xi)]
     progress = Progress(steps)
     if resume is not None:
         saved = load_checkpoint(resume, modules, optimizers)
@@ -144,6 +158,9 @@ def fit(
     began = time.perf_counter() - progress.seconds
     with _stop_signal() as stopped:
         while progress.step < steps:
+            factor = 1.0 if schedule is None else schedule(progress.step / steps)
+            for group, rate in zip(_groups(theta, xi), rates, strict=True):
+                group["lr"] = rate * factor
             for _ in range(solver.inner_steps):
                 with _frozen(mu):
                     estimate = evaluate()
@@ -174,6 +191,10 @@ def fit(
 def _make(factory: OptimizerFactory, module: nn.Module) -> Optimizer | None:
     parameters = [p for p in module.parameters() if p.requires_grad]
     return factory(parameters) if parameters else None
+
+
+def _groups(*optimizers: Optimizer | None) -> list[dict[str, Any]]:
+    return [group for optimizer in optimizers if optimizer is not None for group in optimizer.param_groups]
 
 
 def _descend(loss: Tensor, *optimizers: Optimizer | None) -> None:

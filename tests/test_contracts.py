@@ -241,21 +241,31 @@ def test_two_fits_with_one_seed_are_identical(solver, load):
     [(solver, warmup) for solver in SOLVERS for warmup in ((0, 2, 5) if has_warmup(solver) else (0,))],
 )
 def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(solver, warmup, load, tmp_path):
-    """Six steps at once, or three and a resume, without a warm-up, after its end and before it."""
+    """Six steps at once, or a kill in the fifth and a resume from the third, before, within or after the warm-up."""
     cfg, found = load("eight_gaussians", f"solver={solver}")
+    file = tmp_path / "checkpoint.safetensors"
 
-    def train(steps, seed, **options):
+    def train(seed, **options):
         mu, xi, trainer = parts(cfg, seed)
         xi.warmup_steps = warmup
-        return mu, xi, fit(mu, found.train, xi, **trainer | {"steps": steps, "batch_size": BATCH}, **options)
+        trainer |= {"steps": 6, "batch_size": BATCH, "checkpoint_every": 3}
+        return mu, xi, fit(mu, found.train, xi, **trainer, **options)
 
-    mu, xi, whole = train(6, seed=0)
-    *_, first = train(3, seed=0, checkpoint=tmp_path / "three.safetensors")
+    earlier = []
+
+    def killed(progress):
+        earlier[:] = progress.rows
+        if progress.step == 5:
+            raise ChildProcessError("killed")
+
+    mu, xi, whole = train(seed=0)
+    with pytest.raises(ChildProcessError):
+        train(seed=0, checkpoint=file, callbacks=[killed])
     torch.rand(17)  # a resume depends on nothing that happened meanwhile
-    mu_again, xi_again, second = train(6, seed=99, resume=tmp_path / "three.safetensors")
-    assert second.step == whole.step == 6
-    assert second.images == whole.images
-    assert figures(first.rows + second.rows) == figures(whole.rows)
+    mu_again, xi_again, rest = train(seed=99, resume=file)
+    assert rest.step == whole.step == 6
+    assert rest.images == whole.images
+    assert figures(earlier[:3] + rest.rows) == figures(whole.rows)
     assert_same_weights((mu, xi), (mu_again, xi_again))
 
 

@@ -29,6 +29,7 @@ from ot_gen import (
     exact_plan,
     fit,
     judge,
+    linear_decay,
     load_weights,
     standard_gaussian,
 )
@@ -99,6 +100,26 @@ def test_evaluation_does_not_disturb_training(kind):
     fit(mu, held.train, xi, steps=8, batch_size=16, callbacks=[lambda _: judge(mu, held.train, held.test, n=20)])
     assert torch.equal(weights(mu, xi), weights(*train(kind)[:2]))
     assert mu.training
+
+
+def test_schedules_scale_the_learning_rates_and_survive_a_resume(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    seen = []
+
+    def adam(parameters):
+        seen.append(torch.optim.Adam(parameters, lr=1e-2))
+        return seen[-1]
+
+    def stop(progress):
+        if progress.step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    options = {"optimizer": adam, "schedule": linear_decay}
+    whole = train("critic", **options)
+    assert seen[0].param_groups[0]["lr"] == pytest.approx(1e-2 * linear_decay(7 / 8))
+    with pytest.raises(Interrupted):
+        train("critic", callbacks=[stop], checkpoint=path, **options)
+    assert torch.equal(weights(*train("critic", resume=path, **options)[:2]), weights(*whole[:2]))
 
 
 def test_theta_rests_during_the_warm_up():

@@ -1,0 +1,133 @@
+"""The shape of the code: what may import what, and what stays out of the library."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ot_gen
+
+PACKAGE = Path(ot_gen.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
+# From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
+FLOORS = (
+    *("costs", "measures", "transport", "lipschitz", "nets", "data", "divergences", "couplings", "potentials"),
+    *("solvers", "checkpoints", "training", "evaluation", "report", "cli", "__main__"),
+)
+TORCH_ONLY = ("costs", "measures")
+LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "pooch", "PIL"}
+MAX_LINES = 320
+
+
+def name_of(path):
+    """The dotted name of a module of the package, without `ot_gen.`: "data.toys", "report.__init__"."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path, nodes):
+    """Absolute names that the import statements among `nodes` ask for: "torch", "ot_gen.costs.Cost"."""
+    package = ["ot_gen", *path.relative_to(PACKAGE).parent.parts]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def imports(path):
+    return set(imported(path, ast.walk(tree(path))))
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def at_import_time(node):
+    """The statements that run when a module is imported: all but functions' bodies and TYPE_CHECKING blocks."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(child):
+            continue
+        yield child
+        yield from at_import_time(child)
+
+
+def roots(names):
+    return {name.split(".")[0] for name in names}
+
+
+def units(path):
+    """The units of this package that a module imports from; "__init__" for names of the package itself."""
+    asked = {name.split(".")[1] if "." in name else "" for name in imports(path) if name.split(".")[0] == "ot_gen"}
+    return {unit if unit in UNITS else "__init__" for unit in asked}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_only_from_the_floors_below_it(path):
+    own = name_of(path).split(".")[0]
+    if own == "__init__":
+        assert units(path) <= set(FLOORS) - {"report", "cli", "__main__"}
+        return
+    assert own in FLOORS, f"{own} is new: give it its place in FLOORS"
+    assert units(path) <= {*FLOORS[: FLOORS.index(own)], own} - ({own} if path.parent == PACKAGE else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_command_line_knows_hydra(path):
+    known = roots(imports(path)) & {"hydra", "omegaconf"}
+    assert not known or name_of(path) == "cli"
+
+
+@pytest.mark.parametrize("name", TORCH_ONLY)
+def test_the_ground_floor_needs_torch_alone(name):
+    asked = imports(PACKAGE / f"{name}.py")
+    outside = {root for root in roots(asked) if root not in sys.stdlib_module_names} - {"torch", "ot_gen"}
+    assert outside == set()
+    assert units(PACKAGE / f"{name}.py") <= set(TORCH_ONLY)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_slow_libraries_are_imported_where_they_are_used(path):
+    assert roots(imported(path, at_import_time(tree(path)))) & LAZY == set()
+
+
+def test_importing_ot_gen_loads_no_slow_library():
+    code = "import sys, ot_gen; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "ot_gen" in loaded
+    assert loaded & (LAZY | {"hydra", "omegaconf", "ot_gen.report", "ot_gen.cli"}) == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_fits_in_a_readers_head(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_library_prints_nothing(path):
+    calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"]
+    assert [call.lineno for call in calls] == []
+
+
+def test_the_package_is_typed_and_lists_its_names_once():
+    assert (PACKAGE / "py.typed").is_file()
+    assert len(set(ot_gen.__all__)) == len(ot_gen.__all__)
+
+
+@pytest.mark.parametrize("name", ot_gen.__all__)
+def test_a_public_name_exists_and_has_a_docstring_of_its_own(name):
+    thing = getattr(ot_gen, name)
+    own = thing.__doc__
+    assert own and own.strip()
+    assert not isinstance(thing, type) or "__doc__" in vars(thing)
+    # A NamedTuple or a dataclass without a docstring shows its signature instead.
+    assert not own.startswith(f"{name}(")
