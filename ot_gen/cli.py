@@ -90,7 +90,10 @@ def _experiment(cfg: DictConfig) -> float:
 
     def parts() -> dict[str, Any]:
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
+        write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
         if cfg.threads is not None:
+            if not isinstance(cfg.threads, int) or cfg.threads < 1:
+                raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
             torch.set_num_threads(cfg.threads)
         data = build(cfg.data)
         cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
@@ -146,6 +149,10 @@ def main() -> None:
         if wants_traceback:
             raise
         sys.exit(_usage(f"cannot write the output folder ({_one_line(error)}); choose another: hydra.run.dir=FOLDER"))
+    except ValueError as error:  # hydra's, of its own command line; a job's are dealt with above
+        if wants_traceback:
+            raise
+        sys.exit(_usage(_one_line(error)))
     except Interrupted as stop:
         sys.stderr.write(f"ot-gen: {stop}\n")
         sys.exit(130)

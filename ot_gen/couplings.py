@@ -138,13 +138,19 @@ class EncoderCoupling(Coupling):
                 f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}"
             )
         try:
-            codes = self.encoder(nu.sample(2)).rsample()
+            q = self.encoder(nu.sample(2))
+            codes = q.rsample()
         except RuntimeError as error:
             raise ValueError(f"the encoder does not accept data of dimension {nu.dim} ({error})") from error
         if codes.shape != (2, mu.base.dim):
             raise ValueError(
                 f"the encoder returns codes of shape {tuple(codes.shape[1:])} but the reference has dimension "
                 f"{mu.base.dim}; give both the same latent dimension"
+            )
+        if not torch.isfinite(self.divergence(q, mu.base)):
+            raise ValueError(
+                f"{self.divergence} between the codes and the reference {mu.base.law} is not finite: the codes leave "
+                "the reference's support; use a Gaussian reference, or MMD, SinkhornDivergence or SlicedWasserstein"
             )
 
     def extra_repr(self) -> str:

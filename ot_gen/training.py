@@ -104,7 +104,8 @@ def fit(
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
             stops training, which then raises `Interrupted`.
         checkpoint_every: outer steps between checkpoints.
-        resume: checkpoint file of the same composition to continue from.
+        resume: checkpoint file of the same composition to continue from. With the same `steps` the result equals that
+            of no interruption; with more, a `schedule` goes on from where the new total puts it.
 
     Returns:
         The `Progress`, with one row of figures for each step.
@@ -114,6 +115,7 @@ def fit(
         NonFiniteLoss: the loss became NaN or Inf; the last checkpoint is left as it was.
 
     Example:
+        >>> import torch
         >>> from ot_gen import Empirical, MLP, PlanCoupling, PrimalSolver, Pushforward, SquaredEuclidean
         >>> from ot_gen import exact_plan, standard_gaussian
         >>> mu = Pushforward(MLP(2, 2, hidden=(8,)), standard_gaussian(2))
@@ -132,6 +134,8 @@ def fit(
     if resume is not None:
         saved = load_checkpoint(resume, modules, optimizers)
         progress.step, progress.images, progress.seconds = saved["step"], saved["images"], saved["seconds"]
+        if progress.step > steps:
+            raise ValueError(f"{resume} is at step {progress.step}, beyond steps = {steps}; raise trainer.steps")
     mu.train()
     solver.train()
 
@@ -190,7 +194,10 @@ def fit(
 
 def _make(factory: OptimizerFactory, module: nn.Module) -> Optimizer | None:
     parameters = [p for p in module.parameters() if p.requires_grad]
-    return factory(parameters) if parameters else None
+    try:
+        return factory(parameters) if parameters else None
+    except TypeError as error:
+        raise ValueError(f"the optimizer cannot be built: {error}; check its arguments, e.g. lr") from error
 
 
 def _groups(*optimizers: Optimizer | None) -> list[dict[str, Any]]:
@@ -233,9 +240,10 @@ def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, fl
 
 
 def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int) -> None:
-    if steps < 0 or batch_size < 2 or checkpoint_every < 1:
+    sizes = (steps, batch_size, checkpoint_every)
+    if not all(isinstance(size, int) for size in sizes) or steps < 0 or batch_size < 2 or checkpoint_every < 1:
         raise ValueError(
-            "fit needs steps >= 0, batch_size >= 2 and checkpoint_every >= 1, "
+            "fit needs whole numbers steps >= 0, batch_size >= 2 and checkpoint_every >= 1, "
             f"got {steps}, {batch_size} and {checkpoint_every}"
         )
     if isinstance(nu, Empirical) and batch_size > len(nu):

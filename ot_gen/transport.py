@@ -7,6 +7,7 @@ its import takes seconds that `--help` and every job of a sweep would pay.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -148,21 +149,38 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
             value = cost(x, y[argmin]) - h_tilde[argmin]
         return value, argmin
 
-    def log_sum(x: Tensor, y: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        scores = (h_tilde - cost.matrix(x, y)) / epsilon
+    def soft_max(x: Tensor, y: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scores = h_tilde - cost.matrix(x, y)
         least, index = _row_min(-scores.detach())
-        column = index.unsqueeze(1)
-        # log Σ exp s = s_j − log softmax_j at the largest s_j; on CPUs exp itself is slow where it underflows.
-        log_total = scores.gather(1, column) - torch.log_softmax(scores, dim=1).gather(1, column)
-        return log_total.squeeze(1), least, index
+        return _SoftMax.apply(scores, index, epsilon), least, index
 
     if len(tiles) == 1:
-        value, _, argmin = log_sum(x, *tiles[0])
-        return -epsilon * value, argmin
+        value, _, argmin = soft_max(x, *tiles[0])
+        return -value, argmin
     # Each tile is recomputed in the backward pass instead of being kept.
-    parts = [checkpoint(log_sum, x, *part, use_reentrant=False, preserve_rng_state=False) for part in tiles]
+    parts = [checkpoint(soft_max, x, *part, use_reentrant=False, preserve_rng_state=False) for part in tiles]
     _, argmin = _merge([(least, index) for _, least, index in parts], tile)
-    return -epsilon * torch.logsumexp(torch.stack([total for total, _, _ in parts]), dim=0), argmin
+    return -epsilon * torch.logsumexp(torch.stack([value for value, _, _ in parts]) / epsilon, dim=0), argmin
+
+
+class _SoftMax(torch.autograd.Function):
+    """ε log Σ_j exp(s_ij / ε) of each row, given the column of its largest entry.
+
+    Through softmax, since on a CPU exp (and so `torch.logsumexp`) is an order of magnitude slower where it underflows,
+    and the softmax is the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, largest: Tensor, epsilon: float) -> Tensor:
+        shares = torch.softmax(scores / epsilon, dim=1)
+        ctx.save_for_backward(shares)
+        column = largest.unsqueeze(1)
+        return (scores.gather(1, column) - epsilon * shares.gather(1, column).log()).squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (shares,) = ctx.saved_tensors
+        return gradients[0].unsqueeze(1) * shares, None, None
 
 
 def _merge(found: list[tuple[Tensor, Tensor]], tile: int) -> tuple[Tensor, Tensor]:

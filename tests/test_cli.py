@@ -424,7 +424,7 @@ def test_a_terminal_gets_a_bar_with_remaining_time_and_the_current_value(monkeyp
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    with ProgressBar(4, "primal/vae") as bar:
+    with ProgressBar("primal/vae") as bar:
         for step in range(1, 5):
             bar(Progress(4, step, rows=[{"step": step, "value": 0.25 * step}]))
     shown = terminal.getvalue()

@@ -185,7 +185,7 @@ def test_value_plus_penalty_is_minus_elbo_for_a_gaussian_decoder():
     elbo = (likelihood - kl_divergence(q, mu.base.law)).mean()
     constant = d / 2 * math.log(2 * math.pi * variance)
     ours = (estimate.value + estimate.penalty) / (2 * variance) + constant
-    assert float(ours) == pytest.approx(-float(elbo), rel=1e-12)
+    assert ours.item() == pytest.approx(-elbo.item(), rel=1e-12)
 
 
 def test_value_plus_penalty_is_minus_elbo_for_a_bernoulli_decoder():
@@ -198,14 +198,14 @@ def test_value_plus_penalty_is_minus_elbo_for_a_bernoulli_decoder():
     q = coupling.encoder(y)
     likelihood = Independent(Bernoulli(probs=mu(q.rsample())), 1).log_prob(y)
     elbo = (likelihood - kl_divergence(q, mu.base.law)).mean()
-    assert float(estimate.value + estimate.penalty) == pytest.approx(-float(elbo), rel=1e-6)
+    assert (estimate.value + estimate.penalty).item() == pytest.approx(-elbo.item(), rel=1e-6)
 
 
 def test_an_encoder_coupling_is_no_bound():
     mu, nu = model(d=2), Empirical(torch.randn(32, 2) * 3)
     coupling = EncoderCoupling(DiracEncoder(MLP(2, 2, hidden=(64,))), MMD(InverseMultiquadric()), weight=1e-6)
     fit(mu, nu, PrimalSolver(SquaredEuclidean(), coupling), steps=800, batch_size=32)
-    value = float(coupling(mu, nu, SquaredEuclidean(), 32).value)
+    value = coupling(mu, nu, SquaredEuclidean(), 32).value.item()
     C = SquaredEuclidean().matrix(mu.sample(32), nu.atoms)
     assert coupling.bound is None
     assert value < 0.5 * float((exact_plan(C) * C).sum())

@@ -95,8 +95,9 @@ def undisturbed(*modules: nn.Module) -> Iterator[None]:
     """Look at modules without changing training: evaluation mode, no graph, the random state put back.
 
     Example:
+        >>> net = nn.Linear(2, 2)
         >>> before = torch.get_rng_state()
-        >>> with undisturbed(nn.Linear(2, 2)):
+        >>> with undisturbed(net):
         ...     _ = torch.randn(3)
         >>> bool((torch.get_rng_state() == before).all())
         True

@@ -297,3 +297,7 @@ def _places(value: float, digits: int = 4) -> int:
 def _fixed(value: float, places: int) -> str:
     text = f"{value:,.{places}f}" if abs(value) < 1e7 else f"{value:.3g}"
     return text.replace(",", "\u202f").replace("-", "−")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

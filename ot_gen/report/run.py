@@ -62,6 +62,7 @@ def _run(
     device: str,
     resume: Path | None,
 ) -> float:
+    _check(device, evaluation)
     mu = Pushforward(generator, reference).to(device)
     data.train.to(device)
     data.test.to(device)
@@ -76,7 +77,7 @@ def _run(
     )
     if resume is not None:
         record.continue_metrics(resume)
-    with ProgressBar(trainer["steps"], str(record.facts["solver"])) as bar:
+    with ProgressBar(str(record.facts["solver"])) as bar:
         progress = fit(
             mu,
             data.train,
@@ -125,20 +126,20 @@ class ProgressBar:
     """A callback of `fit`: a bar with rate, remaining time and the current value on a terminal; elsewhere ten lines.
 
     Args:
-        steps: outer steps in total.
         label: what the bar is called.
     """
 
-    def __init__(self, steps: int, label: str) -> None:
-        self.bar = tqdm(total=steps, desc=label, unit="step", disable=None, dynamic_ncols=True, mininterval=0.2)
-        self.every = max(1, steps // 10)
+    def __init__(self, label: str) -> None:
+        self.bar = tqdm(desc=label, unit="step", disable=None, dynamic_ncols=True, mininterval=0.2)
 
     def __call__(self, progress: Progress) -> None:
         row = progress.rows[-1]
         if not self.bar.disable:
+            if self.bar.total is None:
+                self.bar.total, self.bar.initial = progress.steps, progress.step - 1
             self.bar.set_postfix_str(f"value {row['value']:.4g}", refresh=False)
             self.bar.update(progress.step - self.bar.n)
-        elif progress.step % self.every == 0 or progress.step == progress.steps:
+        elif progress.step % max(1, progress.steps // 10) == 0 or progress.step == progress.steps:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "images"))
             log.info("step %d of %d  %s", progress.step, progress.steps, shown)
 
@@ -147,6 +148,16 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+
+
+def _check(device: str, evaluation: Mapping[str, Any]) -> None:
+    """Refuse before training what would fail after it."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={device} is not available here ({error}); use device=cpu") from error
+    if not isinstance(evaluation["samples"], int) or evaluation["samples"] < 2:
+        raise ValueError(f"evaluation.samples must be a whole number >= 2, got {evaluation['samples']}")
 
 
 def _last_means(folder: Path) -> dict[str, float]:
