@@ -16,8 +16,7 @@ install: .venv/installed
 
 # The main job: a primal and two dual solvers on a toy and on MNIST, then the page that compares them.
 demo: install
-	$(BIN)/ot-gen -m sweep=demo_toy hydra.sweep.dir=$(RUNS)/toy
-	$(BIN)/ot-gen -m sweep=demo_mnist hydra.sweep.dir=$(RUNS)/mnist
+	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra.sweep.dir=$(RUNS)
 	$(BIN)/ot-gen-compare $(RUNS)
 
 sweep: install
