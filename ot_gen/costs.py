@@ -6,6 +6,7 @@ which never forms an (n, m, d) array.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 
 import torch
@@ -127,9 +128,8 @@ class BernoulliNLL(Cost):
 class FeatureCost(Cost):
     """c(x, y) = c₀(φ(x), φ(y)): a ground cost between features of any module φ.
 
-    φ is a fixed part of the cost: it is never trained (solvers train couplings and potentials only), but gradients
-    flow through it to x. The composition is a distance only where φ is injective, so `is_metric` is False unless
-    the caller vouches for it.
+    φ is a fixed part of the cost: a frozen copy in evaluation mode, through which gradients flow to x. The composition
+    is a distance only where φ is injective, so `is_metric` is False unless the caller vouches for it.
 
     Args:
         features: φ, (n, d) -> (n, p).
@@ -146,9 +146,15 @@ class FeatureCost(Cost):
         super().__init__()
         if is_metric and not cost.is_metric:
             raise ValueError(f"FeatureCost over {cost} cannot be a distance, since {cost} is none; use Euclidean()")
-        self.features = features
+        self.features = copy.deepcopy(features).requires_grad_(False)
         self.cost = cost
         self.is_metric = is_metric
+        self.train(False)
+
+    def train(self, mode: bool = True) -> FeatureCost:
+        super().train(mode)
+        self.features.eval()
+        return self
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         phi_x, phi_y = (self.features(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))

@@ -7,6 +7,8 @@ generator, so `torch.manual_seed` (set by the caller, never here) makes every dr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -164,17 +166,14 @@ class Pushforward(Measure):
     def _output_dim(self) -> int:
         probe = torch.zeros(2, self.base.dim)
         probe = probe.to(next((p for p in self.map.parameters()), probe))
-        was_training = self.map.training
         try:
-            with torch.no_grad(), torch.random.fork_rng():
-                out = self.map.eval()(probe)
+            with undisturbed(self.map):
+                out = self.map(probe)
         except RuntimeError as error:
             raise ValueError(
                 f"the generator does not accept latent points of shape (n, {self.base.dim}), the dimension of its "
                 f"reference ({error}); give both the same latent dimension"
             ) from error
-        finally:
-            self.map.train(was_training)
         if out.ndim != 2 or len(out) != 2:
             raise ValueError(
                 f"the generator maps (2, {self.base.dim}) to {tuple(out.shape)}, but a point cloud is (n, d): "
@@ -195,6 +194,30 @@ class Pushforward(Measure):
     def sample(self, n: int) -> Tensor:
         """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph."""
         return self.rsample(n)
+
+
+@contextmanager
+def undisturbed(*modules: nn.Module) -> Iterator[None]:
+    """Look at modules without changing training: evaluation mode, no graph, the random state put back.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> before = torch.get_rng_state()
+        >>> with undisturbed(net):
+        ...     _ = torch.randn(3)
+        >>> bool((torch.get_rng_state() == before).all())
+        True
+    """
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    devices = range(torch.cuda.device_count())
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        for part, _ in modes:
+            part.training = False
+        try:
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
 
 
 def check_cloud(points: Tensor, name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from .costs import Cost
 from .lipschitz import Lipschitz
@@ -132,10 +132,9 @@ class DiscretePotential(Potential):
     `warmup_steps` of `DualSolver`) and watch `cell_mass_error`.
 
     While ξ moves, h is the soft c-transform with ε > 0, so that each x informs many atoms; it still bounds W_c from
-    below. ε is steered, not chosen: towards `concentration` atoms that compete for each x. The optimizer is given
-    the natural gradient ε (P(j) − b_j) / b_j in place of the plain one: descent with lr = 1 is then a stochastic,
-    linearised Sinkhorn step, in the units of the cost, with no learning rate to find. While θ moves, and in
-    evaluation, h is the exact (hard) c-transform.
+    below. ε is steered, not chosen: towards `concentration` atoms that compete for each x. The optimizer that it asks
+    for is `NaturalDescent`, which has no learning rate to find. While θ moves, and in evaluation, h is the exact
+    (hard) c-transform.
 
     Args:
         concentration: the number of atoms, > 1, that compete for a sample while ξ moves, as
@@ -189,13 +188,12 @@ class DiscretePotential(Potential):
         x = mu.sample(min(512, len(nu)))
         start = torch.cat([cost.matrix(x, tile).mean(dim=0) for tile in nu.atoms.split(4096)])
         self.h_tilde = nn.Parameter(start - start @ nu.weights)
-        self.h_tilde.register_hook(self._natural_gradient)
         values = cost(x, nu.sample(len(x)))
         self.epsilon = values.std().clamp_min(torch.finfo(values.dtype).tiny)
         self.collisions = torch.ones_like(self.epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
-        nu, cost = self._bound_problem()
+        nu, cost = self.problem()
         if not (self.training and self.h_tilde.requires_grad):
             return c_transform(cost, x, nu.atoms, self.h_tilde)[0]
         h, argmin = c_transform(cost, x, nu.atoms, self.h_tilde, float(self.epsilon))
@@ -205,7 +203,7 @@ class DiscretePotential(Potential):
     @torch.no_grad()
     def _steer(self, x: Tensor, soft: Tensor, argmin: Tensor) -> None:
         """Move ε towards the asked concentration, and account for the masses of the cells."""
-        nu, cost = self._bound_problem()
+        nu, cost = self.problem()
         hard = cost(x, nu.atoms[argmin]) - self.h_tilde[argmin]
         competing = ((hard - soft) / self.epsilon).exp().mean().clamp(1, len(nu))
         self.epsilon *= (min(self.concentration, 0.5 * len(nu)) / competing) ** 0.1
@@ -214,17 +212,12 @@ class DiscretePotential(Potential):
         pairs = (counts * (counts - 1) / nu.weights).sum() / (n * (n - 1))
         self.collisions.lerp_(pairs, 0.02)
 
-    def _natural_gradient(self, gradient: Tensor) -> Tensor:
-        nu, _ = self._bound_problem()
-        # Below −1 nothing lies; the ceiling stops one crowded cell from throwing its atom far away.
-        return self.epsilon * (gradient / nu.weights).clamp(-1, 20)
-
     def conjugate_mean(self, y: Tensor) -> Tensor:
-        nu, _ = self._bound_problem()
+        nu, _ = self.problem()
         return nu.weights @ self.h_tilde
 
     def optimizer(self) -> OptimizerFactory:
-        return partial(SGD, lr=1.0)
+        return partial(NaturalDescent, potential=self)
 
     def diagnostics(self) -> dict[str, float]:
         """`cell_mass_error` = Σ_j (p_j − b_j)² / b_j, the χ² distance of the cells' masses p from b, and ε.
@@ -234,10 +227,42 @@ class DiscretePotential(Potential):
         """
         return {"cell_mass_error": float(self.collisions) - 1, "epsilon": float(self.epsilon)}
 
-    def _bound_problem(self) -> tuple[Empirical, Cost]:
+    def problem(self) -> tuple[Empirical, Cost]:
+        """The data and the cost that `bind` was given."""
         if self._problem is None:
             raise ValueError("this DiscretePotential has no atoms yet: call bind(mu, nu, cost), as `fit` does")
         return self._problem
 
     def extra_repr(self) -> str:
         return f"atoms={len(self.h_tilde)}, concentration={self.concentration:g}"
+
+
+class NaturalDescent(Optimizer):
+    """The natural step on a table of potentials, h̃_j += lr · ε · (b_j − P(j)) / b_j, with P(j) the soft mass of cell j.
+
+    With lr = 1 it is a stochastic Sinkhorn step, linearised at the solution; ε carries the units of the cost.
+
+    Args:
+        parameters: the table.
+        potential: the `DiscretePotential` that owns it.
+        lr: a factor that schedules move.
+
+    Example:
+        >>> h = DiscretePotential()
+        >>> NaturalDescent([h.h_tilde], h).param_groups[0]["lr"]
+        1.0
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], potential: DiscretePotential, lr: float = 1.0) -> None:
+        super().__init__(parameters, {"lr": lr})
+        self.potential = potential
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is evaluated twice here
+        nu, _ = self.potential.problem()
+        for group in self.param_groups:
+            for table in group["params"]:
+                # The relative gradient (P − b) / b is at least −1; the ceiling stops one crowded cell from throwing
+                # its atom far away.
+                relative = (table.grad / nu.weights).clamp(max=20)
+                table.sub_(group["lr"] * self.potential.epsilon * relative)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import nn
 
 from .costs import Cost
 from .couplings import Coupling, Estimate
-from .measures import Measure
+from .measures import Measure, undisturbed
 from .potentials import OptimizerFactory, Potential
 
 
@@ -60,7 +59,7 @@ class Solver(nn.Module, ABC):
                 f"the model lives in dimension {mu.dim} and the data in dimension {nu.dim}; "
                 "give the generator the data's dimension as its output"
             )
-        with torch.no_grad(), torch.random.fork_rng():
+        with undisturbed(mu, nu, self):
             try:
                 shape = self.cost(mu.sample(2), nu.sample(2)).shape
             except RuntimeError as error:
@@ -90,6 +89,7 @@ class PrimalSolver(Solver):
         coupling: `PlanCoupling` or `EncoderCoupling`.
 
     Example:
+        >>> import torch
         >>> from ot_gen import Empirical, PlanCoupling, Pushforward, SquaredEuclidean, exact_plan, standard_gaussian
         >>> solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
         >>> mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
@@ -131,6 +131,7 @@ class DualSolver(Solver):
         ValueError: inner_steps < 1 or warmup_steps < 0.
 
     Example:
+        >>> import torch
         >>> from ot_gen import DiscretePotential, Empirical, Pushforward, SquaredEuclidean, standard_gaussian
         >>> solver = DualSolver(SquaredEuclidean(), DiscretePotential(), inner_steps=2)
         >>> mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))

@@ -15,8 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from .costs import Cost
 
-# Entries of a tile of the cost matrix that a c-transform holds at a time: 16 MB in float32.
+# Entries of a tile of the cost matrix that a c-transform holds at a time, 16 MB in float32, and its most rows.
 TILE_ENTRIES = 2**22
+MAX_ROWS = 2**13
 
 
 class NotConverged(RuntimeError):
@@ -139,6 +140,14 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
         (tensor([1., 0.]), tensor([0, 1]))
     """
     _check_c_transform(x, y, h_tilde, epsilon)
+    rows = x.split(MAX_ROWS)
+    parts = [_c_transform(cost, part, y, h_tilde, epsilon, keep=len(rows) == 1) for part in rows]
+    return torch.cat([value for value, _ in parts]), torch.cat([argmin for _, argmin in parts])
+
+
+def _c_transform(
+    cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float, keep: bool
+) -> tuple[Tensor, Tensor]:
     tile = max(128, TILE_ENTRIES // max(1, len(x)))
     tiles = list(zip(y.split(tile), h_tilde.split(tile), strict=True))
     if epsilon == 0:
@@ -154,7 +163,7 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
         least, index = _row_min(-scores.detach())
         return _SoftMax.apply(scores, index, epsilon), least, index
 
-    if len(tiles) == 1:
+    if keep and len(tiles) == 1:
         value, _, argmin = soft_max(x, *tiles[0])
         return -value, argmin
     # Each tile is recomputed in the backward pass instead of being kept.

@@ -94,3 +94,14 @@ def test_lp_below_one_is_refused(p):
 def test_features_are_a_metric_only_over_one():
     with pytest.raises(ValueError, match="cannot be a distance"):
         FeatureCost(nn.Identity(), SquaredEuclidean(), is_metric=True)
+
+
+def test_features_are_a_frozen_copy_that_stays_in_evaluation_mode():
+    features = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+    cost = FeatureCost(features, SquaredEuclidean()).train()
+    x, y = torch.rand(5, 4, requires_grad=True), torch.rand(5, 4)
+    assert torch.equal(cost(x, y), cost(x, y))
+    cost(x, y).sum().backward()
+    assert x.grad is not None
+    assert all(p.grad is None and not p.requires_grad for p in cost.parameters())
+    assert all(p.requires_grad for p in features.parameters()) and features.training

@@ -307,3 +307,25 @@ def test_networks_of_the_wrong_shape_are_named():
         ConvGenerator(2, (1, 27, 27))
     with pytest.raises(ValueError, match="2k values"):
         GaussianEncoder(nn.Linear(2, 3))(torch.zeros(1, 2))
+
+
+def test_natural_descent_fills_an_empty_cell_by_epsilon_a_step():
+    from ot_gen.potentials import NaturalDescent
+
+    nu = Empirical(torch.tensor([[0.0], [1.0]]), torch.tensor([0.25, 0.75]))
+    h = DiscretePotential(1.5)
+    h.bind(nu, nu, SquaredEuclidean())
+    before = h.h_tilde.detach().clone()
+    h.h_tilde.grad = torch.tensor([0.75, -0.75])  # P − b where the first cell takes everything
+    NaturalDescent([h.h_tilde], h).step()
+    assert torch.allclose(h.h_tilde.detach() - before, float(h.epsilon) * torch.tensor([-3.0, 1.0]))
+
+
+def test_preparing_changes_no_buffer_of_the_networks():
+    net = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    mu = Pushforward(net, standard_gaussian(2))
+    xi = solver("encoder")
+    before = weights(mu, xi)
+    xi.prepare(mu, toy().train)
+    assert torch.equal(before, weights(mu, xi))
+    assert mu.training and xi.training

@@ -210,3 +210,18 @@ def test_w_between_gaussian_samples_approaches_the_bures_formula():
 def test_clouds_of_different_dimension_are_not_compared():
     with pytest.raises(ValueError, match="compares"):
         wasserstein(torch.zeros(3, 2), torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_many_queries_are_streamed_too(monkeypatch, epsilon):
+    monkeypatch.setattr(ot_gen.transport, "MAX_ROWS", 7)
+    x, y = torch.rand(23, 2, requires_grad=True), torch.rand(5, 2)
+    h_tilde = torch.rand(5, requires_grad=True)
+    value, argmin = c_transform(SquaredEuclidean(), x, y, h_tilde, epsilon)
+    expected = dense(SquaredEuclidean(), x, y, h_tilde, epsilon)
+    assert torch.allclose(value, expected, atol=1e-5)
+    assert torch.equal(argmin, (SquaredEuclidean().matrix(x, y) - h_tilde).argmin(dim=1))
+    for one, other in zip(
+        torch.autograd.grad(value.sum(), (x, h_tilde)), torch.autograd.grad(expected.sum(), (x, h_tilde)), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-4)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, undisturbed
 from ot_gen.transport import exact_plan
 
 
@@ -49,7 +47,7 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"wasserstein compares (n, d) with (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
-    C = (cost or SquaredEuclidean()).matrix(x.detach().double(), y.detach().double())
+    C = (cost or SquaredEuclidean()).matrix(x.detach().cpu().double(), y.detach().cpu().double())
     return float((exact_plan(C) * C).sum())
 
 
@@ -72,7 +70,7 @@ def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int
         20
     """
     n = min(n, len(test))
-    with undisturbed(mu), torch.random.fork_rng():
+    with undisturbed(mu):
         torch.manual_seed(seed)
         held_out = test.atoms[torch.randperm(len(test), device=test.atoms.device)[:n]]
         if isinstance(train, Empirical) and train.is_uniform and len(train) >= n:
@@ -88,27 +86,3 @@ def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int
             wasserstein(fake, held_out, w2),
             wasserstein(real, held_out, w2),
         )
-
-
-@contextmanager
-def undisturbed(*modules: nn.Module) -> Iterator[None]:
-    """Look at modules without changing training: evaluation mode, no graph, the random state put back.
-
-    Example:
-        >>> net = nn.Linear(2, 2)
-        >>> before = torch.get_rng_state()
-        >>> with undisturbed(net):
-        ...     _ = torch.randn(3)
-        >>> bool((torch.get_rng_state() == before).all())
-        True
-    """
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    devices = range(torch.cuda.device_count())
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
-        for part, _ in modes:
-            part.training = False
-        try:
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
