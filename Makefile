@@ -16,11 +16,11 @@ install: .venv/installed
 
 # The main job: a primal and two dual solvers on a toy and on MNIST, then the page that compares them.
 demo: install
-	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra.sweep.dir=$(RUNS)
+	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra/launcher=joblib hydra.sweep.dir=$(RUNS)
 	$(BIN)/ot-gen-compare $(RUNS)
 
 sweep: install
-	$(BIN)/ot-gen -m sweep=small hydra.sweep.dir=runs/sweep
+	$(BIN)/ot-gen -m sweep=small hydra/launcher=joblib hydra.sweep.dir=runs/sweep
 	$(BIN)/ot-gen-compare runs/sweep
 
 test: install

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from ot_gen.transport import NotConverged
 
 log = logging.getLogger("ot_gen")
 _errors: list[str] = []  # of the jobs of this process: they decide its exit code
+
+
+class BadInput(CompactHydraException):
+    """Bad input of a job that runs in a worker process, as one line."""
 
 
 def conf_dir() -> Path:
@@ -72,8 +77,11 @@ def _job(cfg: DictConfig) -> float | None:
     try:
         return _experiment(cfg)
     except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
-        _errors.append(_one_line(error))
-        sys.stderr.write(f"ot-gen: error: {_errors[-1]}\n")
+        line = _one_line(error)
+        if parent_process() is not None:  # a worker of a parallel launcher: the parent reports
+            raise BadInput(line) from None
+        _errors.append(line)
+        _usage(line)
         return None
 
 

@@ -17,7 +17,7 @@ from ot_gen.cli import build, conf_dir
 from ot_gen.data import Dataset
 
 ATOMS, BATCH = 64, 16
-CELLS = {  # of DESIGN.md's table: class of ξ -> (sense, kind, bound)
+CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     PlanCoupling: (1, "table", "upper"),
     EncoderCoupling: (1, "network", None),
     DiscretePotential: (-1, "table", "lower"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _run(
     )
     if resume is not None:
         record.continue_metrics(resume)
-    with ProgressBar(str(record.facts["solver"])) as bar:
+    with ProgressBar(f"{record.facts['solver']} on {record.facts['data']}") as bar:
         progress = fit(
             mu,
             data.train,
@@ -99,7 +100,8 @@ def _run(
     )
     draw(record.folder, mu, solver, data)
     log.info(
-        "W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
+        "%s on %s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
+        *(record.facts["solver"], record.facts["data"]),
         *(judgement.w1, judgement.w1_floor, judgement.w2_squared, judgement.w2_squared_floor, judgement.n),
         record.folder,
     )
@@ -125,12 +127,16 @@ def draw(folder: Path, mu: Pushforward, solver: Solver, data: Dataset, seed: int
 class ProgressBar:
     """A callback of `fit`: a bar with rate, remaining time and the current value on a terminal; elsewhere ten lines.
 
+    In a worker process too there are lines: the bars of several would overwrite one another.
+
     Args:
         label: what the bar is called.
     """
 
     def __init__(self, label: str) -> None:
-        self.bar = tqdm(desc=label, unit="step", disable=None, dynamic_ncols=True, mininterval=0.2)
+        hidden = True if parent_process() is not None else None  # None: where stderr is no terminal
+        self.bar = tqdm(desc=label, unit="step", disable=hidden, dynamic_ncols=True, mininterval=0.2)
+        self.label = label
 
     def __call__(self, progress: Progress) -> None:
         row = progress.rows[-1]
@@ -141,7 +147,7 @@ class ProgressBar:
             self.bar.update(progress.step - self.bar.n)
         elif progress.step % max(1, progress.steps // 10) == 0 or progress.step == progress.steps:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "images"))
-            log.info("step %d of %d  %s", progress.step, progress.steps, shown)
+            log.info("%s: step %d of %d  %s", self.label, progress.step, progress.steps, shown)
 
     def __enter__(self) -> ProgressBar:
         return self
