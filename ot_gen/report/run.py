@@ -76,9 +76,10 @@ def _run(
         steps=trainer["steps"],
         batch_size=trainer["batch_size"],
     )
+    label = f"{record.facts.get('solver', type(solver).__name__)} on {record.facts.get('data', 'data')}"
     if resume is not None:
         record.continue_metrics(resume)
-    with ProgressBar(f"{record.facts['solver']} on {record.facts['data']}") as bar:
+    with ProgressBar(label) as bar:
         progress = fit(
             mu,
             data.train,
@@ -100,8 +101,8 @@ def _run(
     )
     draw(record.folder, mu, solver, data)
     log.info(
-        "%s on %s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
-        *(record.facts["solver"], record.facts["data"]),
+        "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
+        label,
         *(judgement.w1, judgement.w1_floor, judgement.w2_squared, judgement.w2_squared_floor, judgement.n),
         record.folder,
     )
