@@ -258,7 +258,7 @@ class NaturalDescent(Optimizer):
         self.potential = potential
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is evaluated twice here
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nothing to re-evaluate
         nu, _ = self.potential.problem()
         for group in self.param_groups:
             for table in group["params"]:

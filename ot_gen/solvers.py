@@ -60,8 +60,14 @@ class Solver(nn.Module, ABC):
                 "give the generator the data's dimension as its output"
             )
         with undisturbed(mu, nu, self):
+            x, y = mu.sample(2), nu.sample(2)
+            if (x.dtype, x.device) != (y.dtype, y.device):
+                raise ValueError(
+                    f"the model makes {x.dtype} points on {x.device} and the data are {y.dtype} on {y.device}; "
+                    "give both one dtype and one device, e.g. atoms.float()"
+                )
             try:
-                shape = self.cost(mu.sample(2), nu.sample(2)).shape
+                shape = self.cost(x, y).shape
             except RuntimeError as error:
                 raise ValueError(
                     f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})"

@@ -259,6 +259,12 @@ def test_dimensions_of_model_data_and_cost_must_agree():
         featured.prepare(model(), Empirical(torch.rand(4, 5)))
 
 
+def test_model_and_data_must_share_their_dtype():
+    solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
+    with pytest.raises(ValueError, match=r"float64 points on cpu and the data are torch.float32"):
+        solver.prepare(model(), Empirical(torch.rand(4, 5, dtype=torch.float32)))
+
+
 def test_a_discrete_potential_needs_atoms():
     solver = DualSolver(SquaredEuclidean(), DiscretePotential())
     with pytest.raises(ValueError, match="needs the atoms of an Empirical"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,8 @@ def _read(file: Path, remedy: str, sha256: str | None = None) -> NDArray[np.uint
         content = file.read_bytes()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("its SHA-256 checksum differs, so it is damaged or was changed")
+        if not zipfile.is_zipfile(io.BytesIO(content)):  # else numpy would suggest to unpickle it
+            raise ValueError("it is no .npz archive, or a truncated one")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             images, labels = arrays["images"], arrays["labels"]
     except Exception as error:  # a damaged archive raises nearly anything: BadZipFile, zlib.error, TokenError, ...

@@ -128,6 +128,9 @@ def _read_numpy(file: Path, mmap_bytes: int) -> NDArray[Any]:
         # "c" is copy-on-write: torch wants memory that it may write to, and the file is to stay as it is.
         return np.lib.format.open_memmap(file, mode="c")
     with file.open("rb") as stream:  # given a path, numpy leaves damaged archives open
+        if not stream.read(6).startswith((b"\x93NUMPY", b"PK")):  # else numpy would suggest to unpickle it
+            raise ValueError("it is no NumPy file, or a truncated one")
+        stream.seek(0)
         loaded = np.load(stream, allow_pickle=False)
         return np.asarray(loaded[_key(loaded.files)] if isinstance(loaded, np.lib.npyio.NpzFile) else loaded)
 
