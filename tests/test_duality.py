@@ -144,6 +144,16 @@ def test_gradient_penalties_vanish_on_unit_slopes_and_one_side_forgives_small_on
     assert float(OneSidedPenalty(10).penalty(slope(2.0), x, y)) == pytest.approx(10)
 
 
+@pytest.mark.parametrize("penalty", [GradientPenalty(), OneSidedPenalty()], ids=str)
+def test_gradient_penalties_of_a_flat_critic_have_a_finite_gradient(penalty):
+    net = MLP(2, 1, hidden=(8,))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    penalty.penalty(net, torch.randn(4, 2), torch.randn(4, 2)).backward()
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in net.parameters())
+
+
 @torch.no_grad()
 def test_spectral_norm_makes_relu_networks_one_lipschitz():
     critic = Critic(MLP(2, 1, hidden=(32, 32)), SpectralNorm(power_iterations=50))
