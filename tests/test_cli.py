@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ot_gen import cli
+from ot_gen.report.record import read_metrics
 from ot_gen.report.run import ProgressBar
 from ot_gen.report.run import run as record_run
 from ot_gen.training import Progress
@@ -146,6 +147,18 @@ def test_a_run_leaves_its_complete_record(overrides, encoder, ot_gen):
     assert (code, err) == (0, "")
     assert_complete("out", 4, encoder)
     assert facts("out")["seed"] == 7
+
+
+def test_a_new_run_in_a_used_folder_starts_its_metrics_anew(ot_gen):
+    for _ in range(2):
+        assert ot_gen(*TINY, "hydra.run.dir=out")[0] == 0
+    assert_complete("out", 4, encoder=True)
+
+
+def test_a_last_row_cut_short_by_a_kill_is_left_out(tmp_path):
+    for torn in ("3,0.1", "3,0.1,", "3"):
+        (tmp_path / "metrics.csv").write_text("step,seconds,value\n1,0.1,5\n2,0.2,4\n" + torn)
+        assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
 
 
 def test_a_run_has_a_folder_named_after_data_solver_and_seed(ot_gen):

@@ -70,17 +70,19 @@ class RunRecord:
             writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in self._pending)
         self._pending.clear()
 
-    def continue_metrics(self, checkpoint: Path) -> None:
-        """Start metrics.csv with the rows, up to the checkpoint's step, of the run that wrote `checkpoint`."""
-        step = read_progress(checkpoint)["step"]
-        earlier = checkpoint.parent / METRICS
-        if not earlier.is_file():
-            return
-        with earlier.open(newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-        kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
-        text = "".join(",".join(row) + "\n" for row in [header, *kept])
-        write_text(self.folder / METRICS, text)
+    def begin_metrics(self, resume: Path | None) -> None:
+        """Begin metrics.csv: empty, or with the rows, up to its step, of the run that wrote the checkpoint `resume`."""
+        path, lines = self.folder / METRICS, []
+        if resume is not None and (earlier := resume.parent / METRICS).is_file():
+            step = read_progress(resume)["step"]
+            with earlier.open(newline="") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
+            kept = [row for row in rows if len(row) == len(header) and all(row) and int(row[0]) <= step]
+            lines = [",".join(row) + "\n" for row in [header, *kept]] if kept else []
+        if lines:
+            write_text(path, "".join(lines))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -94,7 +96,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
+        rows = [row for row in csv.DictReader(file) if None not in row and all(row.values())]
     return [{key: float(value) for key, value in row.items()} for row in rows]
 
 

@@ -77,8 +77,7 @@ def _run(
         batch_size=trainer["batch_size"],
     )
     label = f"{record.facts.get('solver', type(solver).__name__)} on {record.facts.get('data', 'data')}"
-    if resume is not None:
-        record.continue_metrics(resume)
+    record.begin_metrics(resume)
     with ProgressBar(label) as bar:
         progress = fit(
             mu,
