@@ -44,11 +44,7 @@ class SquaredEuclidean(Cost):
         return (x - y).square().sum(dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        # Centring keeps the Gram expansion exact for clouds far from the origin.
-        centre = y.detach().mean(dim=0)
-        x, y = x - centre, y - centre
-        gram = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2.0)
-        return (gram + x.square().sum(dim=1, keepdim=True)).clamp_min(0)
+        return squared_distances(x, y)
 
 
 class Euclidean(Cost):
@@ -62,15 +58,11 @@ class Euclidean(Cost):
 
     is_metric = True
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._squared = SquaredEuclidean()
-
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        squared = self._squared.matrix(x, y)
+        squared = squared_distances(x, y)
         # The floor is inside the root: clamped entries get gradient 0 instead of 0/0.
         return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
 
@@ -162,6 +154,20 @@ class FeatureCost(Cost):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return self.cost.matrix(self.features(x), self.features(y))
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """‖x_i − y_j‖² on all pairs, (n, d), (m, d) -> (n, m), by one matrix product.
+
+    Example:
+        >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        tensor([[25.]])
+    """
+    # Centring keeps the Gram expansion exact for clouds far from the origin.
+    centre = y.detach().mean(dim=0)
+    x, y = x - centre, y - centre
+    gram = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2.0)
+    return (gram + x.square().sum(dim=1, keepdim=True)).clamp_min(0)
 
 
 def _finite_log(p: Tensor) -> Tensor:

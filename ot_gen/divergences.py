@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
-from .costs import SquaredEuclidean
+from .costs import squared_distances
 from .measures import Reference
 
 
@@ -75,13 +75,12 @@ class MMD(Divergence):
     def __init__(self, kernel: nn.Module) -> None:
         super().__init__()
         self.kernel = kernel
-        self._squared = SquaredEuclidean()
 
     def forward(self, q: Distribution, zeta: Reference) -> Tensor:
         codes, prior = _codes_and_prior(q, zeta, "MMD")
         n, k = codes.shape
         k_codes, k_prior, k_cross = (
-            self.kernel(self._squared.matrix(u, v), k) for u, v in ((codes, codes), (prior, prior), (codes, prior))
+            self.kernel(squared_distances(u, v), k) for u, v in ((codes, codes), (prior, prior), (codes, prior))
         )
         within = k_codes.sum() - k_codes.diagonal().sum() + k_prior.sum() - k_prior.diagonal().sum()
         return within / (n * (n - 1)) - 2 * k_cross.mean()

@@ -72,7 +72,7 @@ def _run(
         side="primal" if solver.sense > 0 else "dual",
         cell=solver.xi.kind,
         bound=solver.xi.bound,
-        cost=str(solver.cost).splitlines()[0].rstrip("("),
+        cost=" ".join(str(solver.cost).split()),
         steps=trainer["steps"],
         batch_size=trainer["batch_size"],
     )
