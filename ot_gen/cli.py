@@ -5,7 +5,6 @@ Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGT
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from multiprocessing import parent_process
@@ -24,7 +23,6 @@ from ot_gen.report.run import run
 from ot_gen.training import Interrupted
 from ot_gen.transport import NotConverged
 
-log = logging.getLogger("ot_gen")
 _errors: list[str] = []  # of the jobs of this process: they decide its exit code
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +134,7 @@ class DiscretePotential(Potential):
     While ξ moves, h is the soft c-transform with ε > 0, so that each x informs many atoms; it still bounds W_c from
     below. ε is steered, not chosen: towards `concentration` atoms that compete for each x. The optimizer that it asks
     for is `NaturalDescent`, which has no learning rate to find. While θ moves, and in evaluation, h is the exact
-    (hard) c-transform.
+    (hard) c-transform. Bound again to as many atoms, it keeps its table, as a warm start.
 
     Args:
         concentration: the number of atoms, > 1, that compete for a sample while ξ moves, as
@@ -158,6 +158,7 @@ class DiscretePotential(Potential):
     bound = "lower"
 
     epsilon: Tensor
+    floor: Tensor
     collisions: Tensor
 
     def __init__(self, concentration: float = 100.0) -> None:
@@ -167,6 +168,7 @@ class DiscretePotential(Potential):
         self.concentration = concentration
         self.h_tilde = nn.Parameter(torch.empty(0))
         self.register_buffer("epsilon", torch.zeros(()))
+        self.register_buffer("floor", torch.zeros(()))
         self.register_buffer("collisions", torch.ones(()))
         self._problem: tuple[Empirical, Cost] | None = None
 
@@ -189,7 +191,9 @@ class DiscretePotential(Potential):
         start = torch.cat([cost.matrix(x, tile).mean(dim=0) for tile in nu.atoms.split(4096)])
         self.h_tilde = nn.Parameter(start - start @ nu.weights)
         values = cost(x, nu.sample(len(x)))
-        self.epsilon = values.std().clamp_min(torch.finfo(values.dtype).tiny)
+        # Where all costs are equal, or atoms coincide, nothing else would keep ε from 0.
+        self.floor = (1e-6 * values.abs().mean()).clamp_min(torch.finfo(values.dtype).tiny ** 0.5)
+        self.epsilon = torch.maximum(values.std(), 1e3 * self.floor)
         self.collisions = torch.ones_like(self.epsilon)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -206,7 +210,8 @@ class DiscretePotential(Potential):
         nu, cost = self.problem()
         hard = cost(x, nu.atoms[argmin]) - self.h_tilde[argmin]
         competing = ((hard - soft) / self.epsilon).exp().mean().clamp(1, len(nu))
-        self.epsilon *= (min(self.concentration, 0.5 * len(nu)) / competing) ** 0.1
+        wanted = min(self.concentration, 0.5 * len(nu))
+        self.epsilon.mul_((wanted / competing) ** 0.1).clamp_(min=self.floor)
         n = len(x)
         counts = torch.bincount(argmin, minlength=len(nu)).to(nu.weights)
         pairs = (counts * (counts - 1) / nu.weights).sum() / (n * (n - 1))
@@ -258,7 +263,11 @@ class NaturalDescent(Optimizer):
         self.potential = potential
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nothing to re-evaluate
+    def step(self, closure: Any = None) -> Any:
+        if closure is not None:
+            raise ValueError(
+                "NaturalDescent re-evaluates nothing: call step() without a closure"
+            )
         nu, _ = self.potential.problem()
         for group in self.param_groups:
             for table in group["params"]:

@@ -116,7 +116,8 @@ def assert_complete(folder, steps, encoder):
     assert [int(row["step"]) for row in metrics(folder)] == list(range(1, steps + 1))
     assert all(np.isfinite(float(value)) for row in metrics(folder) for value in row.values())
     with safe_open(folder / "checkpoint.safetensors", framework="pt") as file:
-        assert any(name.startswith("mu.") for name in file.keys())  # noqa: SIM118 - not a mapping
+        names = file.keys()
+        assert any(name.startswith("mu.") for name in names)
         assert {"composition", "optimizers", "progress"} <= set(file.metadata())
         assert json.loads(file.metadata()["progress"])["step"] == steps
     drawn = {"samples.png", "curves.png"} | ({"reconstructions.png"} if encoder else set())

@@ -27,13 +27,13 @@ def test_dimensions_and_shape_are_checked():
         Dataset(Empirical(cloud(5, 3)), Empirical(cloud(5, 2)))
     for shape in [(1, 2, 2), (3, 2), (-1, -2, 3), (1, 6, 1, 1)]:
         with pytest.raises(ValueError, match="does not fit rows of 6 numbers"):
-            Dataset(Empirical(cloud(5, 6)), Empirical(cloud(5, 6)), shape=shape)  # type: ignore[arg-type]
+            Dataset(Empirical(cloud(5, 6)), Empirical(cloud(5, 6)), shape=shape)
 
 
 def test_a_dataset_is_frozen():
     data = Dataset.split(cloud(10, 2))
     with pytest.raises(AttributeError):
-        data.shape = (1, 1, 2)  # type: ignore[misc]
+        data.shape = (1, 1, 2)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 2**22])

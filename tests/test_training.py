@@ -174,7 +174,8 @@ def test_a_checkpoint_is_safetensors_and_gives_its_weights_back(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     mu, _, _ = train("critic", checkpoint=path)
     with safe_open(path, framework="pt") as file:
-        assert any(key.startswith("mu.map.") for key in file.keys())  # noqa: SIM118 - not a mapping
+        names = file.keys()
+    assert any(name.startswith("mu.map.") for name in names)
     fresh = model()
     load_weights(path, fresh)
     assert torch.equal(weights(mu), weights(fresh))
@@ -307,6 +308,18 @@ def test_networks_of_the_wrong_shape_are_named():
         ConvGenerator(2, (1, 27, 27))
     with pytest.raises(ValueError, match="2k values"):
         GaussianEncoder(nn.Linear(2, 3))(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize(
+    "atoms", [[[-1.0], [1.0]], [[0.0]] * 7 + [[1.0]], [[0.0], [0.0], [2.0]]], ids=["symmetric", "seven twins", "twins"]
+)
+def test_equal_costs_and_coinciding_atoms_leave_the_table_finite(atoms):
+    nu = Empirical(torch.tensor(atoms))
+    mu = Empirical(torch.tensor([[0.0], [0.0]]))  # every cost to the symmetric atoms is 1
+    xi = DualSolver(SquaredEuclidean(), DiscretePotential(2), inner_steps=20)
+    fit(mu, nu, xi, steps=100, batch_size=2)
+    assert bool(torch.isfinite(xi.potential.h_tilde).all())
+    assert xi.potential.epsilon.item() > 0
 
 
 def test_natural_descent_fills_an_empty_cell_by_epsilon_a_step():

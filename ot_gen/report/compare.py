@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import yaml  # type: ignore[import-untyped, unused-ignore]
+import yaml
 
 from ot_gen.report.record import RUN, read_metrics, write_text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | 
     """
     if shape is not None:
         rows = [half for i in range(0, min(len(data), 40), 10) for half in (data[i : i + 10], decoded[i : i + 10])]
-        return image_grid(_stack(rows), shape)
+        return image_grid(torch.cat(rows), shape)
     figure = _figure(4.6, 4.6)
     axes = figure.add_subplot()
     decoded_points, data_points, labels = _planar(decoded, data)
@@ -153,9 +154,3 @@ def _limits(axes: Axes, values: np.ndarray) -> None:
     if high > low:
         margin = 0.08 * (high - low)
         axes.set_ylim(low - margin, high + margin)
-
-
-def _stack(rows: Sequence[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat(list(rows))
