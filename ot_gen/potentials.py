@@ -191,7 +191,7 @@ class DiscretePotential(Potential):
         start = torch.cat([cost.matrix(x, tile).mean(dim=0) for tile in nu.atoms.split(4096)])
         self.h_tilde = nn.Parameter(start - start @ nu.weights)
         values = cost(x, nu.sample(len(x)))
-        # Where all costs are equal, or atoms coincide, nothing else would keep ε from 0.
+        # Where all costs are equal nothing else would keep ε from 0.
         self.floor = (1e-6 * values.abs().mean()).clamp_min(torch.finfo(values.dtype).tiny ** 0.5)
         self.epsilon = torch.maximum(values.std(), 1e3 * self.floor)
         self.collisions = torch.ones_like(self.epsilon)
@@ -265,9 +265,7 @@ class NaturalDescent(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         if closure is not None:
-            raise ValueError(
-                "NaturalDescent re-evaluates nothing: call step() without a closure"
-            )
+            raise ValueError("NaturalDescent re-evaluates nothing: call step() without a closure")
         nu, _ = self.potential.problem()
         for group in self.param_groups:
             for table in group["params"]:

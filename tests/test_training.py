@@ -310,14 +310,10 @@ def test_networks_of_the_wrong_shape_are_named():
         GaussianEncoder(nn.Linear(2, 3))(torch.zeros(1, 2))
 
 
-@pytest.mark.parametrize(
-    "atoms", [[[-1.0], [1.0]], [[0.0]] * 7 + [[1.0]], [[0.0], [0.0], [2.0]]], ids=["symmetric", "seven twins", "twins"]
-)
-def test_equal_costs_and_coinciding_atoms_leave_the_table_finite(atoms):
-    nu = Empirical(torch.tensor(atoms))
-    mu = Empirical(torch.tensor([[0.0], [0.0]]))  # every cost to the symmetric atoms is 1
-    xi = DualSolver(SquaredEuclidean(), DiscretePotential(2), inner_steps=20)
-    fit(mu, nu, xi, steps=100, batch_size=2)
+def test_equal_costs_leave_the_table_finite():
+    mu, nu = Empirical(torch.zeros(2, 1)), Empirical(torch.tensor([[-4.0], [4.0]]))  # every cost is 16: no scale for ε
+    xi = DualSolver(SquaredEuclidean(), DiscretePotential(2), inner_steps=5)
+    fit(mu, nu, xi, steps=20, batch_size=2)
     assert bool(torch.isfinite(xi.potential.h_tilde).all())
     assert xi.potential.epsilon.item() > 0
 
