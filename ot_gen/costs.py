@@ -8,10 +8,26 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Bilinear(NamedTuple):
+    """A cost to fixed atoms written as one matrix product: c(x_i, y_j) = u(x_i)·v_j + r(x_i) + s_j.
+
+    Attributes:
+        right: v, (m, k).
+        offset: s, (m,).
+        left: x (n, d) -> (u (n, k), r (n,)).
+    """
+
+    right: Tensor
+    offset: Tensor
+    left: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Cost(nn.Module, ABC):
@@ -30,6 +46,10 @@ class Cost(nn.Module, ABC):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
 
+    def bilinear(self, y: Tensor) -> Bilinear | None:
+        """The cost to the atoms y (m, d) as one matrix product, or None where it is none."""
+        return None
+
 
 class SquaredEuclidean(Cost):
     """c(x, y) = ‖x − y‖² = Σ_l (x_l − y_l)²: no ½ and no mean over features. W_c is then W₂².
@@ -45,6 +65,17 @@ class SquaredEuclidean(Cost):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return squared_distances(x, y)
+
+    def bilinear(self, y: Tensor) -> Bilinear:
+        # Centring keeps the expansion of the square exact for clouds far from the origin.
+        centre = y.detach().mean(dim=0)
+        right = y - centre
+
+        def left(x: Tensor) -> tuple[Tensor, Tensor]:
+            x = x - centre
+            return -2 * x, x.square().sum(dim=1)
+
+        return Bilinear(right, right.square().sum(dim=1), left)
 
 
 class Euclidean(Cost):
@@ -116,6 +147,12 @@ class BernoulliNLL(Cost):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
 
+    def bilinear(self, y: Tensor) -> Bilinear:
+        def left(x: Tensor) -> tuple[Tensor, Tensor]:
+            return -torch.cat([_finite_log(x), _finite_log(1 - x)], dim=1), x.new_zeros(len(x))
+
+        return Bilinear(torch.cat([y, 1 - y], dim=1), y.new_zeros(len(y)), left)
+
 
 class FeatureCost(Cost):
     """c(x, y) = c₀(φ(x), φ(y)): a ground cost between features of any module φ.
@@ -154,6 +191,10 @@ class FeatureCost(Cost):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return self.cost.matrix(self.features(x), self.features(y))
+
+    def bilinear(self, y: Tensor) -> Bilinear | None:
+        inner = self.cost.bilinear(self.features(y))
+        return inner and Bilinear(inner.right, inner.offset, lambda x: inner.left(self.features(x)))
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
 FLOORS = (
-    *("costs", "measures", "transport", "lipschitz", "nets", "data", "divergences", "couplings", "potentials"),
-    *("solvers", "checkpoints", "training", "evaluation", "report", "cli", "__main__"),
+    *("costs", "measures", "laguerre", "transport", "lipschitz", "nets", "data", "divergences", "couplings"),
+    *("potentials", "critics", "brenier", "solvers", "semidiscrete", "checkpoints", "training"),
+    *("evaluation", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("costs", "measures")
 LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "pooch", "PIL"}
