@@ -15,6 +15,7 @@ from .lipschitz import GradientPenalty, OneSidedPenalty, SpectralNorm, WeightCli
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
 from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, add_head
 from .potentials import DiscretePotential, Potential
+from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
 from .transport import NotConverged, c_transform, exact_plan, sinkhorn_plan
@@ -54,6 +55,7 @@ __all__ = [
     "Progress",
     "Pushforward",
     "Reference",
+    "SemidiscreteSolution",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "Solver",
@@ -69,6 +71,7 @@ __all__ = [
     "judge",
     "linear_decay",
     "load_weights",
+    "semidiscrete",
     "sinkhorn_plan",
     "standard_gaussian",
     "uniform_cube",
