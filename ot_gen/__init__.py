@@ -6,11 +6,12 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 
 from . import data, evaluation
 from .checkpoints import load_weights
-from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, Lp, SquaredEuclidean
+from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
 from .critics import Critic
 from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
 from .evaluation import judge, wasserstein
+from .laguerre import LaguerreCells, c_transform
 from .lipschitz import GradientPenalty, OneSidedPenalty, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
 from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, add_head
@@ -18,7 +19,7 @@ from .potentials import DiscretePotential, Potential
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
-from .transport import NotConverged, c_transform, exact_plan, sinkhorn_plan
+from .transport import NotConverged, exact_plan, sinkhorn_plan
 
 __all__ = [
     "KL",
@@ -42,8 +43,10 @@ __all__ = [
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
+    "InnerProduct",
     "Interrupted",
     "InverseMultiquadric",
+    "LaguerreCells",
     "Lp",
     "Measure",
     "NonFiniteLoss",
