@@ -64,8 +64,8 @@ class Stream:
         return self.mu.from_cube(u.clamp_(2**-40, 1 - 2**-40))
 
 
-class Scores:
-    """Costs and scores of samples against fixed atoms, chunk by chunk of rows, in one buffer.
+class CostRows:
+    """Costs, and soft assignments, of samples against fixed atoms, chunk by chunk of rows, in one buffer.
 
     Args:
         cost: the ground cost c.
@@ -73,17 +73,18 @@ class Scores:
 
     Example:
         >>> from ot_gen.costs import SquaredEuclidean
-        >>> scores = Scores(SquaredEuclidean(), torch.eye(2))
-        >>> [(part, rows)] = scores.costs(torch.zeros(1, 2))
-        >>> rows
+        >>> rows = CostRows(SquaredEuclidean(), torch.eye(2))
+        >>> [(part, costs)] = rows.costs(torch.zeros(1, 2))
+        >>> costs
         tensor([[1., 1.]])
     """
 
     def __init__(self, cost: Cost, atoms: Tensor) -> None:
         self.cost = cost
         self.atoms = atoms
-        self.rows = min(512, max(64, CHUNK_ENTRIES // len(atoms)))
-        self.kept = cost.bilinear(atoms) if atoms.nbytes <= KEPT_BYTES else None
+        self.chunk = min(512, max(64, CHUNK_ENTRIES // len(atoms)))
+        form = cost.bilinear(atoms) if atoms.nbytes <= KEPT_BYTES else None
+        self.kept = None if form is None else (form.left, *form.right(atoms))
 
     def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[Tensor]:
         """softmax_j((h̃_j − c(x_i, y_j)) / ε), a chunk of rows at a time; valid until the next one."""
@@ -91,22 +92,22 @@ class Scores:
             for _, costs in self.costs(x):
                 yield torch.softmax(torch.sub(h_tilde, costs, out=costs).div_(epsilon), dim=1)
             return
-        bias = (h_tilde - self.kept.offset) / epsilon
-        buffer = x.new_empty(min(self.rows, len(x)), len(self.atoms))
-        for part in x.split(self.rows):
-            u, _ = self.kept.left(part)  # what depends on x alone drops out of a softmax over the atoms
-            yield torch.softmax(
-                torch.addmm(bias, u, self.kept.right.T, alpha=-1 / epsilon, out=buffer[: len(u)]), dim=1
-            )
+        left, v, s = self.kept
+        bias = (h_tilde - s) / epsilon
+        buffer = x.new_empty(min(self.chunk, len(x)), len(self.atoms))
+        for part in x.split(self.chunk):
+            u, _ = left(part)  # what depends on x alone drops out of a softmax over the atoms
+            yield torch.softmax(torch.addmm(bias, u, v.T, alpha=-1 / epsilon, out=buffer[: len(u)]), dim=1)
 
     def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(x_i, c(x_i, y_j)), a chunk of rows at a time; valid until the next one."""
-        buffer = x.new_empty(min(self.rows, len(x)), len(self.atoms))
-        for part in x.split(self.rows):
+        buffer = x.new_empty(min(self.chunk, len(x)), len(self.atoms))
+        for part in x.split(self.chunk):
             rows = buffer[: len(part)]
             if self.kept is not None:
-                u, r = self.kept.left(part)
-                yield part, torch.addmm(self.kept.offset, u, self.kept.right.T, out=rows).add_(r.unsqueeze(1))
+                left, v, s = self.kept
+                u, r = left(part)
+                yield part, torch.addmm(s, u, v.T, out=rows).add_(r.unsqueeze(1))
                 continue
             for start in range(0, len(self.atoms), TILE_ATOMS):
                 tile = self.atoms[start : start + TILE_ATOMS]
@@ -122,7 +123,7 @@ class Ascent(nn.Module):
     start and, at the end, removes the noise of single steps (Polyak averaging).
 
     Args:
-        scores: the ground cost and the atoms y_j.
+        costs: the ground cost and the atoms y_j.
         weights: their masses b_j > 0, (m,).
         epsilon: the ε of the problem, 0 for the unregularised one; the ascent arrives there from above.
 
@@ -131,7 +132,7 @@ class Ascent(nn.Module):
     Example:
         >>> from ot_gen import SquaredEuclidean, standard_gaussian
         >>> atoms, weights = torch.tensor([[-1.0], [2.0]]), torch.tensor([0.5, 0.5])
-        >>> ascent = Ascent(Scores(SquaredEuclidean(), atoms), weights)
+        >>> ascent = Ascent(CostRows(SquaredEuclidean(), atoms), weights)
         >>> ascent.start(standard_gaussian(1).sample(100))
         >>> ascent.step(standard_gaussian(1).sample(100))
         >>> ascent.samples
@@ -144,9 +145,9 @@ class Ascent(nn.Module):
     MIN_BATCH, MAX_BATCH = 64, 2**14
     COMPETING, FEWEST = 30.0, 1.2
 
-    def __init__(self, scores: Scores, weights: Tensor, epsilon: float = 0.0) -> None:
+    def __init__(self, costs: CostRows, weights: Tensor, epsilon: float = 0.0) -> None:
         super().__init__()
-        self.scores = scores
+        self.costs = costs
         self.weights = weights
         self.target = epsilon
         self.epsilon = 0.0
@@ -156,7 +157,7 @@ class Ascent(nn.Module):
         self.total_weight = 0.0
         # Near the solution the problem is a diffusion of mass between neighbouring cells; where these form a chain or
         # a planar graph it is slow, and over-relaxation pays.
-        self.relaxation = 1.5 if scores.atoms.shape[1] <= 3 else 1.0
+        self.relaxation = 1.5 if costs.atoms.shape[1] <= 3 else 1.0
         self.register_buffer("h_tilde", torch.zeros_like(weights))
         self.register_buffer("average", torch.zeros_like(weights))
 
@@ -171,7 +172,7 @@ class Ascent(nn.Module):
         """
         total = torch.zeros_like(self.h_tilde)
         spread = 0.0
-        for _, costs in self.scores.costs(x):
+        for _, costs in self.costs.costs(x):
             total += costs.sum(dim=0)
             spread = max(spread, float(costs.std()) if costs.numel() > 1 else 0.0)
             size = float(costs.abs().mean())
@@ -183,7 +184,7 @@ class Ascent(nn.Module):
         self.floor = max(1e-6 * size, torch.finfo(x.dtype).tiny ** 0.5)
         self.epsilon = max(spread, self.floor, self.target)
         for _ in range(30):
-            competing = self._competing(next(self.scores.soft(x[:64], self.h_tilde, self.epsilon)))
+            competing = self._competing(next(self.costs.soft(x[:64], self.h_tilde, self.epsilon)))
             self._steer(competing, rate=0.7)
 
     @property
@@ -196,7 +197,7 @@ class Ascent(nn.Module):
         """One natural step from a fresh sample x of μ, (n, d)."""
         masses = torch.zeros_like(self.h_tilde)
         competing = 0.0
-        for shares in self.scores.soft(x, self.h_tilde, self.epsilon):
+        for shares in self.costs.soft(x, self.h_tilde, self.epsilon):
             masses += shares.sum(dim=0)
             competing = competing or self._competing(shares)
         # The relative gradient is at least −1; the ceiling stops one crowded cell from throwing its atom far away.
@@ -222,7 +223,7 @@ class Ascent(nn.Module):
         """The ε > 0 at which hardly more than one atom competes for the samples x, by the averaged table."""
         epsilon = max(self.epsilon, self.floor)
         for _ in range(30):
-            competing = self._competing(next(self.scores.soft(x[:64], self.average, epsilon)))
+            competing = self._competing(next(self.costs.soft(x[:64], self.average, epsilon)))
             epsilon = max(epsilon * (self.FEWEST / competing) ** 0.7, self.floor)
         return epsilon
 

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..transport import c_transform
-from .ascent import Scores
-
-CANDIDATES = 32
-SWEEPS = 60
+from ..laguerre import c_transform
+from .ascent import CostRows
+from .sample import SampleProblem
 
 
 class Tally:
@@ -27,7 +25,7 @@ class Tally:
     quadrature, which is exact where the true errors p_j − b_j are normal like the noise.
 
     Args:
-        scores: the cost and the atoms.
+        costs: the cost and the atoms.
         weights: their masses b, (m,).
         h_tilde: the table, (m,).
         epsilon: counts soft masses if > 0, else cells of the hard minimum.
@@ -35,21 +33,21 @@ class Tally:
     """
 
     def __init__(
-        self, scores: Scores, weights: Tensor, h_tilde: Tensor, epsilon: float = 0.0, barycentres: bool = False
+        self, costs: CostRows, weights: Tensor, h_tilde: Tensor, epsilon: float = 0.0, barycentres: bool = False
     ) -> None:
-        self.scores = scores
+        self.costs = costs
         self.weights = weights
         self.h_tilde = h_tilde
         self.epsilon = epsilon
         self.counts = torch.zeros(2, len(h_tilde), dtype=torch.float64)
-        self.sums = torch.zeros_like(scores.atoms) if barycentres else None
+        self.sums = torch.zeros_like(costs.atoms) if barycentres else None
         self.sizes = [0, 0]
         self.total = self.squares = 0.0
 
     @torch.no_grad()
     def add(self, half: int, x: Tensor) -> None:
         """Count the sample x (n, d) into half 0 or 1."""
-        values, argmin = c_transform(self.scores.cost, x, self.scores.atoms, self.h_tilde)
+        values, argmin = c_transform(self.costs.cost, x, self.costs.atoms, self.h_tilde)
         self.total += float(values.double().sum())
         self.squares += float(values.double().square().sum())
         self.sizes[half] += len(x)
@@ -58,9 +56,7 @@ class Tally:
             if self.sums is not None:
                 self.sums.index_add_(0, argmin, x)
             return
-        for part, shares in zip(
-            x.split(self.scores.rows), self.scores.soft(x, self.h_tilde, self.epsilon), strict=True
-        ):
+        for part, shares in zip(x.split(self.costs.chunk), self.costs.soft(x, self.h_tilde, self.epsilon), strict=True):
             self.counts[half] += shares.sum(dim=0).cpu()
             if self.sums is not None:
                 self.sums += shares.T @ part
@@ -136,9 +132,9 @@ class Bracket:
     @classmethod
     def of(cls, tally: Tally, x: Tensor, epsilon: float) -> Bracket:
         """The bracket of the tally's table, with the slack from the fresh samples x (n, d); ε of `feasible_plan`."""
-        scores, table = tally.scores, tally.h_tilde
-        plan = feasible_plan(scores, tally.weights, x, table, epsilon)
-        h = c_transform(scores.cost, x, scores.atoms, table)[0].double().cpu()
+        costs, table = tally.costs, tally.h_tilde
+        plan = feasible_plan(costs, tally.weights, x, table, epsilon)
+        h = c_transform(costs.cost, x, costs.atoms, table)[0].double().cpu()
         entries = plan.mass * (plan.costs - table.double().cpu()[plan.columns]) * len(x)
         each = torch.zeros_like(h).index_add_(0, plan.rows, entries) - h
         lower, lower_se = tally.lower()
@@ -148,58 +144,39 @@ class Bracket:
 
 
 @torch.no_grad()
-def feasible_plan(scores: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> SparsePlan:
+def feasible_plan(costs: CostRows, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> SparsePlan:
     """A coupling of the sample x with ν that follows the cells of h̃ and gives every atom exactly b_j.
 
     Its cost bounds W_c(μ, ν) from above in expectation, for every sample size: the sample's law has mean μ, and W_c is
-    convex. Each x_i keeps the atoms that compete for it; Sinkhorn sweeps of width ε over these entries move mass
-    between crowded and empty cells; what they leave is repaired by the monotone coupling of the excess rows with the
-    wanting atoms along the main axis of the data.
+    convex. The sample's own transport problem between crowded and empty cells is solved on the pairs that compete
+    (`SampleProblem`); what that leaves is repaired by the monotone coupling of the excess rows with the wanting atoms
+    along the main axis of the data.
 
     Args:
-        scores: the cost and the atoms.
+        costs: the cost and the atoms.
         weights: their masses b, (m,).
         x: fresh samples, (n, d).
         h_tilde: the table, (m,).
-        epsilon: ε > 0 of the sweeps, in the units of the cost.
+        epsilon: ε > 0 of the plan's softness, in the units of the cost.
     """
-    n, m = len(x), len(h_tilde)
-    found = [_candidates(costs, h_tilde) for _, costs in scores.costs(x)]
-    columns = torch.cat([columns for columns, _ in found])
-    costs = torch.cat([costs for _, costs in found])
-    b = weights.double().cpu()
-    b = b / b.sum()
-    table = h_tilde.double().cpu()
-    for _ in range(SWEEPS):
-        shares = torch.softmax((table[columns] - costs) / epsilon, dim=1) / n
-        masses = torch.zeros(m, dtype=torch.float64).index_add_(0, columns.flatten(), shares.flatten())
-        # A cell out of reach of every candidate stays empty: bounded steps leave it to the repair.
-        table += epsilon * (b / masses.clamp_min(1e-30)).log().clamp_(-3, 3)
-    shares = torch.softmax((table[columns] - costs) / epsilon, dim=1) / n
-    masses = torch.zeros(m, dtype=torch.float64).index_add_(0, columns.flatten(), shares.flatten())
-    shares *= (b / masses.clamp_min(1e-30)).clamp_max(1)[columns]
-    given = torch.zeros(m, dtype=torch.float64).index_add_(0, columns.flatten(), shares.flatten())
-    rows = torch.arange(n).unsqueeze(1).expand_as(columns)
+    n = len(x)
+    sample = SampleProblem(costs, weights, x, h_tilde)
+    shares = sample.shares(sample.solve(h_tilde, epsilon), epsilon)
+    shares *= (sample.b / sample.masses(shares).clamp_min(1e-30)).clamp_max(1)[sample.columns] / n
+    rows = torch.arange(n).unsqueeze(1).expand_as(shares)
     kept = shares > 0
-    left_row, left_column, left_mass = _repair(scores.atoms, x, 1 / n - shares.sum(dim=1), b - given)
-    left_costs = torch.cat(
-        [
-            scores.cost(x[r.to(x.device)], scores.atoms[c.to(x.device)]).double().cpu()
-            for r, c in zip(left_row.split(2**14), left_column.split(2**14), strict=True)
-        ]
-    )
+    i, j, mass = _repair(costs.atoms, x, 1 / n - shares.sum(dim=1), sample.b - n * sample.masses(shares))
+    device = x.device
+    repaired = [
+        costs.cost(x[part_i.to(device)], costs.atoms[part_j.to(device)]).double().cpu()
+        for part_i, part_j in zip(i.split(2**14), j.split(2**14), strict=True)
+    ]
     return SparsePlan(
-        torch.cat([rows[kept], left_row]),
-        torch.cat([columns[kept], left_column]),
-        torch.cat([shares[kept], left_mass]),
-        torch.cat([costs[kept], left_costs]),
+        torch.cat([rows[kept], i]),
+        torch.cat([sample.columns[kept], j]),
+        torch.cat([shares[kept], mass]),
+        torch.cat([sample.costs[kept], *repaired]),
     )
-
-
-def _candidates(costs: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
-    """The atoms that compete for each row, and their costs."""
-    columns = (h_tilde - costs).topk(min(CANDIDATES, len(h_tilde)), dim=1, sorted=False).indices
-    return columns.cpu(), costs.gather(1, columns).double().cpu()
 
 
 def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from ..costs import Cost
 from ..measures import Empirical, Measure, Reference
-from .ascent import TILE_ATOMS, Scores
+from .ascent import TILE_ATOMS, CostRows
 
 
 class Sampler(Protocol):
@@ -57,7 +57,7 @@ class Problem:
         masses = torch.zeros(len(self.first), dtype=torch.float64, device=nu.weights.device)
         masses.index_add_(0, self.group[present], nu.weights[present].double())
         self.weights = (masses / masses.sum()).to(nu.weights)
-        self.scores = Scores(cost, self.atoms)
+        self.rows = CostRows(cost, self.atoms)
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: of coinciding atoms the highest counts."""

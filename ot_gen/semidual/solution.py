@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ..costs import Cost
+from ..laguerre import c_transform
 from ..measures import Empirical
-from ..transport import c_transform
-from .ascent import Scores
+from .ascent import CostRows
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,7 +70,7 @@ class SemidiscreteSolution:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:
             return self.nu.atoms[c_transform(self.cost, x, self.nu.atoms, self.h_tilde)[1]]
-        shares = Scores(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
+        shares = CostRows(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
         return torch.cat([share @ self.nu.atoms for share in shares])
 
     def __repr__(self) -> str:

@@ -135,7 +135,7 @@ class _Solve:
         self.atoms = len(problem.weights)
         self.tol, self.gap_tol = tol, gap_tol
         self.max_samples, self.max_seconds = max_samples, max_seconds
-        self.ascent = Ascent(problem.scores, problem.weights, epsilon)
+        self.ascent = Ascent(problem.rows, problem.weights, epsilon)
         self.began = time.perf_counter()
         self.seed, self.streams = seed, 1  # stream 0 is that of the steps
         self.tested = 0
@@ -194,7 +194,7 @@ class _Solve:
     def test(self, table: Tensor) -> tuple[Tally, bool]:
         """Count cells on fresh samples, as few as decide whether the marginal error is at most tol."""
         keep = self.problem.atoms.nbytes <= KEPT_BYTES
-        tally = Tally(self.problem.scores, self.problem.weights, table, self.ascent.target, barycentres=keep)
+        tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
         halves = (self._fresh(), self._fresh())
         size = min(max(samples_for(2 * (self.tol or 0.1), self.atoms), 2**13), max(2**13, self.max_samples // 4)) // 2
         most = max(2 * size, min(16 * size, self.max_samples // 4))
