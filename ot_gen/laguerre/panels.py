@@ -16,6 +16,7 @@ from ..costs import Cost
 NARROW = 16  # up to so many columns a bias is cheaper as one more column than as one more pass over the scores
 NARROW_PANEL = 2**17  # entries of the atoms in a panel, which is a copy of them
 WIDE_PANEL = 2**22
+LEAST_PANEL = 2**10
 
 
 class Panel(ABC):
@@ -98,7 +99,7 @@ class Scores:
             self.columns = y.shape[1] if self.form is None else self.form.right(self.y[:1])[0].shape[1]
         self.narrow = self.form is not None and self.columns <= NARROW
         entries = NARROW_PANEL if self.narrow else WIDE_PANEL
-        self.size = max(1024, entries // max(self.columns, y.shape[1]))
+        self.size = max(LEAST_PANEL, entries // max(self.columns, y.shape[1]))
         self.dtype = torch.float32 if torch.finfo(y.dtype).bits < 32 else y.dtype
 
     def points(self, x: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor | float]:
@@ -144,5 +145,6 @@ class Scores:
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             v, s = self.form.right(y)
-            (by_y,) = torch.autograd.grad((v, s), y, (shares @ points[:, : self.columns], scale * shares.sum(dim=1)))
+            paired = (v * (shares @ points[:, : self.columns])).sum() + (s * (scale * shares.sum(dim=1))).sum()
+            (by_y,) = torch.autograd.grad(paired, y)
         return by_points, by_y
