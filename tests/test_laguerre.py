@@ -248,8 +248,8 @@ NAN = float("nan")
         (torch.rand(3, 5), Y, H, 0.0, r"points x must be \(n, 2\)"),
         (torch.rand(2), Y, H, 0.0, r"points x must be \(n, 2\)"),
         (torch.tensor([[NAN, 0.0]]), Y, H, 0.0, "x holds NaN or Inf"),
-        (X, torch.where(Y[2] == Y, NAN, Y), H, 0.0, "atoms hold NaN"),
-        (X, torch.where(Y[2] == Y, -NAN, Y), H, 0.1, "atoms hold NaN"),
+        (X, torch.where(Y[2] == Y, NAN, Y), H, 0.0, "hold NaN"),
+        (X, torch.where(Y[2] == Y, -NAN, Y), H, 0.1, "hold NaN"),
         (X.double(), Y, H, 0.0, "x is torch.float64"),
         (X, Y, H.double(), 0.0, "h_tilde is torch.float64"),
         (X.to("meta"), Y, H, 0.0, "x is torch.float32 on meta"),
@@ -262,6 +262,15 @@ def test_bad_input_is_named(x, y, h_tilde, epsilon, message):
     if epsilon == 0:
         with pytest.raises(ValueError, match=message):
             LaguerreCells(SquaredEuclidean(), y, h_tilde)(x)
+
+
+def test_one_bad_atom_among_many_does_not_go_unnoticed():
+    for bad in (NAN, -NAN):
+        for cost, d in ((SquaredEuclidean(), 2), (SquaredEuclidean(), 30), (Lp(1.0), 2)):
+            y = torch.rand(1000, d)
+            y[777, 1] = bad
+            with pytest.raises(ValueError, match="hold NaN or Inf"):
+                c_transform(cost, torch.rand(3, d), y, torch.zeros(1000))
 
 
 # --- the kept index

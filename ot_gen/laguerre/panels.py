@@ -14,8 +14,8 @@ from torch import Tensor
 from ..costs import Cost
 
 NARROW = 16  # up to so many columns a bias is cheaper as one more column than as one more pass over the scores
-NARROW_PANEL = 2**17  # entries of the atoms in a panel, which is a copy of them
-WIDE_PANEL = 2**22
+NARROW_PANEL = 2**18  # entries of the atoms in a panel, which is a copy of them
+WIDE_PANEL = 2**21
 LEAST_PANEL = 2**10
 
 
@@ -49,7 +49,7 @@ class NarrowPanel(Panel):
     `nonnegative` says whether these scores are known to be >= 0.
     """
 
-    tile = 2**18  # 1 MB in float32, which stays in the cache of a core
+    tile = 3 * 2**16  # under 1 MB in float32, which stays in the cache of a core
 
     def __init__(self, first: int, right: Tensor, nonnegative: bool) -> None:
         super().__init__(first, right)
@@ -124,6 +124,8 @@ class Scores:
             if not self.narrow:
                 yield WidePanel(first, v, bias)
                 continue
+            if not bool(torch.isfinite(bias.sum())) and not bool(torch.isfinite(bias).all()):
+                raise ValueError(f"atoms {first} to {first + len(y) - 1} hold NaN or Inf; remove or repair these rows")
             rows = (v.T, (bias + highest).unsqueeze(0), torch.ones_like(v[:, :1]).T)
             yield NarrowPanel(first, torch.cat(rows).T, self.form.nonnegative)
 
