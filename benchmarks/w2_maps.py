@@ -6,7 +6,7 @@
 Pairs (a seed draws everything): "gaussian", two Gaussians, whose map is Gelbrich's; "lse", P = N(0, I) and Q = T*#P
 with T* the gradient of ½λ‖x‖² + log Σ_k exp(½(x − a_k)ᵀB_k(x − a_k) + o_k), which is convex, so that T* is optimal. One
 setting serves all pairs and dimensions: networks, batch, steps and rates are the same. "linear" is the map between the
-Gaussians of the same moments, where both methods start.
+Gaussians of the same moments, near which both methods start.
 
 L2-UVP = 100 E‖T̂ − T*‖² / Var(Q), in %; cos = ⟨T̂ − id, T* − id⟩ / norms in L²(P); W₂² error = |value / W₂² − 1|, in %,
 both on fresh samples; inverse = L2-UVP of the inverse map, 100 E‖Ŝ(T*(x)) − x‖² / Var(P). CPU s are those of `fit`.
@@ -37,7 +37,7 @@ from ot_gen import (
     standard_gaussian,
 )
 
-STEPS, BATCH, TEST = 4000, 512, 2**15
+STEPS, BATCH, TEST = 3000, 512, 2**15
 QUADRATICS, STRONG_CONVEXITY = 20, 0.1
 
 

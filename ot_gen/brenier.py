@@ -18,12 +18,13 @@ class BrenierPotential(Potential):
 
         T(x) = x − ½∇h(x)          h̃(y) = ‖S(y) − y‖² − h(S(y)),  S(y) ≈ argmin_x ‖x − y‖² − h(x)
 
-    u = u(x) are the coordinates of a `Frame`, in which T is ∇φ; there S proposes a point, and `descents` steps down
-    φ(u) − ⟨u, v⟩ mend it. h ascends the value at the mended points (envelope theorem: they count as constants) and the
-    penalty, the mean squared way from the proposals to the mended points, draws the proposals there.
+    u = u(x) are the coordinates of a `Frame`, in which T is ∇φ. There S proposes a point, the model's sample offers
+    others, so that h cannot grow unseen where S does not look, and `descents` steps down φ(u) − ⟨u, v⟩ mend the best of
+    them. h ascends the value at the best points of all that were tried, which count as constants (envelope theorem), and
+    S descends its mean squared distance to them.
 
-    At the optimum T carries μ to ν, S carries ν to μ and the value is W₂²(μ, ν). On the way it bounds nothing: S is no
-    exact argmin, so h̃ lies above h^c. With φ = `Paraboloid(MLP(d, 1))` this is the max-min dual of a free network;
+    At the optimum T carries μ to ν, S carries ν to μ and the value is W₂²(μ, ν). On the way it bounds nothing: the points
+    are no exact argmin, so h̃ lies above h^c. With φ = `Paraboloid(MLP(d, 1))` this is the max-min dual of a free network;
     φ = `ICNN(d)` makes h c-concave and T monotone for every ξ. With `linear_decay` as the schedule of `fit` the maps
     become several times more accurate.
 
@@ -74,25 +75,24 @@ class BrenierPotential(Potential):
         return (x - self.frame.q).square().sum(dim=1) - 2 * self.frame.scale**2 * self._phi(self.frame.of_model(x))
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
-        nearest = self.inverse_map(y)
-        return ((nearest - y).square().sum(dim=1) - self(nearest)).mean()
-
-    def penalty(self, x: Tensor, y: Tensor) -> Tensor:
         v = self.frame.of_data(y)
         proposed = self.mover(v)
-        way = proposed - self._mended(proposed, v)
-        return self.frame.scale**2 * way.square().sum(dim=1).mean()
+        best = self._least(proposed.detach(), v, self.frame.of_model(x.detach()))
+        nearest = self.frame.to_model(best)
+        way = self.frame.scale**2 * (proposed - best).square().sum(dim=1)
+        # ξ ascends the value: what is subtracted is 0, and draws the proposals to the points found.
+        return ((nearest - y).square().sum(dim=1) - self(nearest) - (way - way.detach())).mean()
 
     def map(self, x: Tensor) -> Tensor:
         """T(x) = x − ½∇h(x), (n, d) -> (n, d): samples of μ become samples of ν. No graph."""
-        return self.frame.to_data(self._gradient(self.frame.of_model(x)))
+        return self.frame.to_data(self._gradient(self.frame.of_model(x))[1])
 
     def inverse_map(self, y: Tensor) -> Tensor:
         """The mended S(y), (n, d) -> (n, d): samples of ν become samples of μ. No graph."""
         v = self.frame.of_data(y)
         with torch.no_grad():
             proposed = self.mover(v)
-        return self.frame.to_model(self._mended(proposed, v))
+        return self.frame.to_model(self._least(proposed, v))
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         if not isinstance(cost, SquaredEuclidean):
@@ -120,26 +120,37 @@ class BrenierPotential(Potential):
         phi: Tensor = self.phi(u)
         return phi.reshape(len(u))
 
-    def _gradient(self, u: Tensor) -> Tensor:
-        """∇φ(u), (n, d), without a graph."""
+    def _gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """(φ(u) (n,), ∇φ(u) (n, d)), without a graph."""
         with torch.enable_grad():
             u = u.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self._phi(u).sum(), u)
-        return gradient
+            phi = self._phi(u)
+            (gradient,) = torch.autograd.grad(phi.sum(), u)
+        return phi.detach(), gradient
 
-    def _mended(self, u: Tensor, v: Tensor) -> Tensor:
-        """u after `descents` steps down φ(u) − ⟨u, v⟩, without a graph."""
-        u, step = u.detach(), torch.full_like(u[:, :1], self.step)
-        slope = self._gradient(u) - v
-        for _ in range(self.descents - 1):
-            moved = u - step * slope
-            change, slope_before, slope = moved - u, slope, self._gradient(moved) - v
-            # The step of Barzilai and Borwein, where φ curves upwards; the bounds keep a flat or a kink from throwing.
-            curvature = (change * (slope - slope_before)).sum(dim=1, keepdim=True)
-            secant = change.square().sum(dim=1, keepdim=True) / curvature
-            step = torch.where(curvature > 0, secant, self.step).clamp(0.1 * self.step, 4 * self.step)
-            u = moved
-        return u - step * slope
+    @torch.no_grad()
+    def _least(self, proposed: Tensor, v: Tensor, others: Tensor | None = None) -> Tensor:
+        """The least point of φ(u) − ⟨u, v⟩ among those tried for each v, (n, d), without a graph."""
+        u = proposed
+        if others is not None:
+            least, index = (self._phi(others) - v @ others.T).min(dim=1)
+            own = self._phi(u) - (u * v).sum(dim=1)
+            u = torch.where((own <= least).unsqueeze(1), u, others[index])
+        best, least = u, torch.full_like(u[:, 0], torch.inf)
+        step = torch.full_like(u[:, :1], self.step)
+        change = slope_before = torch.zeros_like(u)
+        for i in range(self.descents):
+            phi, slope = self._gradient(u)
+            slope -= v
+            best, least = _lesser(best, least, u, phi - (u * v).sum(dim=1))
+            if i:
+                # The step of Barzilai and Borwein, where φ curves upwards; bounds keep a flat or a kink from throwing.
+                curvature = (change * (slope - slope_before)).sum(dim=1, keepdim=True)
+                secant = change.square().sum(dim=1, keepdim=True) / curvature
+                step = torch.where(curvature > 0, secant, self.step).clamp(0.1 * self.step, 4 * self.step)
+            change, slope_before = -step * slope, slope
+            u = u + change
+        return _lesser(best, least, u, self._phi(u) - (u * v).sum(dim=1))[0]
 
     def extra_repr(self) -> str:
         return f"descents={self.descents}, step={self.step:g}"
@@ -246,6 +257,12 @@ class Displacement(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         return v + self.net(v)
+
+
+def _lesser(u: Tensor, of_u: Tensor, w: Tensor, of_w: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row the point whose value is less, and that value."""
+    lesser = of_w < of_u
+    return torch.where(lesser.unsqueeze(1), w, u), torch.where(lesser, of_w, of_u)
 
 
 def _times(points: Tensor, root: Tensor) -> Tensor:
