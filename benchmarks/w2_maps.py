@@ -37,7 +37,7 @@ from ot_gen import (
     standard_gaussian,
 )
 
-STEPS, BATCH, TEST = 3000, 512, 2**15
+STEPS, BATCH, TEST = 1000, 512, 2**15
 QUADRATICS, STRONG_CONVEXITY = 20, 0.1
 
 
@@ -125,7 +125,7 @@ def maxmin(dim: int) -> BrenierPotential:
 
 def icnn(dim: int) -> BrenierPotential:
     mover = Displacement(MLP(dim, dim, (128, 128, 128), activation=nn.SiLU))
-    return BrenierPotential(ICNN(dim), mover, lr=1e-2)
+    return BrenierPotential(ICNN(dim), mover, lr=2e-2)
 
 
 def linear(dim: int) -> BrenierPotential:

@@ -20,13 +20,13 @@ class BrenierPotential(Potential):
 
     u = u(x) are the coordinates of a `Frame`, in which T is ∇φ. There S proposes a point, the model's sample offers
     others, so that h cannot grow unseen where S does not look, and `descents` steps down φ(u) − ⟨u, v⟩ mend the best of
-    them. h ascends the value at the best points of all that were tried, which count as constants (envelope theorem), and
-    S descends its mean squared distance to them.
+    them. h ascends the value at the best points of all that were tried, which count as constants (envelope theorem),
+    and S descends its mean squared distance to them.
 
-    At the optimum T carries μ to ν, S carries ν to μ and the value is W₂²(μ, ν). On the way it bounds nothing: the points
-    are no exact argmin, so h̃ lies above h^c. With φ = `Paraboloid(MLP(d, 1))` this is the max-min dual of a free network;
-    φ = `ICNN(d)` makes h c-concave and T monotone for every ξ. With `linear_decay` as the schedule of `fit` the maps
-    become several times more accurate.
+    At the optimum T carries μ to ν, S carries ν to μ and the value is W₂²(μ, ν). On the way it bounds nothing: the
+    points are no exact argmin, so h̃ lies above h^c. With φ = `Paraboloid(MLP(d, 1))` this is the max-min dual of a free
+    network; φ = `ICNN(d)` makes h c-concave and T monotone for every ξ. With `linear_decay` as the schedule of `fit`
+    the maps become several times more accurate.
 
     The frame is taken from samples in `bind`: where μ has no parameters to train, from the moments of both laws, so
     that the search starts at the optimal map of Gaussians; else from the data's mean and scale alone. Bound again to
@@ -37,7 +37,7 @@ class BrenierPotential(Potential):
         mover: S in the coordinates of the frame, v (n, d) -> u (n, d), e.g. `Displacement(MLP(d, d))`.
         descents: steps down from each proposal, >= 1.
         step: the length of the first of them, in units of the gradient; the next ones follow the curvature seen.
-        lr: the rate of Adam, the optimizer that ξ asks for; an `ICNN` bears 1e-2.
+        lr: the rate of Adam, the optimizer that ξ asks for; an `ICNN` bears 2e-2.
 
     Raises:
         ValueError: descents < 1, or step or lr <= 0; when bound, a cost that is not ‖x − y‖², networks of other shapes,
@@ -102,8 +102,7 @@ class BrenierPotential(Potential):
             )
         if self.frame.p.shape != (nu.dim,):
             moves = any(parameter.requires_grad for parameter in mu.parameters())
-            # As many points as moments need, within 256 MB.
-            n = max(min(2**16, 2**26 // nu.dim), 2)
+            n = max(min(2**16, 2**24 // nu.dim), 2)  # enough for moments, within 64 MB
             y = nu.sample(n).detach()
             if moves:
                 self.frame.standardise(y)
@@ -114,7 +113,8 @@ class BrenierPotential(Potential):
         _check_shape(self.mover, v, {tuple(v.shape)}, "a mover returns one point of the same dimension a point")
 
     def optimizer(self) -> OptimizerFactory:
-        return partial(Adam, lr=self.lr, betas=(0.5, 0.99))
+        # The value carries s², and so must the ε that Adam adds to the size of its gradients.
+        return partial(Adam, lr=self.lr, betas=(0.5, 0.99), eps=1e-8 * float(self.frame.scale) ** 2)
 
     def _phi(self, u: Tensor) -> Tensor:
         phi: Tensor = self.phi(u)
