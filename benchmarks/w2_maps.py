@@ -125,7 +125,7 @@ def maxmin(dim: int) -> BrenierPotential:
 
 def icnn(dim: int) -> BrenierPotential:
     mover = Displacement(MLP(dim, dim, (128, 128, 128), activation=nn.SiLU))
-    return BrenierPotential(ICNN(dim), mover, lr=2e-2)
+    return BrenierPotential(ICNN(dim), mover, lr=5e-2)
 
 
 def linear(dim: int) -> BrenierPotential:

@@ -37,7 +37,7 @@ class BrenierPotential(Potential):
         mover: S in the coordinates of the frame, v (n, d) -> u (n, d), e.g. `Displacement(MLP(d, d))`.
         descents: steps down from each proposal, >= 1.
         step: the length of the first of them, in units of the gradient; the next ones follow the curvature seen.
-        lr: the rate of Adam, the optimizer that ξ asks for; an `ICNN` bears 2e-2.
+        lr: the rate of Adam, the optimizer that ξ asks for; an `ICNN` bears 5e-2.
 
     Raises:
         ValueError: descents < 1, or step or lr <= 0; when bound, a cost that is not ‖x − y‖², networks of other shapes,
