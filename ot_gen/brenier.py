@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from .costs import Cost, SquaredEuclidean
-from .measures import Measure
+from .measures import Measure, check_cloud
 from .potentials import OptimizerFactory, Potential
 
 
@@ -41,7 +41,7 @@ class BrenierPotential(Potential):
 
     Raises:
         ValueError: descents < 1, or step or lr <= 0; when bound, a cost that is not ‖x − y‖², networks of other shapes,
-            or a law that is a single point.
+            a law that is a single point, or samples that hold NaN.
 
     Source: Amos, On amortizing convex conjugates for optimal transport, 2023, https://arxiv.org/abs/2210.12153
 
@@ -104,10 +104,13 @@ class BrenierPotential(Potential):
             moves = any(parameter.requires_grad for parameter in mu.parameters())
             n = max(min(2**16, 2**24 // nu.dim), 2)  # enough for moments, within 64 MB
             y = nu.sample(n).detach()
+            check_cloud(y, "samples of the data")
             if moves:
                 self.frame.standardise(y)
             else:
-                self.frame.match(mu.sample(n).detach(), y)
+                x = mu.sample(n).detach()
+                check_cloud(x, "samples of the model")
+                self.frame.match(x, y)
         v = self.frame.of_data(nu.sample(2))
         _check_shape(self.phi, v, {(2,), (2, 1)}, "φ returns one value a point")
         _check_shape(self.mover, v, {tuple(v.shape)}, "a mover returns one point of the same dimension a point")
@@ -140,8 +143,8 @@ class BrenierPotential(Potential):
         step = torch.full_like(u[:, :1], self.step)
         change = slope_before = torch.zeros_like(u)
         for i in range(self.descents):
-            phi, slope = self._gradient(u)
-            slope -= v
+            phi, gradient = self._gradient(u)
+            slope = gradient - v
             best, least = _lesser(best, least, u, phi - (u * v).sum(dim=1))
             if i:
                 # The step of Barzilai and Borwein, where φ curves upwards; bounds keep a flat or a kink from throwing.

@@ -291,6 +291,12 @@ def test_a_law_that_is_a_point_is_refused():
         bound(free(2), standard_gaussian(2), Empirical(torch.ones(5, 2)))
 
 
+def test_a_sampler_of_nan_is_refused():
+    mu = Pushforward(Affine(torch.full((2, 2), torch.nan), torch.zeros(2)), standard_gaussian(2))
+    with pytest.raises(ValueError, match="samples of the model hold NaN or Inf"):
+        bound(free(2), mu, Empirical(torch.randn(9, 2)))
+
+
 @pytest.mark.parametrize("options", [{"descents": 0}, {"step": 0.0}, {"lr": -1.0}])
 def test_a_potential_that_could_not_be_trained_is_refused(options):
     with pytest.raises(ValueError, match="needs descents >= 1, step > 0 and lr > 0"):
