@@ -5,7 +5,9 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 """
 
 from . import data, evaluation
+from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
+from .convex import ICNN
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
 from .critics import Critic
@@ -22,10 +24,12 @@ from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
 from .transport import NotConverged, exact_plan, sinkhorn_plan
 
 __all__ = [
+    "ICNN",
     "KL",
     "MLP",
     "MMD",
     "BernoulliNLL",
+    "BrenierPotential",
     "ConvFeatures",
     "ConvGenerator",
     "Cost",
@@ -34,12 +38,14 @@ __all__ = [
     "Dirac",
     "DiracEncoder",
     "DiscretePotential",
+    "Displacement",
     "DualSolver",
     "Empirical",
     "EncoderCoupling",
     "Estimate",
     "Euclidean",
     "FeatureCost",
+    "Frame",
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
@@ -52,6 +58,7 @@ __all__ = [
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",
+    "Paraboloid",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",

@@ -11,7 +11,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ot_gen import Critic, DiscretePotential, Empirical, EncoderCoupling, PlanCoupling, Pushforward, fit
+from ot_gen import (
+    BrenierPotential,
+    Critic,
+    DiscretePotential,
+    Empirical,
+    EncoderCoupling,
+    PlanCoupling,
+    Pushforward,
+    fit,
+)
 from ot_gen.checkpoints import load_weights
 from ot_gen.cli import build, conf_dir
 from ot_gen.data import Dataset
@@ -22,6 +31,7 @@ CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     EncoderCoupling: (1, "network", None),
     DiscretePotential: (-1, "table", "lower"),
     Critic: (-1, "network", None),
+    BrenierPotential: (-1, "network", None),
 }
 XI = {
     "primal/exact_plan": PlanCoupling,
@@ -35,6 +45,8 @@ XI = {
     "dual/wgan_gp": Critic,
     "dual/wgan_lp": Critic,
     "dual/wgan_sn": Critic,
+    "dual/w2_maxmin": BrenierPotential,
+    "dual/w2_icnn": BrenierPotential,
 }
 
 
