@@ -49,7 +49,7 @@ class Critic(Potential):
         h: Tensor = self.output(self.net(x))
         return h.reshape(len(x))
 
-    def conjugate_mean(self, y: Tensor) -> Tensor:
+    def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
         return -self(y).mean()
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:

@@ -37,8 +37,11 @@ class Potential(nn.Module, ABC):
         """h(x): (n, d) -> (n,)."""
 
     @abstractmethod
-    def conjugate_mean(self, y: Tensor) -> Tensor:
-        """∫ h̃ dν, (): the exact sum where h̃ is a table, else the mean over the sample y (n, d) of ν."""
+    def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
+        """∫ h̃ dν, (): the exact sum where h̃ is a table, else the mean over the sample y (n, d) of ν.
+
+        x (n, d) is the model's sample, with θ's graph: h̃ may be read off it.
+        """
 
     @abstractmethod
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
@@ -155,7 +158,7 @@ class DiscretePotential(Potential):
         pairs = (counts * (counts - 1) / nu.weights).sum() / (n * (n - 1))
         self.collisions.lerp_(pairs, 0.02)
 
-    def conjugate_mean(self, y: Tensor) -> Tensor:
+    def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
         nu, _ = self.problem()
         return nu.weights @ self.h_tilde
 

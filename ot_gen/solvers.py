@@ -170,7 +170,7 @@ class DualSolver(Solver):
 
     def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
         x, y = mu.rsample(n), nu.sample(n)
-        value = self.potential(x).mean() + self.potential.conjugate_mean(y)
+        value = self.potential(x).mean() + self.potential.conjugate_mean(x, y)
         # With ξ frozen the penalty is a constant that nobody descends.
         moves = any(parameter.requires_grad for parameter in self.potential.parameters())
         penalty = self.potential.penalty(x.detach(), y) if moves else value.new_zeros(())
