@@ -8,12 +8,12 @@ from . import data, evaluation
 from .checkpoints import load_weights
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
-from .critics import Critic
+from .critics import AnchorCritic, BatchCritic, Critic
 from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
 from .evaluation import judge, wasserstein
-from .lipschitz import GradientPenalty, OneSidedPenalty, SpectralNorm, WeightClip
+from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
-from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, add_head
+from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
@@ -23,6 +23,8 @@ __all__ = [
     "KL",
     "MLP",
     "MMD",
+    "AnchorCritic",
+    "BatchCritic",
     "BernoulliNLL",
     "ConvFeatures",
     "ConvGenerator",
@@ -41,6 +43,7 @@ __all__ = [
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
+    "GroupSort",
     "Interrupted",
     "InverseMultiquadric",
     "Lp",
@@ -48,6 +51,7 @@ __all__ = [
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",
+    "Orthogonal",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",
