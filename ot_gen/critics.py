@@ -107,7 +107,7 @@ class AnchorCritic(Potential):
 
     scale: Tensor
 
-    def __init__(self, anchors: int = 256, flat_dim: int = 0) -> None:
+    def __init__(self, anchors: int = 128, flat_dim: int = 8) -> None:
         super().__init__()
         if anchors < 1 or flat_dim < 0:
             raise ValueError(f"AnchorCritic needs anchors >= 1 and flat_dim >= 0, got {anchors} and {flat_dim}")
@@ -184,10 +184,10 @@ class BatchCritic(Potential):
     Args:
         net: (n, d) -> (n, 1) or (n,).
 
-    Source: Mallasto, Montúfar, Gerolin, 2019, https://arxiv.org/abs/1910.03993
+    Source: Mallasto, Montúfar, Gerolin, 2019, https://arxiv.org/abs/1910.03875
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import SquaredEuclidean, standard_gaussian
         >>> h = BatchCritic(nn.Linear(2, 1))
         >>> h.bind(standard_gaussian(2), standard_gaussian(2), SquaredEuclidean())
         >>> h.conjugate_mean(torch.randn(5, 2), torch.randn(4, 2)).shape
