@@ -3,9 +3,10 @@
     python benchmarks/w1_pairs.py [--dims 8 16 32 64] [--pieces 16] [--flat-dim 0] [--groups 1] [--order pq]
                                   [--methods anchors gp lp ...] [--seeds 0 1 2] [--threads 1]
 
-Q is uniform on a box and P is Q moved along the rays of u = min_n dist(x, F_n) + b_n, with F_n points (--flat-dim 0: the
-MinFunnel pairs of https://arxiv.org/abs/2206.07767) or random flats, or of a maximum of --groups such minima. In the order
-pq the model is P and the truth h = −u; in the order qp the model is Q and the truth h = u. One setting for all pairs.
+Q is uniform on a box and P is Q moved along the rays of u = min_n dist(x, F_n) + b_n, with F_n points (--flat-dim 0:
+the MinFunnel pairs of https://arxiv.org/abs/2206.07767) or random flats, or of a maximum of --groups such minima. In
+the order pq the model is P and the truth h = −u; in the order qp the model is Q and the truth h = u. Each method has
+one setting for all pairs.
 
 cos, L2: mean cosine and squared distance of ∇h and the true gradient at 4,096 points of P (far: those farther than 0.1
 from their flat); dev: 100 (Ŵ₁ − W₁) / W₁ with Ŵ₁ = E_P h − E_Q h over 65,536 fresh pairs; slope: the largest seen, of

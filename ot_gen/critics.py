@@ -229,25 +229,26 @@ def _least(cost: Cost, x: Tensor, anchors: Tensor, offsets: Tensor) -> Tensor:
 
 def _least_flat(x: Tensor, anchors: Tensor, offsets: Tensor, directions: Tensor) -> Tensor:
     """min_m (‖x − a_m‖² − ‖U_mᵀ(x − a_m)‖²)^½ − ψ_m, (n,)."""
+    m, d, k = directions.shape
     with torch.no_grad():
-        u = directions.to(x.dtype)
-        m, d, k = u.shape
-        along = x @ u.transpose(0, 1).reshape(d, m * k) - torch.einsum("mdk,md->mk", u, anchors).flatten()
+        feet = torch.einsum("mdk,md->mk", directions, anchors).flatten()
+        along = x @ directions.transpose(0, 1).reshape(d, m * k) - feet
         squared = squared_distances(x, anchors) - along.square_().unflatten(1, (m, k)).sum(dim=2)
         index = (squared.clamp_min_(0).sqrt_() - offsets).argmin(dim=1)
-    # In float64, for the difference of squares cancels near a flat.
-    z = (x - anchors[index]).double()
-    along = torch.einsum("nd,ndk->nk", z, directions[index])
-    squared = z.square().sum(dim=1) - along.square().sum(dim=1)
-    return squared.clamp_min(torch.finfo(x.dtype).tiny).sqrt().to(x.dtype) - offsets[index]
+    z, u = x - anchors[index], directions[index]
+    c = torch.einsum("nd,ndk->nk", z, u)
+    shadow = torch.einsum("ndk,nk->nd", u, c)
+    # ‖z‖² − ‖c‖² as a sum of two terms >= 0, since the difference cancels near a flat.
+    squared = (z - shadow).square().sum(dim=1) + (c.square().sum(dim=1) - shadow.square().sum(dim=1)).clamp_min(0)
+    return squared.clamp_min(torch.finfo(x.dtype).tiny).sqrt() - offsets[index]
 
 
 def _contracted(directions: Tensor) -> Tensor:
-    """U in float64 with ‖U‖ <= 1: columns divided by the roots of the row sums of |UᵀU|, where those exceed 1."""
-    # Where UᵀU = I nothing changes: https://arxiv.org/abs/2208.03160
-    u = directions.double()
-    sums = (u.mT @ u).abs().sum(dim=-1)
-    return u * sums.clamp_min(1).rsqrt().unsqueeze(-2)
+    """U with ‖U‖ < 1: columns divided by the roots of the row sums of |UᵀU|, where those exceed 1."""
+    # Where UᵀU = I nothing changes (https://arxiv.org/abs/2208.03160) but for the margin, which outweighs rounding.
+    margin = 1 + 100 * torch.finfo(directions.dtype).eps
+    sums = (directions.mT @ directions).abs().sum(dim=-1)
+    return directions * (margin * sums.clamp_min(1)).rsqrt().unsqueeze(-2)
 
 
 def _check_net(net: nn.Module, nu: Measure) -> None:
