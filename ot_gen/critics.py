@@ -90,7 +90,8 @@ class AnchorCritic(Potential):
         flat_dim: k, the dimension to which anchors may grow, at most d/2; 0 leaves them points.
 
     Raises:
-        ValueError: anchors < 1 or flat_dim < 0, or flat_dim > 0 for a cost that is not Euclidean.
+        ValueError: anchors < 1 or flat_dim < 0, flat_dim > 0 for a cost that is not Euclidean, or a cost that is not
+            defined on the whole of R^d.
 
     Source: Villani, Optimal Transport: Old and New, 2009, chapter 5, https://doi.org/10.1007/978-3-540-71050-9
 
@@ -124,6 +125,14 @@ class AnchorCritic(Potential):
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         if self.flat_dim and not isinstance(cost, Euclidean):
             raise ValueError(f"flats need the Euclidean distance as cost, got {cost}; use flat_dim=0 or cost=euclidean")
+        y = nu.sample(2)
+        try:
+            cost(y, y.abs().max() + 1 + y)  # anchors go wherever they like
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"anchors move freely, but the cost {cost} does not accept points outside of the data's range "
+                f"({error}); use a BatchCritic (solver=dual/batch_critic) or another cost"
+            ) from error
         self._cost = cost
         self.bound = "lower" if cost.is_metric else None
         brackets = 2 if cost.is_metric else 1
