@@ -146,8 +146,8 @@ class DualSolver(Solver):
         >>> solver(mu, nu, 4).value.shape
         torch.Size([])
 
-    With a fixed μ it compares two samplers P and Q: only the potential trains, its value E_P h − E_Q h is an estimate of
-    W₁(P, Q) (a lower bound where `potential.bound` says so, but for the noise of the sample), and ∇h points away from Q.
+    With a fixed μ it compares two samplers P and Q: only the potential trains, E_P h − E_Q h estimates W₁(P, Q), from
+    below where `potential.bound` says so (fresh samples given), and ∇h is the field of directions away from Q.
 
     Example:
         >>> from ot_gen import AnchorCritic, Euclidean, fit, linear_decay, uniform_cube
@@ -159,7 +159,7 @@ class DualSolver(Solver):
         >>> w1 = h(x).mean() - h(y).mean()
         >>> 5.5 < w1.item() < 5.7  # P is Q moved by (4, 4), so W₁ = √32 = 5.66
         True
-        >>> torch.autograd.grad(h(x).sum(), x)[0].shape  # the field of directions ∇h
+        >>> torch.autograd.grad(h(x).sum(), x)[0].shape  # ∇h
         torch.Size([10000, 2])
     """
 
