@@ -80,7 +80,8 @@ class AnchorCritic(Potential):
     The potential of W_c between two laws of which one is spread around the other is a minimum or a maximum of cones,
     depending on the order: anchors A, A', offsets ψ, ψ' and λ ∈ [0, 1] are learned. With flat_dim = k > 0 and the
     Euclidean cost, anchors grow into flats: c(x, A_m)² = ‖x − a_m‖² − ‖U_mᵀ(x − a_m)‖² with U_m (d, k), ‖U_m‖ <= 1,
-    which is the distance to a point where U_m = 0 and to a k-dimensional flat where U_m is orthonormal.
+    which is the distance to a point where U_m = 0 and to a k-dimensional flat where U_m is orthonormal. Only the argmin
+    among nearly equal cones is subject to the rounding of a matrix product; the cone itself is evaluated directly.
 
     For a cost that is no distance, h is the first bracket alone, a c-concave function, and h^c is taken over the batch
     as in `BatchCritic`: no bound. The optimizer that it asks for is Adam at a rate in units of the data's spread.
@@ -142,7 +143,8 @@ class AnchorCritic(Potential):
     @torch.no_grad()
     def _start(self, points: Tensor) -> None:
         # Parameters in units of the data's spread need no learning rate of their own.
-        self.scale = points.flatten(0, 1).std(dim=0, correction=0).mean().clamp_min(torch.finfo(points.dtype).tiny)
+        spread = points.flatten(0, 1).std(dim=0, correction=0).mean()
+        self.scale = torch.where(spread > 0, spread, torch.ones_like(spread))
         brackets, m, d = points.shape
         self.anchors = nn.Parameter(points / self.scale)
         self.offsets = nn.Parameter(points.new_zeros(brackets, m))
@@ -187,8 +189,8 @@ class BatchCritic(Potential):
 
         h^c(y) ≈ min_i c(x_i, y) − h(x_i), x_1, ..., x_n the model's sample
 
-    A minimum over a sample is larger than the minimum over all x, so the value is no lower bound: it overestimates
-    W_c, at best by the bias of optimal transport between batches, W_c(μ_n, ν_n) − W_c(μ, ν), which falls like n^(−1/d).
+    A minimum over a sample is larger than the minimum over all x, so the value is no lower bound: the best h reads
+    between W_c(μ, ν) and E W_c(μ_n, ν_n), the cost between batches, whose excess falls only like n^(−1/d) for W₁.
 
     Args:
         net: (n, d) -> (n, 1) or (n,).

@@ -143,6 +143,37 @@ def test_the_training_of_anchors_knows_no_unit():
     assert values[0] == pytest.approx(values[1], rel=1e-4)
 
 
+@pytest.mark.parametrize(("dim", "flat_dim"), [(1, 8), (3, 0), (3, 8)])
+def test_anchors_resume_bit_for_bit(dim, flat_dim, tmp_path):
+    mu, nu = uniform_cube(dim), standard_gaussian(dim)
+
+    def train(seed, **options):
+        torch.manual_seed(seed)
+        h = AnchorCritic(5, flat_dim)
+        fit(mu, nu, DualSolver(Euclidean(), h, inner_steps=1), batch_size=8, schedule=linear_decay, **options)
+        return h.state_dict()
+
+    file = tmp_path / "checkpoint.safetensors"
+    whole = train(0, steps=4)
+    with pytest.raises(ChildProcessError):
+        train(0, steps=4, checkpoint=file, checkpoint_every=2, callbacks=[killed])
+    resumed = train(9, steps=4, resume=file)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def killed(progress):
+    if progress.step == 3:
+        raise ChildProcessError("killed")
+
+
+def test_data_without_spread_leave_anchors_finite():
+    mu = Empirical(torch.ones(4, 3))
+    h = AnchorCritic(4)
+    fit(mu, mu, DualSolver(Euclidean(), h, inner_steps=1), steps=2, batch_size=4)
+    assert all(bool(torch.isfinite(p).all()) for p in h.parameters())
+
+
 def test_bound_again_anchors_keep_their_places():
     mu, nu = uniform_cube(3), standard_gaussian(3)
     h = AnchorCritic(5)
