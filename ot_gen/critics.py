@@ -88,7 +88,7 @@ class AnchorCritic(Potential):
 
     Args:
         anchors: the number of anchors in each bracket, >= 1.
-        flat_dim: k, the dimension to which anchors may grow, at most d/2; 0 leaves them points.
+        flat_dim: k, the dimension to which anchors may grow, at most d − 1; 0 leaves them points.
 
     Raises:
         ValueError: anchors < 1 or flat_dim < 0, flat_dim > 0 for a cost that is not Euclidean, or a cost that is not
@@ -149,7 +149,7 @@ class AnchorCritic(Potential):
         self.anchors = nn.Parameter(points / self.scale)
         self.offsets = nn.Parameter(points.new_zeros(brackets, m))
         # Small but not 0, where the gradient would vanish.
-        k = min(self.flat_dim, d // 2)
+        k = min(self.flat_dim, d - 1)
         self.directions = nn.Parameter(0.1 * torch.linalg.qr(points.new_empty(brackets, m, d, k).normal_())[0])
         self.balance = nn.Parameter(points.new_zeros(brackets - 1))
 
