@@ -6,18 +6,20 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 
 from . import data, evaluation
 from .checkpoints import load_weights
-from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, Lp, SquaredEuclidean
+from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
 from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
 from .evaluation import judge, wasserstein
+from .laguerre import LaguerreCells, c_transform
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
 from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
+from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
-from .transport import NotConverged, c_transform, exact_plan, sinkhorn_plan
+from .transport import NotConverged, exact_plan, sinkhorn_plan
 
 __all__ = [
     "KL",
@@ -44,8 +46,10 @@ __all__ = [
     "GaussianKernel",
     "GradientPenalty",
     "GroupSort",
+    "InnerProduct",
     "Interrupted",
     "InverseMultiquadric",
+    "LaguerreCells",
     "Lp",
     "Measure",
     "NonFiniteLoss",
@@ -58,6 +62,7 @@ __all__ = [
     "Progress",
     "Pushforward",
     "Reference",
+    "SemidiscreteSolution",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "Solver",
@@ -73,6 +78,7 @@ __all__ = [
     "judge",
     "linear_decay",
     "load_weights",
+    "semidiscrete",
     "sinkhorn_plan",
     "standard_gaussian",
     "uniform_cube",

@@ -15,19 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Side = Callable[[Tensor], tuple[Tensor, Tensor]]
+
 
 class Bilinear(NamedTuple):
-    """A cost to fixed atoms written as one matrix product: c(x_i, y_j) = u(x_i)·v_j + r(x_i) + s_j.
+    """A cost written as one matrix product: c(x_i, y_j) = u(x_i)·v(y_j) + r(x_i) + s(y_j).
 
     Attributes:
-        right: v, (m, k).
-        offset: s, (m,).
         left: x (n, d) -> (u (n, k), r (n,)).
+        right: y (m, d) -> (v (m, k), s (m,)), for all atoms or a tile of them.
+        nonnegative: whether c >= 0 everywhere.
     """
 
-    right: Tensor
-    offset: Tensor
-    left: Callable[[Tensor], tuple[Tensor, Tensor]]
+    left: Side
+    right: Side
+    nonnegative: bool = True
 
 
 class Cost(nn.Module, ABC):
@@ -47,7 +49,15 @@ class Cost(nn.Module, ABC):
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
 
     def bilinear(self, y: Tensor) -> Bilinear | None:
-        """The cost to the atoms y (m, d) as one matrix product, or None where it is none."""
+        """The cost as one matrix product, or None where it is none; y (m, d) are typical atoms, of which few are read.
+
+        Example:
+            >>> x, y = torch.rand(3, 2), torch.rand(4, 2)
+            >>> form = SquaredEuclidean().bilinear(y)
+            >>> (u, r), (v, s) = form.left(x), form.right(y)
+            >>> torch.allclose(u @ v.T + r[:, None] + s, SquaredEuclidean().matrix(x, y), atol=1e-6)
+            True
+        """
         return None
 
 
@@ -67,15 +77,57 @@ class SquaredEuclidean(Cost):
         return squared_distances(x, y)
 
     def bilinear(self, y: Tensor) -> Bilinear:
-        # Centring keeps the expansion of the square exact for clouds far from the origin.
-        centre = y.detach().mean(dim=0)
-        right = y - centre
+        # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
+        # is left out where the cloud surrounds the origin anyway.
+        sample = _wide(y.detach()[:: -(-len(y) // 1024)])
+        centre = sample.mean(dim=0)
+        far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
+
+        def centred(points: Tensor) -> Tensor:
+            points = _wide(points)
+            return points - centre if far else points
 
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
-            x = x - centre
-            return -2 * x, x.square().sum(dim=1)
+            x = centred(x)
+            return -2 * x, _squared_norms(x)
 
-        return Bilinear(right, right.square().sum(dim=1), left)
+        def right(y: Tensor) -> tuple[Tensor, Tensor]:
+            y = centred(y)
+            return y, _squared_norms(y)
+
+        return Bilinear(left, right)
+
+
+class InnerProduct(Cost):
+    """c(x, y) = −⟨x, y⟩ = −Σ_l x_l y_l.
+
+    The sign makes it a cost: ‖x − y‖² = ‖x‖² + ‖y‖² + 2 c(x, y), so its optimal couplings are those of
+    `SquaredEuclidean`, and W₂²(μ, ν) = E‖x‖² + E‖y‖² + 2 W_c(μ, ν). It takes both signs.
+
+    Source: Brenier, 1991, https://doi.org/10.1002/cpa.3160440402
+
+    Example:
+        >>> c = InnerProduct()
+        >>> float(c(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])))
+        -11.0
+    """
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return -(x * y).sum(dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return -x @ y.T
+
+    def bilinear(self, y: Tensor) -> Bilinear:
+        def left(x: Tensor) -> tuple[Tensor, Tensor]:
+            x = _wide(x)
+            return -x, x.new_zeros(len(x))
+
+        def right(y: Tensor) -> tuple[Tensor, Tensor]:
+            y = _wide(y)
+            return y, y.new_zeros(len(y))
+
+        return Bilinear(left, right, nonnegative=False)
 
 
 class Euclidean(Cost):
@@ -149,9 +201,15 @@ class BernoulliNLL(Cost):
 
     def bilinear(self, y: Tensor) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
-            return -torch.cat([_finite_log(x), _finite_log(1 - x)], dim=1), x.new_zeros(len(x))
+            x = _wide(x)
+            on, off = _finite_log(x), _finite_log(1 - x)
+            return off - on, -off.sum(dim=1)
 
-        return Bilinear(torch.cat([y, 1 - y], dim=1), y.new_zeros(len(y)), left)
+        def right(y: Tensor) -> tuple[Tensor, Tensor]:
+            y = _wide(y)
+            return y, y.new_zeros(len(y))
+
+        return Bilinear(left, right)
 
 
 class FeatureCost(Cost):
@@ -193,8 +251,12 @@ class FeatureCost(Cost):
         return self.cost.matrix(self.features(x), self.features(y))
 
     def bilinear(self, y: Tensor) -> Bilinear | None:
-        inner = self.cost.bilinear(self.features(y))
-        return inner and Bilinear(inner.right, inner.offset, lambda x: inner.left(self.features(x)))
+        with torch.no_grad():
+            inner = self.cost.bilinear(self.features(y[:: -(-len(y) // 1024)]))
+        if inner is None:
+            return None
+        left, right, nonnegative = inner
+        return Bilinear(lambda x: left(self.features(x)), lambda y: right(self.features(y)), nonnegative)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -209,6 +271,17 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     x, y = x - centre, y - centre
     gram = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2.0)
     return (gram + x.square().sum(dim=1, keepdim=True)).clamp_min(0)
+
+
+def _squared_norms(points: Tensor) -> Tensor:
+    # One read of the points and no copy of them, unlike the sum of their squares.
+    norms: Tensor = torch.linalg.vector_norm(points, dim=1)
+    return norms.square()
+
+
+def _wide(points: Tensor) -> Tensor:
+    """Half precision widened: sums of squares overflow it, and it cannot tell near atoms apart."""
+    return points.float() if torch.finfo(points.dtype).bits < 32 else points
 
 
 def _finite_log(p: Tensor) -> Tensor:

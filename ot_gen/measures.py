@@ -16,9 +16,14 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 
 class Measure(nn.Module, ABC):
-    """A probability measure on R^dim that can be sampled."""
+    """A probability measure on R^dim that can be sampled.
+
+    `cube_dim` is k where the law is known as the image of the uniform law on the cube (0, 1)^k under `from_cube`, so
+    that low-discrepancy points can stand in for random ones; else None.
+    """
 
     dim: int
+    cube_dim: int | None = None
 
     @abstractmethod
     def sample(self, n: int) -> Tensor:
@@ -27,6 +32,10 @@ class Measure(nn.Module, ABC):
     def rsample(self, n: int) -> Tensor:
         """n points, (n, dim), differentiable in the measure's parameters where it has any."""
         return self.sample(n)
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        """The points that u (n, cube_dim), uniform in the open cube, stands for, (n, dim)."""
+        raise NotImplementedError(f"{type(self).__name__} is not known as the image of a cube")
 
 
 class Reference(Measure):
@@ -55,6 +64,9 @@ class Reference(Measure):
             )
         self.law = law
         self.dim = law.event_shape[0]
+        # Only for a product law do independent quantiles give the law itself.
+        self._factors = law.base_dist if isinstance(law, Independent) and law.reinterpreted_batch_ndims == 1 else None
+        self.cube_dim = self.dim if self._factors is not None and _has_quantiles(self._factors) else None
         # Distributions are not modules: this empty buffer remembers the device that `.to` moved us to.
         self._placement: Tensor
         self.register_buffer("_placement", torch.empty(0), persistent=False)
@@ -62,6 +74,12 @@ class Reference(Measure):
     def sample(self, n: int) -> Tensor:
         """n independent draws z ~ ζ, (n, k)."""
         return self.law.sample(torch.Size((n,))).to(self._placement.device)
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        """z with z_l the u_l-quantile of the law's l-th coordinate, (n, k)."""
+        if self._factors is None:
+            return super().from_cube(u)
+        return self._factors.icdf(u).to(self._placement.device, self.law.mean.dtype)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, law={self.law}"
@@ -125,6 +143,7 @@ class Empirical(Measure):
         self.register_buffer("atoms", atoms, persistent=False)
         self.register_buffer("weights", weights.to(atoms), persistent=False)
         self.dim = atoms.shape[1]
+        self.cube_dim = 1
 
     def __len__(self) -> int:
         return len(self.atoms)
@@ -136,6 +155,12 @@ class Empirical(Measure):
         else:
             index = torch.multinomial(self.weights, n, replacement=True)
         return self.atoms[index]
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        """The atoms in whose share of [0, 1] the u fall, (n, d): evenly spread u visit all atoms evenly."""
+        shares = self.weights.double().cumsum(0)
+        index = torch.searchsorted(shares, u[:, 0].contiguous().to(shares) * shares[-1])
+        return self.atoms[index.clamp_max(len(self) - 1)]
 
     def extra_repr(self) -> str:
         return f"atoms={len(self)}, dim={self.dim}, uniform={self.is_uniform}"
@@ -162,6 +187,7 @@ class Pushforward(Measure):
         self.map = map
         self.base = base
         self.dim = self._output_dim()
+        self.cube_dim = base.cube_dim
 
     def _output_dim(self) -> int:
         probe = torch.zeros(2, self.base.dim)
@@ -194,6 +220,11 @@ class Pushforward(Measure):
     def sample(self, n: int) -> Tensor:
         """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph."""
         return self.rsample(n)
+
+    @torch.no_grad()
+    def from_cube(self, u: Tensor) -> Tensor:
+        """g_θ of the reference's points, (n, d)."""
+        return self(self.base.from_cube(u))
 
 
 @contextmanager
@@ -251,3 +282,11 @@ def _check_weights(weights: Tensor, m: int) -> None:
     total = float(weights.double().sum())
     if abs(total - 1) > 1e-4:
         raise ValueError(f"weights must sum to 1, got {total:g}; divide them by their sum")
+
+
+def _has_quantiles(law: Distribution) -> bool:
+    try:
+        law.icdf(torch.full_like(law.mean, 0.5))
+    except NotImplementedError:
+        return False
+    return True

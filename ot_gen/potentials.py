@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .costs import Cost
+from .laguerre import c_transform
 from .measures import Empirical, Measure
-from .transport import c_transform
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 

@@ -15,7 +15,7 @@ UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODU
 # From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
 FLOORS = (
     *("costs", "measures", "laguerre", "transport", "nets", "lipschitz", "data", "divergences", "couplings"),
-    *("potentials", "critics", "brenier", "solvers", "semidiscrete", "checkpoints", "training"),
+    *("potentials", "critics", "brenier", "solvers", "checkpoints", "semidual", "training"),
     *("evaluation", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("costs", "measures")

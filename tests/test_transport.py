@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import bures, discrete
 from scipy.optimize import linear_sum_assignment
 
-import ot_gen.transport
+import ot_gen.laguerre.transform
 from ot_gen import (
     BernoulliNLL,
     Euclidean,
@@ -89,7 +89,7 @@ def dense(cost, x, y, h_tilde, epsilon):
 @pytest.mark.parametrize("epsilon", [0.0, 0.05, 2.0])
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 127), (5, 128), (7, 129), (11, 1000), (200, 513)])
 def test_streamed_equals_dense(monkeypatch, cost, epsilon, n, m):
-    monkeypatch.setattr(ot_gen.transport, "TILE_ENTRIES", 1)  # the smallest tile: 128 atoms
+    monkeypatch.setattr(ot_gen.laguerre.panels.NarrowPanel, "tile", 1)  # the smallest tile: 128 atoms
     x = torch.rand(n, 4, dtype=torch.float64, requires_grad=True)
     y = torch.rand(m, 4, dtype=torch.float64)
     h_tilde = torch.randn(m, dtype=torch.float64, requires_grad=True)
@@ -214,7 +214,7 @@ def test_clouds_of_different_dimension_are_not_compared():
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 def test_many_queries_are_streamed_too(monkeypatch, epsilon):
-    monkeypatch.setattr(ot_gen.transport, "MAX_ROWS", 7)
+    monkeypatch.setattr(ot_gen.laguerre.transform, "MAX_ROWS", 7)
     x, y = torch.rand(23, 2, requires_grad=True), torch.rand(5, 2)
     h_tilde = torch.rand(5, requires_grad=True)
     value, argmin = c_transform(SquaredEuclidean(), x, y, h_tilde, epsilon)

@@ -1,0 +1,143 @@
+"""A semi-discrete problem made ready: a checked sampler, distinct atoms of positive mass, and their scores."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..costs import Cost
+from ..measures import Empirical, Measure, Reference
+from .ascent import TILE_ATOMS, CostRows
+
+
+class Sampler(Protocol):
+    """Anything that makes samples: a `Measure`, or another object with `sample(n)` -> (n, d)."""
+
+    def sample(self, n: int) -> Tensor:
+        """n samples, (n, d)."""
+
+
+class Problem:
+    """W_c(μ, ν) in the form that is solved, with the way back to all atoms of ν.
+
+    Coinciding atoms become one: the hard minimum would give their common cell to any of them. Atoms of mass 0 leave.
+
+    Args:
+        mu: a `Measure`, a torch `Distribution` of vectors, or an object with `sample(n)`.
+        nu: the atoms.
+        cost: the ground cost.
+
+    Raises:
+        ValueError: μ, ν and the cost do not fit together.
+
+    Example:
+        >>> from ot_gen.costs import SquaredEuclidean
+        >>> nu = Empirical(torch.tensor([[0.0], [1.0], [0.0]]))
+        >>> problem = Problem(nu, nu, SquaredEuclidean())
+        >>> problem.weights, problem.expand(torch.tensor([1.0, 2.0]), 0.0)
+        (tensor([0.6667, 0.3333]), tensor([1., 2., 1.]))
+    """
+
+    def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost) -> None:
+        if not isinstance(nu, Empirical):
+            raise ValueError(
+                f"semidiscrete needs the atoms of an Empirical, got {type(nu).__name__}; wrap points: Empirical(points)"
+            )
+        self.law = _measure(mu, nu.dim)
+        self.nu = nu
+        self.cost = cost
+        self.law.check(self.law.sample(2), nu.atoms)
+        self.first, self.group = _groups(nu)
+        whole = len(self.first) == len(nu)
+        self.atoms = nu.atoms if whole else nu.atoms[self.first]
+        present = self.group >= 0
+        masses = torch.zeros(len(self.first), dtype=torch.float64, device=nu.weights.device)
+        masses.index_add_(0, self.group[present], nu.weights[present].double())
+        self.weights = (masses / masses.sum()).to(nu.weights)
+        self.rows = CostRows(cost, self.atoms)
+
+    def reduce(self, h_tilde: Tensor) -> Tensor:
+        """The table over the distinct atoms, from one over all: of coinciding atoms the highest counts."""
+        present = self.group >= 0
+        start = h_tilde.new_full((len(self.first),), -torch.inf)
+        return start.scatter_reduce(0, self.group[present], h_tilde[present], "amax")
+
+    def expand(self, h_tilde: Tensor, below: float) -> Tensor:
+        """The table over all atoms; an atom of mass 0 stands `below` under the lowest."""
+        table = h_tilde[self.group.clamp_min(0)]
+        return torch.where(self.group >= 0, table, h_tilde.min() - below)
+
+    def share(self, masses: Tensor) -> Tensor:
+        """Masses of all atoms from those of the distinct ones, in proportion to b among coinciding atoms."""
+        part = self.nu.weights / self.weights[self.group.clamp_min(0)].clamp_min(1e-30)
+        return torch.where(self.group >= 0, masses.to(part)[self.group.clamp_min(0)] * part, 0.0)
+
+
+class _Law(Measure):
+    """μ, with every sample checked."""
+
+    def __init__(self, mu: Sampler, dim: int) -> None:
+        super().__init__()
+        self.mu = mu
+        self.dim = dim
+        self.cube_dim = mu.cube_dim if isinstance(mu, Measure) else None
+
+    def sample(self, n: int) -> Tensor:
+        return self._checked(self.mu.sample(n), n)
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        if not isinstance(self.mu, Measure):
+            return super().from_cube(u)
+        return self._checked(self.mu.from_cube(u), len(u))
+
+    def _checked(self, x: Tensor, n: int) -> Tensor:
+        if not isinstance(x, Tensor) or x.shape != (n, self.dim):
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(
+                f"mu.sample({n}) must return a tensor of shape ({n}, {self.dim}), as the atoms have dimension "
+                f"{self.dim}; got {got}"
+            )
+        if not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):
+            bad = int((~torch.isfinite(x)).any(dim=1).sum())
+            raise ValueError(f"mu returned NaN or Inf in {bad} of {n} samples; repair the sampler or its weights")
+        return x
+
+    def check(self, x: Tensor, atoms: Tensor) -> None:
+        """Raise a `ValueError` unless samples and atoms share dtype and device."""
+        if (x.dtype, x.device) != (atoms.dtype, atoms.device):
+            raise ValueError(
+                f"mu makes {x.dtype} samples on {x.device} and the atoms are {atoms.dtype} on {atoms.device}; "
+                "give both one dtype and one device, e.g. atoms.float()"
+            )
+
+
+def _measure(mu: Sampler | Distribution, dim: int) -> _Law:
+    if isinstance(mu, Distribution):
+        mu = Reference(mu)
+    if not callable(getattr(mu, "sample", None)):
+        raise ValueError(f"mu needs a method sample(n) that returns (n, {dim}) samples, got {type(mu).__name__}")
+    return _Law(mu, dim)
+
+
+def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
+    """The first of each group of coinciding atoms of positive mass, and the group of each atom (−1: no mass)."""
+    keys = torch.cat([_keys(tile) for tile in nu.atoms.split(TILE_ATOMS)])
+    group: dict[int, int] = {}
+    first: list[int] = []
+    numbers = []
+    for j, (key, mass) in enumerate(zip(keys.tolist(), (nu.weights > 0).tolist(), strict=True)):
+        if mass and key not in group:
+            group[key] = len(first)
+            first.append(j)
+        numbers.append(group[key] if mass else -1)
+    device = nu.atoms.device
+    return torch.tensor(first, device=device), torch.tensor(numbers, device=device)
+
+
+def _keys(rows: Tensor) -> Tensor:
+    """A 64-bit key of each row, equal for equal rows."""
+    array = (rows.detach().cpu() + 0.0).numpy()  # −0 and 0 are one number
+    return torch.tensor([hash(row.tobytes()) for row in array])

@@ -1,0 +1,91 @@
+"""What a semi-discrete solve returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..costs import Cost
+from ..laguerre import c_transform
+from ..measures import Empirical
+from .ascent import CostRows
+
+
+@dataclass(frozen=True, repr=False)
+class SemidiscreteSolution:
+    """A table h̃ over the atoms of ν, and what samples that it was not made from say about it.
+
+    Attributes:
+        h_tilde: h̃, (m,), with Σ_j b_j h̃_j = 0; `ot_gen.c_transform` turns it into h.
+        lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), estimated without bias, and its
+            standard error.
+        upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation.
+        marginal_error, marginal_error_se: ‖P − b‖₁ on held-out samples, the noise of counting removed; P holds the
+            masses of the cells (soft ones if ε > 0).
+        masses, barycentres: P as counted, (m,), and E[x | cell], (m, d), NaN for a cell without samples; barycentres
+            are None where the atoms are too large to keep a copy.
+        epsilon: ε of the problem.
+        samples, iterations, seconds: what the steps took, without the final evaluation.
+        converged, message: whether all that was asked for is certified, and how the solve ended.
+
+    Example:
+        >>> from ot_gen import SquaredEuclidean, semidiscrete, standard_gaussian
+        >>> nu = Empirical(torch.eye(2))
+        >>> solution = semidiscrete(standard_gaussian(2), nu, SquaredEuclidean(), tol=0.1)
+        >>> solution.map(torch.tensor([[2.0, 0.0]]))
+        tensor([[1., 0.]])
+    """
+
+    cost: Cost
+    nu: Empirical
+    h_tilde: Tensor
+    epsilon: float
+    lower: float
+    lower_se: float
+    upper: float
+    upper_se: float
+    marginal_error: float
+    marginal_error_se: float
+    masses: Tensor
+    barycentres: Tensor | None
+    samples: int
+    iterations: int
+    seconds: float
+    converged: bool
+    message: str
+
+    @property
+    def gap(self) -> float:
+        """The relative duality gap (upper − lower) / |upper|."""
+        return relative_gap(self.lower, self.upper)
+
+    def potential(self, x: Tensor) -> Tensor:
+        """h(x), the c-transform of h̃ (the soft one if ε > 0): (n, d) -> (n,), differentiable in x."""
+        return c_transform(self.cost, x, self.nu.atoms, self.h_tilde, self.epsilon)[0]
+
+    @torch.no_grad()
+    def map(self, x: Tensor) -> Tensor:
+        """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
+        if self.epsilon == 0:
+            return self.nu.atoms[c_transform(self.cost, x, self.nu.atoms, self.h_tilde)[1]]
+        shares = CostRows(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
+        return torch.cat([share @ self.nu.atoms for share in shares])
+
+    def __repr__(self) -> str:
+        return (
+            f"SemidiscreteSolution(lower={self.lower:.6g} ± {self.lower_se:.1g}, upper={self.upper:.6g} ± "
+            f"{self.upper_se:.1g}, marginal_error={self.marginal_error:.3g} ± {self.marginal_error_se:.1g}, "
+            f"converged={self.converged}: {self.message})"
+        )
+
+
+def relative_gap(lower: float, upper: float) -> float:
+    """(upper − lower) / |upper|, 0 where both are 0.
+
+    Example:
+        >>> relative_gap(0.99, 1.0)
+        0.010000000000000009
+    """
+    return 0.0 if upper == lower else (upper - lower) / max(abs(upper), abs(lower))

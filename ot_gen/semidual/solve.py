@@ -1,0 +1,320 @@
+"""`semidiscrete`: the solve, its honest stopping test, and its record."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..checkpoints import load_checkpoint, save_checkpoint
+from ..costs import Cost
+from ..measures import Empirical, undisturbed
+from .ascent import KEPT_BYTES, Ascent, Stream, samples_for
+from .cells import Bracket, Tally, batches
+from .problem import Problem, Sampler
+from .solution import SemidiscreteSolution
+
+
+@dataclass(frozen=True)
+class SolveProgress:
+    """What `semidiscrete` tells its callbacks after each step.
+
+    Attributes:
+        samples, iterations: samples of μ used for steps so far, and the steps.
+        epsilon: the present softness, in the units of the cost.
+        marginal_error: that of the last test on held-out samples, NaN before the first.
+        seconds: wall time so far.
+    """
+
+    samples: int
+    iterations: int
+    epsilon: float
+    marginal_error: float
+    seconds: float
+
+
+Callback = Callable[[SolveProgress], None]
+
+
+def semidiscrete(
+    mu: Sampler | Distribution,
+    nu: Empirical,
+    cost: Cost,
+    tol: float | None = None,
+    *,
+    gap_tol: float | None = None,
+    epsilon: float = 0.0,
+    h_tilde: Tensor | None = None,
+    max_samples: int = 2**22,
+    max_seconds: float = math.inf,
+    callbacks: Sequence[Callback] = (),
+    verbose: bool = False,
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
+) -> SemidiscreteSolution:
+    """Solve W_c(μ, ν) = max over h̃ of E_{x~μ}[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j, to a stated accuracy.
+
+    There is no step size to find: natural (mass-relative) stochastic steps, a softness driven down by the observed
+    concentration of the assignment, growing batches, weighted averaging, and low-discrepancy samples where μ allows
+    them (`ot_gen.semidual.ascent`). The solve stops when samples that no step has seen certify the table.
+
+    With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure), whose plan gives x the
+    softmax of (h̃_j − c(x, y_j)) / ε; `lower` and `upper` bracket the unregularised W_c all the same.
+
+    Randomness comes from torch's global generator, of which one number is drawn. Ctrl-C ends the solve early and
+    returns the table reached so far, evaluated, with `converged = False`.
+
+    Args:
+        mu: what is sampled: any `Measure` (a Gaussian, a generator, a data set resampled), a torch `Distribution` of
+            vectors, or an object with `sample(n)`.
+        nu: the atoms and their masses. Coinciding atoms count as one; an atom of mass 0 gets an empty cell.
+        cost: any ground cost.
+        tol: the marginal error ‖P − b‖₁, in (0, 2), to certify.
+        gap_tol: the relative duality gap (upper − lower) / upper to certify. Each up to one standard error; with
+            neither, tol is 0.05.
+        epsilon: ε >= 0, in the units of the cost.
+        h_tilde: a table to start from, (m,).
+        max_samples, max_seconds: the budget, of samples (those of the tests included) and of wall time.
+        callbacks: called with a `SolveProgress` after each step.
+        verbose: shows a progress bar on stderr.
+        checkpoint: a file to write at each test and at the end.
+        resume: such a file, to go on from; `max_samples` then counts those before it too.
+
+    Returns:
+        A `SemidiscreteSolution`. Where the budget ends before the tolerances are certified, `converged` is False and
+        `message` says so.
+
+    Raises:
+        ValueError: arguments that do not fit, or a sampler that returns NaN or points of the wrong width.
+
+    Source: Genevay, Cuturi, Peyré, Bach, 2016, https://arxiv.org/abs/1605.08527
+
+    Example:
+        >>> from ot_gen import Empirical, SquaredEuclidean, standard_gaussian
+        >>> nu = Empirical(torch.tensor([[-1.0], [1.0]]))
+        >>> solution = semidiscrete(standard_gaussian(1), nu, SquaredEuclidean(), tol=0.01)
+        >>> solution.map(torch.tensor([[-0.3], [0.2]]))
+        tensor([[-1.],
+                [ 1.]])
+        >>> abs(solution.lower - 2 * (1 - math.sqrt(2 / math.pi))) < 0.02  # W₂² = E(|x| − 1)²
+        True
+    """
+    _check(nu, tol, gap_tol, epsilon, h_tilde, max_samples, max_seconds)
+    if tol is None and gap_tol is None:
+        tol = 0.05
+    seed = int(torch.randint(2**30, ()))
+    modules = [mu] if isinstance(mu, torch.nn.Module) else []
+    with undisturbed(*modules), _bar(verbose, max_samples) as bar:
+        solve = _Solve(Problem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)
+        solve.start(h_tilde, resume)
+        return solve.run([*callbacks, *bar], checkpoint)
+
+
+class _Solve:
+    """The state of one solve: the ascent, what it may spend, and the last test."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        tol: float | None,
+        gap_tol: float | None,
+        epsilon: float,
+        max_samples: int,
+        max_seconds: float,
+        seed: int,
+    ) -> None:
+        self.problem = problem
+        self.atoms = len(problem.weights)
+        self.tol, self.gap_tol = tol, gap_tol
+        self.max_samples, self.max_seconds = max_samples, max_seconds
+        self.ascent = Ascent(problem.rows, problem.weights, epsilon)
+        self.began = time.perf_counter()
+        self.seed, self.streams = seed, 1  # stream 0 is that of the steps
+        self.tested = 0
+        self.next_test = samples_for(1.7 * tol, self.atoms) if tol is not None else 8 * self.atoms
+        self.error = math.nan
+
+    def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
+        """Begin from nothing, from a table, or where a checkpoint left off."""
+        sample = self._fresh().draw(512)
+        if resume is not None:
+            told = load_checkpoint(resume, {"ascent": self.ascent}, {})
+            self.seed, self.streams = told["seed"], told["streams"]
+            self.tested, self.next_test = told["tested"], told["next_test"]
+            self.began -= told["seconds"]
+            self.ascent.restore(told["ascent"])
+            return
+        self.ascent.start(sample)
+        if h_tilde is not None:
+            table = self.problem.reduce(h_tilde.detach().to(self.problem.weights))
+            error, deviation = self.test(table)[0].marginal_error()
+            self.ascent.start(sample, table, worth=samples_for(max(error, deviation, 1e-3), self.atoms))
+            self.next_test = 0
+
+    def run(self, callbacks: Sequence[Callback], checkpoint: Path | None) -> SemidiscreteSolution:
+        """Step and test until the tolerances are certified, the budget ends or the user stops."""
+        stream = Stream(self.problem.law, self.seed, skip=self.ascent.samples)
+        verdict: tuple[Tally, Bracket | None, bool] | None = None
+        message = ""
+        try:
+            while not message:
+                if self.ascent.samples >= self.next_test:
+                    verdict = self.judge()
+                    self._plan_next_test(verdict[0])
+                    self._save(checkpoint)
+                    message = "certified" if verdict[2] else self._spent()
+                else:
+                    verdict = None
+                    self.ascent.step(stream.draw(min(self.ascent.batch, self.max_samples)))
+                    self._tell(callbacks)
+                    message = self._spent()
+        except KeyboardInterrupt:
+            message = "stopped by the user"
+        self._save(checkpoint)
+        seconds = time.perf_counter() - self.began
+        tally, bracket, converged = verdict or self.judge()
+        return self._solution(tally, bracket or self.bracket(tally), converged, message, seconds)
+
+    def judge(self) -> tuple[Tally, Bracket | None, bool]:
+        """Whether fresh samples certify all that was asked for."""
+        tally, passed = self.test(self.ascent.average)
+        if not passed or self.gap_tol is None:
+            return tally, None, passed
+        bracket = self.bracket(tally)
+        return tally, bracket, bracket.slack + bracket.slack_se <= self.gap_tol * abs(bracket.upper)
+
+    def test(self, table: Tensor) -> tuple[Tally, bool]:
+        """Count cells on fresh samples, as few as decide whether the marginal error is at most tol."""
+        keep = self.problem.atoms.nbytes <= KEPT_BYTES
+        tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
+        halves = (self._fresh(), self._fresh())
+        size = min(max(samples_for(2 * (self.tol or 0.1), self.atoms), 2**13), max(2**13, self.max_samples // 4)) // 2
+        most = max(2 * size, min(16 * size, self.max_samples // 4))
+        while True:
+            for half, stream in enumerate(halves):
+                for n in batches(size):
+                    tally.add(half, stream.draw(n))
+            self.tested += 2 * size
+            self.error, deviation = tally.marginal_error()
+            if self.tol is None or self.error + deviation <= self.tol:
+                return tally, True
+            if self.error - 2 * deviation > self.tol or 2 * tally.samples > most:
+                return tally, False
+            size = tally.samples // 2
+
+    def bracket(self, tally: Tally) -> Bracket:
+        """The upper value that goes with the tally's lower one."""
+        n = min(max(2**13, 4 * self.atoms), 2**16)
+        x = torch.cat([stream.draw(k) for stream in [self._fresh()] for k in batches(n)])
+        return Bracket.of(tally, x, self.ascent.sharpened(x))
+
+    def _fresh(self) -> Stream:
+        self.streams += 1
+        return Stream(self.problem.law, self.seed + self.streams)
+
+    def _plan_next_test(self, tally: Tally) -> None:
+        factor = 1.5
+        if self.tol is not None and self.error > self.tol:
+            # The error falls a little faster than N^−1/2.
+            factor = min(2.0, max(1.15, (self.error / self.tol) ** 1.6))
+        self.next_test = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
+
+    def _spent(self) -> str:
+        """Why the budget ends here, or nothing."""
+        if time.perf_counter() - self.began >= self.max_seconds:
+            return f"max_seconds = {self.max_seconds:g} ended"
+        if self.ascent.samples + self.tested < self.max_samples:
+            return ""
+        message = f"max_samples = {self.max_samples} ended"
+        if self.tol is not None and (needed := samples_for(self.tol, self.atoms)) > self.max_samples // 2:
+            message += f"; tol = {self.tol:g} with {self.atoms} atoms takes about {2 * needed} independent samples"
+        return message
+
+    def _tell(self, callbacks: Sequence[Callback]) -> None:
+        ascent, seconds = self.ascent, time.perf_counter() - self.began
+        for callback in callbacks:
+            callback(SolveProgress(ascent.samples, ascent.iterations, ascent.epsilon, self.error, seconds))
+
+    def _save(self, path: Path | None) -> None:
+        if path is None:
+            return
+        told: dict[str, Any] = {"seed": self.seed, "streams": self.streams, "tested": self.tested}
+        told |= {"next_test": self.next_test, "seconds": time.perf_counter() - self.began}
+        save_checkpoint(path, {"ascent": self.ascent}, {}, told | {"ascent": self.ascent.progress()})
+
+    def _solution(
+        self, tally: Tally, bracket: Bracket, converged: bool, message: str, seconds: float
+    ) -> SemidiscreteSolution:
+        problem, ascent = self.problem, self.ascent
+        error, deviation = tally.marginal_error()
+        barycentres = tally.barycentres()
+        if barycentres is not None:
+            barycentres = torch.where((problem.group >= 0)[:, None], barycentres[problem.group.clamp_min(0)], math.nan)
+        return SemidiscreteSolution(
+            cost=problem.cost,
+            nu=problem.nu,
+            h_tilde=problem.expand(ascent.average, below=bracket.largest_cost),
+            epsilon=ascent.target,
+            lower=bracket.lower,
+            lower_se=bracket.lower_se,
+            upper=bracket.upper,
+            upper_se=bracket.upper_se,
+            marginal_error=error,
+            marginal_error_se=deviation,
+            masses=problem.share(tally.masses),
+            barycentres=barycentres,
+            samples=ascent.samples,
+            iterations=ascent.iterations,
+            seconds=seconds,
+            converged=converged,
+            message=f"{message} after {ascent.samples} samples, marginal error {error:.2g}",
+        )
+
+
+@contextmanager
+def _bar(shown: bool, total: int) -> Iterator[list[Callback]]:
+    if not shown:
+        yield []
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=" samples", unit_scale=True, desc="semidiscrete") as bar:
+
+        def show(progress: SolveProgress) -> None:
+            bar.set_postfix(error=f"{progress.marginal_error:.3g}", epsilon=f"{progress.epsilon:.2g}", refresh=False)
+            bar.update(progress.samples - bar.n)
+
+        yield [show]
+
+
+def _check(
+    nu: Empirical,
+    tol: float | None,
+    gap_tol: float | None,
+    epsilon: float,
+    h_tilde: Tensor | None,
+    max_samples: int,
+    max_seconds: float,
+) -> None:
+    if tol is not None and not 0 < tol < 2:
+        raise ValueError(f"tol bounds ‖P − b‖₁, which lies in [0, 2]: it must be in (0, 2), got {tol}")
+    if gap_tol is not None and not 0 < gap_tol < 1:
+        raise ValueError(f"gap_tol bounds (upper − lower) / upper: it must be in (0, 1), got {gap_tol}")
+    if not 0 <= epsilon < math.inf:
+        raise ValueError(f"epsilon must be finite and >= 0 (0 is the unregularised problem), got {epsilon}")
+    if max_samples < 1 or not max_seconds > 0:
+        raise ValueError(f"the budget must be positive, got max_samples = {max_samples}, max_seconds = {max_seconds}")
+    if h_tilde is None:
+        return
+    if h_tilde.shape != (len(nu),):
+        raise ValueError(f"h_tilde must have shape ({len(nu)},), one value for each atom, got {tuple(h_tilde.shape)}")
+    if not bool(torch.isfinite(h_tilde).all()):
+        raise ValueError("h_tilde holds NaN or Inf; a potential is finite on every atom")
