@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from .costs import Cost
 from .couplings import Coupling, Estimate
@@ -186,7 +187,8 @@ class DualSolver(Solver):
 
     def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
         x, y = mu.rsample(n), nu.sample(n)
-        value = self.potential(x).mean() + self.potential.conjugate_mean(x, y)
+        with parametrize.cached():  # constrained weights are made once, not once for h(x) and once for h̃(y)
+            value = self.potential(x).mean() + self.potential.conjugate_mean(x, y)
         # With ξ frozen the penalty is a constant that nobody descends.
         moves = any(parameter.requires_grad for parameter in self.potential.parameters())
         penalty = self.potential.penalty(x.detach(), y) if moves else value.new_zeros(())
