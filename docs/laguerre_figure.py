@@ -25,7 +25,7 @@ from ot_gen.semidual.ascent import Ascent, CostRows, Stream
 SNAPSHOTS, TOL = (512, 2048), 0.01
 BOX, PIXELS = 2.9, 720
 # Nine light colours that stay apart for colour-blind readers: https://personal.sron.nl/~pault/
-PALETTE = "#77AADD #EE8866 #EEDD88 #FFAABB #99DDFF #44BB99 #BBCC33 #AAAA00 #DDDDDD".split()
+PALETTE = ["#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD"]
 
 
 def problem() -> tuple[og.Reference, og.Empirical]:
@@ -116,7 +116,7 @@ def main() -> None:
     x = Stream(mu, seed=1).draw(2**20)
     panels = [measured(title, nu, h_tilde, pixels, x) for title, h_tilde in tables(mu, nu).items()]
     colour = torch.tensor([to_rgb(PALETTE[k]) for k in colours(panels, len(nu))])
-    figure = Figure(figsize=(13, 3.95), layout="constrained")
+    figure = Figure(figsize=(13, 4.1), layout="constrained")
     for axes, panel in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
         draw(axes, panel, nu, colour)
     figure.supxlabel(
