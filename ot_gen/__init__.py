@@ -5,7 +5,9 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 """
 
 from . import data, evaluation
+from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
+from .convex import ICNN
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
@@ -22,12 +24,14 @@ from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
 from .transport import NotConverged, exact_plan, sinkhorn_plan
 
 __all__ = [
+    "ICNN",
     "KL",
     "MLP",
     "MMD",
     "AnchorCritic",
     "BatchCritic",
     "BernoulliNLL",
+    "BrenierPotential",
     "ConvFeatures",
     "ConvGenerator",
     "Cost",
@@ -36,12 +40,14 @@ __all__ = [
     "Dirac",
     "DiracEncoder",
     "DiscretePotential",
+    "Displacement",
     "DualSolver",
     "Empirical",
     "EncoderCoupling",
     "Estimate",
     "Euclidean",
     "FeatureCost",
+    "Frame",
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
@@ -56,6 +62,7 @@ __all__ = [
     "NotConverged",
     "OneSidedPenalty",
     "Orthogonal",
+    "Paraboloid",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",

@@ -42,6 +42,8 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> T
     import ot
 
     C64, a64, b64 = _problem(C, a, b)
+    # A constant moves no plan, and the simplex takes costs < 0 for an infeasible problem.
+    C64 = C64 - C64.min()
     plan, log = ot.emd(a64.numpy(), b64.numpy(), C64.numpy(), numItermax=20_000_000, log=True)
     if log["warning"] is not None:
         raise NotConverged(f"the exact plan of a {tuple(C.shape)} problem was not found: {log['warning']}")

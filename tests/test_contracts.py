@@ -14,6 +14,7 @@ from PIL import Image
 from ot_gen import (
     AnchorCritic,
     BatchCritic,
+    BrenierPotential,
     Critic,
     DiscretePotential,
     Empirical,
@@ -34,6 +35,7 @@ CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     Critic: (-1, "network", None),
     AnchorCritic: (-1, "network", "lower"),
     BatchCritic: (-1, "network", None),
+    BrenierPotential: (-1, "network", None),
 }
 CERTAIN = {"dual/wgan_orthogonal"}  # critics whose mechanism makes their value a lower bound
 XI = {
@@ -51,6 +53,8 @@ XI = {
     "dual/wgan_orthogonal": Critic,
     "dual/anchors": AnchorCritic,
     "dual/batch_critic": BatchCritic,
+    "dual/w2_maxmin": BrenierPotential,
+    "dual/w2_icnn": BrenierPotential,
 }
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ot_gen import BernoulliNLL, Euclidean, FeatureCost, Lp, SquaredEuclidean
+from ot_gen import BernoulliNLL, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 
 COSTS = [
     SquaredEuclidean(),
@@ -13,6 +13,7 @@ COSTS = [
     Lp(3.0),
     Lp(float("inf")),
     BernoulliNLL(),
+    InnerProduct(),
     FeatureCost(nn.Sequential(nn.Linear(4, 6).double(), nn.Tanh()), SquaredEuclidean()),
 ]
 
@@ -56,7 +57,7 @@ def test_metrics_satisfy_the_axioms(cost, seed):
 
 
 def test_only_distances_are_called_metrics():
-    assert [c.is_metric for c in COSTS] == [False, True, True, True, True, False, False]
+    assert [c.is_metric for c in COSTS] == [False, True, True, True, True, False, False, False]
 
 
 @pytest.mark.parametrize("face", ["paired", "matrix"])
@@ -73,6 +74,26 @@ def test_squared_distances_far_from_the_origin_keep_their_accuracy_in_float32():
     C = SquaredEuclidean().matrix(x, y)
     assert float(C.min()) >= 0
     assert float((C - exact).abs().max()) < 1e-5
+
+
+def bilinear_matrix(cost, x, y):
+    form = cost.bilinear(y)
+    (u, r), (v, s) = form.left(x), form.right(y)
+    return u @ v.T + r[:, None] + s
+
+
+@pytest.mark.parametrize("cost", [c for c in COSTS if c.bilinear(torch.rand(2, 4).double())], ids=ids)
+@pytest.mark.parametrize("offset", [0.0, 0.4])
+def test_the_bilinear_form_is_the_matrix(cost, offset):
+    x, y = (offset + 0.5 * torch.rand(size, 4, dtype=torch.float64) for size in (5, 3000))
+    assert torch.allclose(bilinear_matrix(cost, x, y), cost.matrix(x, y), atol=1e-9)
+    assert not cost.bilinear(y).nonnegative or float(cost.matrix(x, y).min()) >= 0
+
+
+def test_the_bilinear_form_keeps_its_accuracy_ten_thousand_from_the_origin_in_float32():
+    x, y = 1e4 + torch.rand(50, 2), 1e4 + torch.rand(2000, 2)
+    exact = (x.double()[:, None] - y.double()[None]).square().sum(-1)
+    assert float((bilinear_matrix(SquaredEuclidean(), x, y) - exact).abs().max()) < 1e-5
 
 
 def test_bernoulli_is_torchs_binary_cross_entropy_also_at_saturated_pixels():

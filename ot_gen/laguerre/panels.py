@@ -14,8 +14,9 @@ from torch import Tensor
 from ..costs import Cost
 
 NARROW = 16  # up to so many columns a bias is cheaper as one more column than as one more pass over the scores
-NARROW_PANEL = 2**17  # entries of the atoms in a panel, which is a copy of them
-WIDE_PANEL = 2**22
+NARROW_PANEL = 2**18  # entries of the atoms in a panel, which is a copy of them
+WIDE_PANEL = 2**21
+LEAST_PANEL = 2**10
 
 
 class Panel(ABC):
@@ -48,7 +49,7 @@ class NarrowPanel(Panel):
     `nonnegative` says whether these scores are known to be >= 0.
     """
 
-    tile = 2**18  # 1 MB in float32, which stays in the cache of a core
+    tile = 3 * 2**16  # under 1 MB in float32, which stays in the cache of a core
 
     def __init__(self, first: int, right: Tensor, nonnegative: bool) -> None:
         super().__init__(first, right)
@@ -98,7 +99,7 @@ class Scores:
             self.columns = y.shape[1] if self.form is None else self.form.right(self.y[:1])[0].shape[1]
         self.narrow = self.form is not None and self.columns <= NARROW
         entries = NARROW_PANEL if self.narrow else WIDE_PANEL
-        self.size = max(1024, entries // max(self.columns, y.shape[1]))
+        self.size = max(LEAST_PANEL, entries // max(self.columns, y.shape[1]))
         self.dtype = torch.float32 if torch.finfo(y.dtype).bits < 32 else y.dtype
 
     def points(self, x: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor | float]:
@@ -123,6 +124,8 @@ class Scores:
             if not self.narrow:
                 yield WidePanel(first, v, bias)
                 continue
+            if not bool(torch.isfinite(bias.sum())) and not bool(torch.isfinite(bias).all()):
+                raise ValueError(f"atoms {first} to {first + len(y) - 1} hold NaN or Inf; remove or repair these rows")
             rows = (v.T, (bias + highest).unsqueeze(0), torch.ones_like(v[:, :1]).T)
             yield NarrowPanel(first, torch.cat(rows).T, self.form.nonnegative)
 
@@ -144,5 +147,6 @@ class Scores:
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             v, s = self.form.right(y)
-            (by_y,) = torch.autograd.grad((v, s), y, (shares @ points[:, : self.columns], scale * shares.sum(dim=1)))
+            paired = (v * (shares @ points[:, : self.columns])).sum() + (s * (scale * shares.sum(dim=1))).sum()
+            (by_y,) = torch.autograd.grad(paired, y)
         return by_points, by_y

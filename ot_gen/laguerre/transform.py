@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from ..costs import Cost
 from .panels import NarrowPanel, Panel, Scores
 
-BLOCK = 64  # atoms whose minimum is taken together
+BLOCK = 128  # atoms whose minimum is taken together
 MAX_ROWS, MAX_ENTRIES = 2**11, 2**21  # points that pass the atoms together, and entries of them
 KEPT = 2**22  # scores that are kept for the backward pass instead of being made again, 16 MB in float32
 
@@ -86,22 +86,22 @@ def _transform(
 ) -> tuple[Tensor, Tensor]:
     if epsilon == 0:
         with torch.no_grad():
-            argmin = _hard(panels, scores.points(x)[0].to(scores.dtype))
-        return attained(scores.cost, x, y, h_tilde, argmin), argmin
+            least, argmin = _hard(panels, scores.points(x)[0].to(scores.dtype))
+        return attained(scores.cost, x, y, h_tilde, argmin, least), argmin
     points, rest = scores.points(x, 1 / epsilon)
     soft, least, argmin = _SoftMin.apply(points.to(scores.dtype), y, h_tilde, scores, 1 / epsilon)
     with torch.no_grad():
-        correction = attained(scores.cost, x, y, h_tilde, argmin) - (epsilon * least + rest)
+        correction = attained(scores.cost, x, y, h_tilde, argmin, least) - (epsilon * least + rest)
     return (epsilon * soft + rest + correction).to(x.dtype), argmin
 
 
-def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor) -> Tensor:
-    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow."""
+def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
+    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is what was compared."""
     value = cost(x, y[argmin]) - h_tilde[argmin]
-    if not bool(torch.isfinite(value).all()):
+    if not bool(torch.isfinite(value.detach() + least).all()):
         raise ValueError(
-            f"the least cost is NaN or Inf at {int((~torch.isfinite(value)).sum())} of {len(x)} points: atoms hold NaN "
-            f"or Inf, or the costs overflow {value.dtype}; repair the atoms, or use a wider dtype"
+            f"a least cost is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
+            "repair the atoms, or use a wider dtype"
         )
     return value
 
@@ -144,8 +144,8 @@ def _tile(panel: Panel, n: int) -> int:
     return max(BLOCK, panel.tile // max(n, 1) // BLOCK * BLOCK)
 
 
-def _hard(panels: Iterable[Panel], points: Tensor) -> Tensor:
-    """The atom of the least score of each point, (n,)."""
+def _hard(panels: Iterable[Panel], points: Tensor) -> tuple[Tensor, Tensor]:
+    """The least score of each point, (n,), and its atom."""
     n = len(points)
     value = points.new_full((n,), math.inf)
     index = torch.zeros(n, dtype=torch.int64, device=points.device)
@@ -161,11 +161,10 @@ def _hard(panels: Iterable[Panel], points: Tensor) -> Tensor:
             tiles = ((part, buffer[: len(part[0]) * n].view(-1, n)) for part in panel.parts(size))
             found = (_least(panel.scores(points, part, 1.0, out)) for part, out in tiles)
         for number, (least, at) in enumerate(found):
-            # Not `least < value`, by which a NaN would go unnoticed.
-            better = ~(least >= value)
+            better = _below(least, value)
             value = torch.where(better, least, value)
             index = torch.where(better, at + (panel.first + number * size), index)
-    return index
+    return value, index
 
 
 def _narrow_least(panel: NarrowPanel, points: Tensor, size: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
@@ -211,9 +210,14 @@ def _least(scores: Tensor) -> tuple[Tensor, Tensor]:
     index = index + block * BLOCK
     if whole < t:
         rest, rest_index = scores[whole:].min(dim=0)
-        better = ~(rest >= value)
+        better = _below(rest, value)
         value, index = torch.where(better, rest, value), torch.where(better, rest_index + whole, index)
     return value, index
+
+
+def _below(new: Tensor, old: Tensor) -> Tensor:
+    # A NaN counts as below everything, so that it stays to be noticed.
+    return (new < old) | new.isnan()
 
 
 class _SoftMin(torch.autograd.Function):
@@ -238,7 +242,7 @@ class _SoftMin(torch.autograd.Function):
                     buffer = points.new_empty(t * n)
                 tile = panel.scores(points, part, scale, buffer[: t * n].view(t, n))
                 least, at = _least(tile)
-                index = torch.where(~(least >= low), at + (panel.first + number * size), index)
+                index = torch.where(_below(least, low), at + (panel.first + number * size), index)
                 lower = torch.minimum(low, least)
                 tile = _shares(tile, lower)
                 total = total * (lower - low).exp() + tile.sum(dim=0)

@@ -171,11 +171,12 @@ class Ascent(nn.Module):
             worth: the number of samples that such a table would have taken.
         """
         total = torch.zeros_like(self.h_tilde)
-        spread = 0.0
+        spread = size = self.largest = 0.0
         for _, costs in self.costs.costs(x):
             total += costs.sum(dim=0)
-            spread = max(spread, float(costs.std()) if costs.numel() > 1 else 0.0)
-            size = float(costs.abs().mean())
+            spread = max(spread, float(costs.std(correction=0)))
+            size = max(size, float(costs.abs().mean()))
+            self.largest = max(self.largest, float(costs.abs().max()))
         self.worth = worth
         self.h_tilde.copy_(total / len(x) if h_tilde is None else h_tilde)
         self.h_tilde -= self.h_tilde @ self.weights
@@ -229,7 +230,7 @@ class Ascent(nn.Module):
 
     def progress(self) -> dict[str, float]:
         """The numbers of the state that are no tensors, for a checkpoint."""
-        names = ("epsilon", "samples", "worth", "iterations", "total_weight", "floor")
+        names = ("epsilon", "samples", "worth", "iterations", "total_weight", "floor", "largest")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, progress: dict[str, float]) -> None:

@@ -117,7 +117,6 @@ class Bracket:
     lower_se: float
     slack: float
     slack_se: float
-    largest_cost: float
 
     @property
     def upper(self) -> float:
@@ -129,6 +128,11 @@ class Bracket:
         """The standard error of upper."""
         return math.hypot(self.lower_se, self.slack_se)
 
+    @property
+    def gap(self) -> float:
+        """(upper − lower) / |upper|."""
+        return self.slack / max(abs(self.upper), 1e-300)
+
     @classmethod
     def of(cls, tally: Tally, x: Tensor, epsilon: float) -> Bracket:
         """The bracket of the tally's table, with the slack from the fresh samples x (n, d); ε of `feasible_plan`."""
@@ -138,9 +142,7 @@ class Bracket:
         entries = plan.mass * (plan.costs - table.double().cpu()[plan.columns]) * len(x)
         each = torch.zeros_like(h).index_add_(0, plan.rows, entries) - h
         lower, lower_se = tally.lower()
-        return cls(
-            lower, lower_se, float(each.mean()), float(each.std()) / math.sqrt(len(x)), float(plan.costs.abs().max())
-        )
+        return cls(lower, lower_se, float(each.mean()), float(each.std()) / math.sqrt(len(x)))
 
 
 @torch.no_grad()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from ..costs import Cost
 from ..laguerre import c_transform
 from ..measures import Empirical
 from .ascent import CostRows
+from .cells import Bracket
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +24,8 @@ class SemidiscreteSolution:
         h_tilde: h̃, (m,), with Σ_j b_j h̃_j = 0; `ot_gen.c_transform` turns it into h.
         lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), estimated without bias, and its
             standard error.
-        upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation.
+        upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation; solved
+            for when it is first asked for, on samples drawn with the others.
         marginal_error, marginal_error_se: ‖P − b‖₁ on held-out samples, the noise of counting removed; P holds the
             masses of the cells (soft ones if ε > 0).
         masses, barycentres: P as counted, (m,), and E[x | cell], (m, d), NaN for a cell without samples; barycentres
@@ -44,8 +48,6 @@ class SemidiscreteSolution:
     epsilon: float
     lower: float
     lower_se: float
-    upper: float
-    upper_se: float
     marginal_error: float
     marginal_error_se: float
     masses: Tensor
@@ -55,11 +57,26 @@ class SemidiscreteSolution:
     seconds: float
     converged: bool
     message: str
+    coupling: Callable[[], Bracket]
+
+    @cached_property
+    def _bracket(self) -> Bracket:
+        return self.coupling()
+
+    @property
+    def upper(self) -> float:
+        """The upper value."""
+        return self._bracket.upper
+
+    @property
+    def upper_se(self) -> float:
+        """Its standard error."""
+        return self._bracket.upper_se
 
     @property
     def gap(self) -> float:
         """The relative duality gap (upper − lower) / |upper|."""
-        return relative_gap(self.lower, self.upper)
+        return self._bracket.gap
 
     def potential(self, x: Tensor) -> Tensor:
         """h(x), the c-transform of h̃ (the soft one if ε > 0): (n, d) -> (n,), differentiable in x."""
@@ -75,17 +92,7 @@ class SemidiscreteSolution:
 
     def __repr__(self) -> str:
         return (
-            f"SemidiscreteSolution(lower={self.lower:.6g} ± {self.lower_se:.1g}, upper={self.upper:.6g} ± "
-            f"{self.upper_se:.1g}, marginal_error={self.marginal_error:.3g} ± {self.marginal_error_se:.1g}, "
+            f"SemidiscreteSolution(lower={self.lower:.6g} ± {self.lower_se:.1g}, "
+            f"marginal_error={self.marginal_error:.3g} ± {self.marginal_error_se:.1g}, "
             f"converged={self.converged}: {self.message})"
         )
-
-
-def relative_gap(lower: float, upper: float) -> float:
-    """(upper − lower) / |upper|, 0 where both are 0.
-
-    Example:
-        >>> relative_gap(0.99, 1.0)
-        0.010000000000000009
-    """
-    return 0.0 if upper == lower else (upper - lower) / max(abs(upper), abs(lower))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,14 +182,15 @@ class _Solve:
         self._save(checkpoint)
         seconds = time.perf_counter() - self.began
         tally, bracket, converged = verdict or self.judge()
-        return self._solution(tally, bracket or self.bracket(tally), converged, message, seconds)
+        coupling = self.coupling(tally) if bracket is None else partial(_same, bracket)
+        return self._solution(tally, coupling, converged, message, seconds)
 
     def judge(self) -> tuple[Tally, Bracket | None, bool]:
         """Whether fresh samples certify all that was asked for."""
         tally, passed = self.test(self.ascent.average)
         if not passed or self.gap_tol is None:
             return tally, None, passed
-        bracket = self.bracket(tally)
+        bracket = self.coupling(tally)()
         return tally, bracket, bracket.slack + bracket.slack_se <= self.gap_tol * abs(bracket.upper)
 
     def test(self, table: Tensor) -> tuple[Tally, bool]:
@@ -210,11 +212,11 @@ class _Solve:
                 return tally, False
             size = tally.samples // 2
 
-    def bracket(self, tally: Tally) -> Bracket:
-        """The upper value that goes with the tally's lower one."""
-        n = min(max(2**13, 4 * self.atoms), 2**16)
-        x = torch.cat([stream.draw(k) for stream in [self._fresh()] for k in batches(n)])
-        return Bracket.of(tally, x, self.ascent.sharpened(x))
+    def coupling(self, tally: Tally) -> Callable[[], Bracket]:
+        """The solve, on a sample drawn now, for the upper value that goes with the tally's lower one."""
+        stream = self._fresh()
+        x = torch.cat([stream.draw(n) for n in batches(min(max(2**13, 4 * self.atoms), 2**16))])
+        return partial(Bracket.of, tally, x, self.ascent.sharpened(x))
 
     def _fresh(self) -> Stream:
         self.streams += 1
@@ -251,22 +253,21 @@ class _Solve:
         save_checkpoint(path, {"ascent": self.ascent}, {}, told | {"ascent": self.ascent.progress()})
 
     def _solution(
-        self, tally: Tally, bracket: Bracket, converged: bool, message: str, seconds: float
+        self, tally: Tally, coupling: Callable[[], Bracket], converged: bool, message: str, seconds: float
     ) -> SemidiscreteSolution:
         problem, ascent = self.problem, self.ascent
         error, deviation = tally.marginal_error()
+        lower, lower_se = tally.lower()
         barycentres = tally.barycentres()
         if barycentres is not None:
             barycentres = torch.where((problem.group >= 0)[:, None], barycentres[problem.group.clamp_min(0)], math.nan)
         return SemidiscreteSolution(
             cost=problem.cost,
             nu=problem.nu,
-            h_tilde=problem.expand(ascent.average, below=bracket.largest_cost),
+            h_tilde=problem.expand(ascent.average, below=ascent.largest),
             epsilon=ascent.target,
-            lower=bracket.lower,
-            lower_se=bracket.lower_se,
-            upper=bracket.upper,
-            upper_se=bracket.upper_se,
+            lower=lower,
+            lower_se=lower_se,
             marginal_error=error,
             marginal_error_se=deviation,
             masses=problem.share(tally.masses),
@@ -276,7 +277,12 @@ class _Solve:
             seconds=seconds,
             converged=converged,
             message=f"{message} after {ascent.samples} samples, marginal error {error:.2g}",
+            coupling=coupling,
         )
+
+
+def _same(bracket: Bracket) -> Bracket:
+    return bracket
 
 
 @contextmanager
