@@ -191,8 +191,14 @@ class Ascent(nn.Module):
 
     @property
     def batch(self) -> int:
-        """The number of samples that the next step asks for."""
-        return min(self.MAX_BATCH, max(self.MIN_BATCH, (self.worth + self.samples) // 32))
+        """The number of samples that the next step asks for: a power of two that divides those drawn so far.
+
+        Such a stretch of a Sobol sequence is itself evenly spread.
+        """
+        size = self.MIN_BATCH
+        while 2 * size <= min(self.MAX_BATCH, (self.worth + self.samples) // 16) and self.samples % (2 * size) == 0:
+            size *= 2
+        return size
 
     @torch.no_grad()
     def step(self, x: Tensor) -> None:
