@@ -33,9 +33,9 @@ CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     EncoderCoupling: (1, "network", None),
     DiscretePotential: (-1, "table", "lower"),
     Critic: (-1, "network", None),
-    BrenierPotential: (-1, "network", None),
     AnchorCritic: (-1, "network", "lower"),
     BatchCritic: (-1, "network", None),
+    BrenierPotential: (-1, "network", None),
 }
 CERTAIN = {"dual/wgan_orthogonal"}  # critics whose mechanism makes their value a lower bound
 XI = {
@@ -50,11 +50,11 @@ XI = {
     "dual/wgan_gp": Critic,
     "dual/wgan_lp": Critic,
     "dual/wgan_sn": Critic,
-    "dual/w2_maxmin": BrenierPotential,
-    "dual/w2_icnn": BrenierPotential,
     "dual/wgan_orthogonal": Critic,
     "dual/anchors": AnchorCritic,
     "dual/batch_critic": BatchCritic,
+    "dual/w2_maxmin": BrenierPotential,
+    "dual/w2_icnn": BrenierPotential,
 }
 
 

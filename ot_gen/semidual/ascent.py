@@ -157,6 +157,7 @@ class Ascent(nn.Module):
         self.total_weight = 0.0
         # Near the solution the problem is a diffusion of mass between neighbouring cells; where these form a chain or
         # a planar graph it is slow, and over-relaxation pays.
+        self.sharpening, self.forgetting = 1.8, 1.0
         self.relaxation = 1.5 if costs.atoms.shape[1] <= 3 else 1.0
         self.register_buffer("h_tilde", torch.zeros_like(weights))
         self.register_buffer("average", torch.zeros_like(weights))
@@ -190,8 +191,14 @@ class Ascent(nn.Module):
 
     @property
     def batch(self) -> int:
-        """The number of samples that the next step asks for."""
-        return min(self.MAX_BATCH, max(self.MIN_BATCH, (self.worth + self.samples) // 32))
+        """The number of samples that the next step asks for: a power of two that divides those drawn so far.
+
+        Such a stretch of a Sobol sequence is itself evenly spread.
+        """
+        size = self.MIN_BATCH
+        while 2 * size <= min(self.MAX_BATCH, (self.worth + self.samples) // 16) and self.samples % (2 * size) == 0:
+            size *= 2
+        return size
 
     @torch.no_grad()
     def step(self, x: Tensor) -> None:
@@ -206,7 +213,7 @@ class Ascent(nn.Module):
         self.h_tilde.sub_(relative, alpha=self.relaxation * self.epsilon)
         self.samples += len(x)
         self.iterations += 1
-        weight = len(x) * float(self.worth + self.samples)
+        weight = len(x) * float(self.worth + self.samples) ** self.forgetting
         self.total_weight += weight
         self.average.lerp_(self.h_tilde, weight / self.total_weight)
         self._steer(competing, rate=0.3)
@@ -216,7 +223,7 @@ class Ascent(nn.Module):
 
     def _steer(self, competing: float, rate: float) -> None:
         most = min(self.COMPETING, len(self.weights) / 2)
-        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -1.8
+        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -self.sharpening
         wanted = self.FEWEST + max(0.0, most - self.FEWEST) * decay
         self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
 
