@@ -18,6 +18,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -107,7 +108,9 @@ def main(steps: str = "2000") -> None:
     bar = figure.colorbar(filled, ax=panels, shrink=0.6, aspect=30, pad=0.01, ticks=[-3, -2, -1, 0])
     bar.set_label("h, moved to the true mean under Q", fontsize=11)
     figure.supxlabel("value: E_P h − E_Q h   arrows: ∇h, one scale   dots: P; Q is uniform on the square", fontsize=11)
-    figure.savefig(Path(__file__).with_name("critics.png"), dpi=80, pil_kwargs={"optimize": True})
+    path = Path(__file__).with_name("critics.png")
+    figure.savefig(path, dpi=100)
+    Image.open(path).quantize(128).save(path, optimize=True)  # smooth colours would make a large file
 
 
 if __name__ == "__main__":
