@@ -110,7 +110,7 @@ def main(steps: str = "2000") -> None:
     figure.supxlabel("value: E_P h − E_Q h   arrows: ∇h, one scale   dots: P; Q is uniform on the square", fontsize=11)
     path = Path(__file__).with_name("critics.png")
     figure.savefig(path, dpi=100)
-    Image.open(path).quantize(128).save(path, optimize=True)  # smooth colours would make a large file
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)  # smooth colours would make a large file
 
 
 if __name__ == "__main__":
