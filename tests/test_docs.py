@@ -40,3 +40,8 @@ def test_the_bounds_of_the_critics_are_those_of_the_table():
     for name, bound in rows:
         critic = ot_gen.Critic(ot_gen.MLP(2, 1), mechanisms[name]())
         assert critic.bound == (None if bound == "none" else "lower")
+
+
+def test_the_page_on_the_dual_names_every_entry_of_its_group():
+    entries = {f"dual/{path.stem}" for path in (DOCS.parent / "conf/solver/dual").glob("*.yaml")}
+    assert set(re.findall(r"`(dual/\w+)`", DUAL)) == entries
