@@ -20,7 +20,9 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 import ot_gen as og
-from ot_gen.semidual.ascent import Ascent, CostRows, Stream
+from ot_gen.semidual.ascent import Ascent
+from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.stream import Stream
 
 SNAPSHOTS, TOL = (512, 2048), 0.01
 BOX, PIXELS = 2.9, 720
