@@ -81,7 +81,7 @@ def semidiscrete(
         nu: the atoms and their masses. Coinciding atoms count as one; an atom of mass 0 gets an empty cell.
         cost: any ground cost.
         tol: the marginal error ‖P − b‖₁, in (0, 2), to certify.
-        gap_tol: the relative duality gap (upper − lower) / upper to certify. Each up to one standard error; with
+        gap_tol: the relative duality gap (upper − lower) / upper to certify. Each up to two standard errors; with
             neither, tol is 0.05.
         epsilon: ε >= 0, in the units of the cost.
         h_tilde: a table to start from, (m,).
@@ -193,14 +193,16 @@ class _Solve:
         if not passed or self.gap_tol is None:
             return tally, None, passed
         bracket = self.coupling(tally)()
-        return tally, bracket, bracket.slack + bracket.slack_se <= self.gap_tol * abs(bracket.upper)
+        return tally, bracket, bracket.slack + 2 * bracket.slack_se <= self.gap_tol * abs(bracket.upper)
 
     def test(self, table: Tensor) -> tuple[Tally, bool]:
         """Count cells on fresh samples, as few as decide whether the marginal error is at most tol."""
         keep = self.problem.atoms.nbytes <= KEPT_BYTES
         tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
         halves = (self._fresh(), self._fresh())
-        size = min(max(samples_for(4 * (self.tol or 0.1), self.atoms), 2**13), max(2**13, self.max_samples // 4)) // 2
+        # Fewer than a handful of samples a cell and the noise of counting is not normal.
+        size = 2 * self.atoms if self.tol is None else max(samples_for(4 * self.tol, self.atoms), 8 * self.atoms)
+        size = min(max(size, 2**13), max(2**13, self.max_samples // 4)) // 2
         most = max(2 * size, min(64 * size, self.max_samples // 4))
         while True:
             for half, stream in enumerate(halves):
@@ -208,7 +210,7 @@ class _Solve:
                     tally.add(half, stream.draw(n))
             self.tested += 2 * size
             self.error, deviation = tally.marginal_error()
-            if self.tol is None or self.error + deviation <= self.tol:
+            if self.tol is None or self.error + 2 * deviation <= self.tol:
                 return tally, True
             if self.error - 2 * deviation > self.tol or 2 * tally.samples > most:
                 return tally, False
