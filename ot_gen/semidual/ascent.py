@@ -146,6 +146,18 @@ class Ascent(nn.Module):
         self.residual_weight = 0
         self.next_slow_step = self.SLOW_EVERY * self.samples
 
+    @torch.no_grad()
+    def finish(self, x: Tensor) -> None:
+        """Take the table that is optimal for the sample x (n, d): Newton's method, where mass flows slowly.
+
+        For few atoms in low dimension, where all of them can compete for each sample.
+        """
+        sample = SampleProblem(self.costs, self.weights, x, self.average)
+        table = sample.solve(self.average, self.target or self.sharpened(x) / 16, tol=0.1 / len(x) ** 0.5)
+        self.average.copy_(table - table @ sample.b)
+        self.h_tilde.copy_(self.average)
+        self.samples += len(x)
+
     def _competing(self, z: Tensor, w: Tensor) -> float:
         return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())
 

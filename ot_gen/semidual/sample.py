@@ -9,7 +9,9 @@ from torch import Tensor
 
 from .rows import CostRows
 
+# Atoms that compete for a sample; all of them, where they are few.
 CANDIDATES = 48
+FEW_ATOMS = 256
 WIDTHS = (64.0, 16.0, 4.0, 1.0)
 
 
@@ -23,7 +25,7 @@ class SampleProblem:
         costs: the cost and the atoms.
         weights: their masses b, (m,).
         x: the sample, (n, d).
-        h_tilde: the table, (m,), by which each x_i keeps its `CANDIDATES` best atoms.
+        h_tilde: the table, (m,), by which each x_i keeps its `CANDIDATES` best atoms; up to `FEW_ATOMS` it keeps all.
 
     Source: Kitagawa, Mérigot, Thibert, 2019, https://doi.org/10.4171/JEMS/889 (damped Newton)
 
@@ -109,5 +111,6 @@ class SampleProblem:
 
 def _candidates(costs: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
     """The atoms that compete for each row, and their costs."""
-    columns = (h_tilde - costs).topk(min(CANDIDATES, len(h_tilde)), dim=1, sorted=False).indices
+    most = len(h_tilde) if len(h_tilde) <= FEW_ATOMS else CANDIDATES
+    columns = (h_tilde - costs).topk(most, dim=1, sorted=False).indices
     return columns.cpu(), costs.gather(1, columns).double().cpu()

@@ -46,6 +46,11 @@ class SolveProgress:
 
 Callback = Callable[[SolveProgress], None]
 
+# Where the solve ends in Newton's method: up to so many atoms, so often at most, on samples of so many costs (16 MB).
+FINISH_ATOMS = 64
+FINISHES = 3
+FINISH_ENTRIES = 2**21
+
 
 def semidiscrete(
     mu: Sampler | Distribution,
@@ -142,7 +147,11 @@ class _Solve:
         self.began = time.perf_counter()
         self.seed, self.streams = seed, 1  # stream 0 is that of the steps
         self.tested = 0
-        self.next_test = samples_for(1.7 * tol, self.atoms) if tol is not None else 8 * self.atoms
+        # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
+        few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
+        self.finishes = FINISHES if few else 0
+        first = samples_for(1.7 * tol, self.atoms) if tol is not None else 4 * self.atoms
+        self.next_test = min(first, 2**14) if few else first
         self.error = math.nan
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
@@ -152,6 +161,7 @@ class _Solve:
             told = load_checkpoint(resume, {"ascent": self.ascent}, {})
             self.seed, self.streams = told["seed"], told["streams"]
             self.tested, self.next_test = told["tested"], told["next_test"]
+            self.finishes = told["finishes"]
             self.began -= told["seconds"]
             self.ascent.restore(told["ascent"])
             return
@@ -171,9 +181,14 @@ class _Solve:
             while not message:
                 if self.ascent.samples >= self.next_test:
                     verdict = self.judge()
-                    self._plan_next_test(verdict[0])
-                    self._save(checkpoint)
                     message = "certified" if verdict[2] else self._spent()
+                    if not message and self.finishes:
+                        self.finishes -= 1
+                        self.ascent.finish(self._draw(FINISH_ENTRIES // self.atoms // 2**self.finishes))
+                        verdict = None
+                    else:
+                        self._plan_next_test()
+                    self._save(checkpoint)
                 else:
                     verdict = None
                     self.ascent.step(stream.draw(min(self.ascent.batch, self.max_samples)))
@@ -218,15 +233,18 @@ class _Solve:
 
     def coupling(self, tally: Tally) -> Callable[[], Bracket]:
         """The solve, on a sample drawn now, for the upper value that goes with the tally's lower one."""
-        stream = self._fresh()
-        x = torch.cat([stream.draw(n) for n in batches(min(max(2**13, 4 * self.atoms), 2**16))])
+        x = self._draw(min(max(2**13, 4 * self.atoms), 2**16))
         return partial(Bracket.of, tally, x, self.ascent.sharpened(x))
 
     def _fresh(self) -> Stream:
         self.streams += 1
         return Stream(self.problem.law, self.seed + self.streams)
 
-    def _plan_next_test(self, tally: Tally) -> None:
+    def _draw(self, n: int) -> Tensor:
+        stream = self._fresh()
+        return torch.cat([stream.draw(size) for size in batches(n)])
+
+    def _plan_next_test(self) -> None:
         factor = 1.5
         if self.tol is not None and self.error > self.tol:
             # The error falls a little faster than N^−1/2.
@@ -253,7 +271,11 @@ class _Solve:
         if path is None:
             return
         told: dict[str, Any] = {"seed": self.seed, "streams": self.streams, "tested": self.tested}
-        told |= {"next_test": self.next_test, "seconds": time.perf_counter() - self.began}
+        told |= {
+            "next_test": self.next_test,
+            "finishes": self.finishes,
+            "seconds": time.perf_counter() - self.began,
+        }
         save_checkpoint(path, {"ascent": self.ascent}, {}, told | {"ascent": self.ascent.progress()})
 
     def _solution(
