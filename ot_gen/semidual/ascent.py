@@ -73,6 +73,8 @@ class Ascent(nn.Module):
         self.relaxation = 1.5 if dim <= 3 else 1.0
         self.next_slow_step: float = self.SLOW_FROM * len(weights) if dim <= 2 else math.inf
         self.residual_weight = 0
+        # The competitors where every sample is shared like b: no softness gives more.
+        self.independent = float(1 / weights.double().square().sum())
         self.register_buffer("h_tilde", torch.zeros_like(weights))
         self.register_buffer("average", torch.zeros_like(weights))
         self.register_buffer("residual", torch.zeros_like(weights))
@@ -91,14 +93,14 @@ class Ascent(nn.Module):
         for _, costs in self.costs.costs(x):
             total += costs.sum(dim=0)
             spread = max(spread, float(costs.std(correction=0)))
-            size = max(size, float(costs.abs().mean()))
+            size = max(size, float((costs - costs.mean(dim=1, keepdim=True)).abs().mean()))
             self.largest = max(self.largest, float(costs.abs().max()))
         self.worth = worth
         self.h_tilde.copy_(total / len(x) if h_tilde is None else h_tilde)
         self.h_tilde -= self.h_tilde @ self.weights
         self.average.copy_(self.h_tilde)
-        # Where all costs are equal nothing else would keep ε from 0.
-        self.floor = max(1e-6 * size, torch.finfo(x.dtype).tiny ** 0.5)
+        # Rounding hides smaller differences; where all costs are equal nothing else would keep ε from 0.
+        self.floor = max(8 * torch.finfo(x.dtype).eps * size, torch.finfo(x.dtype).tiny ** 0.5)
         self.epsilon = max(spread, self.floor, self.target)
         for _ in range(30):
             competing = self._competing(*next(self.costs.soft(x[:64], self.h_tilde, self.epsilon)))
@@ -151,9 +153,9 @@ class Ascent(nn.Module):
         return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())
 
     def _steer(self, competing: float, rate: float) -> None:
-        most = min(self.COMPETING, len(self.weights) / 2)
+        most = min(self.COMPETING, self.independent / 2)
         seen = (self.worth + self.samples) / len(self.weights)
-        fewest = 1 + (self.FEWEST - 1) * (1 + seen / 1000) ** -0.5
+        fewest = 1 + min(self.FEWEST - 1, (self.independent - 1) / 10) * (1 + seen / 1000) ** -0.5
         wanted = fewest + max(0.0, most - self.FEWEST) * (1 + seen / 4) ** -1.8
         self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
 
