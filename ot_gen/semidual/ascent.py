@@ -53,7 +53,7 @@ class Ascent(nn.Module):
     MIN_BATCH, MAX_BATCH = 64, 2**14
     COMPETING, FEWEST = 30.0, 1.2
     NUMBERS = (
-        *("epsilon", "floor", "largest", "samples", "worth", "iterations", "total_weight"),
+        *("epsilon", "floor", "samples", "worth", "iterations", "total_weight"),
         *("next_slow_step", "residual_weight"),
     )
     SLOW_FROM, SLOW_EVERY, SLOW_WIDTH, SLOW_DAMPING = 64, 1.5, 32.0, 0.1
@@ -89,12 +89,11 @@ class Ascent(nn.Module):
             worth: the number of samples that such a table would have taken.
         """
         total = torch.zeros_like(self.h_tilde)
-        spread = size = self.largest = 0.0
+        spread = size = 0.0
         for _, costs in self.costs.costs(x):
             total += costs.sum(dim=0)
             spread = max(spread, float(costs.std(correction=0)))
             size = max(size, float((costs - costs.mean(dim=1, keepdim=True)).abs().mean()))
-            self.largest = max(self.largest, float(costs.abs().max()))
         self.worth = worth
         self.h_tilde.copy_(total / len(x) if h_tilde is None else h_tilde)
         self.h_tilde -= self.h_tilde @ self.weights
@@ -178,7 +177,6 @@ class Ascent(nn.Module):
             "iterations",
             "total_weight",
             "floor",
-            "largest",
         )
         return {name: getattr(self, name) for name in names}
 
