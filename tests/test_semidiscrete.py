@@ -74,7 +74,7 @@ def test_a_data_set_resampled_has_the_value_of_the_linear_programme():
     C = SquaredEuclidean().matrix(mu.atoms, nu.atoms).double().numpy()
     a, b = (measure.weights.double().numpy() for measure in (mu, nu))
     value = ot.emd2(a / a.sum(), b / b.sum(), C)
-    solution = solved(mu, nu, SquaredEuclidean(), tol=0.1, max_samples=2**18)
+    solution = solved(mu, nu, SquaredEuclidean(), tol=0.001, max_samples=2**18)
     assert solution.lower - 3 * solution.lower_se <= value <= solution.upper + 3 * solution.upper_se
     table = solution.h_tilde.double().numpy()
     exact = (C - table).min(axis=1) @ (a / a.sum()) + table @ (b / b.sum())
