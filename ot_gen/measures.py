@@ -102,7 +102,7 @@ def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
         >>> bool(uniform_cube(2).sample(100).abs().max() <= 1)
         True
     """
-    return Reference(Independent(Uniform(torch.full((dim,), low), torch.full((dim,), high)), 1))
+    return Reference(Independent(Uniform(torch.full((dim,), float(low)), torch.full((dim,), float(high))), 1))
 
 
 class Empirical(Measure):

@@ -21,7 +21,8 @@ class Ascent(nn.Module):
     """The state of an ascent: the iterate h̃, its weighted average, the softness ε and the samples used.
 
     The wanted number of competing atoms, E_i (Σ_j P_ij²)⁻¹, falls with the samples N seen per atom as
-    1.2 + 28.8 (1 + N / 4m)^−1.8; batches grow as N / 32 and the average weighs a step by N, so that it forgets the
+    1 + 0.2 (1 + N / 1000m)^−½ + 28.8 (1 + N / 4m)^−1.8, so that the bias of softness, of the order ε², falls faster
+    than the error of sampling; batches grow as N / 32 and the average weighs a step by N, so that it forgets the
     start and, at the end, removes the noise of single steps (Polyak averaging).
 
     In the plane masses that are wrong over whole groups of cells flow slowly, through the few boundaries between the
@@ -52,7 +53,7 @@ class Ascent(nn.Module):
     MIN_BATCH, MAX_BATCH = 64, 2**14
     COMPETING, FEWEST = 30.0, 1.2
     NUMBERS = (
-        *("epsilon", "floor", "largest", "samples", "worth", "iterations", "total_weight"),
+        *("epsilon", "floor", "samples", "worth", "iterations", "total_weight"),
         *("next_slow_step", "residual_weight"),
     )
     SLOW_FROM, SLOW_EVERY, SLOW_WIDTH, SLOW_DAMPING = 64, 1.5, 32.0, 0.1
@@ -72,6 +73,8 @@ class Ascent(nn.Module):
         self.relaxation = 1.5 if dim <= 3 else 1.0
         self.next_slow_step: float = self.SLOW_FROM * len(weights) if dim <= 2 else math.inf
         self.residual_weight = 0
+        # The competitors where every sample is shared like b: no softness gives more.
+        self.independent = float(1 / weights.double().square().sum())
         self.register_buffer("h_tilde", torch.zeros_like(weights))
         self.register_buffer("average", torch.zeros_like(weights))
         self.register_buffer("residual", torch.zeros_like(weights))
@@ -86,18 +89,17 @@ class Ascent(nn.Module):
             worth: the number of samples that such a table would have taken.
         """
         total = torch.zeros_like(self.h_tilde)
-        spread = size = self.largest = 0.0
+        spread = size = 0.0
         for _, costs in self.costs.costs(x):
             total += costs.sum(dim=0)
             spread = max(spread, float(costs.std(correction=0)))
-            size = max(size, float(costs.abs().mean()))
-            self.largest = max(self.largest, float(costs.abs().max()))
+            size = max(size, float((costs - costs.mean(dim=1, keepdim=True)).abs().mean()))
         self.worth = worth
         self.h_tilde.copy_(total / len(x) if h_tilde is None else h_tilde)
         self.h_tilde -= self.h_tilde @ self.weights
         self.average.copy_(self.h_tilde)
-        # Where all costs are equal nothing else would keep ε from 0.
-        self.floor = max(1e-6 * size, torch.finfo(x.dtype).tiny ** 0.5)
+        # Rounding hides smaller differences; where all costs are equal nothing else would keep ε from 0.
+        self.floor = max(8 * torch.finfo(x.dtype).eps * size, torch.finfo(x.dtype).tiny ** 0.5)
         self.epsilon = max(spread, self.floor, self.target)
         for _ in range(30):
             competing = self._competing(*next(self.costs.soft(x[:64], self.h_tilde, self.epsilon)))
@@ -162,9 +164,10 @@ class Ascent(nn.Module):
         return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())
 
     def _steer(self, competing: float, rate: float) -> None:
-        most = min(self.COMPETING, len(self.weights) / 2)
-        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -1.8
-        wanted = self.FEWEST + max(0.0, most - self.FEWEST) * decay
+        most = min(self.COMPETING, self.independent / 2)
+        seen = (self.worth + self.samples) / len(self.weights)
+        fewest = 1 + min(self.FEWEST - 1, (self.independent - 1) / 10) * (1 + seen / 1000) ** -0.5
+        wanted = fewest + max(0.0, most - self.FEWEST) * (1 + seen / 4) ** -1.8
         self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
 
     def sharpened(self, x: Tensor) -> float:
@@ -186,7 +189,6 @@ class Ascent(nn.Module):
             "iterations",
             "total_weight",
             "floor",
-            "largest",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -78,7 +78,7 @@ class Tally:
         noise = float((first - second).abs().sum()) / 2
         deviation = math.sqrt((1 - 2 / math.pi) * float((first - second).square().sum()) / 2)
         error = math.sqrt(max(0.0, observed**2 - noise**2))
-        return error, math.hypot(observed, noise) * deviation / max(error, deviation)
+        return error, math.hypot(observed, noise) * deviation / max(error, deviation, 1e-300)
 
     def lower(self) -> tuple[float, float]:
         """E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), an unbiased estimate, and its standard error.

@@ -59,6 +59,11 @@ class Problem:
         masses.index_add_(0, self.group[present], nu.weights[present].double())
         self.weights = (masses / masses.sum()).to(nu.weights)
         self.rows = CostRows(cost, self.atoms)
+        self.largest = 0.0 if bool(present.all()) else self._largest(self.law.sample(512))
+
+    @torch.no_grad()
+    def _largest(self, x: Tensor) -> float:
+        return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.atoms.split(TILE_ATOMS))
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: of coinciding atoms the highest counts."""

@@ -78,7 +78,7 @@ def semidiscrete(
     softmax of (h̃_j − c(x, y_j)) / ε; `lower` and `upper` bracket the unregularised W_c all the same.
 
     Randomness comes from torch's global generator, of which one number is drawn. Ctrl-C ends the solve early and
-    returns the table reached so far, evaluated, with `converged = False`.
+    returns the table reached so far, evaluated; `converged` says whether it is certified all the same.
 
     Args:
         mu: what is sampled: any `Measure` (a Gaussian, a generator, a data set resampled), a torch `Distribution` of
@@ -290,7 +290,7 @@ class _Solve:
         return SemidiscreteSolution(
             cost=problem.cost,
             nu=problem.nu,
-            h_tilde=problem.expand(ascent.average, below=ascent.largest),
+            h_tilde=problem.expand(ascent.average - ascent.average @ problem.weights, below=2 * problem.largest),
             epsilon=ascent.target,
             lower=lower,
             lower_se=lower_se,
