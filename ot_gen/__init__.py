@@ -10,13 +10,13 @@ from .checkpoints import load_weights
 from .convex import ICNN
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
-from .critics import Critic
+from .critics import AnchorCritic, BatchCritic, Critic
 from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
 from .evaluation import judge, wasserstein
 from .laguerre import LaguerreCells, c_transform
-from .lipschitz import GradientPenalty, OneSidedPenalty, SpectralNorm, WeightClip
+from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
-from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, add_head
+from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
@@ -28,6 +28,8 @@ __all__ = [
     "KL",
     "MLP",
     "MMD",
+    "AnchorCritic",
+    "BatchCritic",
     "BernoulliNLL",
     "BrenierPotential",
     "ConvFeatures",
@@ -49,6 +51,7 @@ __all__ = [
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
+    "GroupSort",
     "InnerProduct",
     "Interrupted",
     "InverseMultiquadric",
@@ -58,6 +61,7 @@ __all__ = [
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",
+    "Orthogonal",
     "Paraboloid",
     "PlanCoupling",
     "Potential",

@@ -1,5 +1,6 @@
 """Transport problems with known answers."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from ot_gen import Cost
+from ot_gen import Cost, Measure
+
+BOX = 2.5
 
 
 class Discrete(NamedTuple):
@@ -44,3 +47,96 @@ def bures(mean_1, cov_1, mean_2, cov_2) -> float:
     root = sqrtm(cov_1)
     cross = sqrtm(root @ cov_2 @ root)
     return float(((mean_1 - mean_2) ** 2).sum() + np.trace(cov_1 + cov_2 - 2 * np.real(cross)))
+
+
+class Rays:
+    """Two laws on R^d with a known Kantorovich potential u: Q uniform on the box, P its image along the rays of u.
+
+    u = max over groups of the least of dist(x, F_n) + b_n, F_n flats, is 1-Lipschitz. Through q runs the longest
+    segment on which u grows at rate 1, from its start (t = 0) to its end (t = 1); q at t goes to p at t⁸. Then
+    u(q) − u(p) = ‖q − p‖, so the plan is optimal, u is a potential, and W₁(P, Q) = E ‖q − p‖.
+
+    One group of points is the MinFunnel of https://arxiv.org/abs/2206.07767, section 4.
+    """
+
+    def __init__(self, dim: int, pieces: int, flat_dim: int = 0, groups: int = 1, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(1000 + seed)
+        shape = (groups * pieces, dim)
+        self.dim, self.groups = dim, groups
+        self.centres = BOX * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1)
+        self.offsets = 0.1 * torch.randn(shape[0], generator=generator, dtype=torch.float64)
+        basis = torch.randn(*shape, flat_dim, generator=generator, dtype=torch.float64)
+        self.basis = torch.linalg.qr(basis)[0]
+        self.p, self.q = Marginal(self, 0), Marginal(self, 1)
+
+    def across(self, v: Tensor) -> Tensor:
+        """The parts of v (n, 1 or pieces, d) that are orthogonal to each flat, (n, pieces, d)."""
+        if not self.basis.numel():
+            return v
+        along = torch.einsum("nmd,mdk->nmk", v.expand(-1, len(self.centres), -1), self.basis)
+        return v - torch.einsum("nmk,mdk->nmd", along, self.basis)
+
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """u(x), its gradient, the distance to the active flat, and the vectors from all flats."""
+        arms = self.across(x.unsqueeze(1) - self.centres)
+        distances = arms.norm(dim=2)
+        values = (distances + self.offsets).unflatten(1, (self.groups, -1))
+        least, inner = values.min(dim=2)
+        u, group = least.max(dim=1)
+        active = group * values.shape[2] + inner.gather(1, group.unsqueeze(1)).squeeze(1)
+        row = torch.arange(len(x))
+        distance = distances[row, active]
+        return u, arms[row, active] / distance.unsqueeze(1), distance, arms
+
+    def u(self, x: Tensor) -> Tensor:
+        return self.look(x.double())[0]
+
+    def gradient(self, x: Tensor) -> Tensor:
+        return self.look(x.double())[1]
+
+    def sample_pairs(self, n: int) -> tuple[Tensor, Tensor]:
+        """(p, q), (n, d) each, in float64: n draws of the optimal plan."""
+        q = BOX * (2 * torch.rand(n, self.dim, dtype=torch.float64) - 1)
+        u, v, distance, arms = self.look(q)
+        wall = ((BOX * v.sign() - q) / v).amin(dim=1)
+        if self.groups == 1:
+            start, end = -distance, torch.minimum(self._takeover(u, v, arms), wall)
+        else:
+            start, end = self._reach(q, u, v, -distance), self._reach(q, u, v, wall)
+        t = -start / (end - start)
+        return q + (start + t**8 * (end - start)).unsqueeze(1) * v, q
+
+    def _takeover(self, u: Tensor, v: Tensor, arms: Tensor) -> Tensor:
+        """The least s > 0 where another flat takes over: ‖α + s β‖ = s + e, α its arm and β the part of v across it."""
+        beta, e = self.across(v.unsqueeze(1)), u.unsqueeze(1) - self.offsets
+        a = (1 - beta.square().sum(dim=2)).clamp_min(0)  # a s² + 2 k s = w
+        a = torch.where(a < 1e-12, 0.0, a)
+        k, w = e - (arms * beta).sum(dim=2), arms.square().sum(dim=2) - e.square()
+        root = (k.square() + a * w).clamp_min(0).sqrt()
+        s = torch.where(k > 0, w / (k + root), (root - k) / a)
+        valid = torch.isfinite(s) & (s > 1e-9) & (s + e > 0)
+        return torch.where(valid, s, math.inf).amin(dim=1)
+
+    def _reach(self, q: Tensor, u: Tensor, v: Tensor, far: Tensor) -> Tensor:
+        """The s between 0 and `far` where u(q + s v) = u(q) + s ends, by bisection: the defect only grows with |s|."""
+        near = torch.zeros_like(far)
+        far = far.clone()
+        for _ in range(45):
+            middle = (near + far) / 2
+            holds = (self.u(q + middle.unsqueeze(1) * v) - u - middle).abs() < 1e-10
+            near, far = torch.where(holds, middle, near), torch.where(holds, far, middle)
+        return near
+
+
+class Marginal(Measure):
+    """One side of a `Rays` pair, in the default dtype."""
+
+    def __init__(self, pair: Rays, side: int) -> None:
+        super().__init__()
+        self.pair, self.side, self.dim = pair, side, pair.dim
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        if self.side == 1:
+            return BOX * (2 * torch.rand(n, self.dim) - 1)
+        return self.pair.sample_pairs(n)[0].to(torch.get_default_dtype())

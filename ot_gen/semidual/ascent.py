@@ -86,18 +86,34 @@ class CostRows:
         form = cost.bilinear(atoms) if atoms.nbytes <= KEPT_BYTES else None
         self.kept = None if form is None else (form.left, *form.right(atoms))
 
-    def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[Tensor]:
-        """softmax_j((h̃_j − c(x_i, y_j)) / ε), a chunk of rows at a time; valid until the next one."""
+    def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Soft assignments (z, w), a chunk of rows at a time, valid until the next one.
+
+        w_i z_ij = softmax_j((h̃_j − c(x_i, y_j)) / ε). Shares below e⁻⁶⁰ of the largest are raised to that: denormal
+        numbers, which a softmax of small ε is full of, are several times slower on a CPU.
+        """
+        for z in self._biased(x, h_tilde, -1 / epsilon):
+            z.sub_(z.amax(dim=1, keepdim=True)).clamp_(min=-60).exp_()
+            yield z, 1 / z.sum(dim=1)
+
+    @torch.no_grad()
+    def hard(self, x: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
+        """The c-transform of h̃ and its argmin, each (n,); faster than `c_transform` for a few thousand atoms."""
+        # `min` is vectorised along rows, `argmin` is not.
+        argmin = torch.cat([rows.min(dim=1).indices for rows in self._biased(x, h_tilde, 1.0)])
+        return self.cost(x, self.atoms[argmin]) - h_tilde[argmin], argmin
+
+    def _biased(self, x: Tensor, h_tilde: Tensor, scale: float) -> Iterator[Tensor]:
+        """scale · (c(x_i, y_j) − h̃_j) up to a constant of each row, in one buffer."""
         if self.kept is None:
             for _, costs in self.costs(x):
-                yield torch.softmax(torch.sub(h_tilde, costs, out=costs).div_(epsilon), dim=1)
+                yield costs.sub_(h_tilde).mul_(scale)
             return
         left, v, s = self.kept
-        bias = (h_tilde - s) / epsilon
+        bias = scale * (s - h_tilde)
         buffer = x.new_empty(min(self.chunk, len(x)), len(self.atoms))
         for part in x.split(self.chunk):
-            u, _ = left(part)  # what depends on x alone drops out of a softmax over the atoms
-            yield torch.softmax(torch.addmm(bias, u, v.T, alpha=-1 / epsilon, out=buffer[: len(u)]), dim=1)
+            yield torch.addmm(bias, left(part)[0], v.T, alpha=scale, out=buffer[: len(part)])
 
     def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(x_i, c(x_i, y_j)), a chunk of rows at a time; valid until the next one."""
@@ -157,6 +173,7 @@ class Ascent(nn.Module):
         self.total_weight = 0.0
         # Near the solution the problem is a diffusion of mass between neighbouring cells; where these form a chain or
         # a planar graph it is slow, and over-relaxation pays.
+        self.sharpening, self.forgetting = 1.8, 1.0
         self.relaxation = 1.5 if costs.atoms.shape[1] <= 3 else 1.0
         self.register_buffer("h_tilde", torch.zeros_like(weights))
         self.register_buffer("average", torch.zeros_like(weights))
@@ -185,38 +202,44 @@ class Ascent(nn.Module):
         self.floor = max(1e-6 * size, torch.finfo(x.dtype).tiny ** 0.5)
         self.epsilon = max(spread, self.floor, self.target)
         for _ in range(30):
-            competing = self._competing(next(self.costs.soft(x[:64], self.h_tilde, self.epsilon)))
+            competing = self._competing(*next(self.costs.soft(x[:64], self.h_tilde, self.epsilon)))
             self._steer(competing, rate=0.7)
 
     @property
     def batch(self) -> int:
-        """The number of samples that the next step asks for."""
-        return min(self.MAX_BATCH, max(self.MIN_BATCH, (self.worth + self.samples) // 32))
+        """The number of samples that the next step asks for: a power of two that divides those drawn so far.
+
+        Such a stretch of a Sobol sequence is itself evenly spread.
+        """
+        size = self.MIN_BATCH
+        while 2 * size <= min(self.MAX_BATCH, (self.worth + self.samples) // 16) and self.samples % (2 * size) == 0:
+            size *= 2
+        return size
 
     @torch.no_grad()
     def step(self, x: Tensor) -> None:
         """One natural step from a fresh sample x of μ, (n, d)."""
         masses = torch.zeros_like(self.h_tilde)
         competing = 0.0
-        for shares in self.costs.soft(x, self.h_tilde, self.epsilon):
-            masses += shares.sum(dim=0)
-            competing = competing or self._competing(shares)
+        for z, w in self.costs.soft(x, self.h_tilde, self.epsilon):
+            masses += w @ z
+            competing = competing or self._competing(z, w)
         # The relative gradient is at least −1; the ceiling stops one crowded cell from throwing its atom far away.
         relative = (masses / (len(x) * self.weights) - 1).clamp_(max=20)
         self.h_tilde.sub_(relative, alpha=self.relaxation * self.epsilon)
         self.samples += len(x)
         self.iterations += 1
-        weight = len(x) * float(self.worth + self.samples)
+        weight = len(x) * float(self.worth + self.samples) ** self.forgetting
         self.total_weight += weight
         self.average.lerp_(self.h_tilde, weight / self.total_weight)
         self._steer(competing, rate=0.3)
 
-    def _competing(self, shares: Tensor) -> float:
-        return float((1 / shares[:64].square().sum(dim=1)).mean())
+    def _competing(self, z: Tensor, w: Tensor) -> float:
+        return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())
 
     def _steer(self, competing: float, rate: float) -> None:
         most = min(self.COMPETING, len(self.weights) / 2)
-        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -1.8
+        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -self.sharpening
         wanted = self.FEWEST + max(0.0, most - self.FEWEST) * decay
         self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
 
@@ -224,7 +247,7 @@ class Ascent(nn.Module):
         """The ε > 0 at which hardly more than one atom competes for the samples x, by the averaged table."""
         epsilon = max(self.epsilon, self.floor)
         for _ in range(30):
-            competing = self._competing(next(self.costs.soft(x[:64], self.average, epsilon)))
+            competing = self._competing(*next(self.costs.soft(x[:64], self.average, epsilon)))
             epsilon = max(epsilon * (self.FEWEST / competing) ** 0.7, self.floor)
         return epsilon
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..laguerre import c_transform
 from .ascent import CostRows
 from .sample import SampleProblem
 
@@ -47,7 +46,7 @@ class Tally:
     @torch.no_grad()
     def add(self, half: int, x: Tensor) -> None:
         """Count the sample x (n, d) into half 0 or 1."""
-        values, argmin = c_transform(self.costs.cost, x, self.costs.atoms, self.h_tilde)
+        values, argmin = self.costs.hard(x, self.h_tilde)
         self.total += float(values.double().sum())
         self.squares += float(values.double().square().sum())
         self.sizes[half] += len(x)
@@ -56,10 +55,11 @@ class Tally:
             if self.sums is not None:
                 self.sums.index_add_(0, argmin, x)
             return
-        for part, shares in zip(x.split(self.costs.chunk), self.costs.soft(x, self.h_tilde, self.epsilon), strict=True):
-            self.counts[half] += shares.sum(dim=0).cpu()
+        parts = x.split(self.costs.chunk)
+        for part, (z, w) in zip(parts, self.costs.soft(x, self.h_tilde, self.epsilon), strict=True):
+            self.counts[half] += (w @ z).cpu()
             if self.sums is not None:
-                self.sums += shares.T @ part
+                self.sums += z.T @ (w.unsqueeze(1) * part)
 
     @property
     def samples(self) -> int:
@@ -138,7 +138,7 @@ class Bracket:
         """The bracket of the tally's table, with the slack from the fresh samples x (n, d); ε of `feasible_plan`."""
         costs, table = tally.costs, tally.h_tilde
         plan = feasible_plan(costs, tally.weights, x, table, epsilon)
-        h = c_transform(costs.cost, x, costs.atoms, table)[0].double().cpu()
+        h = costs.hard(x, table)[0].double().cpu()
         entries = plan.mass * (plan.costs - table.double().cpu()[plan.columns]) * len(x)
         each = torch.zeros_like(h).index_add_(0, plan.rows, entries) - h
         lower, lower_se = tally.lower()

@@ -87,8 +87,8 @@ class SemidiscreteSolution:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:
             return self.nu.atoms[c_transform(self.cost, x, self.nu.atoms, self.h_tilde)[1]]
-        shares = CostRows(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
-        return torch.cat([share @ self.nu.atoms for share in shares])
+        soft = CostRows(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
+        return torch.cat([w.unsqueeze(1) * (z @ self.nu.atoms) for z, w in soft])
 
     def __repr__(self) -> str:
         return (
