@@ -15,13 +15,14 @@ all contenders; with p̂ the counts, error² = ‖p̂ − b‖₁² − noise²,
 errors under normal noise. Ours is the time of the whole call, with its own tests on its own held-out samples; there is
 nothing to tune. A peer has no such test: its time is that of its steps alone until the error, looked at whenever its
 time has grown by a tenth, reaches the target. It runs with each of the settings of its grid on one seed, and
-with the best of them on all; compiling is not counted. "limit" is sqrt(2 n / (π N)), the least error that N independent samples allow
-in the limit, N the samples that our steps used in a fixed budget.
+with the best of them on all; compiling is not counted. "limit" is sqrt(2 n / (π N)), the error of a table that is
+solved exactly on N independent samples, N those that our steps used in a fixed budget.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import math
 import os
@@ -37,7 +38,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 from typing import NamedTuple  # noqa: E402
 
 import torch  # noqa: E402
-from semidiscrete_extras import mnist, reference  # noqa: E402
+from semidiscrete_checks import mnist, reference  # noqa: E402
 from semidiscrete_peers import Ott, Pot, Stopped, Watch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -142,10 +143,8 @@ def fixed_budget(y, held, seed, budget, most):
 def race(peer, y, held, seed, target, cap, samples=None):
     """CPU seconds of the peer to the target, inf if it did not arrive within the cap, and its last error."""
     watch = Watch(lambda table: held.error(table, samples), target, cap, first=cap / 100)
-    try:
+    with contextlib.suppress(Stopped):
         peer.run(y, seed, watch)
-    except Stopped:
-        pass
     return watch.arrival, watch.seen[-1][1]
 
 
@@ -224,9 +223,9 @@ def main() -> None:
     print(f"{versions}; {platform.processor() or platform.machine()}; one thread, float32, {arguments.repeats} seeds")
     if arguments.mnist or arguments.reference:
         if arguments.reference:
-            reference()
+            reference(arguments.repeats)
         if arguments.mnist:
-            mnist()
+            mnist(arguments.repeats)
         return
     ours(QUICK.draw(0), Held(QUICK.draw(0), 2**10), 0, 0.2)  # nothing starts cold
     for case in [QUICK] if arguments.quick else [CASES[name] for name in arguments.problem]:

@@ -23,7 +23,7 @@ class Stopped(Exception):
 
 
 class Watch:
-    """Evaluates a table whenever CPU time has grown by a tenth, until its error is at most `target` or `cap` is over."""
+    """Evaluates a table whenever CPU time has grown by a tenth, until its error is `target` or `cap` is over."""
 
     def __init__(self, error: Callable[[Tensor], float], target: float, cap: float, first: float) -> None:
         self.error, self.target, self.cap, self.next = error, target, cap, first
