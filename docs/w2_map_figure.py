@@ -26,7 +26,7 @@ from ot_gen import (
     standard_gaussian,
 )
 
-STEPS, BATCH, POINTS, ARROWS = 1000, 512, 1500, 70
+STEPS, BATCH, POINTS, ARROWS = 1000, 512, 1500, 45
 
 
 class Star(nn.Module):
@@ -48,8 +48,8 @@ def mover() -> Displacement:
 
 def scatter(axes: Axes, points: Tensor, colour: str, title: str) -> None:
     """A cloud in one panel."""
-    axes.scatter(*points.T, s=3, c=colour, alpha=0.6, linewidths=0)
-    axes.set_title(title, fontsize=10)
+    axes.scatter(*points.T, s=5, c=colour, alpha=0.5, linewidths=0)
+    axes.set_title(title, fontsize=11)
 
 
 def displacements(axes: Axes, x: Tensor, image: Tensor, colour: str, width: float) -> None:
@@ -74,20 +74,20 @@ def main() -> None:
         fit(mu, nu, solver, steps=STEPS, batch_size=BATCH, schedule=linear_decay)
     x = mu.sample(POINTS)
     truth = optimal(x)
-    figure = Figure(figsize=(12.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
     panels = figure.subplots(1, 4, sharex=True, sharey=True)
-    scatter(panels[0], x, "tab:blue", "μ = N(0, I)\n")
-    scatter(panels[1], nu.sample(POINTS), "tab:orange", "ν = T*#μ\n")
+    scatter(panels[0], x, "tab:blue", "model μ = N(0, I)\n")
+    scatter(panels[1], nu.sample(POINTS), "tab:orange", "data ν = T*#μ\n")
     for axes, (name, potential) in zip(panels[2:], potentials.items(), strict=True):
         image = potential.map(x)
         uvp = 100 * float((image - truth).square().sum(1).mean() / truth.var(0).sum())
-        scatter(axes, image, "tab:green", f"T#μ, {name}\nL2-UVP {uvp:.2g} %")
-        displacements(axes, x[:ARROWS], truth[:ARROWS], "0.65", 0.009)
+        scatter(axes, image, "tab:green", f"T#μ, {name}\nerror of the map (L2-UVP) {uvp:.2g} %")
+        displacements(axes, x[:ARROWS], truth[:ARROWS], "0.6", 0.011)
         displacements(axes, x[:ARROWS], image[:ARROWS], "black", 0.003)
     for axes in panels:
         axes.set_aspect("equal")
-        axes.tick_params(labelsize=8)
-    figure.supxlabel("arrows: x → T(x) learned (black) over x → T*(x) true (grey, wide)", fontsize=9)
+        axes.tick_params(labelsize=9)
+    figure.supxlabel("arrows: x → T(x) learned (black) over x → T*(x) true (grey, wide)", fontsize=11)
     figure.savefig(Path(__file__).with_name("w2_maps.png"), dpi=90, pil_kwargs={"optimize": True})
 
 

@@ -9,134 +9,24 @@ linearised; ε is driven down by the number of atoms that are seen to compete fo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from ..costs import Cost
-from ..measures import Measure
-
-# Entries of a chunk of scores, 4 MB in float32: it stays in the cache between the product and the softmax.
-CHUNK_ENTRIES = 2**20
-# Atoms above this size in bytes are read tile by tile, so that they may live on disk.
-KEPT_BYTES = 2**30
-TILE_ATOMS = 2**14
-
-
-class Stream:
-    """Fresh samples of μ: low-discrepancy where μ is the image of a small cube, else independent.
-
-    Scrambled Sobol points are each uniform in the cube and jointly even, so that means converge faster than with
-    independent points (Owen, 1997, https://doi.org/10.1214/aos/1031594731). In more than ten dimensions they gain
-    nothing here.
-
-    Args:
-        mu: a `Measure`.
-        seed: of this stream; two streams with different seeds are independent.
-        skip: samples that were drawn before, as after a resume.
-
-    Example:
-        >>> from ot_gen import standard_gaussian
-        >>> Stream(standard_gaussian(2), seed=0).draw(4).shape
-        torch.Size([4, 2])
-    """
-
-    MAX_DIM = 10
-
-    def __init__(self, mu: Measure, seed: int, skip: int = 0) -> None:
-        self.mu = mu
-        self.seed = seed
-        self.drawn = skip
-        self.points: torch.quasirandom.SobolEngine | None = None
-        if mu.cube_dim is not None and mu.cube_dim <= self.MAX_DIM:
-            self.points = torch.quasirandom.SobolEngine(mu.cube_dim, scramble=True, seed=seed)
-            self.points.fast_forward(skip)
-
-    @torch.no_grad()
-    def draw(self, n: int) -> Tensor:
-        """The next n samples, (n, d); the same for the same seed and the same number drawn before."""
-        torch.manual_seed(hash((self.seed, self.drawn)) % 2**32)  # torch's generator reads 32 bits of a seed
-        self.drawn += n
-        if self.points is None:
-            return self.mu.sample(n)
-        u = self.points.draw(n, dtype=torch.float64)
-        return self.mu.from_cube(u.clamp_(2**-40, 1 - 2**-40))
-
-
-class CostRows:
-    """Costs, and soft assignments, of samples against fixed atoms, chunk by chunk of rows, in one buffer.
-
-    Args:
-        cost: the ground cost c.
-        atoms: y_j, (m, d); in tiles of their own where they fill more than `KEPT_BYTES`.
-
-    Example:
-        >>> from ot_gen.costs import SquaredEuclidean
-        >>> rows = CostRows(SquaredEuclidean(), torch.eye(2))
-        >>> [(part, costs)] = rows.costs(torch.zeros(1, 2))
-        >>> costs
-        tensor([[1., 1.]])
-    """
-
-    def __init__(self, cost: Cost, atoms: Tensor) -> None:
-        self.cost = cost
-        self.atoms = atoms
-        self.chunk = min(512, max(64, CHUNK_ENTRIES // len(atoms)))
-        form = cost.bilinear(atoms) if atoms.nbytes <= KEPT_BYTES else None
-        self.kept = None if form is None else (form.left, *form.right(atoms))
-
-    def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
-        """Soft assignments (z, w), a chunk of rows at a time, valid until the next one.
-
-        w_i z_ij = softmax_j((h̃_j − c(x_i, y_j)) / ε). Shares below e⁻⁶⁰ of the largest are raised to that: denormal
-        numbers, which a softmax of small ε is full of, are several times slower on a CPU.
-        """
-        for z in self._biased(x, h_tilde, -1 / epsilon):
-            z.sub_(z.amax(dim=1, keepdim=True)).clamp_(min=-60).exp_()
-            yield z, 1 / z.sum(dim=1)
-
-    @torch.no_grad()
-    def hard(self, x: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
-        """The c-transform of h̃ and its argmin, each (n,); faster than `c_transform` for a few thousand atoms."""
-        # `min` is vectorised along rows, `argmin` is not.
-        argmin = torch.cat([rows.min(dim=1).indices for rows in self._biased(x, h_tilde, 1.0)])
-        return self.cost(x, self.atoms[argmin]) - h_tilde[argmin], argmin
-
-    def _biased(self, x: Tensor, h_tilde: Tensor, scale: float) -> Iterator[Tensor]:
-        """scale · (c(x_i, y_j) − h̃_j) up to a constant of each row, in one buffer."""
-        if self.kept is None:
-            for _, costs in self.costs(x):
-                yield costs.sub_(h_tilde).mul_(scale)
-            return
-        left, v, s = self.kept
-        bias = scale * (s - h_tilde)
-        buffer = x.new_empty(min(self.chunk, len(x)), len(self.atoms))
-        for part in x.split(self.chunk):
-            yield torch.addmm(bias, left(part)[0], v.T, alpha=scale, out=buffer[: len(part)])
-
-    def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """(x_i, c(x_i, y_j)), a chunk of rows at a time; valid until the next one."""
-        buffer = x.new_empty(min(self.chunk, len(x)), len(self.atoms))
-        for part in x.split(self.chunk):
-            rows = buffer[: len(part)]
-            if self.kept is not None:
-                left, v, s = self.kept
-                u, r = left(part)
-                yield part, torch.addmm(s, u, v.T, out=rows).add_(r.unsqueeze(1))
-                continue
-            for start in range(0, len(self.atoms), TILE_ATOMS):
-                tile = self.atoms[start : start + TILE_ATOMS]
-                rows[:, start : start + len(tile)] = self.cost.matrix(part, tile)
-            yield part, rows
+from .rows import CostRows
+from .sample import SampleProblem
 
 
 class Ascent(nn.Module):
     """The state of an ascent: the iterate h̃, its weighted average, the softness ε and the samples used.
 
-    The wanted number of competing atoms, (E Σ_j P_ij²)⁻¹, falls with the samples N seen per atom as
+    The wanted number of competing atoms, E_i (Σ_j P_ij²)⁻¹, falls with the samples N seen per atom as
     1.2 + 28.8 (1 + N / 4m)^−1.8; batches grow as N / 32 and the average weighs a step by N, so that it forgets the
     start and, at the end, removes the noise of single steps (Polyak averaging).
+
+    In the plane masses that are wrong over whole groups of cells flow slowly, through the few boundaries between the
+    groups. There the averaged gradient is followed now and then by a Newton step on these slow modes alone, with the
+    Hessian of one sample at a larger softness.
 
     Args:
         costs: the ground cost and the atoms y_j.
@@ -157,9 +47,15 @@ class Ascent(nn.Module):
 
     h_tilde: Tensor
     average: Tensor
+    residual: Tensor
 
     MIN_BATCH, MAX_BATCH = 64, 2**14
     COMPETING, FEWEST = 30.0, 1.2
+    NUMBERS = (
+        *("epsilon", "floor", "largest", "samples", "worth", "iterations", "total_weight"),
+        *("next_slow_step", "residual_weight"),
+    )
+    SLOW_FROM, SLOW_EVERY, SLOW_WIDTH, SLOW_DAMPING = 64, 1.5, 32.0, 0.1
 
     def __init__(self, costs: CostRows, weights: Tensor, epsilon: float = 0.0) -> None:
         super().__init__()
@@ -171,12 +67,14 @@ class Ascent(nn.Module):
         self.worth = 0
         self.iterations = 0
         self.total_weight = 0.0
-        # Near the solution the problem is a diffusion of mass between neighbouring cells; where these form a chain or
-        # a planar graph it is slow, and over-relaxation pays.
-        self.sharpening, self.forgetting = 1.8, 1.0
-        self.relaxation = 1.5 if costs.atoms.shape[1] <= 3 else 1.0
+        dim = costs.atoms.shape[1]
+        # In low dimension steps are limited by the slow flow of mass between neighbouring cells, not by noise.
+        self.relaxation = 1.5 if dim <= 3 else 1.0
+        self.next_slow_step: float = self.SLOW_FROM * len(weights) if dim <= 2 else math.inf
+        self.residual_weight = 0
         self.register_buffer("h_tilde", torch.zeros_like(weights))
         self.register_buffer("average", torch.zeros_like(weights))
+        self.register_buffer("residual", torch.zeros_like(weights))
 
     @torch.no_grad()
     def start(self, x: Tensor, h_tilde: Tensor | None = None, worth: int = 0) -> None:
@@ -229,17 +127,31 @@ class Ascent(nn.Module):
         self.h_tilde.sub_(relative, alpha=self.relaxation * self.epsilon)
         self.samples += len(x)
         self.iterations += 1
-        weight = len(x) * float(self.worth + self.samples) ** self.forgetting
+        weight = len(x) * float(self.worth + self.samples)
         self.total_weight += weight
         self.average.lerp_(self.h_tilde, weight / self.total_weight)
         self._steer(competing, rate=0.3)
+        self.residual.add_(self.weights - masses / len(x), alpha=len(x))
+        self.residual_weight += len(x)
+        if self.samples >= self.next_slow_step:
+            self._slow_step(x)
+
+    def _slow_step(self, x: Tensor) -> None:
+        sample = SampleProblem(self.costs, self.weights, x, self.average)
+        gradient = (self.residual / self.residual_weight).double().cpu()
+        step = sample.slow_step(self.average, gradient, self.SLOW_WIDTH * self.epsilon, self.SLOW_DAMPING)
+        for table in (self.h_tilde, self.average):
+            table += step.to(table)
+        self.residual.zero_()
+        self.residual_weight = 0
+        self.next_slow_step = self.SLOW_EVERY * self.samples
 
     def _competing(self, z: Tensor, w: Tensor) -> float:
         return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())
 
     def _steer(self, competing: float, rate: float) -> None:
         most = min(self.COMPETING, len(self.weights) / 2)
-        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -self.sharpening
+        decay = (1 + (self.worth + self.samples) / (4 * len(self.weights))) ** -1.8
         wanted = self.FEWEST + max(0.0, most - self.FEWEST) * decay
         self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
 
@@ -253,7 +165,17 @@ class Ascent(nn.Module):
 
     def progress(self) -> dict[str, float]:
         """The numbers of the state that are no tensors, for a checkpoint."""
-        names = ("epsilon", "samples", "worth", "iterations", "total_weight", "floor", "largest")
+        names = (
+            "next_slow_step",
+            "residual_weight",
+            "epsilon",
+            "samples",
+            "worth",
+            "iterations",
+            "total_weight",
+            "floor",
+            "largest",
+        )
         return {name: getattr(self, name) for name in names}
 
     def restore(self, progress: dict[str, float]) -> None:

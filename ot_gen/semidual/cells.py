@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .ascent import CostRows
+from .rows import CostRows
 from .sample import SampleProblem
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -10,7 +11,7 @@ from torch.distributions import Distribution
 
 from ..costs import Cost
 from ..measures import Empirical, Measure, Reference
-from .ascent import TILE_ATOMS, CostRows
+from .rows import TILE_ATOMS, CostRows
 
 
 class Sampler(Protocol):
@@ -141,3 +142,29 @@ def _keys(rows: Tensor) -> Tensor:
     """A 64-bit key of each row, equal for equal rows."""
     array = (rows.detach().cpu() + 0.0).numpy()  # −0 and 0 are one number
     return torch.tensor([hash(row.tobytes()) for row in array])
+
+
+def check_arguments(
+    nu: Empirical,
+    tol: float | None,
+    gap_tol: float | None,
+    epsilon: float,
+    h_tilde: Tensor | None,
+    max_samples: int,
+    max_seconds: float,
+) -> None:
+    """Raise a `ValueError` for arguments of `semidiscrete` that no problem admits."""
+    if tol is not None and not 0 < tol < 2:
+        raise ValueError(f"tol bounds ‖P − b‖₁, which lies in [0, 2]: it must be in (0, 2), got {tol}")
+    if gap_tol is not None and not 0 < gap_tol < 1:
+        raise ValueError(f"gap_tol bounds (upper − lower) / upper: it must be in (0, 1), got {gap_tol}")
+    if not 0 <= epsilon < math.inf:
+        raise ValueError(f"epsilon must be finite and >= 0 (0 is the unregularised problem), got {epsilon}")
+    if max_samples < 1 or not max_seconds > 0:
+        raise ValueError(f"the budget must be positive, got max_samples = {max_samples}, max_seconds = {max_seconds}")
+    if h_tilde is None:
+        return
+    if h_tilde.shape != (len(nu),):
+        raise ValueError(f"h_tilde must have shape ({len(nu)},), one value for each atom, got {tuple(h_tilde.shape)}")
+    if not bool(torch.isfinite(h_tilde).all()):
+        raise ValueError("h_tilde holds NaN or Inf; a potential is finite on every atom")

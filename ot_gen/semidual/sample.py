@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .ascent import CostRows
+from .rows import CostRows
 
 CANDIDATES = 48
 WIDTHS = (64.0, 16.0, 4.0, 1.0)
@@ -80,8 +80,19 @@ class SampleProblem:
                     damping = min(16 * damping, 10.0)
         return table
 
+    @torch.no_grad()
+    def slow_step(self, h_tilde: Tensor, gradient: Tensor, width: float, damping: float) -> Tensor:
+        """A Newton step on the slow modes of the problem at softness `width`, for the gradient b − p, (m,).
+
+        With H = −∇²D the filter F = (damping / width) diag(b) (H + (damping / width) diag(b))⁻¹ passes modes by which
+        mass hardly flows, and stops those that plain steps settle.
+        """
+        shares = self.shares(h_tilde.double().cpu(), width)
+        slow = self.b * damping / width * self._newton(shares, gradient, width, damping)
+        return self._newton(shares, slow, width, damping)
+
     def _newton(self, shares: Tensor, gradient: Tensor, width: float, damping: float) -> Tensor:
-        """δ with (−∇²D + (damping / ε) diag(b)) δ = ∇D."""
+        """δ with (−∇²D + (damping / ε) diag(b)) δ = the gradient."""
         from scipy.sparse import coo_array, csr_array, diags_array
         from scipy.sparse.linalg import cg
 
@@ -90,10 +101,9 @@ class SampleProblem:
         row = torch.arange(n).unsqueeze(1).expand_as(self.columns)
         entries = (shares[kept].numpy(), (row[kept].numpy(), self.columns[kept].numpy()))
         P = csr_array(coo_array(entries, shape=(n, m)))
-        diagonal = torch.from_numpy(P.sum(axis=0)) / n + damping * self.b
-        laplacian: Any = (diags_array(diagonal.numpy()) - (P.T @ P) / n) / width
-        preconditioner = diags_array(width / diagonal.numpy())
-        step, _ = cg(laplacian, gradient.numpy(), rtol=0.01, maxiter=300, M=preconditioner)
+        diagonal = P.sum(axis=0) / n + damping * self.b.numpy()
+        laplacian: Any = (diags_array(diagonal) - (P.T @ P) / n) / width
+        step, _ = cg(laplacian, gradient.numpy(), rtol=0.01, maxiter=300, M=diags_array(width / diagonal))
         return torch.from_numpy(step)
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..costs import Cost
 from ..laguerre import c_transform
 from ..measures import Empirical
-from .ascent import CostRows
 from .cells import Bracket
+from .rows import CostRows
 
 
 @dataclass(frozen=True, repr=False)

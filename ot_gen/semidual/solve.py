@@ -18,10 +18,12 @@ from torch.distributions import Distribution
 from ..checkpoints import load_checkpoint, save_checkpoint
 from ..costs import Cost
 from ..measures import Empirical, undisturbed
-from .ascent import KEPT_BYTES, Ascent, Stream, samples_for
+from .ascent import Ascent, samples_for
 from .cells import Bracket, Tally, batches
-from .problem import Problem, Sampler
+from .problem import Problem, Sampler, check_arguments
+from .rows import KEPT_BYTES
 from .solution import SemidiscreteSolution
+from .stream import Stream
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def semidiscrete(
         nu: the atoms and their masses. Coinciding atoms count as one; an atom of mass 0 gets an empty cell.
         cost: any ground cost.
         tol: the marginal error ‖P − b‖₁, in (0, 2), to certify.
-        gap_tol: the relative duality gap (upper − lower) / upper to certify. Each up to one standard error; with
+        gap_tol: the relative duality gap (upper − lower) / upper to certify. Each up to two standard errors; with
             neither, tol is 0.05.
         epsilon: ε >= 0, in the units of the cost.
         h_tilde: a table to start from, (m,).
@@ -108,7 +110,7 @@ def semidiscrete(
         >>> abs(solution.lower - 2 * (1 - math.sqrt(2 / math.pi))) < 0.02  # W₂² = E(|x| − 1)²
         True
     """
-    _check(nu, tol, gap_tol, epsilon, h_tilde, max_samples, max_seconds)
+    check_arguments(nu, tol, gap_tol, epsilon, h_tilde, max_samples, max_seconds)
     if tol is None and gap_tol is None:
         tol = 0.05
     seed = int(torch.randint(2**30, ()))
@@ -191,22 +193,24 @@ class _Solve:
         if not passed or self.gap_tol is None:
             return tally, None, passed
         bracket = self.coupling(tally)()
-        return tally, bracket, bracket.slack + bracket.slack_se <= self.gap_tol * abs(bracket.upper)
+        return tally, bracket, bracket.slack + 2 * bracket.slack_se <= self.gap_tol * abs(bracket.upper)
 
     def test(self, table: Tensor) -> tuple[Tally, bool]:
         """Count cells on fresh samples, as few as decide whether the marginal error is at most tol."""
         keep = self.problem.atoms.nbytes <= KEPT_BYTES
         tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
         halves = (self._fresh(), self._fresh())
-        size = min(max(samples_for(2 * (self.tol or 0.1), self.atoms), 2**13), max(2**13, self.max_samples // 4)) // 2
-        most = max(2 * size, min(16 * size, self.max_samples // 4))
+        # Fewer than a handful of samples a cell and the noise of counting is not normal.
+        size = 2 * self.atoms if self.tol is None else max(samples_for(4 * self.tol, self.atoms), 8 * self.atoms)
+        size = min(max(size, 2**13), max(2**13, self.max_samples // 4)) // 2
+        most = max(2 * size, min(64 * size, self.max_samples // 4))
         while True:
             for half, stream in enumerate(halves):
                 for n in batches(size):
                     tally.add(half, stream.draw(n))
             self.tested += 2 * size
             self.error, deviation = tally.marginal_error()
-            if self.tol is None or self.error + deviation <= self.tol:
+            if self.tol is None or self.error + 2 * deviation <= self.tol:
                 return tally, True
             if self.error - 2 * deviation > self.tol or 2 * tally.samples > most:
                 return tally, False
@@ -299,28 +303,3 @@ def _bar(shown: bool, total: int) -> Iterator[list[Callback]]:
             bar.update(progress.samples - bar.n)
 
         yield [show]
-
-
-def _check(
-    nu: Empirical,
-    tol: float | None,
-    gap_tol: float | None,
-    epsilon: float,
-    h_tilde: Tensor | None,
-    max_samples: int,
-    max_seconds: float,
-) -> None:
-    if tol is not None and not 0 < tol < 2:
-        raise ValueError(f"tol bounds ‖P − b‖₁, which lies in [0, 2]: it must be in (0, 2), got {tol}")
-    if gap_tol is not None and not 0 < gap_tol < 1:
-        raise ValueError(f"gap_tol bounds (upper − lower) / upper: it must be in (0, 1), got {gap_tol}")
-    if not 0 <= epsilon < math.inf:
-        raise ValueError(f"epsilon must be finite and >= 0 (0 is the unregularised problem), got {epsilon}")
-    if max_samples < 1 or not max_seconds > 0:
-        raise ValueError(f"the budget must be positive, got max_samples = {max_samples}, max_seconds = {max_seconds}")
-    if h_tilde is None:
-        return
-    if h_tilde.shape != (len(nu),):
-        raise ValueError(f"h_tilde must have shape ({len(nu)},), one value for each atom, got {tuple(h_tilde.shape)}")
-    if not bool(torch.isfinite(h_tilde).all()):
-        raise ValueError("h_tilde holds NaN or Inf; a potential is finite on every atom")

@@ -1,0 +1,47 @@
+"""What the pages under docs/ show runs as printed, and says what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import ot_gen
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+DUAL = (DOCS / "dual.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_blocks_of_a_page_run_in_sequence(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    with torch.random.fork_rng():
+        for number, block in enumerate(blocks):
+            exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_names_only_files_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    linked = [DOCS / name for name in re.findall(r"\]\(([^)#:]+)\)", text)]
+    named = [DOCS.parent / name for name in re.findall(r"\b(?:docs|benchmarks|ot_gen)/[\w/]+\.py", text)]
+    assert linked and named
+    for path in linked + named:
+        assert path.is_file(), path
+
+
+def test_the_bounds_of_the_critics_are_those_of_the_table():
+    rows = re.findall(r"^\| `(\w+)\(.*\)` \| .* \| (lower|none)\b", DUAL, re.MULTILINE)
+    mechanisms = {cls.__name__: cls for cls in ot_gen.lipschitz.Lipschitz.__subclasses__()}
+    assert {name for name, _ in rows} == set(mechanisms)
+    for name, bound in rows:
+        critic = ot_gen.Critic(ot_gen.MLP(2, 1), mechanisms[name]())
+        assert critic.bound == (None if bound == "none" else "lower")
+
+
+def test_the_page_on_the_dual_names_every_entry_of_its_group():
+    entries = {f"dual/{path.stem}" for path in (DOCS.parent / "conf/solver/dual").glob("*.yaml")}
+    assert set(re.findall(r"`(dual/\w+)`", DUAL)) == entries
