@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,30 +19,10 @@ from ..measures import Empirical, undisturbed
 from .ascent import Ascent, samples_for
 from .cells import Bracket, Tally, batches
 from .problem import Problem, Sampler, check_arguments
+from .progress import Callback, SolveProgress, progress_bar
 from .rows import KEPT_BYTES
 from .solution import SemidiscreteSolution
 from .stream import Stream
-
-
-@dataclass(frozen=True)
-class SolveProgress:
-    """What `semidiscrete` tells its callbacks after each step.
-
-    Attributes:
-        samples, iterations: samples of μ used for steps so far, and the steps.
-        epsilon: the present softness, in the units of the cost.
-        marginal_error: that of the last test on held-out samples, NaN before the first.
-        seconds: wall time so far.
-    """
-
-    samples: int
-    iterations: int
-    epsilon: float
-    marginal_error: float
-    seconds: float
-
-
-Callback = Callable[[SolveProgress], None]
 
 # Where the solve ends in Newton's method: up to so many atoms, so often at most, on samples of so many costs (16 MB).
 FINISH_ATOMS = 64
@@ -120,7 +98,7 @@ def semidiscrete(
         tol = 0.05
     seed = int(torch.randint(2**30, ()))
     modules = [mu] if isinstance(mu, torch.nn.Module) else []
-    with undisturbed(*modules), _bar(verbose, max_samples) as bar:
+    with undisturbed(*modules), progress_bar(verbose, max_samples) as bar:
         solve = _Solve(Problem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)
         solve.start(h_tilde, resume)
         return solve.run([*callbacks, *bar], checkpoint)
@@ -150,7 +128,7 @@ class _Solve:
         # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
-        first = samples_for(1.7 * tol, self.atoms) if tol is not None else 4 * self.atoms
+        first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 4 * self.atoms
         self.next_test = min(first, 2**14) if few else first
         self.error = math.nan
 
@@ -216,9 +194,9 @@ class _Solve:
         tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
         halves = (self._fresh(), self._fresh())
         # Fewer than a handful of samples a cell and the noise of counting is not normal.
-        size = 2 * self.atoms if self.tol is None else max(samples_for(4 * self.tol, self.atoms), 8 * self.atoms)
+        size = 2 * self.atoms if self.tol is None else max(samples_for(2 * self.tol, self.atoms), 8 * self.atoms)
         size = min(max(size, 2**13), max(2**13, self.max_samples // 4)) // 2
-        most = max(2 * size, min(64 * size, self.max_samples // 4))
+        most = max(2 * size, min(16 * size, self.max_samples // 4))
         while True:
             for half, stream in enumerate(halves):
                 for n in batches(size):
@@ -236,6 +214,10 @@ class _Solve:
         x = self._draw(min(max(2**13, 4 * self.atoms), 2**16))
         return partial(Bracket.of, tally, x, self.ascent.sharpened(x))
 
+    def _eased(self) -> float:
+        """The ratio of the error of independent samples to that of this stream's."""
+        return 1.2 if Stream(self.problem.law, self.seed).points is not None else 0.95
+
     def _fresh(self) -> Stream:
         self.streams += 1
         return Stream(self.problem.law, self.seed + self.streams)
@@ -248,7 +230,7 @@ class _Solve:
         factor = 1.5
         if self.tol is not None and self.error > self.tol:
             # The error falls a little faster than N^−1/2.
-            factor = min(2.0, max(1.15, (self.error / self.tol) ** 1.6))
+            factor = min(2.0, max(1.25, (1.1 * self.error / self.tol) ** 1.6))
         self.next_test = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
 
     def _spent(self) -> str:
@@ -309,19 +291,3 @@ class _Solve:
 
 def _same(bracket: Bracket) -> Bracket:
     return bracket
-
-
-@contextmanager
-def _bar(shown: bool, total: int) -> Iterator[list[Callback]]:
-    if not shown:
-        yield []
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=" samples", unit_scale=True, desc="semidiscrete") as bar:
-
-        def show(progress: SolveProgress) -> None:
-            bar.set_postfix(error=f"{progress.marginal_error:.3g}", epsilon=f"{progress.epsilon:.2g}", refresh=False)
-            bar.update(progress.samples - bar.n)
-
-        yield [show]
