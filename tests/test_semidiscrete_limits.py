@@ -1,6 +1,7 @@
 """Semi-discrete transport at its limits: odd atoms and samplers, stops and resumes, budgets, bad input."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -275,6 +276,7 @@ def sampler(x):
     [
         ({"h_tilde": torch.zeros(29)}, r"shape \(30,\), one value for each atom, got \(29,\)"),
         ({"h_tilde": torch.full((30,), math.nan)}, "h_tilde holds NaN"),
+        ({"h_tilde": torch.zeros(30), "resume": Path("solve.safetensors")}, "two starts of one solve"),
         ({"epsilon": -0.1}, "epsilon must be finite and >= 0"),
         ({"epsilon": math.nan}, "epsilon must be finite"),
         ({"epsilon": math.inf}, "epsilon must be finite"),

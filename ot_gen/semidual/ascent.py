@@ -21,7 +21,7 @@ class Ascent(nn.Module):
     """The state of an ascent: the iterate h̃, its weighted average, the softness ε and the samples used.
 
     The wanted number of competing atoms, E_i (Σ_j P_ij²)⁻¹, falls with the samples N seen per atom as
-    1 + 0.2 (1 + N / 1000m)^−½ + 28.8 (1 + N / 4m)^−1.8, so that the bias of softness, of the order ε², falls faster
+    1 + 0.2 (1 + N / 4000m)^−½ + 28.8 (1 + N / 4m)^−1.8, so that the bias of softness, of the order ε², falls faster
     than the error of sampling; batches grow as N / 32 and the average weighs a step by N, so that it forgets the
     start and, at the end, removes the noise of single steps (Polyak averaging).
 
@@ -166,7 +166,7 @@ class Ascent(nn.Module):
     def _steer(self, competing: float, rate: float) -> None:
         most = min(self.COMPETING, self.independent / 2)
         seen = (self.worth + self.samples) / len(self.weights)
-        fewest = 1 + min(self.FEWEST - 1, (self.independent - 1) / 10) * (1 + seen / 1000) ** -0.5
+        fewest = 1 + min(self.FEWEST - 1, (self.independent - 1) / 10) * (1 + seen / 4000) ** -0.5
         wanted = fewest + max(0.0, most - self.FEWEST) * (1 + seen / 4) ** -1.8
         self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
 

@@ -32,7 +32,7 @@ class SampleProblem:
     Example:
         >>> from ot_gen.costs import SquaredEuclidean
         >>> costs = CostRows(SquaredEuclidean(), torch.tensor([[0.0], [1.0]]))
-        >>> x = torch.linspace(0, 1, 101)[:, None]
+        >>> x = (torch.arange(100)[:, None] + 0.5) / 100
         >>> sample = SampleProblem(costs, torch.tensor([0.25, 0.75]), x, torch.zeros(2))
         >>> sample.solve(torch.zeros(2), epsilon=1e-3).diff()  # the boundary lies at 1/4
         tensor([0.5000], dtype=torch.float64)
