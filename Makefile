@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= runs/demo
 
-.PHONY: install demo sweep test test-fast lint format benchmark clean
+.PHONY: install demo sweep test test-fast lint format benchmark docs-figures clean
 
 install: .venv/installed
 
@@ -38,8 +38,21 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Side by side with OTT-JAX and POT, one thread each; most of an hour in all.
 benchmark: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
 	$(BIN)/python benchmarks/training_overhead.py
+	$(BIN)/python benchmarks/c_transform.py
+	$(BIN)/python benchmarks/semidiscrete.py
+	$(BIN)/python benchmarks/semidiscrete.py --mnist --reference
+	$(BIN)/python benchmarks/w1_pairs.py
+	$(BIN)/python benchmarks/w2_maps.py
+
+# Redraws the figures of docs/dual.md: about two minutes on one core.
+docs-figures: install
+	$(BIN)/python docs/laguerre_figure.py
+	$(BIN)/python docs/critic_figure.py
+	$(BIN)/python docs/w2_map_figure.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -180,17 +180,7 @@ class Ascent(nn.Module):
 
     def progress(self) -> dict[str, float]:
         """The numbers of the state that are no tensors, for a checkpoint."""
-        names = (
-            "next_slow_step",
-            "residual_weight",
-            "epsilon",
-            "samples",
-            "worth",
-            "iterations",
-            "total_weight",
-            "floor",
-        )
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self.NUMBERS}
 
     def restore(self, progress: dict[str, float]) -> None:
         """Take over what `progress` returned."""
