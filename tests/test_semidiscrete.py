@@ -135,7 +135,7 @@ def test_the_marginal_error_is_that_of_fresh_samples(tol):
 def test_a_tighter_tolerance_takes_more_samples_and_has_a_higher_lower_value():
     loose, tight = (solved(GAUSS, PLANE, SquaredEuclidean(), tol=tol) for tol in (0.3, 0.01))
     assert loose.samples < tight.samples
-    assert loose.lower <= tight.lower + 0.005
+    assert loose.lower <= tight.lower + 3 * (loose.lower_se + tight.lower_se)
 
 
 def test_a_gap_is_certified():

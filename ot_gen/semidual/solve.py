@@ -24,8 +24,10 @@ from .rows import KEPT_BYTES
 from .solution import SemidiscreteSolution
 from .stream import Stream
 
-# Where the solve ends in Newton's method: up to so many atoms, so often at most, on samples of so many costs (16 MB).
+# Where the solve ends in Newton's method: up to so many atoms, after so many samples, so often at most, on samples of
+# so many costs (16 MB).
 FINISH_ATOMS = 64
+FINISH_FROM = 2**14
 FINISHES = 3
 FINISH_ENTRIES = 2**21
 
@@ -131,7 +133,7 @@ class _Solve:
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 4 * self.atoms
-        self.next_test = min(first, 2**14) if few else first
+        self.next_test = min(first, FINISH_FROM) if few else first
         self.error = math.nan
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
@@ -162,7 +164,7 @@ class _Solve:
                 if self.ascent.samples >= self.next_test:
                     verdict = self.judge()
                     message = "certified" if verdict[2] else self._spent()
-                    if not message and self.finishes:
+                    if not message and self.finishes and self.ascent.samples >= FINISH_FROM:
                         self.finishes -= 1
                         self.ascent.finish(self._draw(FINISH_ENTRIES // self.atoms // 2**self.finishes))
                         verdict = None
