@@ -247,6 +247,7 @@ def test_callbacks_hear_of_every_step():
     solution = solved(GAUSS, PLANE, SQUARES, tol=0.05, callbacks=[heard.append])
     assert [progress.iterations for progress in heard] == list(range(1, solution.iterations + 1))
     assert heard[-1].samples == solution.samples
+    assert torch.equal(heard[-1].h_tilde, solution.h_tilde)
     assert math.isnan(heard[0].marginal_error)
     assert heard[-1].epsilon < heard[0].epsilon
 

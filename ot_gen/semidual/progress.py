@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class SolveProgress:
         epsilon: the present softness, in the units of the cost.
         marginal_error: that of the last test on held-out samples, NaN before the first.
         seconds: wall time so far.
+        table: makes `h_tilde`.
     """
 
     samples: int
@@ -23,6 +26,12 @@ class SolveProgress:
     epsilon: float
     marginal_error: float
     seconds: float
+    table: Callable[[], Tensor] = field(repr=False)
+
+    @property
+    def h_tilde(self) -> Tensor:
+        """The averaged table so far, (m,), a copy."""
+        return self.table()
 
 
 Callback = Callable[[SolveProgress], None]

@@ -132,7 +132,7 @@ class _Solve:
         # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
-        first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 4 * self.atoms
+        first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
         self.next_test = min(first, FINISH_FROM) if few else first
         self.error = math.nan
 
@@ -200,7 +200,7 @@ class _Solve:
         # Fewer than a handful of samples a cell and the noise of counting is not normal.
         size = 2 * self.atoms if self.tol is None else max(samples_for(2 * self.tol, self.atoms), 8 * self.atoms)
         size = min(max(size, 2**13), max(2**13, self.max_samples // 4)) // 2
-        most = max(2 * size, min(16 * size, self.max_samples // 4))
+        most = max(2 * size, self.ascent.samples)  # a test costs no more than the steps
         while True:
             for half, stream in enumerate(halves):
                 for n in batches(size):
@@ -250,8 +250,13 @@ class _Solve:
 
     def _tell(self, callbacks: Sequence[Callback]) -> None:
         ascent, seconds = self.ascent, time.perf_counter() - self.began
+        told = (ascent.samples, ascent.iterations, ascent.epsilon, self.error, seconds, self._table)
         for callback in callbacks:
-            callback(SolveProgress(ascent.samples, ascent.iterations, ascent.epsilon, self.error, seconds))
+            callback(SolveProgress(*told))
+
+    def _table(self) -> Tensor:
+        average = self.ascent.average
+        return self.problem.expand(average - average @ self.problem.weights, below=2 * self.problem.largest)
 
     def _save(self, path: Path | None) -> None:
         if path is None:
@@ -276,7 +281,7 @@ class _Solve:
         return SemidiscreteSolution(
             cost=problem.cost,
             nu=problem.nu,
-            h_tilde=problem.expand(ascent.average - ascent.average @ problem.weights, below=2 * problem.largest),
+            h_tilde=self._table(),
             epsilon=ascent.target,
             lower=lower,
             lower_se=lower_se,
