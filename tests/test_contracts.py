@@ -68,7 +68,11 @@ def has_warmup(solver):
 
 
 DATA, SOLVERS = entries("data"), entries("solver")
-COMBINATIONS = list(product(DATA, SOLVERS))  # all of them work as they are: none is left out
+QUICK = ("eight_gaussians", "digits")
+COMBINATIONS = [  # all of them work as they are: none is left out, and the fast tests take a toy and images
+    pytest.param(data, solver, marks=() if data in QUICK else pytest.mark.slow)
+    for data, solver in product(DATA, SOLVERS)
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

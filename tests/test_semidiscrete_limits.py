@@ -19,6 +19,9 @@ def cloud(m, d, dtype=torch.float32):
     return torch.randn(m, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
 
 
+pytestmark = pytest.mark.slow
+
+
 def solved(*arguments, seed=0, **keywords):
     """A solve from a seed of its own."""
     torch.manual_seed(seed)
