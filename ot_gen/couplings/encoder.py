@@ -1,87 +1,15 @@
-"""Couplings π of the latent reference ζ with the data ν: the primal way to hold the auxiliary variable ξ.
-
-A plan is a table between samples and has no parameters; an encoder is a network. Either returns an `Estimate` of
-(E_π c(g_θ(z), y), penalty).
-"""
+"""The coupling as a network: an encoder, with the marginal on the latent space relaxed by a divergence."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Literal, NamedTuple
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .costs import Cost
-from .divergences import Divergence
-from .measures import Measure, Pushforward
+from ot_gen.costs import Cost
+from ot_gen.divergences import Divergence
+from ot_gen.measures import Measure, Pushforward
 
-Plan = Callable[[Tensor], Tensor]
-
-
-class Estimate(NamedTuple):
-    """A sampled estimate of E(θ): θ descends `value`; `penalty` is ξ's alone and never depends on θ. Both ()."""
-
-    value: Tensor
-    penalty: Tensor
-
-
-class Coupling(nn.Module, ABC):
-    """A coupling π of ζ and ν, exact or relaxed.
-
-    `bound` says what `value` is in expectation: "upper" if it bounds W_c(μ, ν) from above, None if it bounds nothing.
-    """
-
-    kind: Literal["table", "network"]
-    bound: Literal["upper"] | None = None
-
-    @abstractmethod
-    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
-        """(E_π c(g_θ(z), y), penalty) from n samples."""
-
-    def check(self, mu: Measure, nu: Measure) -> None:
-        """Raise a `ValueError` where this coupling cannot join mu and nu."""
-
-
-class PlanCoupling(Coupling):
-    """The plan between n fresh model samples and n fresh data, π = Σ_ij P_ij δ_(z_i, y_j).
-
-    By the envelope theorem θ's gradient is Σ_ij P_ij ∂_θ c(g_θ(z_i), y_j) with P held fixed.
-
-    The value is an upper bound of W_c(μ, ν) in expectation, since W_c is convex, and it is biased at finite n: two
-    samples of one law are not at distance 0. Compare values at equal n only, and next to the real-vs-real floor.
-
-    Args:
-        plan: C (n, n) -> P (n, n), e.g. `exact_plan` or `functools.partial(sinkhorn_plan, epsilon=0.1)`.
-
-    Source: Genevay, Peyré, Cuturi, 2018, https://arxiv.org/abs/1706.00292
-
-    Example:
-        >>> from ot_gen.costs import SquaredEuclidean
-        >>> from ot_gen.measures import Empirical
-        >>> from ot_gen.transport import exact_plan
-        >>> nu = Empirical(torch.eye(2))
-        >>> value, penalty = PlanCoupling(exact_plan)(nu, nu, SquaredEuclidean(), 2)
-        >>> value.shape, float(penalty)
-        (torch.Size([]), 0.0)
-    """
-
-    kind = "table"
-    bound = "upper"
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__()
-        self.plan = plan
-
-    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
-        C = cost.matrix(mu.rsample(n), nu.sample(n))
-        P = self.plan(C.detach())
-        value = (P * C).sum()
-        return Estimate(value, value.new_zeros(()))
-
-    def extra_repr(self) -> str:
-        return getattr(self.plan, "__name__", repr(self.plan))
+from .coupling import Coupling, Estimate
 
 
 class EncoderCoupling(Coupling):

@@ -1,0 +1,35 @@
+"""What every coupling is and returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from ot_gen.costs import Cost
+from ot_gen.measures import Measure
+
+
+class Estimate(NamedTuple):
+    """A sampled estimate of E(θ): θ descends `value`; `penalty` is ξ's alone and never depends on θ. Both ()."""
+
+    value: Tensor
+    penalty: Tensor
+
+
+class Coupling(nn.Module, ABC):
+    """A coupling π of ζ and ν, exact or relaxed.
+
+    `bound` says what `value` is in expectation: "upper" if it bounds W_c(μ, ν) from above, None if it bounds nothing.
+    """
+
+    kind: Literal["table", "network"]
+    bound: Literal["upper"] | None = None
+
+    @abstractmethod
+    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
+        """(E_π c(g_θ(z), y), penalty) from n samples."""
+
+    def check(self, mu: Measure, nu: Measure) -> None:
+        """Raise a `ValueError` where this coupling cannot join mu and nu."""
