@@ -12,7 +12,7 @@ from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp,
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
 from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
-from .evaluation import judge, wasserstein
+from .evaluation import judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, c_transform
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
@@ -83,6 +83,7 @@ __all__ = [
     "exact_plan",
     "fit",
     "judge",
+    "judge_encoder",
     "linear_decay",
     "load_weights",
     "semidiscrete",
