@@ -153,8 +153,13 @@ def log_density(law: Distribution, z: Tensor) -> Tensor:
         >>> log_density(Uniform(0.0, 1.0), torch.tensor([0.5, 2.0]))
         tensor([0., -inf])
     """
-    assert law.support is not None
-    inside = law.support.check(z)
+    try:
+        support = law.support
+    except NotImplementedError:  # torch's word of a law that does not say
+        support = None
+    if support is None:
+        return law.log_prob(z)
+    inside = support.check(z)
     if inside.all():
         return law.log_prob(z)
     events = inside.reshape(*inside.shape, *[1] * len(law.event_shape))
