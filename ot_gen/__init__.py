@@ -9,18 +9,33 @@ from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
 from .convex import ICNN
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
-from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
+from .couplings import Coupling, EncoderCoupling, Estimate, ImportanceCoupling, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
-from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
+from .divergences import (
+    KL,
+    MMD,
+    AdversarialJS,
+    CramerWold,
+    Divergence,
+    GaussianKernel,
+    InverseMultiquadric,
+    MaxSlicedWasserstein,
+    MinibatchWeightedKL,
+    SinkhornDivergence,
+    SlicedWasserstein,
+    StratifiedKL,
+    WeightedSum,
+)
 from .evaluation import judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, c_transform
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
 from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
+from .schedules import cyclic, linear_decay, linear_warmup
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
-from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
+from .training import Interrupted, NonFiniteLoss, Progress, fit
 from .transport import NotConverged, exact_plan, sinkhorn_plan
 
 __all__ = [
@@ -28,6 +43,7 @@ __all__ = [
     "KL",
     "MLP",
     "MMD",
+    "AdversarialJS",
     "AnchorCritic",
     "BatchCritic",
     "BernoulliNLL",
@@ -36,11 +52,13 @@ __all__ = [
     "ConvGenerator",
     "Cost",
     "Coupling",
+    "CramerWold",
     "Critic",
     "Dirac",
     "DiracEncoder",
     "DiscretePotential",
     "Displacement",
+    "Divergence",
     "DualSolver",
     "Empirical",
     "EncoderCoupling",
@@ -52,12 +70,15 @@ __all__ = [
     "GaussianKernel",
     "GradientPenalty",
     "GroupSort",
+    "ImportanceCoupling",
     "InnerProduct",
     "Interrupted",
     "InverseMultiquadric",
     "LaguerreCells",
     "Lp",
+    "MaxSlicedWasserstein",
     "Measure",
+    "MinibatchWeightedKL",
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",
@@ -75,9 +96,12 @@ __all__ = [
     "Solver",
     "SpectralNorm",
     "SquaredEuclidean",
+    "StratifiedKL",
     "WeightClip",
+    "WeightedSum",
     "add_head",
     "c_transform",
+    "cyclic",
     "data",
     "evaluation",
     "exact_plan",
@@ -85,6 +109,7 @@ __all__ = [
     "judge",
     "judge_encoder",
     "linear_decay",
+    "linear_warmup",
     "load_weights",
     "semidiscrete",
     "sinkhorn_plan",

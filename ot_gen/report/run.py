@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
 from ot_gen.divergences import KL
 from ot_gen.evaluation import judge, judge_encoder
@@ -174,7 +175,8 @@ def _check(device: str, evaluation: Mapping[str, Any]) -> None:
 def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> dict[str, Any]:
     coupling: Any = solver.xi
     # Only next to a KL is the weight of a squared cost twice a decoder's variance.
-    variance = coupling.weight / 2 if isinstance(coupling.divergence, KL) else None
+    is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
+    variance = coupling.weight / 2 if is_likelihood else None
     return judge_encoder(mu, coupling.encoder, solver.cost, data.test, variance, seed=seed)._asdict()
 
 
