@@ -182,6 +182,7 @@ def test_a_run_that_failed_before_it_started_is_read_from_hydra(tmp_path):
 DAMAGED = [
     *["", '{"status": "fini', "[1, 2]", "{}", "\x00", '{"status": "finished", "seconds": "fast"}'],
     *['{"status": "finished", "encoder": {"mmd": "small"}}', '{"status": "finished", "encoder": 3}'],
+    '{"status": "finished", "encoder": {"mmd": 0.1}}',
     *['{"status": "finished", "judgement": [1]}', '{"status": "failed", "overrides": "seed=1"}'],
 ]
 
@@ -289,7 +290,7 @@ def test_the_figures_of_encoders_stand_in_a_table_of_their_own(tmp_path):
     write_run(tmp_path / "grid", record(data="grid", encoder=encoded(n=80)))
     write_run(tmp_path / "wgan", record("dual/wgan_gp", data="square"))
     page = page_of(tmp_path)
-    row = page.row("primal/vae 2 22.0 ± 0.7 7.5 ± 0.7 of 8")
+    row = page.row("primal/vae 2 22.0 ± 0.7 7.5 of 8")
     assert "0.0123 ± 0.0000 (−0.0004)" in row and row.endswith(
         "11.20 ± 0.00 3.90 ± 0.00 5.70 ± 0.00 0.01 ± 0.00 104.50 ± 0.00 101.25 ± 0.00"
     )

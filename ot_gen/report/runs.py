@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.record import RUN, read_metrics
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
@@ -128,6 +129,9 @@ def _checked(record: object) -> dict[str, Any]:
     facts: dict[str, Any] = {"overrides": tuple(map(str, record["overrides"]))}
     facts["versions"] = {name: str(version) for name, version in record["versions"].items()}
     facts["encoder"], facts["reference"] = _figures(record["encoder"]), _figures(record["judgement_reference"])
+    missing = set(EncoderJudgement._fields) - set(EncoderJudgement._field_defaults) - set(facts["encoder"])
+    if facts["encoder"] and missing:
+        raise ValueError(f"its encoder's judgement lacks {', '.join(sorted(missing))}")
     for item in fields(Run):
         value, kinds = flat.get(item.name), _KINDS.get(str(item.type))
         if kinds and value is not None:
