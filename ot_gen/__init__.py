@@ -11,13 +11,19 @@ from .convex import ICNN
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
+from .decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
 from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
+from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, SphereEncoder
 from .evaluation import judge, wasserstein
 from .laguerre import LaguerreCells, c_transform
+from .laws import Dirac, Mixture, Transported, UniformSphere
+from .likelihood import NegativeLogLikelihood
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
-from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, GroupSort, add_head
+from .nets import MLP, ConvFeatures, ConvGenerator, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
+from .priors import ex_post_prior, load_prior, save_prior
+from .references import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture, uniform_sphere
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
@@ -30,6 +36,7 @@ __all__ = [
     "MMD",
     "AnchorCritic",
     "BatchCritic",
+    "BernoulliDecoder",
     "BernoulliNLL",
     "BrenierPotential",
     "ConvFeatures",
@@ -47,7 +54,11 @@ __all__ = [
     "Estimate",
     "Euclidean",
     "FeatureCost",
+    "FlowEncoder",
     "Frame",
+    "FullGaussianEncoder",
+    "FullMixture",
+    "GaussianDecoder",
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
@@ -56,38 +67,54 @@ __all__ = [
     "Interrupted",
     "InverseMultiquadric",
     "LaguerreCells",
+    "LearnedMixture",
+    "LearnedStd",
     "Lp",
     "Measure",
+    "Mixture",
+    "NegativeLogLikelihood",
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",
     "Orthogonal",
     "Paraboloid",
+    "PixelwiseStd",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",
     "Progress",
     "Pushforward",
+    "RBFPrecision",
     "Reference",
     "SemidiscreteSolution",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "Solver",
     "SpectralNorm",
+    "SphereEncoder",
     "SquaredEuclidean",
+    "Transported",
+    "UniformSphere",
     "WeightClip",
     "add_head",
     "c_transform",
     "data",
     "evaluation",
+    "ex_post_prior",
     "exact_plan",
     "fit",
+    "gaussian_mixture",
+    "gaussian_shell",
     "judge",
+    "learned_mixture",
     "linear_decay",
+    "load_prior",
     "load_weights",
+    "save_prior",
     "semidiscrete",
     "sinkhorn_plan",
     "standard_gaussian",
     "uniform_cube",
+    "uniform_sphere",
     "wasserstein",
 ]
