@@ -43,8 +43,15 @@ class Dirac(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
+    @property
+    def variance(self) -> Tensor:
+        return torch.zeros_like(self.loc)
+
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        return self.rsample(sample_shape).detach()
 
 
 @final
