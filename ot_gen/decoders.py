@@ -177,7 +177,7 @@ class RBFPrecision(nn.Module):
         dim: k.
         out_dim: d.
         centres: their number C.
-        initial: about σ at a centre at the start, > 0.
+        initial: about σ at the centres at the start, > 0: their average precision less `floor` is 1/initial².
         floor: the precision away from the codes, > 0, in units of 1/x²: 1 suits pixels in [0, 1].
         least: the least σ, > 0.
 
@@ -211,7 +211,8 @@ class RBFPrecision(nn.Module):
         start = torch.randn(centres, dim)
         self.register_buffer("centres", start)
         self.register_buffer("bandwidths", torch.full((centres,), 1.0 / _typical_gap(start)))
-        self.log_weights = nn.Parameter(torch.full((centres, out_dim), -2 * math.log(initial)))
+        overlap = float(self._kernel(start).sum(dim=1).mean())
+        self.log_weights = nn.Parameter(torch.full((centres, out_dim), -math.log(overlap * initial**2)))
         self.floor = floor
         self.least = least
 
@@ -219,7 +220,8 @@ class RBFPrecision(nn.Module):
         """Place the centres on codes (m, k) by k-means, with bandwidths λ_c = (spread · r_c)⁻², r_c a cluster's size.
 
         r_c is the mean distance of the cluster's codes to its centre; clusters of a single point take the mean size.
-        The weights stay as they are and should train on. The caller's random state is not touched.
+        All centres start with equal weights that keep, for each pixel, the average precision at the centres of before,
+        and train on from there. The caller's random state is not touched.
 
         Raises:
             ValueError: fewer codes than centres, codes of another dimension, or spread <= 0.
@@ -242,13 +244,18 @@ class RBFPrecision(nn.Module):
         sizes = torch.bincount(labels, distance, minlength=count) / torch.bincount(labels, minlength=count).clamp_min(1)
         spreadless = sizes <= 1e-6 * sizes.mean()
         sizes[spreadless] = sizes[~spreadless].mean() if bool((~spreadless).any()) else 1.0
-        self.centres.copy_(centres)
-        self.bandwidths.copy_((spread * sizes) ** -2)
+        with torch.no_grad():
+            level = (self.precision(self.centres) - self.floor).mean(dim=0)
+            self.centres.copy_(centres)
+            self.bandwidths.copy_((spread * sizes) ** -2)
+            self.log_weights.copy_((level / self._kernel(self.centres).sum(dim=1).mean()).log().expand(count, -1))
 
     def precision(self, z: Tensor) -> Tensor:
         """β(z), (n, d), at least `floor`."""
-        kernel = torch.exp(-0.5 * self.bandwidths * squared_distances(z, self.centres))
-        return kernel @ self.log_weights.clamp_max(20).exp() + self.floor
+        return self._kernel(z) @ self.log_weights.clamp_max(20).exp() + self.floor
+
+    def _kernel(self, z: Tensor) -> Tensor:
+        return torch.exp(-0.5 * self.bandwidths * squared_distances(z, self.centres))
 
     def forward(self, z: Tensor) -> Tensor:
         return (self.least**2 + 1 / self.precision(z)).sqrt()

@@ -248,7 +248,8 @@ def test_the_rbf_deviation_is_small_near_the_codes_and_the_floor_far_from_them()
     far = torch.tensor([[30.0, 0.0], [0.0, -30.0]])
     with torch.no_grad():
         assert float(sigma(codes).mean()) < 0.2
-        assert float(sigma(sigma.centres).max()) < 0.11
+        at_centres = sigma.precision(sigma.centres).mean(dim=0) - 0.25
+        assert torch.allclose(at_centres, torch.full((D,), 100.0))  # that of `initial`
         assert torch.allclose(sigma(far), torch.full((2, D), 2.0), atol=1e-4)
         between = sigma(torch.zeros(1, K))
         assert bool((between > 5 * sigma(codes).mean()).all())
@@ -276,6 +277,15 @@ def test_bandwidths_are_the_clusters_sizes():
     assert torch.allclose(centres, torch.tensor([[0.0, 0.0], [10.0, 0.0]]), atol=0.05)
     expected = torch.tensor([(2 * s * mean_norm) ** -2 for s in (0.1, 0.5)])
     assert torch.allclose(bandwidths, expected, rtol=0.05)
+
+
+def test_new_centres_keep_each_pixels_precision():
+    sigma = RBFPrecision(K, D, centres=6)
+    nn.init.normal_(sigma.log_weights)
+    with torch.no_grad():
+        before = sigma.precision(sigma.centres).mean(dim=0)
+        sigma.fit_centres(clusters())
+        assert torch.allclose(sigma.precision(sigma.centres).mean(dim=0), before, rtol=1e-4)
 
 
 def test_codes_that_coincide_still_give_finite_bandwidths():
