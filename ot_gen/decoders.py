@@ -98,12 +98,6 @@ class BernoulliDecoder(nn.Module):
     def mean(self, z: Tensor) -> Tensor:
         """m(z), (n, d)."""
         p: Tensor = self.probability(z)
-        low, high = torch.aminmax(p.detach())
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"a Bernoulli decoder needs probabilities, got values from {float(low):g} to {float(high):g}; end the "
-                "generator with nn.Sigmoid() (generator=mlp_image or conv)"
-            )
         return p
 
     def std(self, z: Tensor) -> Tensor:
@@ -112,7 +106,14 @@ class BernoulliDecoder(nn.Module):
         return (p * (1 - p)).clamp_min(torch.finfo(p.dtype).eps).sqrt()
 
     def forward(self, z: Tensor) -> Distribution:
-        return Independent(Bernoulli(self.mean(z), validate_args=False), 1, validate_args=False)
+        p = self.mean(z)
+        low, high = torch.aminmax(p.detach())
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"a Bernoulli decoder needs probabilities, got values from {float(low):g} to {float(high):g}; end the "
+                "generator with nn.Sigmoid() (generator=mlp_image or conv)"
+            )
+        return Independent(Bernoulli(p, validate_args=False), 1, validate_args=False)
 
 
 @final

@@ -61,6 +61,16 @@ def test_a_decoder_returns_laws_whose_mean_and_deviation_are_its_functions(decod
     assert decoder.std(z).shape in ((7, D), (7, 1))
 
 
+def test_mean_and_deviation_are_smooth_functions_for_a_latent_geometry(decoder, float64):
+    """Their Jacobians in z exist for a batch at once, and agree with finite differences."""
+    decoder, z = decoder.double(), torch.randn(4, K)
+    for function in (decoder.mean, decoder.std):
+        jacobian = torch.func.vmap(torch.func.jacrev(lambda point: function(point[None])[0]))(z)  # noqa: B023
+        for axis, step in enumerate(1e-6 * torch.eye(K)):
+            difference = (function(z + step) - function(z - step)) / 2e-6
+            assert torch.allclose(jacobian[..., axis], difference, atol=1e-6)
+
+
 def test_every_parameter_learns_from_the_likelihood(decoder):
     (-decoder(torch.randn(7, K)).log_prob(torch.rand(7, D)).mean()).backward()
     assert [n for n, p in decoder.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []

@@ -205,6 +205,23 @@ def test_the_flow_learns_a_posterior_that_is_no_gaussian():
         )
 
 
+def test_a_flow_continues_from_its_checkpoint(tmp_path):
+    nu, file = Empirical(torch.randn(64, D)), tmp_path / "checkpoint.safetensors"
+
+    def train(seed, **options):
+        torch.manual_seed(seed)
+        mu, encoder = Pushforward(MLP(K, D, hidden=(8,)), standard_gaussian(K)), flow()
+        solver = PrimalSolver(SquaredEuclidean(), EncoderCoupling(encoder, MMD(InverseMultiquadric()), 1.0))
+        return fit(mu, nu, solver, batch_size=16, **options).rows, encoder
+
+    whole, encoder = train(0, steps=6)
+    train(0, steps=3, checkpoint=file)
+    rest, again = train(9, steps=6, resume=file)
+    assert [row["value"] for row in rest] == [row["value"] for row in whole[3:]]
+    ours, theirs = encoder.state_dict(), again.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
 def test_the_flows_library_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "zuko.flows.autoregressive", None)
     with pytest.raises(ValueError, match=r"pip install ot_gen\[flows\]"):

@@ -198,9 +198,17 @@ def test_a_reference_generates_through_a_pushforward(zeta):
     assert mu.sample(4).shape == mu.rsample(4).shape == (4, 3)
 
 
+class GaussianMean(nn.Module):
+    """A family whose law forgets to be a law of vectors."""
+
+    def forward(self):
+        return Normal(torch.zeros(3), torch.ones(3))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Reference(GaussianMean()), r"batch_shape \(3,\) and event_shape \(\); wrap it"),
         (lambda: uniform_sphere(0), "dim >= 1, got 0"),
         (lambda: learned_mixture(2, components=0), "components >= 1, got 0"),
         (lambda: learned_mixture(2, std=0.0), "std > 0, got 0"),
