@@ -108,7 +108,7 @@ def _experiment(cfg: DictConfig) -> float:
         return {
             "data": data,
             "reference": build(cfg.reference),
-            "generator": build(cfg.generator),
+            "generator": _generator(cfg),
             "solver": build(cfg.solver),
             "trainer": build(cfg.trainer),
             "evaluation": build(cfg.evaluation),
@@ -117,6 +117,12 @@ def _experiment(cfg: DictConfig) -> float:
         }
 
     return run(output, facts, parts)
+
+
+def _generator(cfg: DictConfig) -> Any:
+    """The generator, or the decoder with noise that is built around it."""
+    generator = build(cfg.generator)
+    return generator if cfg.noise is None else build(cfg.noise)(generator)
 
 
 def _composition_error(error: CompactHydraException) -> str:

@@ -231,13 +231,13 @@ def test_cramer_wold_in_closed_form_is_what_draws_of_the_reference_tend_to():
     """The closed form and the sample form are one distance: N(0, I) written so that it is not recognised."""
     from ot_gen import Reference
 
-    n, k = 2000, 8
+    n, k = 500, 8
     codes = 0.5 + torch.randn(n, k)
     unrecognised = Reference(torch.distributions.MultivariateNormal(torch.zeros(k), torch.eye(k)))
     closed = CramerWold()(Dirac(codes), standard_gaussian(k)).item()
     sampled = CramerWold()(Dirac(codes), unrecognised).item()
-    assert closed == pytest.approx(sampled, rel=0.1)
-    assert CramerWold()(Dirac(codes - 0.5), standard_gaussian(k)).item() < 0.1 * closed
+    assert closed == pytest.approx(sampled, rel=0.2)
+    assert CramerWold()(Dirac(codes - 0.5), standard_gaussian(k)).item() < 0.2 * closed
 
 
 def test_the_discriminator_ascends_to_the_jensen_shannon_divergence_while_the_encoder_would_descend():

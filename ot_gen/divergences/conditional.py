@@ -49,7 +49,7 @@ class CodeNorm(Divergence):
     Example:
         >>> import torch
         >>> from ot_gen.measures import standard_gaussian
-        >>> from ot_gen.nets import Dirac
+        >>> from ot_gen.laws import Dirac
         >>> float(CodeNorm()(Dirac(torch.tensor([[3.0, 4.0], [0.0, 0.0]])), standard_gaussian(2)))
         6.25
     """
