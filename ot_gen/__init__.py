@@ -21,7 +21,7 @@ from .potentials import DiscretePotential, Potential
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
-from .transport import NotConverged, exact_plan, sinkhorn_plan
+from .transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 __all__ = [
     "ICNN",
@@ -63,6 +63,7 @@ __all__ = [
     "OneSidedPenalty",
     "Orthogonal",
     "Paraboloid",
+    "Plan",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",
@@ -85,9 +86,11 @@ __all__ = [
     "judge",
     "linear_decay",
     "load_weights",
+    "partial_plan",
     "semidiscrete",
     "sinkhorn_plan",
     "standard_gaussian",
+    "unbalanced_plan",
     "uniform_cube",
     "wasserstein",
 ]

@@ -124,6 +124,9 @@ class PrimalSolver(Solver):
     def check(self, mu: Measure, nu: Measure) -> None:
         self.coupling.check(mu, nu)
 
+    def diagnostics(self) -> dict[str, float]:
+        return self.coupling.diagnostics()
+
 
 class DualSolver(Solver):
     """E(θ) = max over potentials of ∫ h(g_θ(z)) dζ(z) + ∫ h̃ dν: ξ ascends, then θ descends ∫ h(g_θ(z)) dζ(z).

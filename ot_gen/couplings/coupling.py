@@ -33,3 +33,7 @@ class Coupling(nn.Module, ABC):
 
     def check(self, mu: Measure, nu: Measure) -> None:
         """Raise a `ValueError` where this coupling cannot join mu and nu."""
+
+    def diagnostics(self) -> dict[str, float]:
+        """Named figures beside the value, logged with each step."""
+        return {}
