@@ -67,7 +67,8 @@ def unbalanced_plan(
             "constant to the cost or use exact_plan"
         )
     P = given.a[:, None] * given.b
-    scale = min(float((P * given.C).sum()), 2 * penalty)
+    # The second term is rounding, all that there is where the costs are 0.
+    allowed = tol * min(float((P * given.C).sum()), 2 * penalty) + 1e-12 * penalty
     done, steps = 0, min(100, max_iterations)
     while True:
         P = ot.unbalanced.mm_unbalanced(
@@ -75,17 +76,18 @@ def unbalanced_plan(
         )
         if not float(P.sum()) > _LEAST_MASS:
             raise ValueError(
-                f"an unbalanced plan with penalty {penalty:g} moves no mass: the costs are too large, {scale:g}"
+                f"an unbalanced plan moves no mass at penalty = {penalty:g}, far below the least cost, "
+                f"{float(given.C.min()):.3g}; raise the penalty"
             )
         dual = _unbalanced_dual(given, P, penalty)
         gap = float((P * given.C).sum() + dual.penalty - dual.value)
         done += steps
-        if gap <= tol * scale:
+        if gap <= allowed:
             break
         if done >= max_iterations:
             raise NotConverged(
-                f"the unbalanced plan left a gap of {gap / scale:.2g} > tol = {tol:g} to its dual after {done} "
-                f"iterations at penalty = {penalty:g}; raise tol or max_iterations, or lower the penalty"
+                f"the unbalanced plan left a gap of {gap:.2g} > {allowed:.2g} to its dual after {done} iterations at "
+                f"penalty = {penalty:g}; raise tol or max_iterations, or lower the penalty"
             )
         steps = min(done, max_iterations - done)
     return DensePlan(C.detach(), None, lambda: dual, P.to(C))
