@@ -158,8 +158,8 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
 def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:
     """A plan and potentials, feasible both, from a guess of the plan's second marginal."""
     C, a, b = given
-    # Columns without mass know no potential: the c-transforms give them theirs.
-    f = (C - torch.where(q > 0, -penalty * (q / b).log(), -torch.inf)).amin(dim=1)
+    # Columns with next to no mass know no potential: the c-transforms give them theirs.
+    f = (C - torch.where(q > _LEAST_MASS * b, -penalty * (q / b).log(), -torch.inf)).amin(dim=1)
     g = (C - f[:, None]).amin(dim=0)
     f = (C - g).amin(dim=1)
     p, q = (_softmax(-f / penalty, a), _softmax(-g / penalty, b))
