@@ -45,7 +45,7 @@ from .schedules import cyclic, linear_decay, linear_warmup
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
 from .training import Interrupted, NonFiniteLoss, Progress, fit
-from .transport import NotConverged, exact_plan, sinkhorn_plan
+from .transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 __all__ = [
     "ICNN",
@@ -106,6 +106,7 @@ __all__ = [
     "Orthogonal",
     "Paraboloid",
     "PixelwiseStd",
+    "Plan",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",
@@ -141,10 +142,12 @@ __all__ = [
     "linear_warmup",
     "load_prior",
     "load_weights",
+    "partial_plan",
     "save_prior",
     "semidiscrete",
     "sinkhorn_plan",
     "standard_gaussian",
+    "unbalanced_plan",
     "uniform_cube",
     "uniform_sphere",
     "wasserstein",
