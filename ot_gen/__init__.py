@@ -31,7 +31,7 @@ from .divergences import (
     WeightedSum,
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, SphereEncoder
-from .evaluation import judge, wasserstein
+from .evaluation import judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, c_transform
 from .laws import Dirac, Mixture, Transported, UniformSphere
 from .likelihood import NegativeLogLikelihood
@@ -137,6 +137,7 @@ __all__ = [
     "gaussian_mixture",
     "gaussian_shell",
     "judge",
+    "judge_encoder",
     "learned_mixture",
     "linear_decay",
     "linear_warmup",

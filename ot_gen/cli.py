@@ -110,6 +110,7 @@ def _experiment(cfg: DictConfig) -> float:
             "reference": build(cfg.reference),
             "generator": _generator(cfg),
             "solver": build(cfg.solver),
+            "ex_post": build(cfg.get("ex_post")),
             "trainer": build(cfg.trainer),
             "evaluation": build(cfg.evaluation),
             "device": cfg.device,
@@ -121,8 +122,8 @@ def _experiment(cfg: DictConfig) -> float:
 
 def _generator(cfg: DictConfig) -> Any:
     """The generator, or the decoder with noise that is built around it."""
-    generator = build(cfg.generator)
-    return generator if cfg.noise is None else build(cfg.noise)(generator)
+    generator, noise = build(cfg.generator), build(cfg.get("noise"))
+    return generator if noise is None else noise(generator)
 
 
 def _composition_error(error: CompactHydraException) -> str:
