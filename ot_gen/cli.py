@@ -108,7 +108,7 @@ def _experiment(cfg: DictConfig) -> float:
         return {
             "data": data,
             "reference": build(cfg.reference),
-            "generator": _generator(cfg),
+            "generator": generator_of(cfg),
             "solver": build(cfg.solver),
             "ex_post": build(cfg.get("ex_post")),
             "trainer": build(cfg.trainer),
@@ -120,7 +120,7 @@ def _experiment(cfg: DictConfig) -> float:
     return run(output, facts, parts)
 
 
-def _generator(cfg: DictConfig) -> Any:
+def generator_of(cfg: DictConfig) -> Any:
     """The generator, or the decoder with noise that is built around it."""
     generator, noise = build(cfg.generator), build(cfg.get("noise"))
     return generator if noise is None else noise(generator)
