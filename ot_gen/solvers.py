@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from .costs import Cost
 from .couplings import Coupling, Estimate
-from .measures import Measure, undisturbed
+from .measures import Measure, Pushforward, undisturbed
 from .potentials import OptimizerFactory, Potential
 
 
@@ -68,7 +68,7 @@ class Solver(nn.Module, ABC):
                     "give both one dtype and one device, e.g. atoms.float()"
                 )
             try:
-                shape = self.cost(x, y).shape
+                shape = self.cost.decoded(mu.decode(mu.base.sample(2)) if isinstance(mu, Pushforward) else x, y).shape
             except RuntimeError as error:
                 raise ValueError(
                     f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})"

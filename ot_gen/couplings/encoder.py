@@ -41,8 +41,8 @@ class EncoderCoupling(Coupling):
     Example:
         >>> from ot_gen.costs import SquaredEuclidean
         >>> from ot_gen.divergences import KL
+        >>> from ot_gen.encoders import GaussianEncoder
         >>> from ot_gen.measures import Empirical, standard_gaussian
-        >>> from ot_gen.nets import GaussianEncoder
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> coupling = EncoderCoupling(GaussianEncoder(nn.Linear(3, 4)), KL(), weight=0.1)
         >>> value, penalty = coupling(mu, Empirical(torch.eye(3)), SquaredEuclidean(), 3)
@@ -68,7 +68,7 @@ class EncoderCoupling(Coupling):
         y = nu.sample(n)
         q = self.encoder(y)
         assert isinstance(mu, Pushforward)  # established by `check`
-        value = cost(mu.forward(q.rsample()), y).mean()
+        value = cost.decoded(mu.decode(q.rsample()), y).mean()
         return Estimate(value, self.factor * self.weight * self.divergence(q, mu.base))
 
     def at(self, fraction: float) -> None:

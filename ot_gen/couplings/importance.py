@@ -36,7 +36,7 @@ class ImportanceCoupling(Coupling):
 
     Example:
         >>> from ot_gen.costs import SquaredEuclidean
-        >>> from ot_gen.nets import GaussianEncoder
+        >>> from ot_gen.encoders import GaussianEncoder
         >>> from ot_gen.measures import Empirical, standard_gaussian
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> coupling = ImportanceCoupling(GaussianEncoder(nn.Linear(3, 4)), weight=0.1, samples=5)
@@ -59,7 +59,7 @@ class ImportanceCoupling(Coupling):
         y = nu.sample(n)
         q = self.encoder(y)
         codes = q.rsample(torch.Size((self.samples,)))  # (K, n, k)
-        c = cost(mu.forward(codes.flatten(0, 1)), y.repeat(self.samples, 1)).view(self.samples, n)
+        c = cost.decoded(mu.decode(codes.flatten(0, 1)), y.repeat(self.samples, 1)).view(self.samples, n)
         log_w = -c / self.weight - sampled_kl(q, mu.base, codes)
         value = -self.weight * (torch.logsumexp(log_w, dim=0) - math.log(self.samples)).mean()
         return Estimate(value, value.new_zeros(()))

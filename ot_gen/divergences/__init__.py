@@ -5,19 +5,23 @@ q is the batched posterior q(·|y_i), batch_shape (n,). The aggregate is q̄ = 1
 
 from .adversarial import AdversarialJS
 from .aggregate import MinibatchWeightedKL, StratifiedKL
-from .conditional import KL, sampled_kl
+from .conditional import KL, CodeNorm, sampled_kl
 from .cramer_wold import CramerWold
 from .divergence import Divergence
 from .kernels import MMD, GaussianKernel, InverseMultiquadric
 from .sinkhorn import SinkhornDivergence
 from .sliced import MaxSlicedWasserstein, SlicedWasserstein
+from .transport import BatchTransport, DebiasedTransport
 from .weighted import WeightedSum
 
 __all__ = [
     "KL",
     "MMD",
     "AdversarialJS",
+    "BatchTransport",
+    "CodeNorm",
     "CramerWold",
+    "DebiasedTransport",
     "Divergence",
     "GaussianKernel",
     "InverseMultiquadric",

@@ -1,4 +1,4 @@
-"""The conditional Kullback-Leibler divergence."""
+"""Divergences of each posterior by itself: the conditional Kullback-Leibler divergence and the norm of codes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,27 @@ class KL(Divergence):
             return kl_divergence(q, zeta.law).mean()
         except NotImplementedError:
             return sampled_kl(q, zeta, q.rsample()).mean()
+
+
+class CodeNorm(Divergence):
+    """½ E‖z‖²: −log ζ(z) of a standard Gaussian ζ, up to a constant; what is left of the KL for codes without noise.
+
+    It keeps codes small and says nothing of their shape: sample from a prior fitted to them (`ex_post_prior`).
+
+    Source: Ghosh et al., 2020, https://arxiv.org/abs/1903.12436 (RAE, L_z)
+
+    Example:
+        >>> import torch
+        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen.laws import Dirac
+        >>> float(CodeNorm()(Dirac(torch.tensor([[3.0, 4.0], [0.0, 0.0]])), standard_gaussian(2)))
+        6.25
+    """
+
+    unbiased = True
+
+    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+        return 0.5 * q.rsample().square().sum(dim=1).mean()
 
 
 def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from ot_gen.costs import BernoulliNLL, Cost, SquaredEuclidean
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
+from ot_gen.laws import Dirac
+from ot_gen.likelihood import NegativeLogLikelihood
 from ot_gen.measures import Empirical, Pushforward, Reference, undisturbed
-from ot_gen.nets import Dirac
 
 from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, has_density, mutual_information
 from .likelihood import LogLikelihood, iwae_bound, log_weights
@@ -115,7 +116,7 @@ def judge_encoder(
 
     Example:
         >>> from ot_gen.measures import standard_gaussian
-        >>> from ot_gen.nets import GaussianEncoder
+        >>> from ot_gen.encoders import GaussianEncoder
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> encoder, nu = GaussianEncoder(nn.Linear(3, 4)), Empirical(torch.randn(50, 3))
         >>> found = judge_encoder(mu, encoder, SquaredEuclidean(), nu, variance=1.0)
@@ -148,12 +149,12 @@ def judge_encoder(
 
 def _decoded_cost(mu: Pushforward, cost: Cost, z: Tensor, y: Tensor) -> Tensor:
     """c(g(z), y), (n,): the one place where codes are decoded."""
-    return cost(mu(z), y)
+    return cost.decoded(mu.decode(z), y)
 
 
 def _log_likelihood(mu: Pushforward, cost: Cost, variance: float | None) -> LogLikelihood | None:
     """(z, y) -> log p(y|z), or None where the cost is no negative log-likelihood."""
-    if isinstance(cost, BernoulliNLL):
+    if isinstance(cost, BernoulliNLL | NegativeLogLikelihood):
         return lambda z, y: -_decoded_cost(mu, cost, z, y)
     if isinstance(cost, SquaredEuclidean) and variance is not None:
         constant = mu.dim / 2 * math.log(2 * math.pi * variance)

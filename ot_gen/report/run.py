@@ -16,6 +16,7 @@ from ot_gen.data import Dataset
 from ot_gen.divergences import KL
 from ot_gen.evaluation import judge, judge_encoder
 from ot_gen.measures import Measure, Pushforward, Reference
+from ot_gen.priors import save_prior
 from ot_gen.solvers import Solver
 from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
 
@@ -23,6 +24,8 @@ from .draw import draw
 from .record import RunRecord, read_metrics
 
 log = logging.getLogger("ot_gen")
+
+PRIOR_NAME = "prior.safetensors"
 
 ExPost = Callable[[torch.nn.Module, Measure], Reference]
 
@@ -108,7 +111,9 @@ def _run(
     if encoder is not None and ex_post is not None:
         # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
         found |= {"ex_post": _name(ex_post), "judgement_reference": judgement._asdict()}
-        mu = Pushforward(mu.map, ex_post(encoder, data.train)).to(device)
+        prior = ex_post(encoder, data.train)
+        save_prior(prior, record.folder / PRIOR_NAME)
+        mu = Pushforward(mu.map, prior).to(device)
         judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
     record.update(
         **found,
