@@ -10,7 +10,8 @@ from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, Uniform
 
 from ot_gen.costs import BernoulliNLL, Euclidean, SquaredEuclidean
-from ot_gen.encoders import DiracEncoder, GaussianEncoder
+from ot_gen.decoders import GaussianDecoder
+from ot_gen.encoders import DiracEncoder, FlowEncoder, GaussianEncoder, SphereEncoder
 from ot_gen.evaluation import (
     active_units,
     aggregate_kl,
@@ -24,8 +25,10 @@ from ot_gen.evaluation import (
     mutual_information,
 )
 from ot_gen.laws import Dirac
+from ot_gen.likelihood import NegativeLogLikelihood
 from ot_gen.measures import Empirical, Pushforward, Reference, standard_gaussian, uniform_cube
 from ot_gen.nets import MLP
+from ot_gen.references import learned_mixture, uniform_sphere
 
 
 def gaussian(mean, std=1.0):
@@ -256,9 +259,41 @@ def test_other_posteriors_than_gaussians_are_measured_on_fewer_points():
 
     mu = Pushforward(nn.Linear(2, 3), uniform_cube(2))
     found = judge_encoder(mu, Box(), SquaredEuclidean(), Empirical(torch.randn(400, 3)), variance=1.0)
-    assert (found.n, found.information_n) == (400, 256)
+    assert (found.n, found.information_n) == (400, 128)
     assert found.conditional_kl == pytest.approx(2 * math.log(2), rel=1e-4)
     assert abs(found.gap) < 4 * found.gap_error + 1e-5
+
+
+def test_a_flow_and_a_learned_prior_are_judged_like_any_other():
+    pytest.importorskip("zuko")
+    mu = Pushforward(nn.Linear(2, 3), learned_mixture(2, components=3))
+    encoder, nu = FlowEncoder(MLP(3, hidden=(8,)), 2, hidden=(8,)), Empirical(torch.randn(150, 3))
+    found = judge_encoder(mu, encoder, SquaredEuclidean(), nu, variance=1.0, samples=16)
+    assert found.information_n == 128
+    assert abs(found.gap) < 4 * found.gap_error
+    assert found.aggregate_kl + 4 * found.aggregate_kl_error >= 0
+    assert found.negative_iwae <= found.negative_elbo
+
+
+def test_codes_on_a_sphere_are_compared_by_samples_alone():
+    mu = Pushforward(nn.Linear(3, 4), uniform_sphere(3))
+    found = judge_encoder(mu, SphereEncoder(nn.Linear(4, 3)), SquaredEuclidean(), Empirical(torch.randn(300, 4)))
+    assert found.conditional_kl is None
+    assert found.sinkhorn < 1  # a unit sphere is small
+    blurred = judge_encoder(mu, GaussianEncoder(nn.Linear(4, 6)), SquaredEuclidean(), Empirical(torch.randn(300, 4)))
+    assert blurred.aggregate_kl == blurred.conditional_kl == math.inf  # a law of the space has no density on a sphere
+
+
+def test_a_decoder_with_noise_is_judged_by_its_own_density_whatever_the_cost():
+    mean = nn.Linear(2, 3)
+    mu, plain = (Pushforward(g, standard_gaussian(2)) for g in (GaussianDecoder(mean, std=0.5), mean))
+    encoder, nu = GaussianEncoder(nn.Linear(3, 4)), Empirical(torch.randn(200, 3))
+    own = judge_encoder(mu, encoder, NegativeLogLikelihood(), nu, samples=8)
+    other = judge_encoder(mu, encoder, SquaredEuclidean(), nu, variance=9.0, samples=8)
+    assert own.negative_elbo == pytest.approx(other.negative_elbo, rel=0.1)
+    same = judge_encoder(plain, encoder, SquaredEuclidean(), nu, variance=0.25, samples=8)
+    assert own.negative_elbo == pytest.approx(same.negative_elbo, rel=0.1)
+    assert own.reconstruction == pytest.approx(own.negative_elbo - own.conditional_kl, rel=0.1)
 
 
 def test_judging_disturbs_nothing_and_repeats_itself():

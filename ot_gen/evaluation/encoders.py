@@ -102,7 +102,7 @@ def judge_encoder(
         nu: held-out points.
         variance: σ² where the squared cost stands for a Gaussian decoder: λ/2 for a VAE of weight λ; None where it
             does not. Ignored for other costs.
-        n: points, at most len(nu); a posterior that is not Gaussian has its information measured on at most 256, since
+        n: points, at most len(nu); a posterior that is not Gaussian has its information measured on at most 128, since
             that takes n² of its densities.
         mismatch_n: codes compared with draws of ζ, at most n.
         likelihood_n: points whose likelihood is bounded, at most n.
@@ -174,8 +174,9 @@ def _mismatch(codes: Tensor, zeta: Reference) -> dict[str, Any]:
         "sinkhorn": SinkhornDivergence(epsilon=0.1 * scale),
     }
     for name, divergence in divergences.items():
-        figures[name] = float(divergence(Dirac(codes), zeta))
-        figures[f"{name}_floor"] = float(divergence(Dirac(zeta.sample(n).to(codes)), zeta))
+        for key, points in ((name, codes), (f"{name}_floor", zeta.sample(n).to(codes))):
+            with torch.no_grad():  # again: GeomLoss turns gradients on, and leaves them on
+                figures[key] = float(divergence(Dirac(points), zeta).detach())
     return figures
 
 
@@ -184,7 +185,7 @@ def _information(encoder: nn.Module, zeta: Reference, y: Tensor) -> dict[str, An
     if not has_density(q):
         return {}
     if not _is_gaussian(q):
-        y = y[:256]
+        y = y[:128]
         q = encoder(y)
     figures = {
         "conditional_kl": conditional_kl(q, zeta),
