@@ -51,6 +51,7 @@ def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
     axes.set_title(f"{len(points)} codes; grey: {len(draws)} draws of the reference", fontsize=9)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
+    axes.locator_params(nbins=6)
     if codes.shape[1] > 1:
         axes.set_aspect("equal", adjustable="datalim")
     if axes.get_legend_handles_labels()[0]:
