@@ -4,6 +4,7 @@ C is a cost matrix (n, m); a (n,) and b (m,) are probability vectors. POT is imp
 its import takes seconds that `--help` and every job of a sweep would pay.
 """
 
+from .assignment import assignment, assignment_potentials
 from .plans import NotConverged, exact_plan, sinkhorn_plan
 
-__all__ = ["NotConverged", "exact_plan", "sinkhorn_plan"]
+__all__ = ["NotConverged", "assignment", "assignment_potentials", "exact_plan", "sinkhorn_plan"]
