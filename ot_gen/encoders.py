@@ -192,8 +192,8 @@ class FlowEncoder(nn.Module):
     Source: Durkan et al., 2019, https://arxiv.org/abs/1906.04032
 
     Example:
-        >>> q = FlowEncoder(MLP(3, hidden=(8,)), dim=2)(torch.zeros(4, 3))  # doctest: +SKIP
-        >>> q.log_prob(q.rsample()).shape  # doctest: +SKIP
+        >>> q = FlowEncoder(MLP(3, hidden=(8,)), dim=2)(torch.zeros(4, 3))
+        >>> q.log_prob(q.rsample()).shape
         torch.Size([4])
     """
 
