@@ -10,6 +10,7 @@ from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, Uniform
 
 from ot_gen.costs import BernoulliNLL, Euclidean, SquaredEuclidean
+from ot_gen.encoders import DiracEncoder, GaussianEncoder
 from ot_gen.evaluation import (
     active_units,
     aggregate_kl,
@@ -22,8 +23,9 @@ from ot_gen.evaluation import (
     log_weights,
     mutual_information,
 )
+from ot_gen.laws import Dirac
 from ot_gen.measures import Empirical, Pushforward, Reference, standard_gaussian, uniform_cube
-from ot_gen.nets import MLP, Dirac, DiracEncoder, GaussianEncoder
+from ot_gen.nets import MLP
 
 
 def gaussian(mean, std=1.0):

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ot_gen.data import Dataset
+from ot_gen.encoders import DiracEncoder
 from ot_gen.measures import Empirical, Pushforward, Reference, standard_gaussian, uniform_cube
-from ot_gen.nets import DiracEncoder
 from ot_gen.report.draw import draw
 from ot_gen.report.latents import LEGEND, code_figure, interpolation_figure, manifold_figure
 

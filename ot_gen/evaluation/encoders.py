@@ -89,8 +89,9 @@ def judge_encoder(
 ) -> EncoderJudgement:
     """Judge an encoder model on held-out points. Neither the caller's random state nor any module's mode changes.
 
-    The likelihood is read off the cost: `BernoulliNLL` is −log p(y|z) itself (a log-probability of binary y; for grey y
-    it is not normalised, and compares only with itself), and ‖g(z) − y‖² with a variance σ² stands for N(g(z), σ² I):
+    The likelihood is that of a decoder with noise, whatever the cost. Else it is read off the cost: `BernoulliNLL` is
+    −log p(y|z) itself (a log-probability of binary y; for grey y it is not normalised, and compares only with itself),
+    and ‖g(z) − y‖² with a variance σ² stands for N(g(z), σ² I):
 
         −log p(y|z) = ‖g(z) − y‖² / (2σ²) + (d/2) log(2πσ²)
 
@@ -153,8 +154,10 @@ def _decoded_cost(mu: Pushforward, cost: Cost, z: Tensor, y: Tensor) -> Tensor:
 
 
 def _log_likelihood(mu: Pushforward, cost: Cost, variance: float | None) -> LogLikelihood | None:
-    """(z, y) -> log p(y|z), or None where the cost is no negative log-likelihood."""
-    if isinstance(cost, BernoulliNLL | NegativeLogLikelihood):
+    """(z, y) -> log p(y|z), or None where neither the decoder nor the cost says one."""
+    if isinstance(mu.decode(mu.base.sample(2)), Distribution):
+        return lambda z, y: NegativeLogLikelihood().decoded(mu.decode(z), y).neg()
+    if isinstance(cost, BernoulliNLL):
         return lambda z, y: -_decoded_cost(mu, cost, z, y)
     if isinstance(cost, SquaredEuclidean) and variance is not None:
         constant = mu.dim / 2 * math.log(2 * math.pi * variance)

@@ -17,6 +17,7 @@ from ot_gen.divergences import KL
 from ot_gen.evaluation import judge, judge_encoder
 from ot_gen.measures import Measure, Pushforward, Reference
 from ot_gen.priors import save_prior
+from ot_gen.references import FullMixture
 from ot_gen.solvers import Solver
 from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
 
@@ -38,7 +39,8 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
         facts: names of the parts for run.json, known before anything is built.
         parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}, and
             maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
-            `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ.
+            `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
+            mixture as of `ex_post_prior` is kept in prior.safetensors.
 
     Returns:
         W₁ against held-out data.
@@ -112,7 +114,8 @@ def _run(
         # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
         found |= {"ex_post": _name(ex_post), "judgement_reference": judgement._asdict()}
         prior = ex_post(encoder, data.train)
-        save_prior(prior, record.folder / PRIOR_NAME)
+        if isinstance(prior.family, FullMixture):
+            save_prior(prior, record.folder / PRIOR_NAME)
         mu = Pushforward(mu.map, prior).to(device)
         judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
     record.update(
