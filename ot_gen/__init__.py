@@ -30,7 +30,7 @@ from .divergences import (
     StratifiedKL,
     WeightedSum,
 )
-from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, SphereEncoder
+from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
 from .evaluation import judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, c_transform
 from .laws import Dirac, Mixture, Transported, UniformSphere
@@ -100,6 +100,7 @@ __all__ = [
     "MinibatchWeightedKL",
     "Mixture",
     "NegativeLogLikelihood",
+    "NoisyEncoder",
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",

@@ -174,6 +174,9 @@ class RBFPrecision(nn.Module):
     only keeps the likelihood bounded. The weights w are learned (their logarithms are the parameters, clamped to at
     most 20); centres c and bandwidths λ are buffers, at first those of draws from N(0, I_k), then of `fit_centres`.
 
+    The usual recipe has two stages: train the model with a simple σ, then `fit_centres` on its codes, freeze the model
+    and the encoder (`requires_grad_(False)`) and `fit` again, so that only the weights learn.
+
     Args:
         dim: k.
         out_dim: d.

@@ -143,7 +143,7 @@ class Mixture(MixtureSameFamily):
 
 @final
 class Transported(Distribution):
-    """The law of T(ε) for ε of a base law and an invertible transform T; T and its inverse are differentiable.
+    """The law of T(ε) on R^k, ε of a base law and T invertible; T and its inverse are differentiable.
 
     Its density is p(z) = p_base(T⁻¹(z)) |det ∂T⁻¹/∂z|. `mean` is T(E ε), the image of the base's centre and not the
     expectation, which has no closed form: it is a deterministic representative of the law (exact for an affine T).
@@ -161,6 +161,7 @@ class Transported(Distribution):
     """
 
     arg_constraints = {}
+    support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, base: Distribution, transform: Transform) -> None:

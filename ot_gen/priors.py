@@ -33,11 +33,11 @@ def ex_post_prior(
 
     Args:
         encoder: y (n, d) -> q(·|y), trained.
-        nu: the data; of an unweighted `Empirical` every atom is coded once, of another measure `samples` draws.
+        nu: the data; of an unweighted `Empirical` every atom is coded once, of other measures random draws.
         components: C.
         seed: of the codes, of the k-means that starts the fit, and of draws from ν. The caller's random state, and the
             encoder's training mode, stay as they were.
-        samples: draws from ν where it has no atoms of equal weight; larger data are cut to as many atoms at random.
+        samples: the number of these draws; also the largest number of atoms, above which they are picked at random.
         regularisation: added to the diagonal of each Σ_c, in squared units of the codes.
 
     Raises:

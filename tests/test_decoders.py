@@ -278,6 +278,29 @@ def test_the_rbf_precision_is_its_formula(float64):
     assert bool((sigma.precision(10 * torch.randn(100, K)) >= 0.5).all())
 
 
+def test_a_trained_model_learns_where_it_is_uncertain():
+    """Two stages: the model, then the centres on its codes and their weights with all else frozen."""
+    nu = Empirical(clusters() @ torch.randn(K, D))
+    base, net, encoder = standard_gaussian(K), MLP(K, D, hidden=(32,)), GaussianEncoder(MLP(D, 2 * K, hidden=(32,)))
+    solver = PrimalSolver(NegativeLogLikelihood(), EncoderCoupling(encoder, KL(), 1.0))
+    options = {"steps": 300, "batch_size": 64, "optimizer": lambda p: torch.optim.Adam(p, lr=1e-2)}
+    fit(Pushforward(GaussianDecoder(net, 0.3), base), nu, solver, **options)
+
+    codes = encoder(nu.atoms).mean.detach()
+    sigma = RBFPrecision(K, D, centres=16, floor=0.1)
+    sigma.fit_centres(codes)
+    for part in (net, encoder):
+        part.requires_grad_(False)
+    before = [p.clone() for p in net.parameters()]
+    rows = fit(Pushforward(GaussianDecoder(net, sigma), base), nu, solver, **options).rows
+    assert all(torch.equal(old, new) for old, new in zip(before, net.parameters(), strict=True))
+    assert sum(row["value"] for row in rows[-20:]) < sum(row["value"] for row in rows[:20])
+    with torch.no_grad():
+        error = (net(codes) - nu.atoms).square().mean().sqrt()
+        assert float(sigma(codes).mean()) < 3 * float(error)
+        assert float(sigma(codes + 20.0).min()) == pytest.approx(0.1**-0.5, rel=1e-3)
+
+
 def test_bandwidths_are_the_clusters_sizes():
     tight, wide = torch.randn(2000, K) * 0.1, torch.randn(2000, K) * 0.5 + torch.tensor([10.0, 0.0])
     sigma = RBFPrecision(K, D, centres=2)

@@ -176,6 +176,13 @@ def test_mmd_is_unbiased_over_resamples(kernel):
     assert abs(few - many) < 4 * math.hypot(few_error, many_error)
 
 
+def test_the_multiquadrics_derivative_is_that_of_its_formula():
+    squared = (4 * torch.rand(5, 5).double()).requires_grad_()
+    torch.autograd.gradcheck(lambda s: InverseMultiquadric()(s, 3), squared)
+    expected = torch.stack([6 * s / (6 * s + squared) for s in InverseMultiquadric().scales]).mean(dim=0)
+    torch.testing.assert_close(InverseMultiquadric()(squared, 3), expected)
+
+
 def test_gaussian_mmd_has_its_closed_form():
     """E k(x, y) = (1 + 2σ²/s)^(−k/2) exp(−‖m‖² / (2(s + 2σ²))) for k = exp(−‖x − y‖²/(2s)) and N(0, σ²), N(m, σ²)."""
     k, n = 2, 4000

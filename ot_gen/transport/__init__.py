@@ -4,6 +4,7 @@ C is a cost matrix (n, m); a (n,) and b (m,) are probability vectors. POT is imp
 its import takes seconds that `--help` and every job of a sweep would pay.
 """
 
+from .assignment import assignment, assignment_potentials
 from .plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 from .plans import exact_plan, sinkhorn_plan
 from .problem import NotConverged
@@ -16,6 +17,8 @@ __all__ = [
     "Pairs",
     "Plan",
     "SparsePlan",
+    "assignment",
+    "assignment_potentials",
     "exact_plan",
     "partial_plan",
     "sinkhorn_plan",
