@@ -1,6 +1,7 @@
 """Plans: both sides of duality, marginals, maps, gradients, and the coupling that holds them."""
 
 import itertools
+import pickle
 from functools import partial
 
 import pytest
@@ -290,6 +291,16 @@ def test_plans_keep_no_graph_and_the_callers_type(plan):
     assert not any(part.requires_grad for part in parts)
 
 
+def test_points_without_mass_move_none_and_have_potentials(plan):
+    C, a, b = torch.rand(4, 3), torch.tensor([0.5, 0.0, 0.3, 0.2]), torch.tensor([0.0, 0.6, 0.4])
+    found, kept = plan(C, a, b), plan(C[[0, 2, 3]][:, 1:], a[[0, 2, 3]], b[1:])
+    assert bool((found.matrix[1] == 0).all() and (found.matrix[:, 0] == 0).all())
+    assert torch.allclose(found.matrix[[0, 2, 3]][:, 1:], kept.matrix, atol=1e-3)
+    assert float(found.dual_value) == pytest.approx(float(kept.dual_value), abs=1e-3)
+    assert all(bool(torch.isfinite(h).all()) for h in found.potentials)
+    assert bool(torch.isfinite(found.barycentric(torch.rand(3, 2))).all())
+
+
 def test_potentials_are_computed_once(plan):
     found = plan(torch.rand(4, 4))
     assert found.potentials[0] is found.potentials[0]
@@ -382,6 +393,7 @@ def test_the_floor_leaves_training_alone(plan):
     assert torch.equal(torch.get_rng_state(), before)
     assert mu.training and nu.training
     assert told.state_dict() == {}
+    assert pickle.loads(pickle.dumps(told)).bound == told.bound
     assert not list(told.children())
 
 
