@@ -4,9 +4,9 @@
     python benchmarks/digit_judge.py --samples my.npy      # ... and the row of n >= 2,000 generated digits
 
 The embedded MNIST is put in a fixed random order. Digits 0-5,999 of that order train the models and the classifier (two
-convolutions, 64 pre-activation features, standardised on those digits); the real side is A, digits 8,000-9,999. The floor judges B,
-digits 6,000-7,999, as if they were generated: a perfect model scores it on average. The ceiling judges uniform noise.
-The classifier is trained once (under a minute) and kept in the user's cache folder of ot_gen.
+convolutions, 64 pre-activation features, standardised on those digits); the real side is A, digits 8,000-9,999. The
+floor judges B, digits 6,000-7,999, as if they were generated: a perfect model scores it on average. The ceiling judges
+uniform noise. The classifier is trained once (under a minute) and kept in the user's cache folder of ot_gen.
 
     FD   Fréchet distance ‖m − m'‖² + tr(S + S' − 2(SS')^½) of the features (Heusel et al., 2017,
          https://arxiv.org/abs/1706.08500)
