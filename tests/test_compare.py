@@ -12,7 +12,9 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from ot_gen.report.compare import find_runs, main, write_comparison
+from ot_gen.evaluation import EncoderJudgement
+from ot_gen.report.compare import main, write_comparison
+from ot_gen.report.runs import find_runs
 
 VOID = {"meta", "img", "input", "br", "rect", "line"}
 
@@ -179,6 +181,8 @@ def test_a_run_that_failed_before_it_started_is_read_from_hydra(tmp_path):
 
 DAMAGED = [
     *["", '{"status": "fini', "[1, 2]", "{}", "\x00", '{"status": "finished", "seconds": "fast"}'],
+    *['{"status": "finished", "encoder": {"mmd": "small"}}', '{"status": "finished", "encoder": 3}'],
+    '{"status": "finished", "encoder": {"mmd": 0.1}}',
     *['{"status": "finished", "judgement": [1]}', '{"status": "failed", "overrides": "seed=1"}'],
 ]
 
@@ -203,12 +207,12 @@ def test_what_others_wrote_is_escaped(tmp_path):
 
 
 def test_the_page_needs_nothing_but_itself_and_shows_every_figure(tmp_path):
-    write_run(tmp_path / "a", record(), ["samples", "reconstructions", "curves"])
+    write_run(tmp_path / "a", record(), ["samples", "reconstructions", "codes", "manifold", "interpolations", "curves"])
     write_run(tmp_path / "b", record("dual/wgan_gp", data="grid"), ["samples", "curves"])
     write_run(tmp_path / "c", record("dual/wgan_gp", data="grid", seed=1, status="failed", error="no"))
     page = page_of(tmp_path)
     images = [image for image in page.having("img") if image["alt"]]
-    assert len(images) == 5
+    assert len(images) == 8
     assert all(base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))[1:4] == b"PNG" for image in images)
     assert not page.having("script") + page.having("link")
     assert not [found for _, found in page.elements if "href" in found]
@@ -266,6 +270,65 @@ def test_the_table_holds_every_scalar_and_nothing_where_nothing_is_known(tmp_pat
     assert whole["overrides"] == "solver=primal/vae seed=0 data=ring steps=2000"
     known = {"folder", "status", "error", "data", "overrides"}
     assert {key for key, value in empty.items() if value} == known
+
+
+def encoded(**changes):
+    known = {"n": 500, "reconstruction": 21.5, "active_units": 7, "latent_dim": 8, "mismatch_n": 400}
+    known |= {"mmd": 0.0123, "mmd_floor": -0.0004, "sinkhorn": 1.5, "sinkhorn_floor": 1.25}
+    told = {"information_n": 300, "conditional_kl": 11.2, "aggregate_kl": 3.9, "mutual_information": 5.7, "gap": 0.01}
+    likelihood = {"likelihood_n": 200, "samples": 64, "negative_elbo": 104.5, "negative_iwae": 101.25}
+    return dict.fromkeys(EncoderJudgement._fields) | known | told | likelihood | changes
+
+
+def test_the_figures_of_encoders_stand_in_a_table_of_their_own(tmp_path):
+    none = dict.fromkeys(("information_n", "conditional_kl", "aggregate_kl", "mutual_information", "gap"))
+    none |= dict.fromkeys(("likelihood_n", "samples", "negative_elbo", "negative_iwae"))
+    write_run(tmp_path / "vae0", record(encoder=encoded()))
+    write_run(tmp_path / "vae1", record(seed=1, encoder=encoded(reconstruction=22.5, active_units=8)))
+    write_run(tmp_path / "wae", record("primal/wae_mmd", encoder=encoded(**none)))
+    write_run(tmp_path / "plan", record("primal/exact_plan", cell="table", bound="upper"))
+    write_run(tmp_path / "grid", record(data="grid", encoder=encoded(n=80)))
+    write_run(tmp_path / "wgan", record("dual/wgan_gp", data="square"))
+    page = page_of(tmp_path)
+    row = page.row("primal/vae 2 22.0 ± 0.7 7.5 of 8")
+    assert "0.0123 ± 0.0000 (−0.0004)" in row and row.endswith(
+        "11.20 ± 0.00 3.90 ± 0.00 5.70 ± 0.00 0.01 ± 0.00 104.50 ± 0.00 101.25 ± 0.00"
+    )
+    assert page.row("primal/wae_mmd 1 21.5 7 of 8").endswith("– – – – – –")
+    assert len([found for found in page.rows if found.startswith("solver runs E c(g(z), y)")]) == 2
+    text = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert text.count("none of these figures bounds") == 1 and "mean what they mean above" in text
+    assert "On n = 500 points (400 for the mismatch, 300 for the information, 200 for the likelihood by K = 64" in text
+    assert "On n = 80 points" in text
+    row = {row["folder"]: row for row in table_of(tmp_path)}
+    assert (row["vae0"]["encoder_negative_iwae"], row["vae0"]["encoder_n"], row["vae0"]["n"]) == (
+        "101.25",
+        "500",
+        "1000",
+    )
+    assert row["wae"]["encoder_gap"] == row["plan"]["encoder_mmd"] == ""
+
+
+def test_a_plans_value_stands_next_to_its_floor(tmp_path):
+    plan = record("primal/exact_plan", cell="table", bound="upper")
+    write_run(tmp_path / "a", plan | {"objective": {"value": 0.51, "penalty": 0.0, "floor": 0.084}})
+    write_run(tmp_path / "b", record())
+    page = page_of(tmp_path)
+    assert "0.510 (floor 0.0840) upper bound" in page.row("primal/exact_plan", "finished")
+    assert "objective (floor)" in page.row("solver side")
+    assert "floor 0." not in page.row("primal/vae", "finished")
+    assert [row["floor"] for row in table_of(tmp_path)] == ["0.084", ""]
+
+
+def test_with_an_ex_post_prior_both_judgements_are_shown(tmp_path):
+    write_run(tmp_path / "a", record(ex_post="ex_post_prior", judgement_reference=judged(7.25, w2_squared=44.0)))
+    write_run(tmp_path / "b", record(seed=5, steps=1))
+    page = page_of(tmp_path)
+    assert "6.000 at ζ: 7.250" in page.row("primal/vae a primal") and "at ζ: 44.00" in page.row("primal/vae a primal")
+    assert "at ζ" not in page.row("primal/vae b primal")
+    first, second = table_of(tmp_path)
+    assert {first["reference_w1"], second["reference_w1"]} == {"7.25", ""}
+    assert {first["ex_post"], second["ex_post"]} == {"ex_post_prior", ""}
 
 
 def test_the_command_prints_the_page_and_a_second_time_overwrites_it(tmp_path, capsys, monkeypatch):

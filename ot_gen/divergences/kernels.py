@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -32,6 +35,8 @@ class MMD(Divergence):
         torch.Size([])
     """
 
+    unbiased = True
+
     def __init__(self, kernel: nn.Module) -> None:
         super().__init__()
         self.kernel = kernel
@@ -39,11 +44,11 @@ class MMD(Divergence):
     def forward(self, q: Distribution, zeta: Reference) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "MMD")
         n, k = codes.shape
-        k_codes, k_prior, k_cross = (
-            self.kernel(squared_distances(u, v), k) for u, v in ((codes, codes), (prior, prior), (codes, prior))
-        )
-        within = k_codes.sum() - k_codes.diagonal().sum() + k_prior.sum() - k_prior.diagonal().sum()
-        return within / (n * (n - 1)) - 2 * k_cross.mean()
+        pairs = ((codes, codes), (prior, prior), (codes, prior))
+        values = self.kernel(torch.stack([squared_distances(u, v) for u, v in pairs]), k)
+        of_codes, of_prior, across = values.sum(dim=(1, 2))
+        on_diagonal = values[:2].diagonal(dim1=1, dim2=2).sum()
+        return (of_codes + of_prior - on_diagonal) / (n * (n - 1)) - 2 * across / n**2
 
 
 class InverseMultiquadric(nn.Module):
@@ -63,8 +68,27 @@ class InverseMultiquadric(nn.Module):
         self.scales = _positive(scales)
 
     def forward(self, squared: Tensor, k: int) -> Tensor:
-        constants = [2.0 * k * s for s in self.scales]
-        return torch.stack([c / (c + squared) for c in constants]).mean(dim=0)
+        values: Tensor = _MeanOfFractions.apply(squared, [2.0 * k * s for s in self.scales])
+        return values
+
+
+class _MeanOfFractions(torch.autograd.Function):
+    """mean over c of c / (c + s), with its derivative made on the way: half of autograd's passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, squared: Tensor, constants: Sequence[float]) -> Tensor:
+        value, slope = torch.zeros_like(squared), torch.zeros_like(squared)
+        for c in constants:
+            fraction = (squared + c).reciprocal_()
+            value.add_(fraction, alpha=c / len(constants))
+            slope.addcmul_(fraction, fraction, value=-c / len(constants))
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradients[0] * slope, None
 
 
 class GaussianKernel(nn.Module):

@@ -31,6 +31,8 @@ class SinkhornDivergence(Divergence):
         True
     """
 
+    unbiased = False
+
     def __init__(self, epsilon: float = 0.1, scaling: float = 0.5) -> None:
         super().__init__()
         if not epsilon > 0 or not 0 < scaling < 1:
