@@ -41,7 +41,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ot_gen import Empirical, Pushforward, Solver, evaluation, fit
+from ot_gen import Empirical, Pushforward, Solver, evaluation, ex_post_prior, fit
 from ot_gen.cli import build, conf_dir
 from ot_gen.data import Dataset
 
@@ -90,14 +90,6 @@ def trained(
     return mu, solver, time.process_time() - began
 
 
-def mixture_codes(codes: Tensor, n: int, seed: int) -> Tensor:
-    """n draws of the Gaussian mixture fitted to the codes (m, k), (n, k)."""
-    from sklearn.mixture import GaussianMixture
-
-    mixture = GaussianMixture(COMPONENTS, random_state=seed).fit(codes.double().numpy())
-    return torch.from_numpy(mixture.sample(n)[0]).to(codes)
-
-
 def spread_of(codes: Tensor) -> dict[str, float]:
     """Var z and E‖z‖² of codes (n, k), averaged over the coordinates."""
     return {"var": codes.var(0).mean().item(), "square": codes.square().mean().item()}
@@ -118,7 +110,8 @@ def our_rows(entry: str, data: Dataset, seed: int, steps: int, overrides: Sequen
         row["recon"] = (mu(encoder(y).mean) - y).square().sum(1).mean().item()
         codes = encoder(data.train.atoms).sample()
         yield entry, row | spread_of(codes)
-        yield f"{entry} + ex-post", judge(mu(mixture_codes(codes, SAMPLES, seed)))
+        prior = ex_post_prior(encoder, data.train, COMPONENTS, seed)
+        yield f"{entry} + ex-post", judge(mu(prior.sample(SAMPLES)))
 
 
 def peer_rows(python: str, name: str, data: Dataset, seed: int, steps: int) -> Iterator[Row]:
@@ -172,6 +165,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--overrides", nargs="*", default=[], help="of conf/, for each entry")
     parser.add_argument("--pythae", metavar="PYTHON", help="the interpreter of Pythae's environment")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which of Pythae's models")
     parser.add_argument("--output", type=Path, help="a CSV file, one line a row and seed")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -183,7 +177,7 @@ def main() -> None:
     for seed in arguments.seeds:
         runs = [our_rows(entry, data, seed, arguments.steps, arguments.overrides) for entry in arguments.entries]
         if arguments.pythae:
-            runs += [peer_rows(arguments.pythae, name, data, seed, arguments.steps) for name in PEERS]
+            runs += [peer_rows(arguments.pythae, name, data, seed, arguments.steps) for name in arguments.peers]
         for run in runs:
             for name, row in run:
                 found[name].append(row)
