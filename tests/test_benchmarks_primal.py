@@ -1,0 +1,157 @@
+"""The benchmarks of the primal side: their metrics have the values that theory gives them, their runs run."""
+
+import csv
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not part of this distribution")
+
+
+@pytest.fixture
+def benchmark(monkeypatch, tmp_path):
+    """A script of benchmarks/ as a module, its classifier a quick one in a cache of the test's own."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    before = set(sys.modules)
+    judge = importlib.import_module("digit_judge")
+    monkeypatch.setattr(judge, "trained_classifier", lambda f=judge.trained_classifier: f(epochs=1, images=200))
+    monkeypatch.setattr(judge, "weights_file", lambda: tmp_path / "judge.safetensors")
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == FOLDER:
+            del sys.modules[name]
+
+
+def test_the_frechet_distance_of_two_gaussians_is_gelbrichs(benchmark):
+    torch.manual_seed(0)
+    x = torch.randn(500, 4, dtype=torch.float64)
+    x = (x - x.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(x.T)).T)  # moments 0 and I
+    scale, shift = torch.tensor([1.0, 2.0, 0.5, 3.0], dtype=torch.float64), torch.full((4,), 2.0, dtype=torch.float64)
+    expected = shift.square().sum() + (scale - 1).square().sum()
+    found = benchmark("digit_judge").frechet_distance(x, x * scale + shift)
+    assert found == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_equal_clouds_are_at_no_distance_and_far_ones_share_nothing(benchmark):
+    judge = benchmark("digit_judge")
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    assert judge.frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    for metric in (judge.precision, judge.recall, judge.coverage):
+        assert metric(x, x) == 1
+        assert metric(x, x + 100) == 0
+
+
+def test_precision_forgives_a_single_point_and_coverage_does_not(benchmark):
+    judge = benchmark("digit_judge")
+    real = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    collapsed = real.mean(0).expand(200, 3)
+    assert judge.precision(real, collapsed) == 1
+    assert judge.recall(real, collapsed) < 0.01
+    assert judge.coverage(real, collapsed) < 0.2
+
+
+def test_the_radius_is_the_distance_of_the_kth_neighbour(benchmark):
+    line = torch.arange(8.0).view(-1, 1)
+    assert benchmark("digit_judge").radii(line, k=2).tolist() == [2, 1, 1, 1, 1, 1, 1, 2]
+
+
+def test_the_class_histogram_error_is_total_variation(benchmark):
+    labels = torch.arange(10).repeat(4)
+    judge = benchmark("digit_judge")
+    assert judge.class_histogram_error(labels, labels.flip(0)) == 0
+    assert judge.class_histogram_error(labels, labels % 5) == pytest.approx(0.5)
+
+
+def test_the_pixel_distance_of_a_translation_is_its_length(benchmark):
+    x = torch.rand(30, 4, generator=torch.Generator().manual_seed(0))
+    assert benchmark("digit_judge").pixel_w2(x, x + 0.5) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_the_judge_trains_its_classifier_once_and_refuses_what_is_no_digit(benchmark, capsys):
+    judge = benchmark("digit_judge")
+    real = judge.digits()[0][judge.A][:40]
+    row = judge.judge(real.numpy(), real)
+    assert (row["FD"], row["TV"], row["W2"]) == pytest.approx((0, 0, 0), abs=1e-4)
+    assert row["P"] == row["R"] == row["C"] == 1
+    judge.classifier.cache_clear()
+    again = judge.judge(torch.rand(40, 784), real)
+    assert capsys.readouterr().out.count("trained in") == 1
+    assert again["W2"] > 5
+    for bad in (real - 0.5, real.view(-1, 28, 28), real[:3], real * torch.nan):
+        with pytest.raises(ValueError, match="judge takes"):
+            judge.judge(bad, real)
+
+
+def test_shifts_move_and_keep_the_ink(benchmark):
+    judge = benchmark("digit_judge")
+    images = torch.zeros(400, 28, 28)
+    images[:, 10, 12] = 1
+    _, rows, columns = judge.shifted(images.flatten(1)).view(400, 28, 28).nonzero().T
+    assert len(rows) == 400
+    for found, start in ((rows, 10), (columns, 12)):
+        assert set(found.tolist()) == set(range(start - judge.SHIFT, start + judge.SHIFT + 1))
+
+
+def small(judge, monkeypatch):
+    """The protocol on few digits."""
+    quality = importlib.import_module("primal_quality")
+    monkeypatch.setattr(quality, "SAMPLES", 40)
+    monkeypatch.setattr(quality, "BATCH", 20)
+    monkeypatch.setattr(quality, "COMPONENTS", 2)
+    held_out = judge.digits()[0][judge.A][:40]
+    monkeypatch.setattr(quality, "judge", lambda samples: judge.judge(samples, held_out))
+    monkeypatch.setattr(quality, "floor", lambda: judge.judge(judge.digits()[0][judge.B][:40], held_out))
+    monkeypatch.setattr(quality, "ceiling", lambda: judge.judge(torch.rand(40, 784), held_out))
+    monkeypatch.setattr(quality, "TRAIN", slice(0, 60))
+    monkeypatch.setattr(quality, "A", slice(8000, 8040))
+    return quality
+
+
+def test_a_short_run_of_the_quality_protocol_fills_its_table(benchmark, monkeypatch, tmp_path, capsys):
+    judge = benchmark("digit_judge")
+    quality = small(judge, monkeypatch)
+    output = tmp_path / "quality.csv"
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["", "--entries", "vae", "exact_plan", "--seeds", "0", "1", "--steps", "2", "--output", str(output)],
+    )
+    quality.main()
+    with output.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["row"] for row in rows[:5]] == ["floor", "ceiling", "vae", "vae + ex-post", "exact_plan"]
+    assert len(rows) == 2 + 2 * 3
+    assert all(float(row[c]) >= 0 for row in rows for c in judge.COLUMNS)
+    assert float(rows[2]["recon"]) > 0 and float(rows[2]["var"]) > 0 and rows[4]["recon"] == ""
+    assert "vae + ex-post" in capsys.readouterr().out
+
+
+def test_every_primal_entry_is_in_the_protocol(benchmark):
+    quality = benchmark("primal_quality")
+    data = quality.protocol_data()
+    assert {"vae", "wae_mmd", "sinkhorn_ae", "swae", "exact_plan"} <= set(quality.entries())
+    assert len(data.train) == 6000 and len(data.test) == 2000
+    for entry in quality.entries():
+        cfg = quality.composed(entry, data)
+        assert cfg.reference.dim == 8 and list(cfg.generator.hidden) == [200, 400]
+
+
+def test_the_bare_loops_train_and_the_speed_is_a_rate(benchmark):
+    speed = benchmark("primal_speed")
+    data = speed.protocol_data()
+    for case in speed.CASES.values():
+        assert speed.bare_rate(case, data, 2) > 0
+        assert speed.our_rate(case, data, 2, seed=0) > 0
+
+
+def test_the_bare_kernel_is_the_librarys(benchmark):
+    from ot_gen import InverseMultiquadric
+
+    speed = benchmark("primal_speed")
+    x, y = torch.randn(2, 6, speed.LATENT, generator=torch.Generator().manual_seed(0))
+    expected = InverseMultiquadric()(torch.cdist(x, y).square(), speed.LATENT)
+    torch.testing.assert_close(speed.kernel(x, y), expected)
