@@ -156,7 +156,8 @@ class SparsePlan(Plan):
 
     def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
         i, j, mass = self.pairs
-        return mass @ cost(x[i], y[j])  # k <= n + m − 1 paired costs: no graph through the (n, m) matrix
+        # k <= n + m − 1 paired costs: no graph through the (n, m) matrix.
+        return mass @ cost(x.index_select(0, i), y.index_select(0, j))
 
     def _row_sums(self, y: Tensor) -> Tensor:
         i, j, mass = self.pairs
