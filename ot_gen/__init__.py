@@ -9,85 +9,147 @@ from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
 from .convex import ICNN
 from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
-from .couplings import Coupling, EncoderCoupling, Estimate, PlanCoupling
+from .couplings import Coupling, EncoderCoupling, Estimate, ImportanceCoupling, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
-from .divergences import KL, MMD, GaussianKernel, InverseMultiquadric, SinkhornDivergence, SlicedWasserstein
-from .evaluation import judge, wasserstein
+from .decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
+from .divergences import (
+    KL,
+    MMD,
+    AdversarialJS,
+    BatchTransport,
+    CodeNorm,
+    CramerWold,
+    DebiasedTransport,
+    Divergence,
+    GaussianKernel,
+    InverseMultiquadric,
+    MaxSlicedWasserstein,
+    MinibatchWeightedKL,
+    SinkhornDivergence,
+    SlicedWasserstein,
+    StratifiedKL,
+    WeightedSum,
+)
+from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, SphereEncoder
+from .evaluation import judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, c_transform
+from .laws import Dirac, Mixture, Transported, UniformSphere
+from .likelihood import NegativeLogLikelihood
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
-from .nets import MLP, ConvFeatures, ConvGenerator, Dirac, DiracEncoder, GaussianEncoder, GroupSort, add_head
+from .nets import MLP, ConvFeatures, ConvGenerator, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
+from .priors import ex_post_prior, load_prior, save_prior
+from .references import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture, uniform_sphere
+from .schedules import cyclic, linear_decay, linear_warmup
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
-from .training import Interrupted, NonFiniteLoss, Progress, fit, linear_decay
-from .transport import NotConverged, exact_plan, sinkhorn_plan
+from .training import Interrupted, NonFiniteLoss, Progress, fit
+from .transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 __all__ = [
     "ICNN",
     "KL",
     "MLP",
     "MMD",
+    "AdversarialJS",
     "AnchorCritic",
     "BatchCritic",
+    "BatchTransport",
+    "BernoulliDecoder",
     "BernoulliNLL",
     "BrenierPotential",
+    "CodeNorm",
     "ConvFeatures",
     "ConvGenerator",
     "Cost",
     "Coupling",
+    "CramerWold",
     "Critic",
+    "DebiasedTransport",
     "Dirac",
     "DiracEncoder",
     "DiscretePotential",
     "Displacement",
+    "Divergence",
     "DualSolver",
     "Empirical",
     "EncoderCoupling",
     "Estimate",
     "Euclidean",
     "FeatureCost",
+    "FlowEncoder",
     "Frame",
+    "FullGaussianEncoder",
+    "FullMixture",
+    "GaussianDecoder",
     "GaussianEncoder",
     "GaussianKernel",
     "GradientPenalty",
     "GroupSort",
+    "ImportanceCoupling",
     "InnerProduct",
     "Interrupted",
     "InverseMultiquadric",
     "LaguerreCells",
+    "LearnedMixture",
+    "LearnedStd",
     "Lp",
+    "MaxSlicedWasserstein",
     "Measure",
+    "MinibatchWeightedKL",
+    "Mixture",
+    "NegativeLogLikelihood",
     "NonFiniteLoss",
     "NotConverged",
     "OneSidedPenalty",
     "Orthogonal",
     "Paraboloid",
+    "PixelwiseStd",
+    "Plan",
     "PlanCoupling",
     "Potential",
     "PrimalSolver",
     "Progress",
     "Pushforward",
+    "RBFPrecision",
     "Reference",
     "SemidiscreteSolution",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "Solver",
     "SpectralNorm",
+    "SphereEncoder",
     "SquaredEuclidean",
+    "StratifiedKL",
+    "Transported",
+    "UniformSphere",
     "WeightClip",
+    "WeightedSum",
     "add_head",
     "c_transform",
+    "cyclic",
     "data",
     "evaluation",
+    "ex_post_prior",
     "exact_plan",
     "fit",
+    "gaussian_mixture",
+    "gaussian_shell",
     "judge",
+    "judge_encoder",
+    "learned_mixture",
     "linear_decay",
+    "linear_warmup",
+    "load_prior",
     "load_weights",
+    "partial_plan",
+    "save_prior",
     "semidiscrete",
     "sinkhorn_plan",
     "standard_gaussian",
+    "unbalanced_plan",
     "uniform_cube",
+    "uniform_sphere",
     "wasserstein",
 ]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from .clouds import check_cloud
 from .costs import Cost, SquaredEuclidean
-from .measures import Measure, check_cloud
+from .measures import Measure
 from .potentials import OptimizerFactory, Potential
 
 

@@ -108,8 +108,9 @@ def _experiment(cfg: DictConfig) -> float:
         return {
             "data": data,
             "reference": build(cfg.reference),
-            "generator": build(cfg.generator),
+            "generator": _generator(cfg),
             "solver": build(cfg.solver),
+            "ex_post": build(cfg.get("ex_post")),
             "trainer": build(cfg.trainer),
             "evaluation": build(cfg.evaluation),
             "device": cfg.device,
@@ -117,6 +118,12 @@ def _experiment(cfg: DictConfig) -> float:
         }
 
     return run(output, facts, parts)
+
+
+def _generator(cfg: DictConfig) -> Any:
+    """The generator, or the decoder with noise that is built around it."""
+    generator, noise = build(cfg.generator), build(cfg.get("noise"))
+    return generator if noise is None else noise(generator)
 
 
 def _composition_error(error: CompactHydraException) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.nn import functional as F
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -47,6 +48,20 @@ class Cost(nn.Module, ABC):
     @abstractmethod
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
+
+    def decoded(self, out: Tensor | Distribution, y: Tensor) -> Tensor:
+        """c(g(z_i), y_i), (n,), where out is what the generator returned: points (n, d), or laws, of which it draws.
+
+        Raises:
+            ValueError: the laws have no differentiable draw.
+        """
+        if isinstance(out, Tensor):
+            return self(out, y)
+        if not out.has_rsample:
+            raise ValueError(
+                f"{self} needs draws that can be differentiated, and {out} has none; use NegativeLogLikelihood"
+            )
+        return self(out.rsample(), y)
 
     def bilinear(self, y: Tensor) -> Bilinear | None:
         """The cost as one matrix product, or None where it is none; y (m, d) are typical atoms, of which few are read.

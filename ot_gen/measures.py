@@ -7,12 +7,16 @@ generator, so `torch.manual_seed` (set by the caller, never here) makes every dr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, Uniform
+
+from .clouds import check_cloud, check_weights
+from .laws import factors, mapped
 
 
 class Measure(nn.Module, ABC):
@@ -41,8 +45,11 @@ class Measure(nn.Module, ABC):
 class Reference(Measure):
     """The reference ζ on the latent space Z = R^k, held by a torch `Distribution`.
 
+    A fixed law follows `.to(device)` and `.to(dtype)` and stays out of the state dict; a module is an ordinary part.
+
     Args:
-        law: a distribution with batch_shape () and event_shape (k,).
+        law: a distribution with batch_shape () and event_shape (k,), or a module that returns one when it is called
+            without arguments, at the current values of its parameters (`ot_gen.learned_mixture`).
 
     Raises:
         ValueError: the law is batched or its events are not vectors.
@@ -54,35 +61,50 @@ class Reference(Measure):
         torch.Size([5, 3])
     """
 
-    def __init__(self, law: Distribution) -> None:
+    def __init__(self, law: Distribution | nn.Module) -> None:
         super().__init__()
+        self.family: Distribution | nn.Module = law
+        law = self.law
         if len(law.event_shape) != 1 or len(law.batch_shape) != 0:
             raise ValueError(
                 f"a reference needs a law with batch_shape () and event_shape (k,), got batch_shape "
                 f"{tuple(law.batch_shape)} and event_shape {tuple(law.event_shape)}; "
                 "wrap it: torch.distributions.Independent(law, 1)"
             )
-        self.law = law
         self.dim = law.event_shape[0]
-        # Only for a product law do independent quantiles give the law itself.
-        self._factors = law.base_dist if isinstance(law, Independent) and law.reinterpreted_batch_ndims == 1 else None
-        self.cube_dim = self.dim if self._factors is not None and _has_quantiles(self._factors) else None
-        # Distributions are not modules: this empty buffer remembers the device that `.to` moved us to.
-        self._placement: Tensor
-        self.register_buffer("_placement", torch.empty(0), persistent=False)
+        self.cube_dim = None if factors(law) is None else self.dim
+
+    @property
+    def law(self) -> Distribution:
+        """The law itself, with its `log_prob`; for a module the law at its parameters' current values."""
+        law: Distribution = self.family() if isinstance(self.family, nn.Module) else self.family
+        return law
 
     def sample(self, n: int) -> Tensor:
         """n independent draws z ~ ζ, (n, k)."""
-        return self.law.sample(torch.Size((n,))).to(self._placement.device)
+        return self.law.sample(torch.Size((n,)))
+
+    def rsample(self, n: int) -> Tensor:
+        """n independent draws z ~ ζ, (n, k), differentiable in the law's parameters where the law has `rsample`."""
+        law = self.law
+        return (law.rsample if law.has_rsample else law.sample)(torch.Size((n,)))
 
     def from_cube(self, u: Tensor) -> Tensor:
         """z with z_l the u_l-quantile of the law's l-th coordinate, (n, k)."""
-        if self._factors is None:
+        coordinates = factors(self.law)
+        if coordinates is None:
             return super().from_cube(u)
-        return self._factors.icdf(u).to(self._placement.device, self.law.mean.dtype)
+        return coordinates.icdf(u.to(coordinates.mean.device)).to(coordinates.mean.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Distributions are not modules: `.to` reaches their tensors only from here.
+        super()._apply(fn, recurse)
+        if isinstance(self.family, Distribution):
+            self.family = mapped(self.family, fn)
+        return self
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}, law={self.law}"
+        return f"dim={self.dim}" if isinstance(self.family, nn.Module) else f"dim={self.dim}, law={self.family}"
 
 
 def standard_gaussian(dim: int) -> Reference:
@@ -139,7 +161,7 @@ class Empirical(Measure):
         self.is_uniform = weights is None
         if weights is None:
             weights = torch.full((m,), 1.0 / m, dtype=atoms.dtype, device=atoms.device)
-        _check_weights(weights, m)
+        check_weights(weights, m)
         self.register_buffer("atoms", atoms, persistent=False)
         self.register_buffer("weights", weights.to(atoms), persistent=False)
         self.dim = atoms.shape[1]
@@ -169,8 +191,12 @@ class Empirical(Measure):
 class Pushforward(Measure):
     """The model μ_θ = g_θ#ζ: the law of g_θ(z) for z ~ ζ.
 
+    A decoder with noise (`ot_gen.GaussianDecoder`) is a map whose values are laws: μ_θ is then the law of a draw from
+    p_θ(·|z), the image of (z, ε) for a fresh noise ε.
+
     Args:
-        map: the generator g_θ, (n, k) -> (n, d).
+        map: the generator g_θ, (n, k) -> (n, d), or a decoder, (n, k) -> `Distribution` with batch_shape (n,) and
+            event_shape (d,).
         base: the reference ζ on R^k.
 
     Raises:
@@ -186,45 +212,58 @@ class Pushforward(Measure):
         super().__init__()
         self.map = map
         self.base = base
-        self.dim = self._output_dim()
-        self.cube_dim = base.cube_dim
+        out = self._probe()
+        self.dim = _mean(out).shape[1]
+        self.cube_dim = base.cube_dim if isinstance(out, Tensor) else None  # the noise is no image of the cube
 
-    def _output_dim(self) -> int:
+    def _probe(self) -> Tensor | Distribution:
         probe = torch.zeros(2, self.base.dim)
         probe = probe.to(next((p for p in self.map.parameters()), probe))
         try:
             with undisturbed(self.map):
-                out = self.map(probe)
+                out = self.decode(probe)
         except RuntimeError as error:
             raise ValueError(
                 f"the generator does not accept latent points of shape (n, {self.base.dim}), the dimension of its "
                 f"reference ({error}); give both the same latent dimension"
             ) from error
-        if out.ndim != 2 or len(out) != 2:
+        shape = _mean(out).shape
+        if len(shape) != 2 or shape[0] != 2:
             raise ValueError(
-                f"the generator maps (2, {self.base.dim}) to {tuple(out.shape)}, but a point cloud is (n, d): "
+                f"the generator maps (2, {self.base.dim}) to {tuple(shape)}, but a point cloud is (n, d): "
                 "flatten images at the end of the generator"
             )
-        return int(out.shape[1])
-
-    def forward(self, z: Tensor) -> Tensor:
-        """g_θ(z): (n, k) -> (n, d)."""
-        out: Tensor = self.map(z)
         return out
 
+    def decode(self, z: Tensor) -> Tensor | Distribution:
+        """What the map returns, (n, k) -> g_θ(z) (n, d), or the law p_θ(·|z) of a decoder with noise."""
+        out: Tensor | Distribution = self.map(z)
+        return out
+
+    def forward(self, z: Tensor) -> Tensor:
+        """g_θ(z), the mean of p_θ(·|z) for a decoder with noise: (n, k) -> (n, d)."""
+        return _mean(self.decode(z))
+
     def rsample(self, n: int) -> Tensor:
-        """n points g_θ(z_i), z_i ~ ζ, (n, d), differentiable in θ."""
-        return self(self.base.sample(n))
+        """n points g_θ(z_i), z_i ~ ζ, (n, d), differentiable in θ; noise included, unless its draws have no derivative.
+
+        Such a law (Bernoulli) stands here with its mean.
+        """
+        out = self.decode(self.base.rsample(n))
+        if isinstance(out, Tensor):
+            return out
+        return out.rsample() if out.has_rsample else out.mean
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph."""
-        return self.rsample(n)
+        """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph; noise included."""
+        out = self.decode(self.base.sample(n))
+        return out if isinstance(out, Tensor) else out.sample()
 
     @torch.no_grad()
     def from_cube(self, u: Tensor) -> Tensor:
         """g_θ of the reference's points, (n, d)."""
-        return self(self.base.from_cube(u))
+        return super().from_cube(u) if self.cube_dim is None else self(self.base.from_cube(u))
 
 
 @contextmanager
@@ -251,42 +290,5 @@ def undisturbed(*modules: nn.Module) -> Iterator[None]:
                 part.training = training
 
 
-def check_cloud(points: Tensor, name: str) -> None:
-    """Raise a `ValueError` unless `points` is a non-empty, finite, floating (n, d) cloud.
-
-    Example:
-        >>> check_cloud(torch.zeros(3, 2), "x")
-    """
-    if points.ndim != 2 or points.numel() == 0:
-        raise ValueError(
-            f"{name} must be a non-empty point cloud of shape (n, d), got {tuple(points.shape)}; "
-            "flatten images to one row a point"
-        )
-    if not points.is_floating_point():
-        raise ValueError(f"{name} must be floating point, got {points.dtype}; convert them, e.g. {name}.float()")
-    bad = ~torch.isfinite(points.sum(dim=1))  # a sum is finite only if (overflow aside) each entry is
-    if bad.any():
-        bad = ~torch.isfinite(points).all(dim=1)
-    if bad.any():
-        raise ValueError(
-            f"{name} hold NaN or Inf in {int(bad.sum())} of {len(points)} rows (first: row {int(bad.nonzero()[0])}); "
-            "remove or repair these rows"
-        )
-
-
-def _check_weights(weights: Tensor, m: int) -> None:
-    if weights.shape != (m,):
-        raise ValueError(f"weights must have shape ({m},), one for each atom, got {tuple(weights.shape)}")
-    if not torch.isfinite(weights).all() or bool((weights < 0).any()):
-        raise ValueError(f"weights must be finite and non-negative, got a minimum of {float(weights.min()):g}")
-    total = float(weights.double().sum())
-    if abs(total - 1) > 1e-4:
-        raise ValueError(f"weights must sum to 1, got {total:g}; divide them by their sum")
-
-
-def _has_quantiles(law: Distribution) -> bool:
-    try:
-        law.icdf(torch.full_like(law.mean, 0.5))
-    except NotImplementedError:
-        return False
-    return True
+def _mean(out: Tensor | Distribution) -> Tensor:
+    return out if isinstance(out, Tensor) else out.mean

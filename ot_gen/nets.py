@@ -1,4 +1,4 @@
-"""Networks: generators, features for critics and encoders, and encoders y -> Distribution.
+"""Networks: generators, and features for critics and encoders.
 
 A point cloud is always (n, d). Networks that work on images reshape at their own door.
 """
@@ -8,11 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, constraints
 
 
 class MLP(nn.Module):
@@ -178,77 +176,6 @@ def add_head(body: MLP | ConvFeatures, out_dim: int) -> nn.Sequential:
         torch.Size([3, 1])
     """
     return nn.Sequential(body, nn.Linear(body.out_dim, out_dim))
-
-
-class Dirac(Distribution):
-    """The law δ_loc of a deterministic encoder: `rsample` returns loc; it has no density.
-
-    Example:
-        >>> Dirac(torch.zeros(4, 2)).rsample().shape
-        torch.Size([4, 2])
-    """
-
-    arg_constraints = {"loc": constraints.real_vector}
-    support = constraints.real_vector
-    has_rsample = True
-
-    def __init__(self, loc: Tensor) -> None:
-        self.loc = loc
-        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
-
-
-class DiracEncoder(nn.Module):
-    """The deterministic encoder q(·|y) = δ_{f(y)}.
-
-    Args:
-        net: f, (n, d) -> (n, k).
-
-    Example:
-        >>> DiracEncoder(nn.Linear(3, 2))(torch.zeros(4, 3)).rsample().shape
-        torch.Size([4, 2])
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, y: Tensor) -> Dirac:
-        return Dirac(self.net(y))
-
-
-class GaussianEncoder(nn.Module):
-    """The diagonal Gaussian encoder q(·|y) = N(m(y), diag(s(y)²)).
-
-    Args:
-        net: (n, d) -> (n, 2k), the mean m and the logarithm of the standard deviation s, side by side.
-
-    The log deviation is clamped to [−10, 5], so that exp neither underflows to a point mass nor overflows.
-
-    Example:
-        >>> q = GaussianEncoder(nn.Linear(3, 4))(torch.zeros(5, 3))
-        >>> q.batch_shape, q.event_shape
-        (torch.Size([5]), torch.Size([2]))
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, y: Tensor) -> Distribution:
-        out = self.net(y)
-        if out.shape[-1] % 2:
-            raise ValueError(
-                f"a Gaussian encoder's net must return 2k values (mean, log deviation), got {out.shape[-1]}"
-            )
-        mean, log_std = out.chunk(2, dim=-1)
-        return Independent(Normal(mean, log_std.clamp(-10, 5).exp(), validate_args=False), 1, validate_args=False)
 
 
 def _image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from .costs import Cost
 from .couplings import Coupling, Estimate
-from .measures import Measure, undisturbed
+from .measures import Measure, Pushforward, undisturbed
 from .potentials import OptimizerFactory, Potential
 
 
@@ -68,7 +68,7 @@ class Solver(nn.Module, ABC):
                     "give both one dtype and one device, e.g. atoms.float()"
                 )
             try:
-                shape = self.cost(x, y).shape
+                shape = self.cost.decoded(mu.decode(mu.base.sample(2)) if isinstance(mu, Pushforward) else x, y).shape
             except RuntimeError as error:
                 raise ValueError(
                     f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})"
@@ -76,6 +76,9 @@ class Solver(nn.Module, ABC):
             if shape != (2,):
                 raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
             self.check(mu, nu)
+
+    def at(self, fraction: float) -> None:
+        """Hear, before each step, which fraction of the training's steps is done."""
 
     def project(self) -> None:
         """Move ξ back into its constraint, after each of its steps."""
@@ -93,7 +96,7 @@ class PrimalSolver(Solver):
 
     Args:
         cost: the ground cost c.
-        coupling: `PlanCoupling` or `EncoderCoupling`.
+        coupling: `PlanCoupling`, `EncoderCoupling` or `ImportanceCoupling`.
 
     Example:
         >>> import torch
@@ -123,6 +126,12 @@ class PrimalSolver(Solver):
 
     def check(self, mu: Measure, nu: Measure) -> None:
         self.coupling.check(mu, nu)
+
+    def at(self, fraction: float) -> None:
+        self.coupling.at(fraction)
+
+    def diagnostics(self) -> dict[str, float]:
+        return self.coupling.diagnostics()
 
 
 class DualSolver(Solver):

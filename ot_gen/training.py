@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from .checkpoints import load_checkpoint, save_checkpoint
 from .couplings import Estimate
 from .measures import Empirical, Measure
 from .potentials import OptimizerFactory
+from .schedules import Schedule
 from .solvers import Solver
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -57,17 +58,6 @@ class Progress:
 
 
 Callback = Callable[[Progress], None]
-Schedule = Callable[[float], float]
-
-
-def linear_decay(fraction: float, floor: float = 0.02) -> float:
-    """A schedule of learning rates: from 1 at the start down to `floor` at the end, in proportion to the steps done.
-
-    Example:
-        >>> linear_decay(0.0), linear_decay(0.5, floor=0.0), linear_decay(1.0)
-        (1.0, 0.5, 0.02)
-    """
-    return floor + (1 - floor) * (1 - fraction)
 
 
 def fit(
@@ -126,8 +116,9 @@ def fit(
     """
     _check_sizes(nu, steps, batch_size, checkpoint_every)
     solver.prepare(mu, nu)
-    theta = _make(optimizer, mu)
-    xi = _make(inner_optimizer or solver.optimizer() or optimizer, solver.xi)
+    of_xi = {id(p) for p in solver.xi.parameters()}  # what both sides hold, a learned reference, is trained as ξ
+    theta = _make(optimizer, [p for p in mu.parameters() if id(p) not in of_xi])
+    xi = _make(inner_optimizer or solver.optimizer() or optimizer, solver.xi.parameters())
     modules, optimizers = {"mu": mu, "solver": solver}, {"theta": theta, "xi": xi}
     rates = [group["lr"] for group in _groups(theta, xi)]
     progress = Progress(steps)
@@ -162,7 +153,9 @@ def fit(
     began = time.perf_counter() - progress.seconds
     with _stop_signal() as stopped:
         while progress.step < steps:
-            factor = 1.0 if schedule is None else schedule(progress.step / steps)
+            fraction = progress.step / steps
+            solver.at(fraction)
+            factor = 1.0 if schedule is None else schedule(fraction)
             for group, rate in zip(_groups(theta, xi), rates, strict=True):
                 group["lr"] = rate * factor
             for _ in range(solver.inner_steps):
@@ -192,8 +185,8 @@ def fit(
     return progress
 
 
-def _make(factory: OptimizerFactory, module: nn.Module) -> Optimizer | None:
-    parameters = [p for p in module.parameters() if p.requires_grad]
+def _make(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer | None:
+    parameters = [p for p in among if p.requires_grad]
     try:
         return factory(parameters) if parameters else None
     except TypeError as error:

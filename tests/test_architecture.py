@@ -14,12 +14,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
 FLOORS = (
-    *("costs", "measures", "laguerre", "transport", "nets", "lipschitz", "convex", "data", "divergences", "couplings"),
+    *("costs", "likelihood", "clouds", "laws", "measures", "references", "laguerre", "transport"),
+    *("nets", "encoders", "decoders", "lipschitz", "convex", "data", "schedules", "divergences", "couplings", "priors"),
     *("potentials", "critics", "brenier", "solvers", "checkpoints", "semidual", "training"),
     *("evaluation", "report", "cli", "__main__"),
 )
-TORCH_ONLY = ("costs", "measures")
-LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL"}
+TORCH_ONLY = ("costs", "likelihood", "clouds", "laws", "measures", "references")
+LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko"}
 MAX_LINES = 320
 
 

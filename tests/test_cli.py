@@ -20,8 +20,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch.distributions import Independent, Normal
 
 from ot_gen import cli
+from ot_gen.evaluation import judge_encoder
+from ot_gen.measures import Pushforward, Reference
 from ot_gen.report.record import read_metrics
 from ot_gen.report.run import ProgressBar
 from ot_gen.report.run import run as record_run
@@ -120,7 +123,10 @@ def assert_complete(folder, steps, encoder):
         assert any(name.startswith("mu.") for name in names)
         assert {"composition", "optimizers", "progress"} <= set(file.metadata())
         assert json.loads(file.metadata()["progress"])["step"] == steps
-    drawn = {"samples.png", "curves.png"} | ({"reconstructions.png"} if encoder else set())
+    drawn = {"samples.png", "interpolations.png", "curves.png"}
+    drawn |= {"reconstructions.png", "codes.png"} if encoder else set()
+    drawn |= {"manifold.png"} if OmegaConf.create(text).reference.dim == 2 else set()
+    assert ("encoder" in told) == encoder
     assert {path.name for path in folder.glob("*.png")} == drawn
     for name in drawn:
         with Image.open(folder / name) as image:
@@ -186,15 +192,79 @@ def test_a_job_returns_its_w1_to_the_sweep(ot_gen):
     assert pickle.loads(kept.read_bytes()).return_value == facts(folder)["judgement"]["w1"]
 
 
-def test_run_returns_w1_and_needs_no_hydra(tmp_path):
-    with cli.hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        cfg = cli.hydra.compose("config", overrides=list(TINY))
-    data = cli.build(cfg.data)
-    cfg.space.update(dim=data.dim, shape=None, variance=data.variance)
-    names = ("reference", "generator", "solver", "trainer", "evaluation")
-    parts = {"data": data, "device": "cpu", "resume": None} | {name: cli.build(cfg[name]) for name in names}
-    w1 = record_run(tmp_path / "run", {"solver": "mine"}, lambda: parts)
+def test_run_returns_w1_and_needs_no_hydra(tmp_path, parts):
+    found = parts()
+    w1 = record_run(tmp_path / "run", {"solver": "mine"}, lambda: found)
     assert w1 == facts(tmp_path / "run")["judgement"]["w1"] > 0
+
+
+@pytest.fixture
+def parts():
+    """The parts of a tiny run: overrides -> what `run` asks for."""
+
+    def compose(*overrides):
+        with cli.hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+            cfg = cli.hydra.compose("config", overrides=[*TINY, *overrides])
+        data = cli.build(cfg.data)
+        cfg.space.update(dim=data.dim, shape=None, variance=data.variance)
+        names = ("reference", "generator", "solver", "trainer", "evaluation")
+        built = {name: cli.build(cfg[name]) for name in names}
+        return {"data": data, "device": "cpu", "resume": None} | built
+
+    return compose
+
+
+def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(tmp_path, parts):
+    found = parts("solver=primal/vae")
+    record_run(tmp_path / "run", {}, lambda: found)
+    solver, data = found["solver"], found["data"]
+    told = facts(tmp_path / "run")["encoder"]
+    mu = Pushforward(found["generator"], found["reference"])
+    expected = judge_encoder(mu, solver.xi.encoder, solver.cost, data.test, variance=solver.xi.weight / 2)
+    assert told == expected._asdict()
+    assert told["n"] == len(data.test)
+    assert told["negative_iwae"] <= told["negative_elbo"]
+    wae = parts("solver=primal/wae_mmd")
+    record_run(tmp_path / "wae", {}, lambda: wae)
+    told = facts(tmp_path / "wae")["encoder"]
+    assert told["mmd"] is not None and told["negative_elbo"] is None and told["conditional_kl"] is None
+
+
+def test_with_an_ex_post_prior_the_model_is_judged_at_both_priors(tmp_path, parts):
+    def far_away(encoder, nu):
+        assert encoder(nu.atoms).mean.shape == (64, 2)
+        return gaussian_at(40.0)
+
+    for name, prior in (("plain", {}), ("ex_post", {"ex_post": far_away})):
+        torch.manual_seed(0)
+        found = parts("solver=primal/vae")
+        record_run(tmp_path / name, {}, lambda: found | prior)  # noqa: B023
+    plain, told = facts(tmp_path / "plain"), facts(tmp_path / "ex_post")
+    assert told["ex_post"] == "far_away"
+    assert told["judgement_reference"] == plain["judgement"]
+    assert told["encoder"] == plain["encoder"]
+    assert told["judgement"]["w1"] > 2 * plain["judgement"]["w1"]
+    assert "ex_post" not in plain and "judgement_reference" not in plain
+
+
+def gaussian_at(z):
+    return Reference(Independent(Normal(torch.full((2,), z), 1.0), 1))
+
+
+def test_an_ex_post_prior_without_an_encoder_is_refused_before_training(tmp_path, parts):
+    found = parts("solver=primal/exact_plan")
+    with pytest.raises(ValueError, match=r"ex_post .* codes of an encoder, and PlanCoupling has none; .*primal/vae"):
+        record_run(tmp_path / "run", {}, lambda: found | {"ex_post": lambda encoder, nu: gaussian_at(0.0)})
+    assert facts(tmp_path / "run")["status"] == "failed"
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_the_floor_of_a_plan_stands_next_to_its_value(tmp_path, parts, monkeypatch):
+    found = parts("solver=primal/exact_plan")
+    monkeypatch.setattr(type(found["solver"]), "diagnostics", lambda self: {"floor": 0.25})
+    record_run(tmp_path / "run", {}, lambda: found)
+    assert facts(tmp_path / "run")["objective"]["floor"] == 0.25
+    assert set(facts(tmp_path / "run")["objective"]) == {"value", "penalty", "floor"}
 
 
 def test_help_names_the_groups_their_entries_and_the_most_used_overrides(ot_gen):

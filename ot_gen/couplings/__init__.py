@@ -6,6 +6,7 @@ A plan is a table between samples and has no parameters; an encoder is a network
 
 from .coupling import Coupling, Estimate
 from .encoder import EncoderCoupling
+from .importance import ImportanceCoupling
 from .plan import PlanCoupling
 
-__all__ = ["Coupling", "EncoderCoupling", "Estimate", "PlanCoupling"]
+__all__ = ["Coupling", "EncoderCoupling", "Estimate", "ImportanceCoupling", "PlanCoupling"]

@@ -33,3 +33,10 @@ class Coupling(nn.Module, ABC):
 
     def check(self, mu: Measure, nu: Measure) -> None:
         """Raise a `ValueError` where this coupling cannot join mu and nu."""
+
+    def at(self, fraction: float) -> None:
+        """Hear which fraction of the training's steps is done, for what is scheduled."""
+
+    def diagnostics(self) -> dict[str, float]:
+        """Named figures that belong beside the value."""
+        return {}

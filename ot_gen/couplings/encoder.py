@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
 from ot_gen.divergences import Divergence
-from ot_gen.measures import Measure, Pushforward
+from ot_gen.measures import Measure, Pushforward, Reference
+from ot_gen.schedules import Schedule
 
 from .coupling import Coupling, Estimate
 
@@ -27,14 +29,20 @@ class EncoderCoupling(Coupling):
         encoder: y (n, d) -> q(·|y), a torch `Distribution` with batch_shape (n,) and event_shape (k,).
         divergence: D.
         weight: λ > 0, in the units of the cost.
+        schedule: fraction of the steps done -> factor >= 0 on λ, e.g. `linear_warmup` or `cyclic`; None keeps λ.
+
+    A reference with parameters of its own (`learned_mixture`) is learned by the penalty, so its parameters belong to ξ.
+
+    Raises:
+        ValueError: λ <= 0.
 
     Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558
 
     Example:
         >>> from ot_gen.costs import SquaredEuclidean
         >>> from ot_gen.divergences import KL
+        >>> from ot_gen.encoders import GaussianEncoder
         >>> from ot_gen.measures import Empirical, standard_gaussian
-        >>> from ot_gen.nets import GaussianEncoder
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> coupling = EncoderCoupling(GaussianEncoder(nn.Linear(3, 4)), KL(), weight=0.1)
         >>> value, penalty = coupling(mu, Empirical(torch.eye(3)), SquaredEuclidean(), 3)
@@ -44,42 +52,62 @@ class EncoderCoupling(Coupling):
 
     kind = "network"
 
-    def __init__(self, encoder: nn.Module, divergence: Divergence, weight: float) -> None:
+    def __init__(
+        self, encoder: nn.Module, divergence: Divergence, weight: float, schedule: Schedule | None = None
+    ) -> None:
         super().__init__()
         if not weight > 0:
             raise ValueError(f"EncoderCoupling needs a weight λ > 0 on its divergence, got {weight}")
         self.encoder = encoder
         self.divergence = divergence
         self.weight = float(weight)
+        self.schedule = schedule
+        self.factor = 1.0 if schedule is None else schedule(0.0)
 
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
         y = nu.sample(n)
         q = self.encoder(y)
-        value = cost(mu(q.rsample()), y).mean()
         assert isinstance(mu, Pushforward)  # established by `check`
-        return Estimate(value, self.weight * self.divergence(q, mu.base))
+        value = cost.decoded(mu.decode(q.rsample()), y).mean()
+        return Estimate(value, self.factor * self.weight * self.divergence(q, mu.base))
+
+    def at(self, fraction: float) -> None:
+        if self.schedule is not None:
+            self.factor = self.schedule(fraction)
+
+    def diagnostics(self) -> dict[str, float]:
+        return {} if self.schedule is None else {"weight": self.factor * self.weight}
 
     @torch.no_grad()
     def check(self, mu: Measure, nu: Measure) -> None:
-        if not isinstance(mu, Pushforward):
+        q, zeta = check_encoder(self, self.encoder, mu, nu)
+        if not torch.isfinite(self.divergence(q, zeta)):
             raise ValueError(
-                f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}"
-            )
-        try:
-            q = self.encoder(nu.sample(2))
-            codes = q.rsample()
-        except RuntimeError as error:
-            raise ValueError(f"the encoder does not accept data of dimension {nu.dim} ({error})") from error
-        if codes.shape != (2, mu.base.dim):
-            raise ValueError(
-                f"the encoder returns codes of shape {tuple(codes.shape[1:])} but the reference has dimension "
-                f"{mu.base.dim}; give both the same latent dimension"
-            )
-        if not torch.isfinite(self.divergence(q, mu.base)):
-            raise ValueError(
-                f"{self.divergence} between the codes and the reference {mu.base.law} is not finite: the codes leave "
+                f"{self.divergence} between the codes and the reference {zeta.law} is not finite: the codes leave "
                 "the reference's support; use a Gaussian reference, or MMD, SinkhornDivergence or SlicedWasserstein"
             )
 
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}"
+
+
+def check_encoder(coupling: nn.Module, encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distribution, Reference]:
+    """The posteriors of two data points and ζ, if the encoder fits the model and the data; a `ValueError` if not.
+
+    A reference with parameters is registered on the coupling: ξ trains it.
+    """
+    if not isinstance(mu, Pushforward):
+        raise ValueError(f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}")
+    if any(True for _ in mu.base.parameters()):
+        coupling.reference = mu.base
+    try:
+        q: Distribution = encoder(nu.sample(2))
+        codes = q.rsample()
+    except RuntimeError as error:
+        raise ValueError(f"the encoder does not accept data of dimension {nu.dim} ({error})") from error
+    if codes.shape != (2, mu.base.dim):
+        raise ValueError(
+            f"the encoder returns codes of shape {tuple(codes.shape[1:])} but the reference has dimension "
+            f"{mu.base.dim}; give both the same latent dimension"
+        )
+    return q, mu.base

@@ -8,6 +8,7 @@ from ot_gen.data.dataset import Dataset
 from ot_gen.data.digits import digits, mnist
 from ot_gen.data.download import mnist_full
 from ot_gen.data.files import image_folder, points
+from ot_gen.data.law import toy
 from ot_gen.data.toys import (
     checkerboard,
     eight_gaussians,
@@ -15,7 +16,6 @@ from ot_gen.data.toys import (
     pinwheel,
     rings,
     swiss_roll,
-    toy,
     twenty_five_gaussians,
     two_moons,
 )

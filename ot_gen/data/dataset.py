@@ -15,7 +15,7 @@ from ot_gen.measures import Empirical, Measure
 _CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no one truth value of equality
 class Dataset:
     """The data ν to learn from, with held-out points of the same law.
 
@@ -23,9 +23,14 @@ class Dataset:
         train: the training atoms (`Empirical`), or the law itself, sampled afresh at every step.
         test: the held-out atoms, of the dimension of `train`.
         shape: (channels, height, width) when each row is an image flattened in that order.
+        train_labels: the classes of the training atoms, (m,) int64 >= 0, or None where they have none.
+        test_labels: the classes of the held-out atoms, in the same numbering.
+
+    No solver reads the labels: they colour pictures and train judges.
 
     Raises:
-        ValueError: train and test differ in dimension, or `shape` is not three positive sizes whose product is it.
+        ValueError: train and test differ in dimension, `shape` is not three positive sizes whose product is it, or
+            labels are not one whole number >= 0 for each atom.
 
     Example:
         >>> data = Dataset(Empirical(torch.rand(8, 12)), Empirical(torch.rand(2, 12)), shape=(3, 2, 2))
@@ -36,9 +41,13 @@ class Dataset:
     train: Measure
     test: Empirical
     shape: tuple[int, int, int] | None = None
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Check that dimensions and shape agree."""
+        """Check that dimensions, labels and shape agree."""
+        _check_labels(self.train_labels, self.train, "train_labels")
+        _check_labels(self.test_labels, self.test, "test_labels")
         if self.train.dim != self.test.dim:
             raise ValueError(
                 f"the training points have dimension {self.train.dim} and the held-out points {self.test.dim}; "
@@ -56,6 +65,28 @@ class Dataset:
     def dim(self) -> int:
         """The dimension d of the data space."""
         return self.train.dim
+
+    @property
+    def labels(self) -> tuple[Tensor, Tensor]:
+        """The classes of the training and of the held-out atoms, for those who cannot do without.
+
+        Raises:
+            ValueError: the data have no labels.
+
+        Example:
+            >>> points, classes = torch.eye(4), torch.tensor([0, 0, 1, 1])
+            >>> train, test = Dataset.split(points, 0.5, seed=None, labels=classes).labels
+            >>> train, test
+            (tensor([0, 0]), tensor([1, 1]))
+        """
+        if self.train_labels is None or self.test_labels is None:
+            missing = "training" if self.train_labels is None else "held-out"
+            raise ValueError(
+                f"the {missing} points have no labels, which are asked for here; use data with classes (data=mnist, "
+                "digits, a toy mixture of a fixed size, a folder of images with one subfolder for each class), or give "
+                "train_labels and test_labels"
+            )
+        return self.train_labels, self.test_labels
 
     @cached_property
     def variance(self) -> float:
@@ -87,6 +118,7 @@ class Dataset:
         seed: int | None = 0,
         shape: tuple[int, int, int] | None = None,
         max_test: int | None = None,
+        labels: Tensor | None = None,
     ) -> Dataset:
         """One cloud, split at random into training and held-out atoms (at least two of each).
 
@@ -96,6 +128,7 @@ class Dataset:
             seed: of the random order; None keeps the order given and holds out the last rows, without a copy.
             shape: (channels, height, width) when the rows are images.
             max_test: at most this many points are held out.
+            labels: the classes of the points, (n,), split along with them; None where they have none.
 
         Raises:
             ValueError: a fraction outside (0, 1), fewer than four points, `max_test` < 2, or what `Dataset` and
@@ -117,9 +150,31 @@ class Dataset:
         if max_test is not None and max_test < 2:
             raise ValueError(f"max_test must be at least 2, got {max_test}: one held-out point tells nothing")
         held_out = min(max(2, round(test_fraction * n)), n - 2, n if max_test is None else max_test)
+        if labels is not None and labels.shape != (n,):
+            raise ValueError(f"labels must have shape ({n},), one for each point, got {tuple(labels.shape)}")
         if seed is not None:
-            points = points[torch.randperm(n, generator=torch.Generator().manual_seed(seed))]
-        return cls(Empirical(points[:-held_out]), Empirical(points[-held_out:]), shape)
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+            points, labels = points[order], None if labels is None else labels[order]
+        train, test = Empirical(points[:-held_out]), Empirical(points[-held_out:])
+        if labels is None:
+            return cls(train, test, shape)
+        return cls(train, test, shape, labels[:-held_out], labels[-held_out:])
+
+
+def _check_labels(labels: Tensor | None, measure: Measure, name: str) -> None:
+    if labels is None:
+        return
+    if not isinstance(measure, Empirical):
+        raise ValueError(
+            f"{name} belong to atoms, but the law {type(measure).__name__} has none: it is sampled afresh at every "
+            f"step; leave {name} out, or draw a fixed set from the law first"
+        )
+    if labels.shape != (len(measure),) or labels.dtype != torch.int64 or bool((labels < 0).any()):
+        raise ValueError(
+            f"{name} must be whole numbers >= 0, int64 of shape ({len(measure)},), one for each atom, got "
+            f"{labels.dtype} of shape {tuple(labels.shape)} with minimum {labels.min() if labels.numel() else 'none'}; "
+            f"number the classes from 0, e.g. {name}.long()"
+        )
 
 
 def _total_variance(cloud: Empirical) -> float:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ _SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
 def digits(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """The 1,797 handwritten 8 x 8 digits that come with scikit-learn, split at random.
 
-    Rows are images of shape (1, 8, 8), pixels / 16 in [0, 1], float32. Source: Alpaydin and Kaynak, "Optical
-    Recognition of Handwritten Digits", UCI, 1998 (https://doi.org/10.24432/C50P49).
+    Rows are images of shape (1, 8, 8), pixels / 16 in [0, 1], float32; labels are the digits. Source: Alpaydin
+    and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (https://doi.org/10.24432/C50P49).
 
     Args:
         test_fraction: the share of the images that is held out, in (0, 1).
@@ -38,15 +39,17 @@ def digits(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_digits
 
-    pixels = torch.from_numpy(load_digits().data).float() / 16
-    return Dataset.split(pixels, test_fraction, seed, shape=(1, 8, 8))
+    found = load_digits()
+    pixels, labels = torch.from_numpy(found.data).float() / 16, torch.from_numpy(found.target).long()
+    return Dataset.split(pixels, test_fraction, seed, shape=(1, 8, 8), labels=labels)
 
 
 def mnist(path: str | Path | None = None) -> Dataset:
     """The first 10,000 training digits of MNIST, embedded: the first 8,000 to learn from, the last 2,000 held out.
 
-    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32. Source: LeCun, Cortes and Burges, "The MNIST
-    database of handwritten digits" (http://yann.lecun.com/exdb/mnist/), CC BY-SA 3.0. `mnist_full` is the whole set.
+    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Source: LeCun,
+    Cortes and Burges, "The MNIST database of handwritten digits" (http://yann.lecun.com/exdb/mnist/), CC BY-SA 3.0.
+    `mnist_full` is the whole set.
 
     Args:
         path: another .npz file of the same layout, `images` (n, 28, 28) uint8 and `labels` (n,), n >= 10; its last
@@ -61,16 +64,19 @@ def mnist(path: str | Path | None = None) -> Dataset:
         (8000, 2000, (1, 28, 28))
     """
     if path is None:
-        images = _read(_EMBEDDED, "reinstall ot_gen, or restore the file with git checkout", _SHA256)
+        images, classes = _read(_EMBEDDED, "reinstall ot_gen, or restore the file with git checkout", _SHA256)
     else:
-        images = _read(Path(path), "give a whole file of the layout of mnist10k.npz, or no path for the embedded one")
+        images, classes = _read(
+            Path(path), "give a whole file of the layout of mnist10k.npz, or no path for the embedded one"
+        )
     pixels = torch.from_numpy(images).flatten(1).float() / 255
+    labels = torch.from_numpy(classes).long()
     cut = 4 * len(pixels) // 5
-    return Dataset(Empirical(pixels[:cut]), Empirical(pixels[cut:]), shape=(1, 28, 28))
+    return Dataset(Empirical(pixels[:cut]), Empirical(pixels[cut:]), (1, 28, 28), labels[:cut], labels[cut:])
 
 
-def _read(file: Path, remedy: str, sha256: str | None = None) -> NDArray[np.uint8]:
-    """The images, (n, 28, 28), or a `ValueError` with the file, what is wrong with it and the remedy."""
+def _read(file: Path, remedy: str, sha256: str | None = None) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Images, (n, 28, 28), and labels, (n,), or a `ValueError` with the file, what is wrong with it and the remedy."""
     try:
         content = file.read_bytes()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
@@ -86,4 +92,6 @@ def _read(file: Path, remedy: str, sha256: str | None = None) -> NDArray[np.uint
             f"{file} holds images {images.shape} {images.dtype} and labels {labels.shape}, not images (n, 28, 28) "
             f"uint8 and labels (n,) with n >= 10; {remedy}"
         )
-    return np.asarray(images)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{file} holds labels of type {labels.dtype}, not whole numbers; {remedy}")
+    return images, labels

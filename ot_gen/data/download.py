@@ -36,10 +36,10 @@ _REGISTRY = MappingProxyType(
 def mnist_full(folder: str | Path | None = None, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 
-    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32. Files that are missing, or whose SHA-256
-    differs, are downloaded; the others are used as they are, without the network. Uncompressed files (the names
-    without .gz) come first, and are checked by their headers alone. Source: LeCun, Cortes and Burges, "The MNIST
-    database of handwritten digits" (http://yann.lecun.com/exdb/mnist/), CC BY-SA 3.0.
+    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Files that are
+    missing, or whose SHA-256 differs, are downloaded; the others are used as they are, without the network.
+    Uncompressed files (the names without .gz) come first, and are checked by their headers alone. Source: LeCun, Cortes
+    and Burges, "The MNIST database of handwritten digits" (http://yann.lecun.com/exdb/mnist/), CC BY-SA 3.0.
 
     Args:
         folder: where the files are kept; None is `mnist` in the user's cache folder of ot_gen.
@@ -102,21 +102,21 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def _parse(files: Sequence[Path]) -> Dataset:
-    """Training images and labels, held-out images and labels: the labels are only checked."""
-    train_images, train_labels, test_images, test_labels = files
-    train, test = _images(train_images, train_labels), _images(test_images, test_labels)
-    return Dataset(Empirical(train), Empirical(test), shape=(1, 28, 28))
+    """Training images and labels, held-out images and labels."""
+    train, train_labels = _images(*files[:2])
+    test, test_labels = _images(*files[2:])
+    return Dataset(Empirical(train), Empirical(test), (1, 28, 28), train_labels, test_labels)
 
 
-def _images(images: Path, labels: Path) -> Tensor:
-    """The pixels / 255 of an image file, (n, 784), with as many labels as images."""
+def _images(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
+    """The pixels / 255 of an image file, (n, 784), and the classes of its label file, (n,)."""
     pixels, classes = _idx(images, rank=3), _idx(labels, rank=1)
     if pixels.shape != (len(classes), 28, 28):
         raise ValueError(
             f"{images} holds images {pixels.shape} and {labels} {len(classes)} labels, not (n, 28, 28) and n; "
             "remove both files, so that they are downloaded again"
         )
-    return torch.from_numpy(pixels).flatten(1).float() / 255
+    return torch.from_numpy(pixels).flatten(1).float() / 255, torch.from_numpy(classes).long()
 
 
 def _idx(file: Path, rank: int) -> NDArray[np.uint8]:

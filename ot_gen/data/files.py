@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ot_gen.clouds import check_cloud
 from ot_gen.data.dataset import Dataset
-from ot_gen.measures import check_cloud
 
 _IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 _MODES = {1: "L", 3: "RGB"}
@@ -68,7 +68,8 @@ def image_folder(
     """All images below a folder, resized to one size, split at random.
 
     Rows are images of shape (channels, height, width), pixels / 255 in [0, 1], float32. The .png, .jpg, .jpeg and
-    .bmp files are taken in the order of their paths, and resized by an antialiased bilinear filter.
+    .bmp files are taken in the order of their paths, and resized by an antialiased bilinear filter. If all of them lie
+    in subfolders of `path`, their classes are these subfolders, numbered in alphabetical order; else there are none.
 
     Args:
         path: the folder; folders in it are searched too.
@@ -105,7 +106,16 @@ def image_folder(
     pixels = torch.empty(len(files), channels * height * width)
     for row, file in zip(pixels, files, strict=True):
         row.copy_(_pixels(file, height, width, channels))
-    return Dataset.split(pixels, test_fraction, seed, shape=(channels, height, width))
+    return Dataset.split(pixels, test_fraction, seed, shape=(channels, height, width), labels=_classes(folder, files))
+
+
+def _classes(folder: Path, files: list[Path]) -> Tensor | None:
+    """The number of each file's subfolder, (n,), or None where a file lies in none."""
+    below = [file.relative_to(folder).parts for file in files]
+    if any(len(parts) == 1 for parts in below):
+        return None
+    numbers = {name: number for number, name in enumerate(sorted({parts[0] for parts in below}))}
+    return torch.tensor([numbers[parts[0]] for parts in below])
 
 
 def _read(file: Path, mmap_bytes: int) -> NDArray[Any]:

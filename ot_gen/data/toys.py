@@ -7,75 +7,15 @@ They are the usual first examples of generative modelling: modes to be found (mi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import final
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from ot_gen.data.dataset import Dataset
-from ot_gen.measures import Empirical, Measure, Reference
-
-
-@final
-class Law(Measure):
-    """The planar law of `draw(n)`, a function that returns n independent points, (n, 2).
-
-    Args:
-        draw: the sampler, drawing from torch's global generator.
-        description: what `repr` shows.
-
-    Example:
-        >>> square = Law(lambda n: torch.rand(n, 2), "uniform on the unit square")
-        >>> square, square.sample(3).shape
-        (Law(uniform on the unit square), torch.Size([3, 2]))
-    """
-
-    dim = 2
-    _placement: Tensor
-
-    def __init__(self, draw: Callable[[int], Tensor], description: str) -> None:
-        super().__init__()
-        self.draw = draw
-        self.description = description
-        self.register_buffer("_placement", torch.empty(0), persistent=False)  # follows `.to`
-
-    def sample(self, n: int) -> Tensor:
-        """Independent points, (n, 2)."""
-        return self.draw(n).to(self._placement.device)
-
-    def extra_repr(self) -> str:
-        return self.description
-
-
-def toy(law: Measure, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
-    """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
-
-    Args:
-        law: the law ν to learn.
-        size: the number of training points, drawn once; None trains on fresh points at every step.
-        test_size: the number of held-out points; they do not depend on `size`.
-        seed: of the training and the held-out points, two independent streams. The caller's random state stays as
-            it was.
-
-    Raises:
-        ValueError: `size` or `test_size` is less than 2.
-
-    Example:
-        >>> data = toy(eight_gaussians(), size=500)
-        >>> len(data.train), len(data.test)
-        (500, 2000)
-        >>> toy(two_moons(), size=None).train
-        Law(two_moons(noise=0.05))
-    """
-    for name, count in (("size", size), ("test_size", test_size)):
-        if count is not None and count < 2:
-            raise ValueError(f"{name} must be at least 2 points, got {count}; the default is 2000")
-    train_seed, test_seed = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(seed)).tolist()
-    test = Empirical(_draw_once(law, test_size, test_seed))
-    return Dataset(law if size is None else Empirical(_draw_once(law, size, train_seed)), test)
+from ot_gen.data.law import Law
+from ot_gen.measures import Reference
 
 
 def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
@@ -124,7 +64,7 @@ def two_moons(noise: float = 0.05) -> Law:
         >>> two_moons().sample(5).shape
         torch.Size([5, 2])
     """
-    return Law(partial(_two_moons, noise=_checked_noise(noise)), f"two_moons(noise={noise})")
+    return Law(partial(_two_moons, noise=_checked_noise(noise)), f"two_moons(noise={noise})", _moon)
 
 
 def swiss_roll(noise: float = 0.05) -> Law:
@@ -159,7 +99,8 @@ def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate:
     if not (radial >= 0 and tangential >= 0):
         raise ValueError(f"standard deviations must be non-negative, got radial={radial}, tangential={tangential}")
     draw = partial(_pinwheel, arms=arms, radial=radial, tangential=tangential, rate=rate)
-    return Law(draw, f"pinwheel(arms={arms}, radial={radial}, tangential={tangential}, rate={rate})")
+    component = partial(_arm, arms=arms, rate=rate)
+    return Law(draw, f"pinwheel(arms={arms}, radial={radial}, tangential={tangential}, rate={rate})", component)
 
 
 def checkerboard(cells: int = 4) -> Law:
@@ -194,7 +135,8 @@ def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) ->
     if not radii or not all(r >= 0 for r in radii):
         raise ValueError(f"rings need at least one radius and none negative, got radii={tuple(radii)}")
     draw = partial(_rings, radii=tuple(radii), noise=_checked_noise(noise))
-    return Law(draw, f"rings(radii={tuple(radii)}, noise={noise})")
+    component = partial(_nearest_ring, radii=tuple(radii))
+    return Law(draw, f"rings(radii={tuple(radii)}, noise={noise})", component)
 
 
 def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
@@ -214,7 +156,8 @@ def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
     """
     if not offsets:
         raise ValueError("parallel lines need at least one offset, got none; the default is (-1.0, 1.0)")
-    return Law(partial(_parallel_lines, offsets=tuple(offsets)), f"parallel_lines(offsets={tuple(offsets)})")
+    draw, component = partial(_parallel_lines, offsets=tuple(offsets)), partial(_nearest_line, offsets=tuple(offsets))
+    return Law(draw, f"parallel_lines(offsets={tuple(offsets)})", component)
 
 
 def _gaussians(means: Tensor, std: float) -> Reference:
@@ -230,13 +173,6 @@ def _checked_noise(noise: float) -> float:
     return noise
 
 
-def _draw_once(law: Measure, n: int, seed: int) -> Tensor:
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would also reset the generators of other devices.
-        torch.default_generator.manual_seed(seed)
-        return law.sample(n)
-
-
 def _direction(angle: Tensor) -> Tensor:
     return torch.stack((angle.cos(), angle.sin()), dim=-1)
 
@@ -245,6 +181,16 @@ def _two_moons(n: int, noise: float) -> Tensor:
     sign = 2 * torch.randint(2, (n, 1)) - 1
     arc = _direction(math.pi * torch.rand(n)) - torch.tensor([0.5, 0.25])
     return sign * 1.5 * arc + noise * torch.randn(n, 2)
+
+
+def _moon(y: Tensor) -> Tensor:
+    """0 for the upper moon, 1 for the lower: the nearer half circle."""
+    distances = []
+    for sign in (1, -1):
+        arc = sign * y / 1.5 + torch.tensor([0.5, 0.25])
+        ends = (arc - torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]]])).norm(dim=-1).amin(0)
+        distances.append(torch.where(arc[:, 1] > 0, (arc.norm(dim=1) - 1).abs(), ends))
+    return torch.stack(distances).argmin(0)
 
 
 def _swiss_roll(n: int, noise: float) -> Tensor:
@@ -259,6 +205,12 @@ def _pinwheel(n: int, arms: int, radial: float, tangential: float, rate: float) 
     return 1.25 * (r * along + s * across)
 
 
+def _arm(y: Tensor, arms: int, rate: float) -> Tensor:
+    """The arm whose bent axis passes nearest in angle, at the radius of the point."""
+    radius, angle = y.norm(dim=1) / 1.25, torch.atan2(y[:, 1], y[:, 0])
+    return ((angle - rate * radius.exp()) * arms / (2 * math.pi)).round().long() % arms
+
+
 def _checkerboard(n: int, cells: int) -> Tensor:
     squares = torch.cartesian_prod(torch.arange(cells), torch.arange(cells))
     dark = squares[squares.sum(1) % 2 == 0]
@@ -270,6 +222,14 @@ def _rings(n: int, radii: tuple[float, ...], noise: float) -> Tensor:
     return radius * _direction(2 * math.pi * torch.rand(n)) + noise * torch.randn(n, 2)
 
 
+def _nearest_ring(y: Tensor, radii: tuple[float, ...]) -> Tensor:
+    return (y.norm(dim=1, keepdim=True) - torch.tensor(radii)).abs().argmin(1)
+
+
 def _parallel_lines(n: int, offsets: tuple[float, ...]) -> Tensor:
     x = torch.tensor(offsets)[torch.randint(len(offsets), (n,))]
     return torch.stack((x, 2 * torch.rand(n) - 1), dim=-1)
+
+
+def _nearest_line(y: Tensor, offsets: tuple[float, ...]) -> Tensor:
+    return (y[:, :1] - torch.tensor(offsets)).abs().argmin(1)

@@ -11,7 +11,13 @@ from ot_gen.measures import Reference
 
 
 class Divergence(nn.Module, ABC):
-    """A measure of how far the codes are from the reference."""
+    """A measure of how far the codes are from the reference.
+
+    `unbiased` says whether the estimate from n codes has the divergence between the laws as its expectation, for
+    every n. A biased one has another minimum: mini-batch transport, for one, shrinks the codes.
+    """
+
+    unbiased: bool
 
     @abstractmethod
     def forward(self, q: Distribution, zeta: Reference) -> Tensor:
@@ -26,4 +32,4 @@ def codes_and_prior(q: Distribution, zeta: Reference, name: str) -> tuple[Tensor
             f"{name} compares at least two codes of dimension {zeta.dim} with the reference, got codes of shape "
             f"{tuple(codes.shape)}"
         )
-    return codes, zeta.sample(len(codes)).to(codes)
+    return codes, zeta.rsample(len(codes)).to(codes)

@@ -36,6 +36,8 @@ class MMD(Divergence):
         super().__init__()
         self.kernel = kernel
 
+    unbiased = True
+
     def forward(self, q: Distribution, zeta: Reference) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "MMD")
         n, k = codes.shape

@@ -1,4 +1,4 @@
-"""Transport on lines: the sliced Wasserstein distance."""
+"""Transport on lines: the sliced and the max-sliced Wasserstein distance."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from .divergence import Divergence, codes_and_prior
 class SlicedWasserstein(Divergence):
     """SW₂²(q̄, ζ) = E_u W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ), u uniform on the unit sphere, by sorting; no factor k.
 
+    Unbiased in the directions, biased upwards in the codes as all mini-batch transport is, and less than in R^k.
+
     Args:
         projections: number of random directions, drawn afresh at every call.
+
+    Raises:
+        ValueError: no direction, or fewer than two codes.
 
     Source: Bonneel et al., 2015, https://doi.org/10.1007/s10851-014-0506-3; in this role Kolouri et al., 2019,
     https://arxiv.org/abs/1804.01947
@@ -27,6 +32,8 @@ class SlicedWasserstein(Divergence):
         True
     """
 
+    unbiased = False
+
     def __init__(self, projections: int = 50) -> None:
         super().__init__()
         if projections < 1:
@@ -35,9 +42,73 @@ class SlicedWasserstein(Divergence):
 
     def forward(self, q: Distribution, zeta: Reference) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "SlicedWasserstein")
-        directions = nn.functional.normalize(torch.randn_like(codes[:1].expand(self.projections, -1)), dim=1)
-        on_lines = [(points @ directions.T).sort(dim=0).values for points in (codes, prior)]
-        return (on_lines[0] - on_lines[1]).square().mean()
+        return _on_lines(codes, prior, _directions(codes, self.projections)).mean()
 
     def extra_repr(self) -> str:
         return f"projections={self.projections}"
+
+
+class MaxSlicedWasserstein(Divergence):
+    """max-SW₂²(q̄, ζ) = max over unit u of W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ): the one direction that tells them best apart.
+
+    The best of `projections` random directions, improved by `ascents` steps of normalised gradient ascent; a lower
+    bound of the maximum over the samples. The encoder's gradient holds the direction fixed (envelope theorem).
+
+    Args:
+        projections: number of random directions to start from.
+        ascents: gradient steps on the best one, each of length 1/(1 + step) before normalisation.
+
+    Raises:
+        ValueError: no direction, a negative number of steps, or fewer than two codes.
+
+    Source: Deshpande et al., 2019, https://arxiv.org/abs/1904.05877
+
+    Example:
+        >>> from ot_gen.measures import standard_gaussian
+        >>> zeta = standard_gaussian(2)
+        >>> bool(MaxSlicedWasserstein()(zeta.law.expand((32,)), zeta) >= 0)
+        True
+    """
+
+    unbiased = False
+
+    def __init__(self, projections: int = 50, ascents: int = 5) -> None:
+        super().__init__()
+        if projections < 1 or ascents < 0:
+            raise ValueError(
+                f"MaxSlicedWasserstein needs projections >= 1 and ascents >= 0, got {projections} and {ascents}"
+            )
+        self.projections = projections
+        self.ascents = ascents
+
+    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+        codes, prior = codes_and_prior(q, zeta, "MaxSlicedWasserstein")
+        return _on_lines(codes, prior, self._direction(codes.detach(), prior.detach())).squeeze(0)
+
+    def _direction(self, codes: Tensor, prior: Tensor) -> Tensor:
+        candidates = _directions(codes, self.projections)
+        best = u = candidates[_on_lines(codes, prior, candidates).argmax()][None]
+        value = _on_lines(codes, prior, u)
+        for step in range(self.ascents):
+            with torch.enable_grad():
+                (slope,) = torch.autograd.grad(_on_lines(codes, prior, u.requires_grad_()).sum(), u)
+            u = nn.functional.normalize(u.detach() + nn.functional.normalize(slope, dim=1) / (1 + step), dim=1)
+            found = _on_lines(codes, prior, u)
+            if found > value:
+                best, value = u, found
+        return best.detach()
+
+    def extra_repr(self) -> str:
+        return f"projections={self.projections}, ascents={self.ascents}"
+
+
+def _directions(points: Tensor, count: int) -> Tensor:
+    """`count` uniform unit vectors, (count, k)."""
+    return nn.functional.normalize(torch.randn_like(points[:1].expand(count, -1)), dim=1)
+
+
+def _on_lines(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
+    """W₂² between the projections of two equal samples, one value for each direction."""
+    # Sorted along rows of contiguous memory: several times faster than along columns.
+    x_sorted, y_sorted = ((directions @ points.T).sort(dim=1).values for points in (x, y))
+    return (x_sorted - y_sorted).square().mean(dim=1)

@@ -1,7 +1,24 @@
-"""Independent judges of a generator: they look at samples only, never at the objective that trained it."""
+"""Independent judges: of a generator, by its samples and never by the objective that trained it; of an encoder."""
 
 from ot_gen.measures import undisturbed
 
+from .encoders import EncoderJudgement, judge_encoder
+from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
+from .likelihood import iwae_bound, log_weights
 from .metrics import Judgement, judge, wasserstein
 
-__all__ = ["Judgement", "judge", "undisturbed", "wasserstein"]
+__all__ = [
+    "EncoderJudgement",
+    "Judgement",
+    "MonteCarlo",
+    "active_units",
+    "aggregate_kl",
+    "conditional_kl",
+    "iwae_bound",
+    "judge",
+    "judge_encoder",
+    "log_weights",
+    "mutual_information",
+    "undisturbed",
+    "wasserstein",
+]

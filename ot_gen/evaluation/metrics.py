@@ -48,7 +48,7 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"wasserstein compares (n, d) with (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
     C = (cost or SquaredEuclidean()).matrix(x.detach().cpu().double(), y.detach().cpu().double())
-    return float((exact_plan(C) * C).sum())
+    return float(exact_plan(C).value)
 
 
 def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int = 0) -> Judgement:

@@ -31,9 +31,9 @@ def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) ->
     """
     if shape is not None:
         return image_grid(samples[:100], shape)
-    figure = _figure(4.6, 4.6)
+    figure = blank(4.6, 4.6)
     axes = figure.add_subplot()
-    model_points, data_points, labels = _planar(samples, data)
+    model_points, data_points, labels = planar(samples, data)
     style: dict[str, Any] = {"s": 6, "linewidths": 0}
     axes.scatter(*data_points.T, color=DATA, alpha=0.55, label=f"held-out data ({len(data)})", **style)
     axes.scatter(*model_points.T, color=MODEL, alpha=0.6, label=f"model samples ({len(samples)})", **style)
@@ -64,7 +64,7 @@ def image_grid(images: Tensor, shape: Sequence[int], columns: int = 10) -> Figur
     for index, image in enumerate(images.detach().cpu().reshape(-1, channels, height, width).numpy()):
         top, left = (index // columns) * (height + 2), (index % columns) * (width + 2)
         canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
-    figure = _figure(4.6, 4.6 * canvas.shape[0] / canvas.shape[1], layout=None)
+    figure = blank(4.6, 4.6 * canvas.shape[0] / canvas.shape[1], layout=None)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.imshow(canvas.squeeze(-1) if channels == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
@@ -82,9 +82,9 @@ def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | 
     if shape is not None:
         rows = [half for i in range(0, min(len(data), 40), 10) for half in (data[i : i + 10], decoded[i : i + 10])]
         return image_grid(torch.cat(rows), shape)
-    figure = _figure(4.6, 4.6)
+    figure = blank(4.6, 4.6)
     axes = figure.add_subplot()
-    decoded_points, data_points, labels = _planar(decoded, data)
+    decoded_points, data_points, labels = planar(decoded, data)
     segments = np.stack([data_points, decoded_points], axis=1)
     for segment in segments:
         axes.plot(*segment.T, color=MODEL, lw=0.5, alpha=0.5)
@@ -100,17 +100,24 @@ def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | 
 
 
 def curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Training curves: one panel for each logged figure against the step, raw in grey and a running median over it."""
-    names = [name for name in rows[0] if name not in ("step", "seconds", "images")]
+    """Training curves: one panel for each logged figure against the step, raw in grey and a running median over it.
+
+    A "floor" is no curve of its own: it is what the value of a perfect model would be, and stands in the value's panel.
+    """
+    names = [name for name in rows[0] if name not in ("step", "seconds", "images", "floor")]
     names = [name for name in names if any(row[name] for row in rows)]
     steps = np.array([row["step"] for row in rows])
-    figure = _figure(4.6, 1.0 + 1.5 * len(names))
+    figure = blank(4.6, 1.0 + 1.5 * len(names))
     for index, name in enumerate(names):
         axes = figure.add_subplot(len(names), 1, index + 1)
         values = np.array([row[name] for row in rows])
         axes.plot(steps, values, color=DATA, lw=0.6, alpha=0.7)
         axes.plot(steps, _running_median(values), color=MODEL, lw=1.4)
-        _limits(axes, values)
+        floor = rows[-1].get("floor") if name == "value" else None
+        if floor is not None:
+            axes.axhline(floor, color="black", lw=0.8, ls="--", label="floor: two real samples")
+            axes.legend(loc="upper right", frameon=False)
+        _limits(axes, values, floor)
         axes.set_ylabel(name.replace("_", " "))
         axes.grid(alpha=0.25)
     axes.set_xlabel("step (of θ)")
@@ -124,13 +131,15 @@ def save(figure: Figure, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+def blank(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty figure, sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
 
 
-def _planar(points: Tensor, data: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+def planar(points: Tensor, data: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    """Points and data in the plane, (n, 2) and (m, 2), with its axes' names: the one in which the data vary most."""
     data_array, points_array = data.detach().cpu().double().numpy(), points.detach().cpu().double().numpy()
     if data_array.shape[1] == 2:
         return points_array, data_array, ("x₁", "x₂")
@@ -149,8 +158,10 @@ def _running_median(values: np.ndarray) -> np.ndarray:
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, window), axis=1)
 
 
-def _limits(axes: Axes, values: np.ndarray) -> None:
+def _limits(axes: Axes, values: np.ndarray, mark: float | None) -> None:
     low, high = np.quantile(values, [0.005, 0.995])
+    if mark is not None:
+        low, high = min(low, mark), max(high, mark)
     if high > low:
         margin = 0.08 * (high - low)
         axes.set_ylim(low - margin, high + margin)

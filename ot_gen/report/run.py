@@ -11,17 +11,23 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ot_gen.couplings import EncoderCoupling
+from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
-from ot_gen.evaluation import judge, undisturbed
-from ot_gen.measures import Pushforward
+from ot_gen.divergences import KL
+from ot_gen.evaluation import judge, judge_encoder
+from ot_gen.measures import Measure, Pushforward, Reference
+from ot_gen.priors import save_prior
 from ot_gen.solvers import Solver
 from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
 
-from . import figures
+from .draw import draw
 from .record import RunRecord, read_metrics
 
 log = logging.getLogger("ot_gen")
+
+PRIOR_NAME = "prior.safetensors"
+
+ExPost = Callable[[torch.nn.Module, Measure], Reference]
 
 
 def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]]) -> float:
@@ -30,13 +36,16 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
     Args:
         folder: the run's folder.
         facts: names of the parts for run.json, known before anything is built.
-        parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}.
+        parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}, and
+            maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
+            `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ.
 
     Returns:
         W₁ against held-out data.
 
     Raises:
-        ValueError: parts that do not fit together, or a loss that became NaN; run.json then says "failed".
+        ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN; run.json
+            then says "failed".
         Interrupted: training was stopped by a signal; run.json then says "interrupted".
     """
     record = RunRecord(folder, facts)
@@ -62,8 +71,14 @@ def _run(
     evaluation: dict[str, Any],
     device: str,
     resume: Path | None,
+    ex_post: ExPost | None = None,
 ) -> float:
     _check(device, evaluation)
+    if ex_post is not None and not hasattr(solver.xi, "encoder"):
+        raise ValueError(
+            f"ex_post fits a prior to the codes of an encoder, and {type(solver.xi).__name__} has none; leave ex_post "
+            "out, or choose a solver with an encoder (solver=primal/vae, wae_mmd, ...)"
+        )
     mu = Pushforward(generator, reference).to(device)
     data.train.to(device)
     data.test.to(device)
@@ -88,17 +103,29 @@ def _run(
             checkpoint=record.folder / CHECKPOINT_NAME,
             resume=resume,
         )
+    encoder = getattr(solver.xi, "encoder", None)
+    found: dict[str, Any] = {}
+    if encoder is not None:
+        found["encoder"] = _judge_encoder(mu, solver, data, evaluation["seed"])
     judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
+    if encoder is not None and ex_post is not None:
+        # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
+        found |= {"ex_post": _name(ex_post), "judgement_reference": judgement._asdict()}
+        prior = ex_post(encoder, data.train)
+        save_prior(prior, record.folder / PRIOR_NAME)
+        mu = Pushforward(mu.map, prior).to(device)
+        judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
     record.update(
+        **found,
         status="finished",
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),
         images=progress.images,
         images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
-        objective=_last_means(record.folder),
+        objective=_objective(record.folder),
         judgement=judgement._asdict(),
     )
-    draw(record.folder, mu, solver, data)
+    draw(record.folder, mu, encoder, data)
     log.info(
         "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
         label,
@@ -106,22 +133,6 @@ def _run(
         record.folder,
     )
     return judgement.w1
-
-
-def draw(folder: Path, mu: Pushforward, solver: Solver, data: Dataset, seed: int = 0) -> None:
-    """Draw samples, reconstructions where there is an encoder, and training curves into `folder`."""
-    with undisturbed(mu, solver):
-        torch.manual_seed(seed)
-        samples = mu.sample(100 if data.shape else 2000)
-        figures.save(figures.sample_figure(samples, data.test.atoms[:2000], data.shape), folder / "samples.png")
-        if isinstance(solver.xi, EncoderCoupling):
-            y = data.test.atoms[: 20 if data.shape else 200]
-            decoded = mu(solver.xi.encoder(y).mean)
-            figure = figures.reconstruction_figure(y, decoded, data.shape)
-            figures.save(figure, folder / "reconstructions.png")
-    rows = read_metrics(folder)
-    if rows:
-        figures.save(figures.curve_figure(rows), folder / "curves.png")
 
 
 class ProgressBar:
@@ -166,8 +177,28 @@ def _check(device: str, evaluation: Mapping[str, Any]) -> None:
         raise ValueError(f"evaluation.samples must be a whole number >= 2, got {evaluation['samples']}")
 
 
-def _last_means(folder: Path) -> dict[str, float]:
-    """Value and penalty averaged over the last twentieth of the steps: single estimates are noisy."""
+def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> dict[str, Any]:
+    coupling: Any = solver.xi
+    # Only next to a KL is the weight of a squared cost twice a decoder's variance.
+    is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
+    variance = coupling.weight / 2 if is_likelihood else None
+    return judge_encoder(mu, coupling.encoder, solver.cost, data.test, variance, seed=seed)._asdict()
+
+
+def _name(function: Any) -> str:
+    """Of a function, also of one with some arguments bound."""
+    named = getattr(function, "func", function)
+    return getattr(named, "__name__", type(named).__name__)
+
+
+def _objective(folder: Path) -> dict[str, float]:
+    """Value and penalty averaged over the last twentieth of the steps: single estimates are noisy; and the last floor.
+
+    The floor is what the value would be between two real samples of the same size.
+    """
     rows: Sequence[Mapping[str, float]] = read_metrics(folder)
-    rows = rows[-max(1, len(rows) // 20) :]
-    return {name: sum(row[name] for row in rows) / len(rows) for name in ("value", "penalty")} if rows else {}
+    if not rows:
+        return {}
+    last = rows[-max(1, len(rows) // 20) :]
+    means = {name: sum(row[name] for row in last) / len(last) for name in ("value", "penalty")}
+    return means | ({"floor": rows[-1]["floor"]} if "floor" in rows[-1] else {})

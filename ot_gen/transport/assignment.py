@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .plans import NotConverged
+from .problem import NotConverged
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -240,7 +240,7 @@ def _annealed(C: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:
         torch.sub(C, g, out=kernel)
         # Clamped so that no product underflows to slow subnormal numbers.
         kernel.sub_(f[:, None]).mul_(-1 / epsilon).clamp_(-40.0, 40.0).exp_()
-        u, v = torch.mv(kernel, torch.ones(n)).reciprocal_(), torch.ones(n)
+        u, v = torch.mv(kernel, torch.ones_like(f)).reciprocal_(), torch.ones_like(f)
         for _ in range(sweeps):
             v.mul_(torch.mv(kernel.T, u).mul_(v).pow_(-1.7))
             u.mul_(torch.mv(kernel, v).mul_(u).pow_(-1.7))

@@ -1,49 +1,72 @@
-"""Exact and entropic plans."""
+"""Exact and entropic plans, which join their two masses."""
 
 from __future__ import annotations
-
-import warnings
 
 import torch
 from torch import Tensor
 
+from .assignment import assignment, assignment_potentials
+from .entropic import sinkhorn_potentials
+from .plan import DensePlan, Dual, Pairs, SparsePlan
+from .problem import NotConverged, Problem, problem
 
-class NotConverged(RuntimeError):
-    """A solver did not reach its tolerance; it never returns less than was asked for."""
 
+def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> SparsePlan:
+    """An optimal plan P of the linear programme, and the potentials of its dual.
 
-def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Tensor:
-    """An optimal plan P of the linear programme min { ⟨P, C⟩ : P 1 = a, Pᵀ 1 = b, P >= 0 }.
+        min { ⟨P, C⟩ : P 1 = a, Pᵀ 1 = b, P >= 0 }  =  max { Σ_i a_i f_i + Σ_j b_j g_j : f_i + g_j <= C_ij }
 
-    Solved in float64 on the CPU by the network simplex of POT (Bonneel et al., 2011,
-    https://doi.org/10.1145/2070781.2024192).
+    Complementary slackness: f_i + g_j = C_ij where P_ij > 0. The potentials are defined up to a constant, f + t and
+    g − t, chosen such that Σ a f = Σ b g.
+
+    Solved in float64 on the CPU: uniform masses of equal sizes as an `assignment` (the potentials follow when asked
+    for), others by the network simplex of POT (Bonneel et al., 2011, https://doi.org/10.1145/2070781.2024192).
 
     Args:
         C: costs, (n, m), finite.
-        a, b: masses, (n,) and (m,), positive total 1; None means uniform.
+        a, b: masses, (n,) and (m,), non-negative, divided by their total; None means uniform.
 
     Returns:
-        P, (n, m), in C's dtype and device, without a graph: by the envelope theorem the gradient of the transport
-        cost is that of (P * C).sum() with P held fixed.
+        The plan, with at most n + m − 1 pairs, in C's dtype and device; `bound` "upper", `penalty` 0.
 
     Raises:
-        ValueError: C is not a finite matrix.
+        ValueError: C is not a finite matrix, or a or b no masses for it.
         NotConverged: the simplex did not finish.
 
     Example:
-        >>> exact_plan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+        >>> plan = exact_plan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+        >>> plan.matrix
         tensor([[0.5000, 0.0000],
                 [0.0000, 0.5000]])
+        >>> f, g = plan.potentials
+        >>> bool((f[:, None] + g <= plan.C).all()), float(plan.dual_value)
+        (True, 0.0)
     """
+    given = problem(C, a, b)
+    n, m = C.shape
+    if a is None and b is None and n == m:
+        sigma = assignment(given.C)
+        pairs = Pairs(torch.arange(n), sigma, given.a).like(C)
+        return SparsePlan(
+            C.detach(), "upper", lambda: _linear_dual(given, *assignment_potentials(given.C, sigma)), pairs
+        )
     import ot
 
-    C64, a64, b64 = _problem(C, a, b)
     # A constant moves no plan, and the simplex takes costs < 0 for an infeasible problem.
-    C64 = C64 - C64.min()
-    plan, log = ot.emd(a64.numpy(), b64.numpy(), C64.numpy(), numItermax=20_000_000, log=True)
+    least = given.C.min()
+    P, log = ot.emd(
+        given.a.numpy(), given.b.numpy(), (given.C - least).numpy(), numItermax=20_000_000, log=True, center_dual=False
+    )
     if log["warning"] is not None:
         raise NotConverged(f"the exact plan of a {tuple(C.shape)} problem was not found: {log['warning']}")
-    return torch.from_numpy(plan).to(C)
+    f = torch.from_numpy(log["u"]) + least
+
+    def dual() -> Dual:
+        # Two c-transforms keep optimal potentials feasible where a mass is 0, and remove the simplex's rounding.
+        g = (given.C - f[:, None]).amin(dim=0)
+        return _linear_dual(given, (given.C - g).amin(dim=1), g)
+
+    return SparsePlan(C.detach(), "upper", dual, Pairs.of(torch.from_numpy(P)).like(C))
 
 
 def sinkhorn_plan(
@@ -54,11 +77,14 @@ def sinkhorn_plan(
     epsilon: float,
     tol: float = 1e-4,
     max_iterations: int = 10_000,
-) -> Tensor:
-    """The entropic plan P = argmin { ⟨P, C⟩ + ε KL(P | a ⊗ b) : P 1 = a, Pᵀ 1 = b }.
+) -> DensePlan:
+    """The entropic plan P = exp((f + g − C) / ε) a ⊗ b, and its Schrödinger potentials f, g.
 
-    Log-domain Sinkhorn iterations of POT (Cuturi, 2013, https://arxiv.org/abs/1306.0895), stable for small ε.
-    ⟨P, C⟩ is at least the exact transport cost up to the marginal error.
+        min { ⟨P, C⟩ + ε KL(P | a ⊗ b) : P 1 = a, Pᵀ 1 = b }
+            = max over (f, g) of Σ_i a_i f_i + Σ_j b_j g_j + ε − ε Σ_ij a_i b_j exp((f_i + g_j − C_ij) / ε)
+
+    with KL(P | Q) = Σ P log(P / Q) − P + Q. `value` is ⟨P, C⟩ alone, at least the exact cost up to the marginal error;
+    `penalty` is ε KL. The potentials are defined up to a constant, chosen such that Σ a f = Σ b g.
 
     Args:
         C: costs, (n, m), finite.
@@ -68,50 +94,55 @@ def sinkhorn_plan(
         max_iterations: after these without reaching `tol` the solve fails, loudly.
 
     Returns:
-        P, (n, m), without a graph.
+        The plan, in C's dtype and device; `bound` "upper".
 
     Raises:
-        ValueError: ε is not positive, or C is not a finite matrix.
+        ValueError: ε is not positive, C is not a finite matrix, or a or b no masses for it.
         NotConverged: `tol` was not reached.
 
+    Source: Cuturi, 2013, https://arxiv.org/abs/1306.0895
+
     Example:
-        >>> P = sinkhorn_plan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), epsilon=0.1)
-        >>> bool((P.sum(dim=0) - 0.5).abs().max() < 1e-4)
+        >>> plan = sinkhorn_plan(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), epsilon=0.1)
+        >>> bool((plan.marginals[1] - 0.5).abs().max() < 1e-4)
+        True
+        >>> bool((plan.value + plan.penalty - plan.dual_value).abs() < 1e-4)
         True
     """
-    import ot
-
     if not epsilon > 0:
         raise ValueError(f"an entropic plan needs epsilon > 0, got {epsilon}; for epsilon = 0 use exact_plan")
-    C64, a64, b64 = _problem(C, a, b)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a failure is raised below instead
-        plan, _ = ot.bregman.sinkhorn_log(
-            a64, b64, C64, reg=epsilon, numItermax=max_iterations, stopThr=tol, log=True, warn=False
-        )
-    error = max(float((plan.sum(dim=1) - a64).norm()), float((plan.sum(dim=0) - b64).norm()))
+    given = problem(C, a, b)
+    f, g = sinkhorn_potentials(*given, epsilon=epsilon, tol=tol, max_iterations=max_iterations)
+    f, g = centred(f, g, given)
+    P = ((f[:, None] + g - given.C) / epsilon).exp() * given.a[:, None] * given.b
+    p, q = P.sum(dim=1), P.sum(dim=0)
+    error = max(float((p - given.a).norm()), float((q - given.b).norm()))
     if not error <= tol:
         raise NotConverged(
             f"Sinkhorn left a marginal error of {error:.2g} > tol = {tol:g} after {max_iterations} iterations at "
-            f"epsilon = {epsilon:g}; raise epsilon (mean cost: {float(C64.mean()):.3g}), tol or max_iterations"
+            f"epsilon = {epsilon:g}; raise epsilon (mean cost: {float(given.C.mean()):.3g}), tol or max_iterations"
         )
-    return plan.to(C)
+
+    def dual() -> Dual:
+        excess = epsilon * (1 - P.sum())
+        value = given.a @ f + given.b @ g + excess
+        penalty = p @ f + q @ g - (P * given.C).sum() + excess  # ε log(P / a ⊗ b) = f + g − C
+        return Dual(f, g, value, penalty)
+
+    return DensePlan(C.detach(), "upper", dual, P.to(C))
 
 
-def _problem(C: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    if C.ndim != 2 or C.numel() == 0:
-        raise ValueError(f"a plan needs a non-empty cost matrix (n, m), got shape {tuple(C.shape)}")
-    if not torch.isfinite(C).all():
-        raise ValueError("the cost matrix holds NaN or Inf; check the generator's output and the data")
-    C64 = C.detach().to("cpu", torch.float64)
-    marginals = []
-    for name, mass, size in (("a", a, C.shape[0]), ("b", b, C.shape[1])):
-        if mass is None:
-            mass = C64.new_full((size,), 1.0 / size)
-        if mass.shape != (size,):
-            raise ValueError(
-                f"{name} must have shape ({size},) for a cost matrix {tuple(C.shape)}, got {tuple(mass.shape)}"
-            )
-        mass = mass.detach().to("cpu", torch.float64)
-        marginals.append(mass / mass.sum())  # equal totals to the last bit, as the simplex requires
-    return C64, marginals[0], marginals[1]
+def centred(f: Tensor, g: Tensor, given: Problem) -> tuple[Tensor, Tensor]:
+    """The potentials (f + t, g − t) with Σ a f = Σ b g.
+
+    Example:
+        >>> centred(torch.tensor([3.0]).double(), torch.tensor([1.0]).double(), problem(torch.zeros(1, 1)))
+        (tensor([2.], dtype=torch.float64), tensor([2.], dtype=torch.float64))
+    """
+    shift = (given.b @ g - given.a @ f) / 2
+    return f + shift, g - shift
+
+
+def _linear_dual(given: Problem, f: Tensor, g: Tensor) -> Dual:
+    f, g = centred(f, g, given)
+    return Dual(f, g, given.a @ f + given.b @ g, given.C.new_zeros(()))

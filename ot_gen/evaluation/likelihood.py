@@ -1,0 +1,76 @@
+"""Bounds of the log-likelihood that a decoder gives to held-out points, by importance weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ot_gen.measures import Reference
+
+from .information import log_density
+
+LogLikelihood = Callable[[Tensor, Tensor], Tensor]
+_CHUNK = 2**22  # numbers decoded at a time
+
+
+@torch.no_grad()
+def log_weights(
+    encoder: nn.Module, zeta: Reference, log_likelihood: LogLikelihood, y: Tensor, samples: int = 64
+) -> Tensor:
+    """log w_ij = log p(y_j|z_ij) + log ζ(z_ij) − log q(z_ij|y_j), z_ij ~ q(·|y_j): importance weights of p(y_j).
+
+    E w_ij = p(y_j) where q's support holds the posterior's; −E log w_ij is the −ELBO of y_j.
+
+    Args:
+        encoder: y (n, d) -> q(·|y), batch_shape (n,) and event_shape (k,), with a density.
+        zeta: ζ on R^k.
+        log_likelihood: z (s, k), y (s, d) -> log p(y|z), (s,), in nats; its normalising constant counts.
+        y: held-out points, (n, d).
+        samples: codes drawn for each point.
+
+    Returns:
+        (samples, n).
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> from ot_gen.measures import standard_gaussian
+        >>> gaussian = lambda mean: Independent(Normal(mean, 1.0), 1)
+        >>> w = log_weights(gaussian, standard_gaussian(2), lambda z, y: gaussian(z).log_prob(y), torch.zeros(3, 2), 5)
+        >>> w.shape
+        torch.Size([5, 3])
+    """
+    rows = max(1, _CHUNK // y.shape[1])
+    columns = []
+    for part in y.split(rows):
+        q, blocks = encoder(part), []
+        for s in torch.arange(samples).split(max(1, rows // len(part))):
+            z = q.sample(torch.Size((len(s),)))
+            repeated = part.expand(len(s), *part.shape).flatten(0, 1)
+            likelihood = log_likelihood(z.flatten(0, 1), repeated).reshape(z.shape[:2])
+            blocks.append(likelihood + log_density(zeta.law, z) - q.log_prob(z))
+        columns.append(torch.cat(blocks))
+    return torch.cat(columns, dim=1)
+
+
+def iwae_bound(log_w: Tensor) -> Tensor:
+    """log 1/K Σ_i w_ij, the importance-weighted bound of log p(y_j): (K, n) -> (n,), in nats.
+
+    In expectation a lower bound of log p(y_j) that grows with K and tends to it; at K = 1 it is the ELBO. On the same
+    weights it is never below the mean of log w_ij (Jensen).
+
+    Args:
+        log_w: log weights, (K, n), see `log_weights`.
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
+
+    Example:
+        >>> w = torch.tensor([[1.0], [3.0]])
+        >>> iwae_bound(w.log()).exp()
+        tensor([2.])
+    """
+    return log_w.logsumexp(dim=0) - math.log(len(log_w))

@@ -1,0 +1,231 @@
+"""Laws that torch's distributions lack, and what a `Reference` asks of every law."""
+
+from __future__ import annotations
+
+import copy
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    Transform,
+    constraints,
+    register_kl,
+)
+
+
+@final
+class Dirac(Distribution):
+    """The law δ_loc of a deterministic encoder: `rsample` returns loc; it has no density.
+
+    Example:
+        >>> Dirac(torch.zeros(4, 2)).rsample().shape
+        torch.Size([4, 2])
+    """
+
+    arg_constraints = {"loc": constraints.real_vector}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Tensor) -> None:
+        self.loc = loc
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.zeros_like(self.loc)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        return self.rsample(sample_shape).detach()
+
+
+@final
+class _UnitSphere(constraints.Constraint):
+    """Unit vectors, up to single precision."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        return (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < 1e-4
+
+
+@final
+class UniformSphere(Distribution):
+    """The uniform law on the sphere S^{k−1} = {z in R^k : ‖z‖ = 1}; a draw is a Gaussian divided by its norm.
+
+    It has no density in R^k. `log_prob` is with respect to the surface measure, the constant
+    −log area(S^{k−1}) = lgamma(k/2) − log 2 − (k/2) log π. The mean is 0 and the covariance I/k.
+
+    Args:
+        origin: zeros, (..., k): they give dimension, dtype and device.
+
+    Raises:
+        ValueError: `log_prob` of points off the sphere.
+
+    Source: Davidson et al., 2018, https://arxiv.org/abs/1804.00891
+
+    Example:
+        >>> law = UniformSphere(torch.zeros(3))
+        >>> round(float(law.log_prob(law.sample()).exp()) * 4 * math.pi, 5)  # the area of S²
+        1.0
+    """
+
+    arg_constraints = {"origin": constraints.real_vector}
+    support = _UnitSphere()
+    has_rsample = True
+
+    def __init__(self, origin: Tensor) -> None:
+        self.origin = torch.zeros_like(origin)
+        super().__init__(origin.shape[:-1], origin.shape[-1:], validate_args=True)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> UniformSphere:
+        return UniformSphere(self.origin.expand(*batch_shape, *self.event_shape))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.origin
+
+    @property
+    def variance(self) -> Tensor:
+        return self.origin + 1 / self.event_shape[0]
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
+        return nn.functional.normalize(torch.randn(shape, dtype=self.origin.dtype, device=self.origin.device), dim=-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        self._validate_sample(value)
+        k = self.event_shape[0]
+        constant = math.lgamma(k / 2) - math.log(2) - k / 2 * math.log(math.pi)
+        return value.new_full(torch.broadcast_shapes(value.shape[:-1], self.batch_shape), constant)
+
+
+@final
+class Mixture(MixtureSameFamily):
+    """torch's mixture Σ_c w_c p_c with a reparametrised `rsample`: draw the component, then draw from it.
+
+    For fixed weights this is exact: the gradients of E f(z) in the components' parameters are unbiased. The choice of
+    the component has no derivative, so the weights receive none.
+
+    Example:
+        >>> from torch.distributions import Categorical
+        >>> means = torch.zeros(3, 2, requires_grad=True)
+        >>> law = Mixture(Categorical(torch.ones(3)), Independent(Normal(means, torch.ones(3, 2)), 1))
+        >>> law.rsample((5,)).requires_grad
+        True
+    """
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        shape = torch.Size(sample_shape)
+        component = self.mixture_distribution.sample(shape)
+        draws = self.component_distribution.rsample(shape)
+        events = len(self.event_shape)
+        index = component.reshape(*component.shape, *(1,) * (events + 1))
+        return torch.take_along_dim(draws, index, dim=-1 - events).squeeze(-1 - events)
+
+
+@final
+class Transported(Distribution):
+    """The law of T(ε) for ε of a base law and an invertible transform T; T and its inverse are differentiable.
+
+    Its density is p(z) = p_base(T⁻¹(z)) |det ∂T⁻¹/∂z|. `mean` is T(E ε), the image of the base's centre and not the
+    expectation, which has no closed form: it is a deterministic representative of the law (exact for an affine T).
+
+    Args:
+        base: the law of ε, with batch_shape (n,) and event_shape (k,).
+        transform: T.
+
+    Example:
+        >>> from torch.distributions import AffineTransform
+        >>> base = Independent(Normal(torch.zeros(4, 2), torch.ones(4, 2)), 1)
+        >>> law = Transported(base, AffineTransform(3.0, 2.0, event_dim=1))
+        >>> law.mean[0], law.log_prob(law.rsample()).shape
+        (tensor([3., 3.]), torch.Size([4]))
+    """
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, base: Distribution, transform: Transform) -> None:
+        self.base = base
+        self.transform = transform
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        image: Tensor = self.transform(self.base.mean)
+        return image
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        image: Tensor = self.transform(self.base.rsample(torch.Size(sample_shape)))
+        return image
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        epsilon = self.transform.inv(value)
+        return self.base.log_prob(epsilon) - self.transform.log_abs_det_jacobian(epsilon, value)
+
+
+def _kl_full_diagonal(p: MultivariateNormal, q: Independent[Distribution]) -> Tensor:
+    """KL(N(m, LLᵀ) ‖ N(a, diag s²)), of which torch has no formula: the full posterior and a diagonal reference."""
+    if not isinstance(q.base_dist, Normal) or q.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError
+    a, s = q.base_dist.loc, q.base_dist.scale
+    log_det = p.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+    squares = (p.scale_tril / s.unsqueeze(-1)).square().sum(dim=(-2, -1)) + ((p.loc - a) / s).square().sum(dim=-1)
+    return 0.5 * (squares - p.event_shape[0]) + s.log().sum(dim=-1) - log_det
+
+
+register_kl(MultivariateNormal, Independent)(_kl_full_diagonal)
+
+
+def factors(law: Distribution) -> Distribution | None:
+    """The coordinates' law, batch_shape (k,), where they are independent with known quantiles (`icdf`), else None.
+
+    Example:
+        >>> law = Independent(Normal(torch.zeros(3), torch.ones(3)), 1)
+        >>> factors(law).batch_shape, factors(MultivariateNormal(torch.zeros(3), torch.eye(3)))
+        (torch.Size([3]), None)
+    """
+    if not isinstance(law, Independent) or law.reinterpreted_batch_ndims != 1:
+        return None
+    coordinates: Distribution = law.base_dist
+    try:
+        coordinates.icdf(torch.full_like(coordinates.mean, 0.5))
+    except NotImplementedError:
+        return None
+    return coordinates
+
+
+def mapped(part: Any, fn: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of a law with `fn` applied to each of its tensors.
+
+    Example:
+        >>> mapped(Normal(torch.zeros(3), torch.ones(3)), Tensor.double).sample().dtype
+        torch.float64
+    """
+    if isinstance(part, Tensor):
+        return fn(part)
+    if isinstance(part, list | tuple):
+        return type(part)(mapped(item, fn) for item in part)
+    if isinstance(part, Distribution | Transform):
+        copied = copy.copy(part)
+        vars(copied).update({name: mapped(value, fn) for name, value in vars(part).items()})
+        return copied
+    return None if isinstance(part, weakref.ref) else part  # a transform's memory of its inverse

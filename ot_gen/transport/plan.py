@@ -1,0 +1,195 @@
+"""What a transport plan answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ot_gen.costs import Cost
+
+
+class Pairs(NamedTuple):
+    """The entries of a sparse plan: P[i_k, j_k] = mass_k > 0, all other entries are 0. Each (k,)."""
+
+    i: Tensor
+    j: Tensor
+    mass: Tensor
+
+    @classmethod
+    def of(cls, P: Tensor) -> Pairs:
+        """The positive entries of a matrix of masses, (n, m)."""
+        i, j = P.nonzero(as_tuple=True)
+        return cls(i, j, P[i, j])
+
+    def like(self, C: Tensor) -> Pairs:
+        """The same on the device and with masses in the dtype of C."""
+        return Pairs(self.i.to(C.device), self.j.to(C.device), self.mass.to(C))
+
+
+class Dual(NamedTuple):
+    """Optimal potentials f (n,), g (m,) of a plan's problem, their value (), and what the primal adds to ⟨P, C⟩, ()."""
+
+    f: Tensor
+    g: Tensor
+    value: Tensor
+    penalty: Tensor
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(ABC):
+    """A transport plan P >= 0, (n, m), and both sides of the problem that it solves.
+
+        min over P of ⟨P, C⟩ + penalty(P)  =  max over (f, g) of D(f, g)
+
+    Each function that makes a plan states its penalty and its D. Nothing here carries a graph but `cost_of` and
+    `barycentric`, and these treat P as a constant: by the envelope theorem the gradient of the problem's value in the
+    points is that of ⟨P, C⟩ with P held fixed.
+
+    Attributes:
+        C: the costs, (n, m).
+        bound: "upper" if P joins its two masses, so that ⟨P, C⟩ is at least the cost of transport between them; None
+            if P drops or reweights mass, so that ⟨P, C⟩ bounds nothing.
+        solve_dual: computes the `Dual`; called once, when it is first asked for.
+
+    Source: Peyré, Cuturi, 2019, https://arxiv.org/abs/1803.00567
+    """
+
+    C: Tensor
+    bound: Literal["upper"] | None
+    solve_dual: Callable[[], Dual]
+
+    @property
+    @abstractmethod
+    def matrix(self) -> Tensor:
+        """P, (n, m)."""
+
+    @property
+    @abstractmethod
+    def value(self) -> Tensor:
+        """⟨P, C⟩ = Σ_ij P_ij C_ij, ()."""
+
+    @property
+    @abstractmethod
+    def marginals(self) -> tuple[Tensor, Tensor]:
+        """(P 1 (n,), Pᵀ 1 (m,))."""
+
+    @abstractmethod
+    def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+        """Σ_ij P_ij c(x_i, y_j), (), differentiable in x (n, d), y (m, d) and the cost, with P held fixed."""
+
+    @property
+    def mass(self) -> Tensor:
+        """The mass that is transported, Σ_ij P_ij, ()."""
+        return self.marginals[0].sum()
+
+    @cached_property
+    def _dual(self) -> Dual:
+        return Dual(*(part.to(self.C) for part in self.solve_dual()))
+
+    @property
+    def potentials(self) -> tuple[Tensor, Tensor]:
+        """The optimal (f (n,), g (m,)) of the same problem."""
+        return self._dual.f, self._dual.g
+
+    @property
+    def dual_value(self) -> Tensor:
+        """D(f, g), (): equal to `value` + `penalty` up to the solver's tolerance, and never above it."""
+        return self._dual.value
+
+    @property
+    def penalty(self) -> Tensor:
+        """What the problem adds to ⟨P, C⟩, (); 0 for exact and partial plans."""
+        return self._dual.penalty
+
+    def barycentric(self, y: Tensor) -> Tensor:
+        """The barycentric map T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, (n, d), of points y (m, d).
+
+        A row without mass has no such mean; there the potentials extend the map: T(x_i) = y_j with j that minimises
+        C_ij − g_j.
+        """
+        p, _ = self.marginals
+        mean = self._row_sums(y) / torch.where(p > 0, p, 1.0)[:, None]
+        if bool((p > 0).all()):
+            return mean
+        nearest = (self.C - self.potentials[1]).argmin(dim=1)
+        return torch.where(p[:, None] > 0, mean, y[nearest])
+
+    @abstractmethod
+    def _row_sums(self, y: Tensor) -> Tensor:
+        """P y, (n, d)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SparsePlan(Plan):
+    """A plan with few entries, as the vertices of the transport polytope: at most n + m − 1 of n m are not 0.
+
+    Example:
+        >>> from ot_gen import exact_plan
+        >>> plan = exact_plan(torch.tensor([[3.0, 1.0], [1.0, 2.0]]))
+        >>> plan.pairs.j, float(plan.value)
+        (tensor([1, 0]), 1.0)
+    """
+
+    pairs: Pairs
+
+    @property
+    def matrix(self) -> Tensor:
+        P = torch.zeros_like(self.C)
+        P[self.pairs.i, self.pairs.j] = self.pairs.mass
+        return P
+
+    @property
+    def value(self) -> Tensor:
+        return self.pairs.mass @ self.C[self.pairs.i, self.pairs.j]
+
+    @property
+    def marginals(self) -> tuple[Tensor, Tensor]:
+        i, j, mass = self.pairs
+        n, m = self.C.shape
+        return mass.new_zeros(n).index_add(0, i, mass), mass.new_zeros(m).index_add(0, j, mass)
+
+    def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+        i, j, mass = self.pairs
+        return mass @ cost(x[i], y[j])  # k <= n + m − 1 paired costs: no graph through the (n, m) matrix
+
+    def _row_sums(self, y: Tensor) -> Tensor:
+        i, j, mass = self.pairs
+        return y.new_zeros(len(self.C), y.shape[1]).index_add(0, i, mass[:, None] * y[j])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DensePlan(Plan):
+    """A plan with all entries, as entropic plans have.
+
+    Example:
+        >>> from ot_gen import sinkhorn_plan
+        >>> plan = sinkhorn_plan(torch.tensor([[3.0, 1.0], [1.0, 2.0]]), epsilon=10.0)
+        >>> bool((plan.matrix > 0.2).all())
+        True
+    """
+
+    P: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        return self.P
+
+    @property
+    def value(self) -> Tensor:
+        return (self.P * self.C).sum()
+
+    @property
+    def marginals(self) -> tuple[Tensor, Tensor]:
+        return self.P.sum(dim=1), self.P.sum(dim=0)
+
+    def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+        return (self.P * cost.matrix(x, y)).sum()
+
+    def _row_sums(self, y: Tensor) -> Tensor:
+        return self.P @ y

@@ -1,0 +1,55 @@
+"""The data of a discrete transport problem, checked, and how its solvers fail."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class NotConverged(RuntimeError):
+    """A solver did not reach its tolerance; it never returns less than was asked for."""
+
+
+class Problem(NamedTuple):
+    """Costs C (n, m) and masses a (n,), b (m,) of total 1, in float64 on the CPU."""
+
+    C: Tensor
+    a: Tensor
+    b: Tensor
+
+
+def problem(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Problem:
+    """The problem in float64 on the CPU, without a graph; masses None are uniform, others are divided by their total.
+
+    Raises:
+        ValueError: C is not a finite matrix, or a mass vector has the wrong shape, a negative entry or no total.
+
+    Example:
+        >>> problem(torch.zeros(2, 3)).a
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    if C.ndim != 2 or C.numel() == 0:
+        raise ValueError(f"a plan needs a non-empty cost matrix (n, m), got shape {tuple(C.shape)}")
+    if not torch.isfinite(C).all():
+        raise ValueError("the cost matrix holds NaN or Inf; check the generator's output and the data")
+    C64 = C.detach().to("cpu", torch.float64)
+    return Problem(C64, _masses("a", a, C64.shape[0], C64), _masses("b", b, C64.shape[1], C64))
+
+
+def _masses(name: str, mass: Tensor | None, size: int, C: Tensor) -> Tensor:
+    if mass is None:
+        return C.new_full((size,), 1.0 / size)
+    if mass.shape != (size,):
+        raise ValueError(
+            f"{name} must have shape ({size},) for a cost matrix {tuple(C.shape)}, got {tuple(mass.shape)}"
+        )
+    mass = mass.detach().to("cpu", torch.float64)
+    total = float(mass.sum())
+    if not (torch.isfinite(mass).all() and bool((mass >= 0).all()) and total > 0):
+        raise ValueError(
+            f"{name} must be finite masses >= 0 with a positive total, got a minimum of {float(mass.min()):g} and a "
+            f"total of {total:g}"
+        )
+    return mass / total  # equal totals to the last bit, as the simplex requires
