@@ -5,6 +5,7 @@ its import takes seconds that `--help` and every job of a sweep would pay.
 """
 
 from .assignment import assignment, assignment_potentials
+from .entropic import sinkhorn_divergence, sinkhorn_potentials
 from .plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 from .plans import exact_plan, sinkhorn_plan
 from .problem import NotConverged
@@ -21,6 +22,8 @@ __all__ = [
     "assignment_potentials",
     "exact_plan",
     "partial_plan",
+    "sinkhorn_divergence",
     "sinkhorn_plan",
+    "sinkhorn_potentials",
     "unbalanced_plan",
 ]

@@ -240,7 +240,7 @@ def _annealed(C: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:
         torch.sub(C, g, out=kernel)
         # Clamped so that no product underflows to slow subnormal numbers.
         kernel.sub_(f[:, None]).mul_(-1 / epsilon).clamp_(-40.0, 40.0).exp_()
-        u, v = torch.mv(kernel, C.new_ones(n)).reciprocal_(), C.new_ones(n)
+        u, v = torch.mv(kernel, torch.ones_like(f)).reciprocal_(), torch.ones_like(f)
         for _ in range(sweeps):
             v.mul_(torch.mv(kernel.T, u).mul_(v).pow_(-1.7))
             u.mul_(torch.mv(kernel, v).mul_(u).pow_(-1.7))
