@@ -142,14 +142,14 @@ def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Mean over the seeds, and below it the range where there are several."""
     found = {"floor: real vs real": [floor()], "ceiling: noise": [ceiling()], **found}
     width = max(map(len, found))
-    lines = [" " * width + "".join(f"{name:>12s}" for name in (*COLUMNS, *EXTRAS))]
+    lines = [" " * width + "".join(f"{name:>15s}" for name in (*COLUMNS, *EXTRAS))]
     for name, rows in found.items():
         columns = [[row[c] for row in rows if c in row] for c in (*COLUMNS, *EXTRAS)]
         means = [shown(statistics.fmean(values)) if values else "" for values in columns]
-        lines.append(f"{name:{width}s}" + "".join(f"{cell:>12s}" for cell in means))
+        lines.append(f"{name:{width}s}" + "".join(f"{cell:>15s}" for cell in means))
         if len(rows) > 1:
             ranges = [f"{shown(min(values))}-{shown(max(values))}" if values else "" for values in columns]
-            lines.append(" " * width + "".join(f"{cell:>12s}" for cell in ranges))
+            lines.append(" " * width + "".join(f"{cell:>15s}" for cell in ranges))
     return "\n".join(lines)
 
 
