@@ -1,7 +1,7 @@
 """Training speed of primal entries, images per CPU second, against bare torch loops and against Pythae.
 
     python benchmarks/primal_speed.py [--repeats 5] [--steps 600] [--peer pythae/bin/python]
-    python benchmarks/primal_speed.py --overrides +trainer.optimizer.fused=true
+    python benchmarks/primal_speed.py --overrides ++trainer.optimizer.fused=true
 
 `--peer` is the interpreter of an environment with Pythae 0.1.2, made as `primal_pythae.py` says; without it only the
 bare loops are run. All sides have the MLP 784-400-200-8 and its mirror, batch 100, Adam 1e-3, one thread, the 6,000
