@@ -44,7 +44,7 @@ from .references import FullMixture, LearnedMixture, gaussian_mixture, gaussian_
 from .schedules import cyclic, linear_decay, linear_warmup
 from .semidual import SemidiscreteSolution, semidiscrete
 from .solvers import DualSolver, PrimalSolver, Solver
-from .training import Interrupted, NonFiniteLoss, Progress, fit
+from .training import Interrupted, NonFiniteLoss, Progress, adam, fit
 from .transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 __all__ = [
@@ -127,6 +127,7 @@ __all__ = [
     "UniformSphere",
     "WeightClip",
     "WeightedSum",
+    "adam",
     "add_head",
     "c_transform",
     "cyclic",

@@ -176,7 +176,7 @@ class Empirical(Measure):
             index = torch.randint(len(self), (n,), device=self.atoms.device)
         else:
             index = torch.multinomial(self.weights, n, replacement=True)
-        return self.atoms[index]
+        return self.atoms.index_select(0, index)
 
     def from_cube(self, u: Tensor) -> Tensor:
         """The atoms in whose share of [0, 1] the u fall, (n, d): evenly spread u visit all atoms evenly."""
