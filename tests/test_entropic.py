@@ -195,6 +195,8 @@ def test_bad_clouds_are_refused():
         sinkhorn_divergence(x, x, 0.1, torch.ones(5))
     with pytest.raises(ValueError, match="finite"):
         sinkhorn_divergence(torch.full((3, 2), torch.nan), x, 0.1)
+    with pytest.raises(ValueError, match="at least 1"):
+        sinkhorn_divergence(x, x, 0.1, max_iterations=0)
     with pytest.raises(ValueError, match="use exact_plan"):
         sinkhorn_potentials(torch.zeros(2, 2), epsilon=0.0)
 

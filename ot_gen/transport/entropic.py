@@ -46,7 +46,7 @@ def sinkhorn_potentials(
         f, g: (n,) and (m,), float64; unique up to a constant. They are also defined where a mass is 0.
 
     Raises:
-        ValueError: ε is not positive, C is not a finite matrix, or a or b no masses for it.
+        ValueError: ε or max_iterations is not positive, C is not a finite matrix, or a or b no masses for it.
         NotConverged: `tol` was not reached.
 
     Source: Cuturi, 2013, https://arxiv.org/abs/1306.0895; absorption: Schmitzer, 2019,
@@ -59,6 +59,8 @@ def sinkhorn_potentials(
     """
     if not epsilon > 0:
         raise ValueError(f"Schrödinger potentials need epsilon > 0, got {epsilon}; for epsilon = 0 use exact_plan")
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
     C, a, b = problem(C, a, b)
     f, g, _ = _potentials(C, a, b, epsilon, tol, max_iterations)
     return f, g
@@ -105,6 +107,8 @@ def sinkhorn_divergence(
     """
     if not epsilon > 0:
         raise ValueError(f"sinkhorn_divergence needs epsilon > 0, got {epsilon}; for epsilon = 0 use wasserstein")
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
         raise ValueError(
             f"sinkhorn_divergence compares points (n, d) and (m, d), got {tuple(x.shape)} and {tuple(y.shape)}"
