@@ -5,6 +5,7 @@ Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGT
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from multiprocessing import parent_process
@@ -46,6 +47,7 @@ def _run_name(*, _root_: DictConfig) -> str:
 
 
 OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+OmegaConf.register_new_resolver("root", math.sqrt, replace=True)
 OmegaConf.register_new_resolver("times", lambda *factors: _product(factors), replace=True)
 
 

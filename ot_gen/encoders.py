@@ -40,22 +40,29 @@ class DiracEncoder(nn.Module):
 
 @final
 class SphereEncoder(nn.Module):
-    """The deterministic encoder onto the unit sphere, q(·|y) = δ_{f(y)/‖f(y)‖}, for the reference `uniform_sphere`.
+    """The deterministic encoder onto a sphere, q(·|y) = δ_{r f(y)/‖f(y)‖}, for the reference `uniform_sphere`.
 
     Args:
         net: f, (n, d) -> (n, k).
+        radius: r > 0, that of the reference.
+
+    Raises:
+        ValueError: r <= 0.
 
     Example:
         >>> SphereEncoder(nn.Linear(3, 2))(torch.randn(4, 3)).mean.norm(dim=1).allclose(torch.ones(4))
         True
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, radius: float = 1.0) -> None:
         super().__init__()
+        if not radius > 0:
+            raise ValueError(f"a sphere needs a radius > 0, got {radius}")
         self.net = net
+        self.radius = float(radius)
 
     def forward(self, y: Tensor) -> Dirac:
-        return Dirac(nn.functional.normalize(self.net(y), dim=-1))
+        return Dirac(self.radius * nn.functional.normalize(self.net(y), dim=-1))
 
 
 @final

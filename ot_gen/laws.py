@@ -55,24 +55,29 @@ class Dirac(Distribution):
 
 
 @final
-class _UnitSphere(constraints.Constraint):
-    """Unit vectors, up to single precision."""
+class _Sphere(constraints.Constraint):
+    """Vectors of norm `radius`, up to single precision."""
 
     event_dim = 1
 
+    def __init__(self, radius: float) -> None:
+        self.radius = radius
+        super().__init__()
+
     def check(self, value: Tensor) -> Tensor:
-        return (torch.linalg.vector_norm(value, dim=-1) - 1).abs() < 1e-4
+        return (torch.linalg.vector_norm(value, dim=-1) / self.radius - 1).abs() < 1e-4
 
 
 @final
 class UniformSphere(Distribution):
-    """The uniform law on the sphere S^{k−1} = {z in R^k : ‖z‖ = 1}; a draw is a Gaussian divided by its norm.
+    """The uniform law on the sphere {z in R^k : ‖z‖ = r}; a draw is r times a Gaussian divided by its norm.
 
     It has no density in R^k. `log_prob` is with respect to the surface measure, the constant
-    −log area(S^{k−1}) = lgamma(k/2) − log 2 − (k/2) log π. The mean is 0 and the covariance I/k.
+    −log area = lgamma(k/2) − log 2 − (k/2) log π − (k − 1) log r. The mean is 0 and the covariance r² I/k.
 
     Args:
         origin: zeros, (..., k): they give dimension, dtype and device.
+        radius: r > 0.
 
     Raises:
         ValueError: `log_prob` of points off the sphere.
@@ -86,15 +91,19 @@ class UniformSphere(Distribution):
     """
 
     arg_constraints = {"origin": constraints.real_vector}
-    support = _UnitSphere()
     has_rsample = True
 
-    def __init__(self, origin: Tensor) -> None:
+    def __init__(self, origin: Tensor, radius: float = 1.0) -> None:
         self.origin = torch.zeros_like(origin)
+        self.radius = float(radius)
         super().__init__(origin.shape[:-1], origin.shape[-1:], validate_args=True)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> UniformSphere:
-        return UniformSphere(self.origin.expand(*batch_shape, *self.event_shape))
+        return UniformSphere(self.origin.expand(*batch_shape, *self.event_shape), self.radius)
+
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
+    def support(self) -> Any:
+        return _Sphere(self.radius)
 
     @property
     def mean(self) -> Tensor:
@@ -102,16 +111,17 @@ class UniformSphere(Distribution):
 
     @property
     def variance(self) -> Tensor:
-        return self.origin + 1 / self.event_shape[0]
+        return self.origin + self.radius**2 / self.event_shape[0]
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        return nn.functional.normalize(torch.randn(shape, dtype=self.origin.dtype, device=self.origin.device), dim=-1)
+        gaussian = torch.randn(shape, dtype=self.origin.dtype, device=self.origin.device)
+        return self.radius * nn.functional.normalize(gaussian, dim=-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._validate_sample(value)
         k = self.event_shape[0]
-        constant = math.lgamma(k / 2) - math.log(2) - k / 2 * math.log(math.pi)
+        constant = math.lgamma(k / 2) - math.log(2) - k / 2 * math.log(math.pi) - (k - 1) * math.log(self.radius)
         return value.new_full(torch.broadcast_shapes(value.shape[:-1], self.batch_shape), constant)
 
 

@@ -14,20 +14,23 @@ from .laws import Mixture, UniformSphere
 from .measures import Reference
 
 
-def uniform_sphere(dim: int) -> Reference:
-    """The uniform law ζ on the unit sphere S^{dim−1} of R^dim; `law.log_prob` is with respect to its surface.
+def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
+    """The uniform law ζ on the sphere of a radius in R^dim; `law.log_prob` is with respect to its surface.
 
-    It has no density in R^dim: join it to a `SphereEncoder` by divergences between samples, not by KL.
+    It has no density in R^dim: join it to a `SphereEncoder` by divergences between samples, not by KL. Unlike a
+    Gaussian it has no middle in which all kinds of codes meet. With radius √dim it has a Gaussian's covariance, I.
 
     Raises:
-        ValueError: dim < 1.
+        ValueError: dim < 1 or radius <= 0.
 
     Example:
         >>> uniform_sphere(3).sample(100).norm(dim=1).allclose(torch.ones(100))
         True
     """
     _check_counts(dim=dim)
-    return Reference(UniformSphere(torch.zeros(dim)))
+    if not radius > 0:
+        raise ValueError(f"a sphere needs a radius > 0, got {radius}")
+    return Reference(UniformSphere(torch.zeros(dim), radius))
 
 
 def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None = None) -> Reference:
