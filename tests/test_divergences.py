@@ -225,6 +225,14 @@ def test_a_translation_costs_its_square_on_a_line_on_average_and_at_most():
     assert 0.98 * square < found <= square * (1 + 1e-5)
 
 
+def test_sliced_transport_to_more_draws_than_codes_is_the_linear_programmes_on_a_line():
+    from ot_gen import wasserstein
+
+    codes, draws = torch.randn(8, 1).double(), torch.randn(24, 1).double()
+    found = SlicedWasserstein(3, draws=3)(Dirac(codes), Given(draws))
+    assert found.item() == pytest.approx(wasserstein(codes, draws))
+
+
 def test_max_sliced_is_above_sliced_and_its_ascent_only_improves():
     codes = torch.randn(64, 5) * torch.tensor([1.0, 1.0, 1.0, 1.0, 3.0])
     values = []
@@ -325,6 +333,7 @@ def test_a_weighted_sum_is_the_sum():
         (lambda: WeightedSum([KL()], [1.0, 2.0]), "one weight"),
         (lambda: WeightedSum([KL()], [-1.0]), "weight >= 0"),
         (lambda: SlicedWasserstein(0), "projections >= 1"),
+        (lambda: SlicedWasserstein(draws=0), "draws >= 1"),
         (lambda: MaxSlicedWasserstein(5, -1), "ascents >= 0"),
         (lambda: StratifiedKL(1), "at least two"),
         (lambda: StratifiedKL(4)(gaussian(torch.zeros(8, K), torch.ones(8, K)), standard_gaussian(K)), "2 to 4"),

@@ -24,12 +24,12 @@ class Divergence(nn.Module, ABC):
         """D(q, ζ), (), differentiable in the encoder; it does not depend on the generator."""
 
 
-def codes_and_prior(q: Distribution, zeta: Reference, name: str) -> tuple[Tensor, Tensor]:
-    """One code of each posterior, (n, k), and as many draws of ζ; ValueError unless they can be compared."""
+def codes_and_prior(q: Distribution, zeta: Reference, name: str, draws: int = 1) -> tuple[Tensor, Tensor]:
+    """One code of each posterior, (n, k), and `draws` times as many of ζ; ValueError unless they can be compared."""
     codes = q.rsample()
     if codes.ndim != 2 or codes.shape[0] < 2 or codes.shape[1] != zeta.dim:
         raise ValueError(
             f"{name} compares at least two codes of dimension {zeta.dim} with the reference, got codes of shape "
             f"{tuple(codes.shape)}"
         )
-    return codes, zeta.rsample(len(codes)).to(codes)
+    return codes, zeta.rsample(draws * len(codes)).to(codes)
