@@ -127,9 +127,15 @@ def fit(
     """
     _check_sizes(nu, steps, batch_size, checkpoint_every)
     solver.prepare(mu, nu)
-    of_xi = {id(p) for p in solver.xi.parameters()}  # what both sides hold, a learned reference, is trained as ξ
-    theta = _make(optimizer, [p for p in mu.parameters() if id(p) not in of_xi])
-    xi = _make(inner_optimizer or solver.optimizer() or optimizer, solver.xi.parameters())
+    inner_optimizer = inner_optimizer or solver.optimizer()
+    of_xi = list(solver.xi.parameters())
+    held = {id(p) for p in of_xi}  # what both sides hold, a learned reference, is trained as ξ
+    of_theta = [p for p in mu.parameters() if id(p) not in held]
+    if solver.inner_steps == solver.warmup_steps == 0 and inner_optimizer is None:
+        # Both move in every step and on one loss: one optimizer for both is a step's overhead less.
+        theta, xi = _make(optimizer, of_theta + of_xi), None
+    else:
+        theta, xi = _make(optimizer, of_theta), _make(inner_optimizer or optimizer, of_xi)
     modules, optimizers = {"mu": mu, "solver": solver}, {"theta": theta, "xi": xi}
     rates = [group["lr"] for group in _groups(theta, xi)]
     progress = Progress(steps)

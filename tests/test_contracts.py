@@ -244,6 +244,52 @@ def test_every_generator_cost_and_reference_takes_a_step_on_images(override, loa
     assert mu.sample(3).shape == (3, found.dim)
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *[("primal/ot_ae", f"encoder={entry}") for entry in entries("encoder")],
+        *[("primal/vae", f"noise={entry}") for entry in entries("noise")],
+        *[("primal/iwae", f"noise={entry}") for entry in entries("noise")],
+        *[("primal/info_vae", f"encoder={entry}") for entry in ("gaussian", "full_gaussian", "flow")],
+        *[("primal/swae", "encoder=sphere", f"reference={entry}") for entry in entries("reference")],
+        *[("primal/vae", f"reference={entry}") for entry in ("gaussian", "mixture", "learned_mixture")],
+        *[("primal/vae", "encoder=flow", f"reference={entry}") for entry in ("mixture", "learned_mixture")],
+    ],
+    ids=" ".join,
+)
+def test_encoders_references_and_noise_are_parts_that_combine(overrides, load):
+    cfg, found = load("digits", f"solver={overrides[0]}", *overrides[1:])
+    mu, solver, _ = parts(cfg)
+    solver.prepare(mu, found.train)
+    value, penalty = solver(mu, found.train, BATCH)
+    assert_all_reached(gradients(value + penalty, solver.xi), solver.xi)
+    mu, solver, progress = one_step(cfg, found)
+    assert np.isfinite(progress.rows[0]["value"])
+    assert mu.sample(3).shape == (3, found.dim)
+
+
+def test_a_learned_reference_belongs_to_xi_and_moves(load):
+    """The penalty trains it: its parameters are ξ's and not θ's too, so that it moves once a step."""
+    cfg, found = load("eight_gaussians", "solver=primal/vae", "reference=learned_mixture")
+    mu, solver, _ = parts(cfg)
+    before = [p.detach().clone() for p in mu.base.parameters()]
+    sets = []
+
+    def watched(parameters):
+        sets.append([id(p) for p in parameters])
+        return torch.optim.SGD(parameters, lr=0.1)
+
+    fit(mu, found.train, solver, steps=1, batch_size=BATCH, optimizer=watched, inner_optimizer=watched)
+    theta, xi = sets
+    assert sorted(theta) == sorted(id(p) for p in mu.map.parameters())
+    assert {id(p) for p in mu.base.parameters()} <= set(xi)
+    assert all(not torch.equal(old, new) for old, new in zip(before, mu.base.parameters(), strict=True))
+    sets.clear()
+    fit(mu, found.train, solver, steps=1, batch_size=BATCH, optimizer=watched)
+    (joint,) = sets  # both sides always move together: one optimizer, each parameter once
+    assert sorted(joint) == sorted(theta + xi)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_solver_entry_lies_in_the_cell_of_the_table_that_its_xi_says(solver, load):
     side = solver.split("/")[0]
