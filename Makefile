@@ -38,21 +38,27 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Side by side with OTT-JAX and POT, one thread each; most of an hour in all.
+# Side by side with OTT-JAX, POT, GeomLoss, SciPy and lapx, one thread each; two hours in all. Pythae wants an environment of its own:
+# see benchmarks/primal_pythae.py.
 benchmark: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
 	$(BIN)/python benchmarks/training_overhead.py
+	$(BIN)/python benchmarks/exact_plan.py
+	$(BIN)/python benchmarks/sinkhorn_divergence.py
+	$(BIN)/python benchmarks/primal_speed.py
+	$(BIN)/python benchmarks/primal_quality.py --output runs/primal_quality.csv
 	$(BIN)/python benchmarks/c_transform.py
 	$(BIN)/python benchmarks/semidiscrete.py
 	$(BIN)/python benchmarks/semidiscrete.py --mnist --reference
 	$(BIN)/python benchmarks/w1_pairs.py
 	$(BIN)/python benchmarks/w2_maps.py
 
-# Redraws the figures of docs/dual.md: about two minutes on one core.
+# Redraws the figures of docs/: about four minutes on one core.
 docs-figures: install
 	$(BIN)/python docs/laguerre_figure.py
 	$(BIN)/python docs/critic_figure.py
 	$(BIN)/python docs/w2_map_figure.py
+	$(BIN)/python docs/primal_figure.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

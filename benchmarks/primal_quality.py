@@ -15,7 +15,7 @@ of it for our entries (Pythae's schedule is its default, none). 2,000 generated 
     square           E‖z‖²/k of them; both are 1 for codes that match the standard Gaussian, and less where they shrink
     img/CPU s        training images per CPU second, of `fit` alone
 
-"+ ex-post": the same model sampled from a Gaussian mixture (10 components, full covariances) fitted to the codes of the
+"+ ex-post": the same model sampled from a Gaussian mixture (50 components, full covariances) fitted to the codes of the
 training digits. A row is the mean over the seeds; the line below it is their range, min-max.
 """
 
@@ -45,7 +45,7 @@ from ot_gen import Empirical, Pushforward, Solver, evaluation, ex_post_prior, fi
 from ot_gen.cli import build, conf_dir
 from ot_gen.data import Dataset
 
-STEPS, BATCH, SAMPLES, COMPONENTS = 2400, 100, 2000, 10
+STEPS, BATCH, SAMPLES, COMPONENTS = 2400, 100, 2000, 50
 EXTRAS = ("recon", "var", "square", "img/CPU s")
 PEERS = {
     "Pythae VAE, squares": "vae",

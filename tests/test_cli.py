@@ -113,7 +113,7 @@ def assert_complete(folder, steps, encoder):
     told = facts(folder)
     assert told["status"] == "finished"
     assert told["steps"] == told["steps_done"] == steps
-    assert {"python", "ot_gen", "torch", "numpy", "POT", "geomloss", "hydra-core"} <= set(told["versions"])
+    assert {"python", "ot_gen", "torch", "numpy", "POT", "hydra-core"} <= set(told["versions"])
     assert {"seed", "data", "solver", "generator", "side", "cell", "bound", "overrides", "seconds"} <= set(told)
     assert set(told["judgement"]) == {"n", "w1", "w1_floor", "w2_squared", "w2_squared_floor"}
     assert [int(row["step"]) for row in metrics(folder)] == list(range(1, steps + 1))

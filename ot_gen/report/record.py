@@ -119,7 +119,7 @@ def versions() -> dict[str, str]:
         True
     """
     found = {"python": platform.python_version()}
-    for package in ("ot_gen", "torch", "numpy", "POT", "geomloss", "hydra-core"):
+    for package in ("ot_gen", "torch", "numpy", "POT", "hydra-core"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
