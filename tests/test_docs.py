@@ -42,6 +42,17 @@ def test_the_bounds_of_the_critics_are_those_of_the_table():
         assert critic.bound == (None if bound == "none" else "lower")
 
 
-def test_the_page_on_the_dual_names_every_entry_of_its_group():
-    entries = {f"dual/{path.stem}" for path in (DOCS.parent / "conf/solver/dual").glob("*.yaml")}
-    assert set(re.findall(r"`(dual/\w+)`", DUAL)) == entries
+@pytest.mark.parametrize("side", ["primal", "dual"])
+def test_the_page_on_a_side_names_every_entry_of_its_group(side):
+    entries = {f"{side}/{path.stem}" for path in (DOCS.parent / "conf/solver" / side).glob("*.yaml")}
+    text = (DOCS / f"{side}.md").read_text(encoding="utf-8")
+    assert set(re.findall(rf"`({side}/\w+)`", text)) == entries
+
+
+def test_the_divergences_of_the_primal_page_say_whether_they_are_unbiased():
+    text = (DOCS / "primal.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*`) \| .* \| (yes|no)(?: .*)? \|$", text.split("## Divergences")[1], re.MULTILINE)
+    told = {name: word == "yes" for names, word in rows for name in re.findall(r"`(\w+)`", names)}
+    told = {name: unbiased for name, unbiased in told.items() if hasattr(getattr(ot_gen, name), "unbiased")}
+    assert {"KL", "MMD", "SlicedWasserstein", "DebiasedTransport"} <= set(told)
+    assert told == {name: getattr(ot_gen, name).unbiased for name in told}
