@@ -125,7 +125,14 @@ def _experiment(cfg: DictConfig) -> float:
 def generator_of(cfg: DictConfig) -> Any:
     """The generator, or the decoder with noise that is built around it."""
     generator, noise = build(cfg.generator), build(cfg.get("noise"))
-    return generator if noise is None else noise(generator)
+    if noise is None:
+        return generator
+    if "encoder" not in (cfg.solver.get("coupling") or {}):
+        raise ValueError(
+            "noise=... makes the cost a likelihood, which couplings with an encoder use; leave noise out or choose "
+            "solver=primal/vae, primal/iwae, ... (in Python a GaussianDecoder trains with any solver)"
+        )
+    return noise(generator)
 
 
 def _composition_error(error: CompactHydraException) -> str:

@@ -33,6 +33,7 @@ from ot_gen import (
     add_head,
     standard_gaussian,
     uniform_cube,
+    uniform_sphere,
 )
 from ot_gen.divergences import sampled_kl
 
@@ -342,6 +343,11 @@ def test_a_weighted_sum_is_the_sum():
 def test_bad_input_is_named(build, what):
     with pytest.raises(ValueError, match=what):
         build()
+
+
+def test_codes_off_the_references_support_are_refused():
+    with pytest.raises(ValueError, match="leave the support of the reference"):
+        KL()(gaussian(torch.zeros(4, K), torch.ones(4, K)), uniform_sphere(K))
 
 
 def test_a_divergence_that_is_infinite_is_refused_before_training():

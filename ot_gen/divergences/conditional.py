@@ -64,7 +64,7 @@ def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
     """log q(z|y) − log ζ(z) at codes z (..., n, k) of the posteriors, (..., n); its mean is the KL.
 
     Raises:
-        ValueError: one of the laws has no density.
+        ValueError: one of the laws has no density, or codes lie outside the support of one.
 
     Example:
         >>> from ot_gen.measures import standard_gaussian
@@ -81,3 +81,8 @@ def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
             "one of them has no density to sample it with; use an encoder with a density, or MMD, SinkhornDivergence "
             "or SlicedWasserstein"
         ) from None
+    except ValueError as error:  # torch's, of values outside a support
+        raise ValueError(
+            f"codes of an encoder that returns {type(q).__name__} leave the support of the reference {zeta.law}; use "
+            "a reference on all of R^k, or an encoder and a divergence made for this one"
+        ) from error
