@@ -388,11 +388,11 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
     "trainer.steps=many": ("many",),
     "seed=many": ("many",),
     "device=abacus": ("abacus",),
-    ("solver=dual/wgan_gp", "noise=fixed"): ("noise=", "solver=primal/vae"),
-    ("solver=primal/vae", "reference=sphere"): ("leave the support", "reference"),
-    ("solver=primal/exact_plan", "ex_post=gmm"): ("ex_post", "encoder"),
-    ("solver=primal/exact_plan", "cost=likelihood"): ("noise=fixed", "encoder"),
-    ("solver=primal/wae_mmd", "solver.coupling.weight=-1"): ("weight", "-1"),
+    "solver=dual/wgan_gp noise=fixed": ("noise=", "solver=primal/vae"),
+    "solver=primal/vae reference=sphere": ("leave the support", "reference"),
+    "solver=primal/exact_plan ex_post=gmm": ("ex_post", "encoder"),
+    "solver=primal/exact_plan cost=likelihood": ("noise=fixed", "encoder"),
+    "solver=primal/wae_mmd solver.coupling.weight=-1": ("weight", "-1"),
 }
 
 
