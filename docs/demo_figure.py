@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.image as mpimg
 from matplotlib.figure import Figure
 
-from ot_gen.report.compare import find_runs
+from ot_gen.report.runs import find_runs
 
 COLUMNS = ("primal/exact_plan", "primal/vae", "dual/semidiscrete", "dual/wgan_gp")
 ROWS = ("eight_gaussians", "mnist")
