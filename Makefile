@@ -24,10 +24,10 @@ sweep: install
 	$(BIN)/ot-gen-compare runs/sweep
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-fast: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
 lint: install
 	$(BIN)/ruff check .

@@ -71,6 +71,7 @@ def test_the_pixel_distance_of_a_translation_is_its_length(benchmark):
     assert benchmark("digit_judge").pixel_w2(x, x + 0.5) == pytest.approx(1.0, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_judge_trains_its_classifier_once_and_refuses_what_is_no_digit(benchmark, capsys):
     judge = benchmark("digit_judge")
     real = judge.digits()[0][judge.A][:40]
@@ -111,6 +112,7 @@ def small(judge, monkeypatch):
     return quality
 
 
+@pytest.mark.slow
 def test_a_short_run_of_the_quality_protocol_fills_its_table(benchmark, monkeypatch, tmp_path, capsys):
     judge = benchmark("digit_judge")
     quality = small(judge, monkeypatch)

@@ -201,6 +201,7 @@ def test_theta_receives_the_envelope_gradient_and_nothing_from_the_conjugate():
     assert all(gradient is None for gradient in reached)
 
 
+@pytest.mark.slow
 def test_ascending_the_value_draws_the_mover_to_the_conjugate_points():
     mu, nu = standard_gaussian(2), Empirical(torch.randn(256, 2) ** 3)
     potential = free(2, descents=20)
@@ -236,6 +237,7 @@ def test_no_parameters_lift_the_value_above_the_cost_of_the_batch(size, make, fl
     assert value <= float(exact_plan(C).value) + 1e-6 * size**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "lr"), [(free, 5e-3), (convex, 2e-2)])
 def test_a_known_map_and_its_inverse_are_found(make, lr):
     base, optimal = standard_gaussian(2), Monotone()
@@ -252,6 +254,7 @@ def test_a_known_map_and_its_inverse_are_found(make, lr):
     assert last == pytest.approx(exact, rel=0.06)
 
 
+@pytest.mark.slow
 def test_a_generator_is_trained_through_the_one_loop():
     mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
     nu = Empirical(torch.randn(500, 2) @ torch.tensor([[1.0, 0.3], [0.0, 0.5]]) + 4)

@@ -230,6 +230,7 @@ def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(
     assert told["mmd"] is not None and told["negative_elbo"] is None and told["conditional_kl"] is None
 
 
+@pytest.mark.slow
 def test_with_an_ex_post_prior_the_model_is_judged_at_both_priors(tmp_path, parts):
     def far_away(encoder, nu):
         assert encoder(nu.atoms).mean.shape == (64, 2)
@@ -426,7 +427,9 @@ def ctrl_c_in_step_3(bar, progress):
 
 
 @pytest.mark.parametrize("solver", ["primal/wae_mmd", "dual/wgan_sn", "dual/semidiscrete"])
-@pytest.mark.parametrize("folder", ["first", "second"], ids=["in its own folder", "in a new folder"])
+@pytest.mark.parametrize(
+    "folder", ["first", pytest.param("second", marks=pytest.mark.slow)], ids=["in its own folder", "in a new folder"]
+)
 def test_resume_continues_bit_for_bit_with_every_row_once(solver, folder, ot_gen, monkeypatch):
     settings = (*TINY, f"solver={solver}", "trainer.steps=7")
     ot_gen(*settings, "hydra.run.dir=whole")
@@ -487,6 +490,7 @@ def test_a_corrupt_checkpoint_is_refused(damage, ot_gen, refused):
     assert "cannot be read as a checkpoint" in refused(*TINY, "resume=first", "hydra.run.dir=second")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 100], ids=["checkpoint each step", "checkpoint at the end"])
 @pytest.mark.parametrize("solver", ["primal/vae", "primal/exact_plan", "dual/wgan_gp", "dual/semidiscrete"])
 def test_a_loss_that_becomes_nan_ends_with_the_step_the_solver_and_the_last_checkpoint(solver, every, ot_gen, refused):

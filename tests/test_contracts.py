@@ -331,7 +331,8 @@ def test_two_fits_with_one_seed_are_identical(solver, load):
 
 @pytest.mark.parametrize(
     ("solver", "warmup"),
-    [(solver, warmup) for solver in SOLVERS for warmup in ((0, 2, 5) if has_warmup(solver) else (0,))],
+    [(s, 0) for s in SOLVERS]
+    + [pytest.param(s, n, marks=pytest.mark.slow) for s in filter(has_warmup, SOLVERS) for n in (2, 5)],
 )
 def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(solver, warmup, load, tmp_path):
     """Six steps at once, or a kill in the fifth and a resume from the third, before, within or after the warm-up."""

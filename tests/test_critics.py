@@ -183,6 +183,7 @@ def test_bound_again_anchors_keep_their_places():
     assert h.anchors is before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "flat_dim"), [("pq", 0), ("qp", 0), ("pq", 1)])
 def test_anchors_find_the_known_potential_in_both_orders(order, flat_dim):
     pair = Rays(4, 4, flat_dim)

@@ -89,6 +89,7 @@ def test_the_primal_gradient_equals_the_dual_gradient(cost, seed):
         assert torch.allclose(one, other, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_discrete_potential_climbs_to_the_value_of_the_linear_programme():
     cost = SquaredEuclidean()
     mu, nu = Empirical(torch.randn(40, 2)), Empirical(torch.randn(12, 2) + 1)

@@ -165,6 +165,7 @@ def test_the_flow_has_the_density_of_the_change_of_variables(dim, float64):
         assert torch.allclose(q.log_prob(q.transform(epsilon[None])), expected, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_flows_density_integrates_to_one_and_has_its_samples_moments():
     q = flow(2)(torch.randn(1, D))
     line = torch.arange(-12, 12, 0.05)
@@ -183,6 +184,7 @@ def test_the_flows_mean_is_a_deterministic_code():
     assert torch.allclose(q.mean, q.transform(torch.zeros(5, K)))
 
 
+@pytest.mark.slow
 def test_the_flow_learns_a_posterior_that_is_no_gaussian():
     """Of two separate Gaussians a flow comes within .06 nats, the best Gaussian only within .15."""
     encoder = flow(1, layers=2)

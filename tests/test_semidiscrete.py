@@ -69,6 +69,7 @@ def test_two_symmetric_atoms_share_a_gaussian():
     assert np.allclose(solution.barycentres.flatten(), [-math.sqrt(2 / math.pi), math.sqrt(2 / math.pi)], atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_data_set_resampled_has_the_value_of_the_linear_programme():
     mu, nu = Empirical(cloud(200, 2, seed=1), masses_for(200)), Empirical(cloud(20, 2), masses_for(20, seed=1))
     C = SquaredEuclidean().matrix(mu.atoms, nu.atoms).double().numpy()
