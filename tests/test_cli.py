@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import torch
@@ -203,8 +204,8 @@ def parts():
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
-        with cli.hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-            cfg = cli.hydra.compose("config", overrides=[*TINY, *overrides])
+        with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+            cfg = hydra.compose("config", overrides=[*TINY, *overrides])
         data = cli.build(cfg.data)
         cfg.space.update(dim=data.dim, shape=None, variance=data.variance)
         names = ("reference", "generator", "solver", "trainer", "evaluation")

@@ -1,0 +1,45 @@
+"""`ot-gen`: the entry point.
+
+Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGTERM with 130.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hydra.errors import CompactHydraException
+
+from ot_gen.training import Interrupted
+
+from .errors import composition_error, one_line, usage
+from .job import errors, job
+
+
+def main() -> None:
+    """Entry point of `ot-gen` and `python -m ot_gen`."""
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
+    errors.clear()
+    try:
+        job()
+    except CompactHydraException as error:
+        if wants_traceback:
+            raise
+        sys.exit(usage(composition_error(error)))
+    except OSError as error:
+        if wants_traceback:
+            raise
+        sys.exit(usage(f"cannot write the output folder ({one_line(error)}); choose another: hydra.run.dir=FOLDER"))
+    except ValueError as error:  # hydra's, of its own command line; a job's are dealt with above
+        if wants_traceback:
+            raise
+        sys.exit(usage(one_line(error)))
+    except Interrupted as stop:
+        sys.stderr.write(f"ot-gen: {stop}\n")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.stderr.write("ot-gen: interrupted\n")
+        sys.exit(130)
+    if errors:
+        sys.exit(2)
