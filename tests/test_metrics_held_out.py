@@ -165,7 +165,7 @@ def test_a_metric_out_of_reach_is_told_and_the_others_stand(toy):
     found = Metrics(views)(toy.train, toy.train, toy.test, 30)
     assert set(found.values) == {"w1"}
     assert found.failures == {"sinkhorn": "Sinkhorn left an error"}
-    record = found.as_record()
+    record = found.record()
     assert set(record) == {"metrics", "metrics_n", "metrics_failed"}
     assert set(json.loads(json.dumps(record))["metrics"]["w1"]) == {"value", "se", "floor", "floor_se"}
 

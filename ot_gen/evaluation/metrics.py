@@ -42,7 +42,7 @@ class Measurements(NamedTuple):
     values: dict[str, Measured]
     failures: dict[str, str]
 
-    def as_record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """As run.json holds them: {"metrics": {name: {"value", "se", "floor", "floor_se"}}, "metrics_n": n}."""
         found = {"metrics": {name: value._asdict() for name, value in self.values.items()}, "metrics_n": self.n}
         return found | ({"metrics_failed": self.failures} if self.failures else {})

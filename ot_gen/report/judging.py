@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
 from ot_gen.divergences import KL
 from ot_gen.evaluation import Metrics, judge, judge_encoder, undisturbed
-from ot_gen.measures import Measure, Pushforward, Reference
+from ot_gen.measures import Empirical, Measure, Pushforward, Reference
 from ot_gen.priors import save_prior
 from ot_gen.references import FullMixture
 from ot_gen.solvers import Solver
@@ -20,7 +21,7 @@ from ot_gen.solvers import Solver
 PRIOR_NAME = "prior.safetensors"
 
 ExPost = Callable[[torch.nn.Module, Measure], Reference]
-Certify = Callable[..., Any]  # (mu, nu, reference=...) -> an interval with `as_record()`
+Certify = Callable[..., Any]  # (mu, nu, reference=...) -> an interval with `record()`
 
 
 def check_judging(
@@ -63,16 +64,16 @@ def judge_model(
         evaluation: {"samples", "seed"}: the same for all models that are compared.
         metrics: what to measure beside exact W₁ and W₂²; None: nothing.
         certificate: (mu, nu, reference=...) -> the certified interval of W_c(μ, ν), ν the held-out points, with that of
-            the training data as its reference; None: none.
+            the training data as its reference; a sample is handed over as its points, (n, d). None: none.
     """
     n, seed = evaluation["samples"], evaluation["seed"]
     found: dict[str, Any] = {"judgement": judge(mu, data.train, data.test, n, seed)._asdict()}
     if metrics is not None:
-        found |= metrics(mu, data.train, data.test, n, seed).as_record()
+        found |= metrics(mu, data.train, data.test, n, seed).record()
     if certificate is not None:
         with undisturbed(mu):
             torch.manual_seed(seed)
-            found["certificate"] = certificate(mu, data.test, reference=data.train).as_record()
+            found["certificate"] = certificate(_drawn(mu), data.test, reference=_drawn(data.train)).record()
     return found
 
 
@@ -134,6 +135,11 @@ def metric_table(found: Mapping[str, Any]) -> str:
 
 def _cell(value: float, se: float | None) -> str:
     return f"{value:10.4g}" + ("" if se is None else f" ± {se:<8.2g}")
+
+
+def _drawn(measure: Measure) -> Measure | Tensor:
+    """A sample as its points: they are draws of the law to be judged, not that law."""
+    return measure.atoms if isinstance(measure, Empirical) and measure.is_uniform else measure
 
 
 def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> dict[str, Any]:
