@@ -198,6 +198,7 @@ BAD = {  # arguments -> what the line must name
     "--samples symmetric.npy data=mnist": ("[-1, 1]", "(x + 1) / 2"),
     "--samples good.npy data=mnist": ("(1, 28, 28)", "784"),
     "--run nowhere": ("run.json",),
+    "--run untrained data.size=9 +solver.x=1": ("data.size=9 +solver.x=1", "metrics, certificate, evaluation"),
     "--run used": ("config.yaml",),
     "--run damaged": ("damaged",),
     "--run untrained": ("no checkpoint",),
@@ -229,6 +230,8 @@ def test_bad_input_gets_one_line_that_says_what(arguments, words, refused):
     small = [item for item in small if item.split("=")[0] not in arguments]
     if arguments.startswith("--samples folder"):
         small = ["data=mnist"]
+    if arguments.startswith("--run"):
+        small = []
     line = refused(*arguments.split(), *small)
     assert [word for word in words if word not in line] == []
     assert not Path("runs").exists()
@@ -274,7 +277,7 @@ def test_a_finished_run_judged_again_gets_the_same_figures(solver, evaluate, mon
     trained(solver, monkeypatch)
     before = facts("run")
     assert set(before["metrics"]) == NAMES | OF_CLASSES and before["metrics_n"] == 40
-    code, out, err = evaluate("--run", "run", *SMALL, "--output", "again")
+    code, out, err = evaluate("--run", "run", "evaluation.samples=40", "--output", "again")
     assert (code, err) == (0, "")
     told = facts("again")
     for name in ("judgement", "metrics", "metrics_n", "solver", "data", "seed", "side", "cell", "cost", "steps"):
@@ -287,7 +290,7 @@ def test_a_finished_run_judged_again_gets_the_same_figures(solver, evaluate, mon
 @pytest.mark.slow
 def test_a_run_is_judged_again_with_its_ex_post_prior_and_its_noise(evaluate, monkeypatch):
     trained("primal/vae", monkeypatch, "ex_post=gmm", "ex_post.components=2", "noise=learned", "+data.law.radius=1.5")
-    code, _, err = evaluate("--run", "run", *SMALL, "--output", "again")
+    code, _, err = evaluate("--run", "run", "evaluation.samples=40", "--output", "again")
     assert (code, err) == (0, "")
     for name in ("judgement", "judgement_reference", "metrics", "ex_post"):
         assert facts("again")[name] == facts("run")[name], name

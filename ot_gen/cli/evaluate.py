@@ -23,12 +23,14 @@ from ot_gen.report.draw import draw
 from ot_gen.report.figures import sample_figure, save
 from ot_gen.report.judging import check_judging, judge_model, judge_run, metric_table
 from ot_gen.report.record import CONFIG, RUN, RunRecord, checkpoint_in, write_text
+from ot_gen.report.runs import option
 from ot_gen.transport import NotConverged
 
 from .compose import build, conf_dir, generator_of
 from .errors import composition_error, one_line, usage
 
 JUDGED = ("data", "space", "evaluation", "metrics", "certificate")  # of the configuration: what the record keeps
+OF_JUDGING = ("metrics", "certificate", "evaluation", "threads")  # ... and what may change when a run is judged again
 KEPT = (
     "side",
     "cell",
@@ -104,8 +106,13 @@ def _judge_samples(given: argparse.Namespace) -> str:
 
 def _judge_run(given: argparse.Namespace) -> str:
     facts, saved = _read_run(given.run)
-    chosen = [] if any(item.startswith("data=") for item in given.overrides) else [f"data={facts['data']}"]
-    cfg, _ = _composed([*chosen, *given.overrides], given.config_dir)
+    others = [item for item in given.overrides if option(item).partition(".")[0] not in OF_JUDGING]
+    if others:
+        raise ValueError(
+            f"a run is judged with the data and the model that it recorded, got {' '.join(others)}; what may change is "
+            f"{', '.join(OF_JUDGING)}"
+        )
+    cfg, _ = _composed([f"data={facts['data']}", *given.overrides], given.config_dir)
     for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
         cfg[name] = saved.get(name)
     data = _data(cfg)

@@ -168,9 +168,9 @@ class _Neighbours:
 class Memorisation:
     """How near samples come to training points, against held-out points: E_x d(x, T) / E_y d(y, T), T the training set.
 
-    d(x, T) is the distance to the nearest training point. Near 1 for new points of the same law; 0 for copies; also
-    above 1 where samples are merely bad, so it says nothing without a distance beside it. The error is the delta
-    method's for fixed T, se² = Var(d_x / d̄_y) / n + Var(ρ d_y / d̄_y) / m.
+    d(x, T) is the distance to the nearest training point. Near 1 for new points of the same law, 0 for copies. Blurred
+    images are somewhat below 1 and bad samples above, so it says nothing without a distance beside it. The error is
+    the delta method's for fixed T, se² = Var(d_x / d̄_y) / n + Var(ρ d_y / d̄_y) / m.
 
     Example:
         >>> train = torch.randn(500, 2)

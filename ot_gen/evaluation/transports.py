@@ -26,7 +26,7 @@ class ExactTransport(Metric):
         W_c = Σ_i f_i / n + Σ_j g_j / m,   se² = Var f / n + Var g / m
 
     with (f, g) optimal potentials. The error is that around the mean of W_c at these sizes; W_c is biased upwards, so
-    compare at equal n and next to the floor. W₂² of images rewards blur.
+    compare at equal n and next to the floor. Between images both reward blur, and may fall below the floor.
 
     Args:
         cost: the ground cost c.
