@@ -326,7 +326,7 @@ def test_a_run_records_metrics_and_certificate_and_neither_changes_it(tmp_path, 
     assert told["metrics"]["w1"]["value"] == pytest.approx(plain["judgement"]["w1"], rel=1e-9)
     assert set(told["certificate"]) == {"cost", "lower", "upper", "level"}
     ((nu, reference),) = seen
-    assert nu is found["data"].test and reference is found["data"].train.atoms
+    assert nu is found["data"].test and reference is found["data"].train
 
 
 def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):

@@ -1,26 +1,13 @@
-"""Train the digit classifier that ships in the package, on the 8,000 embedded training digits.
+"""The recipe of the digit classifier: `run.py` makes the shipped weights by it, `benchmarks/digit_judge.py` its own."""
 
-    python experiments/digit_classifier/train_digit_classifier.py                 # prints accuracies, writes nothing
-    python experiments/digit_classifier/train_digit_classifier.py --output FILE   # ... and writes the weights, fp16
-
-No held-out digit is looked at before the last line: epochs, rates and shifts are those of an earlier network for the
-same purpose, trained on other digits.
-"""
-
-# ruff: noqa: T201
 from __future__ import annotations
 
-import argparse
 import math
-import time
-from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from ot_gen.data import mnist
 from ot_gen.evaluation import DigitClassifier
 
 EPOCHS, BATCH, SHIFT, SEED = 14, 100, 2, 0
@@ -60,31 +47,3 @@ def trained_classifier(images: Tensor, labels: Tensor, epochs: int = EPOCHS, see
 def accuracy(net: DigitClassifier, images: Tensor, labels: Tensor) -> float:
     """The share of the images whose class the network names."""
     return (net.classes(images) == labels).float().mean().item()
-
-
-def main() -> None:
-    """Train, judge, and write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="a .safetensors file")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    data = mnist()
-    labels, test_labels = data.labels
-    began = time.process_time()
-    net = trained_classifier(data.train.atoms, labels, seed=arguments.seed)
-    print(f"trained on {len(data.train):,} digits in {time.process_time() - began:.0f} CPU s, seed {arguments.seed}")
-    stored = {name: value.half().contiguous() for name, value in net.state_dict().items()}
-    net.load_state_dict(stored)
-    print(f"right on the training digits: {accuracy(net, data.train.atoms, labels):.2%}")
-    print(f"right on the {len(data.test):,} held-out digits: {accuracy(net, data.test.atoms, test_labels):.2%}")
-    if arguments.output is not None:
-        save_file(
-            stored, arguments.output, metadata={"seed": str(arguments.seed), "digits": "ot_gen.data.mnist, train"}
-        )
-        print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    main()

@@ -64,7 +64,7 @@ def judge_model(
         evaluation: {"samples", "seed"}: the same for all models that are compared.
         metrics: what to measure beside exact W₁ and W₂²; None: nothing.
         certificate: (mu, nu, reference=...) -> the certified interval of W_c(μ, ν), ν the held-out points, with that of
-            the training data as its reference; a sample is handed over as its points, (n, d). None: none.
+            the training data as its reference; a model that is a sample is handed over as its points. None: none.
     """
     n, seed = evaluation["samples"], evaluation["seed"]
     found: dict[str, Any] = {"judgement": judge(mu, data.train, data.test, n, seed)._asdict()}
@@ -73,7 +73,7 @@ def judge_model(
     if certificate is not None:
         with undisturbed(mu):
             torch.manual_seed(seed)
-            found["certificate"] = certificate(_drawn(mu), data.test, reference=_drawn(data.train)).record()
+            found["certificate"] = certificate(_drawn(mu), data.test, reference=data.train).record()
     return found
 
 
