@@ -288,6 +288,14 @@ def test_a_finished_run_judged_again_gets_the_same_figures(solver, evaluate, mon
 
 
 @pytest.mark.slow
+def test_a_run_with_a_learned_reference_is_judged_again(evaluate, monkeypatch):
+    trained("primal/vae", monkeypatch, "reference=learned_mixture")
+    assert evaluate("--run", "run", "evaluation.samples=40", "--output", "again")[0] == 0
+    for name in ("judgement", "metrics", "encoder"):
+        assert facts("again")[name] == facts("run")[name], name
+
+
+@pytest.mark.slow
 def test_a_run_is_judged_again_with_its_ex_post_prior_and_its_noise(evaluate, monkeypatch):
     trained("primal/vae", monkeypatch, "ex_post=gmm", "ex_post.components=2", "noise=learned", "+data.law.radius=1.5")
     code, _, err = evaluate("--run", "run", "evaluation.samples=40", "--output", "again")

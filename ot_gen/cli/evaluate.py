@@ -122,6 +122,7 @@ def _judge_run(given: argparse.Namespace) -> str:
     load_weights(checkpoint, mu, "mu")
     encoder = getattr(solver.xi, "encoder", None)
     if encoder is not None:
+        solver.prepare(mu, data.train)  # as `fit` does: it may come to hold a learned reference
         load_weights(checkpoint, solver, "solver")
     parts, ex_post = _judging_parts(cfg), build(cfg.ex_post)
     check_judging(data, solver, parts["evaluation"], ex_post, parts["metrics"])
