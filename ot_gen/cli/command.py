@@ -1,4 +1,4 @@
-"""`ot-gen`: the entry point.
+"""`ot-gen`: the entry point; `ot-gen evaluate ...` judges, anything else trains.
 
 Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGTERM with 130.
 """
@@ -13,6 +13,7 @@ from hydra.errors import CompactHydraException
 from ot_gen.training import Interrupted
 
 from .errors import composition_error, one_line, usage
+from .evaluate import evaluate
 from .job import errors, job
 
 
@@ -22,6 +23,8 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
     errors.clear()
     try:
+        if sys.argv[1:2] == ["evaluate"]:
+            sys.exit(evaluate(sys.argv[2:]))
         job()
     except CompactHydraException as error:
         if wants_traceback:

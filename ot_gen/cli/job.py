@@ -64,6 +64,8 @@ def _experiment(cfg: DictConfig) -> float:
             "generator": generator_of(cfg),
             "solver": build(cfg.solver),
             "ex_post": build(cfg.get("ex_post")),
+            "metrics": build(cfg.get("metrics")),
+            "certificate": build(cfg.get("certificate")),
             "trainer": build(cfg.trainer),
             "evaluation": build(cfg.evaluation),
             "device": cfg.device,

@@ -9,6 +9,7 @@ from ot_gen.data.digits import digits, mnist
 from ot_gen.data.download import mnist_full
 from ot_gen.data.files import image_folder, points
 from ot_gen.data.law import toy
+from ot_gen.data.samples import samples
 from ot_gen.data.toys import (
     checkerboard,
     eight_gaussians,
@@ -32,6 +33,7 @@ __all__ = [
     "pinwheel",
     "points",
     "rings",
+    "samples",
     "swiss_roll",
     "toy",
     "twenty_five_gaussians",

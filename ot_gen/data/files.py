@@ -45,7 +45,7 @@ def points(path: str | Path, test_fraction: float = 0.2, seed: int = 0, mmap_byt
     file = Path(path).expanduser().absolute()
     if not file.is_file():
         raise ValueError(f"there is no file {file}; give the path of an .npy, .npz or .csv file")
-    array = _read(file, mmap_bytes)
+    array = read_array(file, mmap_bytes)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{file} holds {array.dtype}, not real numbers; save an array of numbers, of shape (n, d)")
     mapped = isinstance(array, np.memmap) and array.dtype == np.float32
@@ -93,6 +93,25 @@ def image_folder(
         (3, 2, (3, 6, 8))
     """
     folder = Path(path).expanduser().absolute()
+    pixels, files = read_images(folder, size, channels)
+    shape = (channels, *size)
+    return Dataset.split(pixels, test_fraction, seed, shape=shape, labels=_classes(folder, files))
+
+
+def read_images(folder: Path, size: tuple[int, int], channels: int) -> tuple[Tensor, list[Path]]:
+    """All images below a folder as rows, (n, channels * height * width), in the order of their paths, and the paths.
+
+    Raises:
+        ValueError: no such folder, no image, an image that cannot be read, or another size or number of channels.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (4, 4)).save(Path(folder) / "a.png")
+        ...     read_images(Path(folder), (2, 2), 1)[0]
+        tensor([[0., 0., 0., 0.]])
+    """
     if channels not in _MODES:
         raise ValueError(f"channels must be 1 (grey) or 3 (red, green, blue), got {channels}")
     if len(size) != 2 or min(size) < 1:
@@ -106,7 +125,7 @@ def image_folder(
     pixels = torch.empty(len(files), channels * height * width)
     for row, file in zip(pixels, files, strict=True):
         row.copy_(_pixels(file, height, width, channels))
-    return Dataset.split(pixels, test_fraction, seed, shape=(channels, height, width), labels=_classes(folder, files))
+    return pixels, files
 
 
 def _classes(folder: Path, files: list[Path]) -> Tensor | None:
@@ -118,7 +137,19 @@ def _classes(folder: Path, files: list[Path]) -> Tensor | None:
     return torch.tensor([numbers[parts[0]] for parts in below])
 
 
-def _read(file: Path, mmap_bytes: int) -> NDArray[Any]:
+def read_array(file: Path, mmap_bytes: int = 2**30) -> NDArray[Any]:
+    r"""The array of an .npy, .npz or .csv file; one line of names in a .csv is left out.
+
+    Raises:
+        ValueError: the file cannot be read, is of another kind, or holds pickled objects.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     written = (Path(folder) / "a.csv").write_text("x,y\n1,2\n")
+        ...     read_array(Path(folder) / "a.csv")
+        array([[1., 2.]])
+    """
     try:
         match file.suffix.lower():
             case ".npy" | ".npz":

@@ -2,18 +2,50 @@
 
 from ot_gen.measures import undisturbed
 
+from .classes import ClassError, Components, ModeCoverage
+from .classifier import DigitClassifier, digit_classes, digit_features
+from .discrepancies import CubicKernel, EnergyKernel, GaussianScales, MeanDiscrepancy
 from .encoders import EncoderJudgement, judge_encoder
 from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
+from .judgement import Judgement, judge, wasserstein
 from .likelihood import iwae_bound, log_weights
-from .metrics import Judgement, judge, wasserstein
+from .metric import Estimate, Metric
+from .metrics import Measured, Measurements, Metrics, View
+from .neighbours import Coverage, Density, Memorisation, Precision, Recall
+from .transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
 
 __all__ = [
+    "ClassError",
+    "Components",
+    "Coverage",
+    "CubicKernel",
+    "Density",
+    "DigitClassifier",
     "EncoderJudgement",
+    "EnergyKernel",
+    "Estimate",
+    "ExactTransport",
+    "FrechetDistance",
+    "GaussianScales",
     "Judgement",
+    "MeanDiscrepancy",
+    "Measured",
+    "Measurements",
+    "Memorisation",
+    "Metric",
+    "Metrics",
+    "ModeCoverage",
     "MonteCarlo",
+    "Precision",
+    "Recall",
+    "SinkhornDistance",
+    "SlicedTransport",
+    "View",
     "active_units",
     "aggregate_kl",
     "conditional_kl",
+    "digit_classes",
+    "digit_features",
     "iwae_bound",
     "judge",
     "judge_encoder",

@@ -1,88 +1,199 @@
-"""Exact transport distances on held-out data, each with its real-vs-real floor."""
+"""A model against held-out data: many metrics at once, each with its real-vs-real floor and its standard errors."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
 from ot_gen.measures import Empirical, Measure, undisturbed
-from ot_gen.transport import exact_plan
+from ot_gen.transport import NotConverged
+
+from .metric import Cloud, Metric
+from .neighbours import Memorisation
+
+Map = Callable[[Tensor], Tensor]
 
 
-class Judgement(NamedTuple):
-    """Exact W₁ and W₂² between n model samples and n held-out points, and the same between two real samples.
+class Measured(NamedTuple):
+    """A metric of a model, and the same of real data (the floor), each with its standard error.
 
-    Two finite samples of one law are not at distance 0: a perfect model scores the floor, on average, and values
-    are comparable at equal n only. W₂² of images rewards blur and can fall below its floor: never quote it alone.
+    Two finite samples of one law are not at distance 0: a perfect model scores the floor, up to the errors.
+    """
+
+    value: float
+    se: float
+    floor: float
+    floor_se: float
+
+
+class Measurements(NamedTuple):
+    """What `Metrics` found, by name.
+
+    Attributes:
+        n: samples on each side.
+        values: value, floor and their errors.
+        failures: the reasons of metrics that could not be computed; a diverged model may be out of Sinkhorn's reach.
     """
 
     n: int
-    w1: float
-    w1_floor: float
-    w2_squared: float
-    w2_squared_floor: float
+    values: dict[str, Measured]
+    failures: dict[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """As run.json holds them: {"metrics": {name: {"value", "se", "floor", "floor_se"}}, "metrics_n": n}."""
+        found = {"metrics": {name: value._asdict() for name, value in self.values.items()}, "metrics_n": self.n}
+        return found | ({"metrics_failed": self.failures} if self.failures else {})
 
 
-def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
-    """The exact optimal transport cost W_c between two uniform samples, by linear programming in float64.
+@final
+class View:
+    """Metrics that look at samples through one map: their features, their classes, or the points as they are.
 
     Args:
-        x, y: points, (n, d) and (m, d).
-        cost: the ground cost c; None means ‖x − y‖², for which the result is W₂² (not its root).
+        metrics: the metrics, by the names that the record gives them.
+        map: points (n, d) -> features (n, k) or labels (n,), computed once for all of them; None is the identity.
+    """
 
-    Returns:
-        min over plans of ⟨P, C⟩. Biased upwards as an estimate for the laws behind the samples: compare at equal n
-        and next to the value of two real samples.
+    def __init__(self, metrics: Mapping[str, Metric], map: Map | None = None) -> None:
+        self.metrics = dict(metrics)
+        self.map = map
+
+    def __call__(self, points: Tensor) -> Tensor:
+        return points if self.map is None else self.map(points)
+
+
+@final
+class Metrics:
+    """Metrics of a model on held-out data, each next to its floor, features extracted once.
+
+    The floor compares as many real training points with the same held-out points. That of memorisation compares
+    held-out points with other held-out points, since training points are at distance 0 from themselves.
+
+    Args:
+        views: ways to look at the samples, by name, each with its metrics.
+        memorisation: measured on the points themselves, where the training data are points and no law; None: left out.
 
     Raises:
-        ValueError: clouds of different dimension.
+        ValueError: two metrics of one name.
 
     Example:
-        >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-        >>> wasserstein(x, x + torch.tensor([3.0, 4.0]))  # a translation costs its squared length
-        25.0
+        >>> from ot_gen.evaluation import ExactTransport, Precision
+        >>> from ot_gen.costs import Euclidean
+        >>> metrics = Metrics({"points": View({"w1": ExactTransport(Euclidean()), "precision": Precision()})})
+        >>> train, test = torch.randn(400, 2), torch.randn(400, 2)
+        >>> found = metrics(torch.randn(400, 2) + 1.0, train, test).values["w1"]
+        >>> found.floor < 0.3 < found.value, found.se < 0.1
+        (True, True)
     """
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"wasserstein compares (n, d) with (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
-    C = (cost or SquaredEuclidean()).matrix(x.detach().cpu().double(), y.detach().cpu().double())
-    return float(exact_plan(C).value)
+
+    def __init__(self, views: Mapping[str, View], memorisation: Memorisation | None = None) -> None:
+        self.views = dict(views)
+        self.memorisation = memorisation
+        names = [name for view in self.views.values() for name in view.metrics]
+        names += [] if memorisation is None else ["memorisation"]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"metrics have one name each, got {', '.join(twice)} more than once; rename them")
+
+    @property
+    def least(self) -> int:
+        """Points needed on each side."""
+        return max((metric.least for view in self.views.values() for metric in view.metrics.values()), default=2)
+
+    def __call__(
+        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, n: int = 1000, seed: int = 0
+    ) -> Measurements:
+        """Measure a model. Neither the caller's random state nor the model's mode changes.
+
+        Args:
+            mu: the model, or samples of it, (k, d).
+            train: the training data or law, of which the floors draw their real samples.
+            test: the held-out data.
+            n: samples on each side; at most as many as there are.
+            seed: of the samples. Equal seeds give every model the same latent points and the same real samples.
+
+        Raises:
+            ValueError: samples that a metric or a view does not take.
+        """
+        train = as_measure(train)
+        drawn = draws(as_measure(mu), train, as_measure(test), n, seed)
+        found: dict[str, Measured] = {}
+        failures: dict[str, str] = {}
+        for view in self.views.values():
+            fake, real, held_out = (view(cloud) for cloud in drawn[:3])
+            for name, metric in view.metrics.items():
+                try:
+                    value, floor = metric.estimate(fake, held_out), metric.estimate(real, held_out)
+                except NotConverged as error:
+                    failures[name] = str(error)
+                else:
+                    found[name] = Measured(*value, *floor)
+        if self.memorisation is not None and isinstance(train, Empirical):
+            found["memorisation"] = _memorisation(self.memorisation, drawn, train.atoms)
+        return Measurements(len(drawn.fake), found, failures)
 
 
-def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int = 0) -> Judgement:
-    """Judge a model on held-out data: exact W₁ and W₂² at equal n, with their real-vs-real floors.
+class Draws(NamedTuple):
+    """Samples on the CPU, n each: of the model, of the training data, held-out, and held-out ones beyond these."""
 
-    Neither the caller's random state nor the model's mode changes, and equal seeds give every model the same latent
-    points and the same real samples.
+    fake: Tensor
+    real: Tensor
+    held_out: Tensor
+    spare: Tensor
 
-    Args:
-        mu: the model, any `Measure`.
-        train: the training data or law, of which the floor draws its real sample.
-        test: the held-out data.
-        n: samples on each side; at most len(test).
-        seed: of the samples.
+
+def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Draws:
+    """What a model is judged on; n is at most the number of held-out points and, of a model that is a sample, of its.
+
+    Raises:
+        ValueError: held-out data that are no atoms, or dimensions that differ.
 
     Example:
         >>> nu = Empirical(torch.randn(50, 2))
-        >>> judge(nu, nu, nu, n=20).n
-        20
+        >>> [len(part) for part in draws(nu, nu, nu, 40, seed=0)]
+        [40, 40, 40, 10]
     """
-    n = min(n, len(test))
+    if not isinstance(test, Empirical):
+        raise ValueError(f"held-out data are points, got the law {type(test).__name__}; draw them once")
+    if not mu.dim == train.dim == test.dim:
+        raise ValueError(
+            f"the model's samples have dimension {mu.dim}, the training data {train.dim} and the held-out data "
+            f"{test.dim}; they must lie in one space"
+        )
+    n = min(n, len(test), len(mu) if isinstance(mu, Empirical) and mu.is_uniform else n)
     with undisturbed(mu):
         torch.manual_seed(seed)
-        held_out = test.atoms[torch.randperm(len(test), device=test.atoms.device)[:n]]
-        if isinstance(train, Empirical) and train.is_uniform and len(train) >= n:
-            real = train.atoms[torch.randperm(len(train), device=train.atoms.device)[:n]]
-        else:
-            real = train.sample(n)
-        fake = mu.sample(n)
-        w1, w2 = Euclidean(), SquaredEuclidean()
-        return Judgement(
-            n,
-            wasserstein(fake, held_out, w1),
-            wasserstein(real, held_out, w1),
-            wasserstein(fake, held_out, w2),
-            wasserstein(real, held_out, w2),
-        )
+        order = torch.randperm(len(test), device=test.atoms.device)
+        real = _distinct(train, n)
+        fake = _distinct(mu, n)
+        held_out, spare = test.atoms[order[:n]], test.atoms[order[n : 2 * n]]
+    return Draws(*(part.detach().cpu() for part in (fake, real, held_out, spare)))
+
+
+def as_measure(given: Measure | Cloud) -> Measure:
+    """A measure as it is, a cloud (k, d) as the empirical measure of its points.
+
+    Example:
+        >>> import numpy as np
+        >>> as_measure(np.zeros((3, 2)))
+        Empirical(atoms=3, dim=2, uniform=True)
+    """
+    return given if isinstance(given, Measure) else Empirical(torch.as_tensor(given))
+
+
+def _distinct(measure: Measure, n: int) -> Tensor:
+    """n points: of a sample that is large enough different ones, else independent draws."""
+    if isinstance(measure, Empirical) and measure.is_uniform and len(measure) >= n:
+        return measure.atoms[torch.randperm(len(measure), device=measure.atoms.device)[:n]]
+    return measure.sample(n)
+
+
+def _memorisation(metric: Memorisation, drawn: Draws, train: Tensor) -> Measured:
+    fresh, held_out = drawn.spare, drawn.held_out
+    if len(fresh) < 2:  # all held-out points are in use: one half against the other
+        fresh, held_out = held_out.tensor_split(2)
+    floor = metric.estimate(fresh, held_out, train)
+    return Measured(*metric.estimate(drawn.fake, drawn.held_out, train), *floor)

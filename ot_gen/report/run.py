@@ -11,24 +11,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
-from ot_gen.divergences import KL
-from ot_gen.evaluation import judge, judge_encoder
-from ot_gen.measures import Measure, Pushforward, Reference
-from ot_gen.priors import save_prior
-from ot_gen.references import FullMixture
+from ot_gen.evaluation import Judgement, Metrics
+from ot_gen.measures import Pushforward
 from ot_gen.solvers import Solver
 from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
 
 from .draw import draw
+from .judging import Certify, ExPost, check_judging, judge_run
 from .record import RunRecord, read_metrics
 
 log = logging.getLogger("ot_gen")
-
-PRIOR_NAME = "prior.safetensors"
-
-ExPost = Callable[[torch.nn.Module, Measure], Reference]
 
 
 def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]]) -> float:
@@ -40,7 +33,8 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
         parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}, and
             maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
             `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
-            mixture as of `ex_post_prior` is kept in prior.safetensors.
+            mixture as of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
+            (mu, nu, reference=...) -> the certified interval or None: both are measured once the model is trained.
 
     Returns:
         W₁ against held-out data.
@@ -74,13 +68,11 @@ def _run(
     device: str,
     resume: Path | None,
     ex_post: ExPost | None = None,
+    metrics: Metrics | None = None,
+    certificate: Certify | None = None,
 ) -> float:
-    _check(device, evaluation)
-    if ex_post is not None and not hasattr(solver.xi, "encoder"):
-        raise ValueError(
-            f"ex_post fits a prior to the codes of an encoder, and {type(solver.xi).__name__} has none; leave ex_post "
-            "out, or choose a solver with an encoder (solver=primal/vae, wae_mmd, ...)"
-        )
+    _check(device)
+    check_judging(data, solver, evaluation, ex_post, metrics)
     mu = Pushforward(generator, reference).to(device)
     data.train.to(device)
     data.test.to(device)
@@ -105,19 +97,7 @@ def _run(
             checkpoint=record.folder / CHECKPOINT_NAME,
             resume=resume,
         )
-    encoder = getattr(solver.xi, "encoder", None)
-    found: dict[str, Any] = {}
-    if encoder is not None:
-        found["encoder"] = _judge_encoder(mu, solver, data, evaluation["seed"])
-    judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
-    if encoder is not None and ex_post is not None:
-        # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
-        found |= {"ex_post": _name(ex_post), "judgement_reference": judgement._asdict()}
-        prior = ex_post(encoder, data.train)
-        if isinstance(prior.family, FullMixture):
-            save_prior(prior, record.folder / PRIOR_NAME)
-        mu = Pushforward(mu.map, prior).to(device)
-        judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
+    found, mu = judge_run(record.folder, mu, solver, data, evaluation, ex_post, metrics, certificate)
     record.update(
         **found,
         status="finished",
@@ -126,9 +106,9 @@ def _run(
         images=progress.images,
         images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
         objective=_objective(record.folder),
-        judgement=judgement._asdict(),
     )
-    draw(record.folder, mu, encoder, data)
+    draw(record.folder, mu, getattr(solver.xi, "encoder", None), data)
+    judgement = Judgement(**found["judgement"])
     log.info(
         "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
         label,
@@ -170,28 +150,12 @@ class ProgressBar:
         self.bar.close()
 
 
-def _check(device: str, evaluation: Mapping[str, Any]) -> None:
+def _check(device: str) -> None:
     """Refuse before training what would fail after it."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={device} is not available here ({error}); use device=cpu") from error
-    if not isinstance(evaluation["samples"], int) or evaluation["samples"] < 2:
-        raise ValueError(f"evaluation.samples must be a whole number >= 2, got {evaluation['samples']}")
-
-
-def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> dict[str, Any]:
-    coupling: Any = solver.xi
-    # Only next to a KL is the weight of a squared cost twice a decoder's variance.
-    is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
-    variance = coupling.weight / 2 if is_likelihood else None
-    return judge_encoder(mu, coupling.encoder, solver.cost, data.test, variance, seed=seed)._asdict()
-
-
-def _name(function: Any) -> str:
-    """Of a function, also of one with some arguments bound."""
-    named = getattr(function, "func", function)
-    return getattr(named, "__name__", type(named).__name__)
 
 
 def _objective(folder: Path) -> dict[str, float]:

@@ -1,0 +1,220 @@
+"""`ot-gen evaluate`: judge samples that any generator made, or a finished run once more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ot_gen.checkpoints import load_weights
+from ot_gen.data import Dataset, samples
+from ot_gen.measures import Empirical, Pushforward
+from ot_gen.report.draw import draw
+from ot_gen.report.figures import sample_figure, save
+from ot_gen.report.judging import check_judging, judge_model, judge_run, metric_table
+from ot_gen.report.record import CONFIG, RUN, RunRecord, checkpoint_in, write_text
+from ot_gen.report.runs import option
+from ot_gen.transport import NotConverged
+
+from .compose import build, conf_dir, generator_of
+from .errors import composition_error, one_line, usage
+
+JUDGED = ("data", "space", "evaluation", "metrics", "certificate")  # of the configuration: what the record keeps
+OF_JUDGING = ("metrics", "certificate", "evaluation", "threads")  # ... and what may change when a run is judged again
+KEPT = (
+    "side",
+    "cell",
+    "bound",
+    "cost",
+    "steps",
+    "steps_done",
+    "batch_size",
+    "images",
+    "images_per_second",
+    "objective",
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for bad arguments, as everywhere in `ot-gen`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see ot-gen evaluate --help")
+
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """Run `ot-gen evaluate` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
+    try:
+        given = _parser().parse_intermixed_args(arguments)
+        judged = _judge_run(given) if given.samples is None else _judge_samples(given)
+    except CompactHydraException as error:
+        return usage(" ".join(composition_error(error).split()))
+    except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
+        return usage(one_line(error))
+    sys.stdout.write(judged + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ot-gen evaluate",
+        description="Judge a generator on held-out data: each metric with its real-vs-real floor and standard errors.",
+        epilog="Example: ot-gen evaluate --samples my.npy data=mnist",
+    )
+    judged = parser.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--samples", type=Path, help="an .npy, .npz or .csv file, or a folder of images")
+    judged.add_argument("--run", type=Path, help="the folder of a finished run of ot-gen, judged once more")
+    parser.add_argument("--output", type=Path, help="the folder of the record; the default is a new one in runs/")
+    parser.add_argument("--config-dir", type=Path, help="a folder of your own entries")
+    parser.add_argument("overrides", nargs="*", help="data=... metrics=... certificate=... evaluation.samples=...")
+    return parser
+
+
+def _judge_samples(given: argparse.Namespace) -> str:
+    cfg, choices = _composed(given.overrides, given.config_dir)
+    data = _data(cfg)
+    cloud = samples(given.samples, data.dim, data.shape)
+    name = given.samples.absolute().name
+    facts = {"solver": name, "data": choices["data"], "samples": str(given.samples.absolute())}
+    facts |= {"seed": cfg.evaluation.seed, "overrides": given.overrides}
+    parts = _judging_parts(cfg)
+    check_judging(data, None, parts["evaluation"], None, parts["metrics"])
+    if parts["metrics"] is not None and len(cloud) < parts["metrics"].least:
+        raise ValueError(
+            f"{given.samples} holds {len(cloud)} samples and the metrics need {parts['metrics'].least}; give more, "
+            "best 1,000, or leave the metrics out with metrics=none"
+        )
+
+    def work(folder: Path) -> dict[str, Any]:
+        figure = sample_figure(cloud[: 100 if data.shape else 2000], data.test.atoms[:2000], data.shape)
+        save(figure, folder / "samples.png")
+        return judge_model(Empirical(cloud), data, **parts)
+
+    folder = _output(given.output, choices["data"], given.samples.stem)
+    return _recorded(folder, facts, cfg, f"{name} on {choices['data']}", work)
+
+
+def _judge_run(given: argparse.Namespace) -> str:
+    facts, saved = _read_run(given.run)
+    others = [item for item in given.overrides if option(item).partition(".")[0] not in OF_JUDGING]
+    if others:
+        raise ValueError(
+            f"a run is judged with the data and the model that it recorded, got {' '.join(others)}; what may change is "
+            f"{', '.join(OF_JUDGING)}"
+        )
+    cfg, _ = _composed([f"data={facts['data']}", *given.overrides], given.config_dir)
+    for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
+        cfg[name] = saved.get(name)
+    data = _data(cfg)
+    torch.manual_seed(saved.seed)  # a cost may have fixed random features
+    reference, generator, solver = build(cfg.reference), generator_of(cfg), build(cfg.solver)
+    mu, checkpoint = Pushforward(generator, reference), checkpoint_in(given.run)
+    load_weights(checkpoint, mu, "mu")
+    encoder = getattr(solver.xi, "encoder", None)
+    if encoder is not None:
+        solver.prepare(mu, data.train)  # as `fit` does: it may come to hold a learned reference
+        load_weights(checkpoint, solver, "solver")
+    parts, ex_post = _judging_parts(cfg), build(cfg.ex_post)
+    check_judging(data, solver, parts["evaluation"], ex_post, parts["metrics"])
+    kept = {name: facts[name] for name in KEPT if name in facts}
+    named = {name: facts.get(name) for name in ("solver", "data", "generator", "seed")}
+    told = {**named, "overrides": facts.get("overrides", []), "run": str(given.run.absolute()), **kept}
+
+    def work(folder: Path) -> dict[str, Any]:
+        found, sampled = judge_run(folder, mu, solver, data, ex_post=ex_post, **parts)
+        draw(folder, sampled, encoder, data)
+        return found
+
+    label = f"{facts.get('solver')} on {facts['data']}"
+    return _recorded(_output(given.output, facts["data"], given.run.absolute().name), told, cfg, label, work)
+
+
+def _read_run(folder: Path) -> tuple[dict[str, Any], DictConfig]:
+    """run.json and the configuration of a run that has a checkpoint."""
+    for name in (RUN, CONFIG):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
+    try:
+        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        saved = DictConfig(OmegaConf.load(folder / CONFIG))
+        lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
+    except (ValueError, LookupError, OmegaConfBaseException) as error:
+        raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("data"), str) or lacks:
+        raise ValueError(f"the record in {folder.absolute()} does not say what was trained; train the run again")
+    return facts, saved
+
+
+def _composed(overrides: Sequence[str], config_dir: Path | None) -> tuple[DictConfig, dict[str, str]]:
+    """The configuration with these overrides, and the names of the chosen entries."""
+    extra = []
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ValueError(f"there is no folder {config_dir.absolute()} to take entries from")
+        extra = [f"hydra.searchpath=['file://{config_dir.absolute()}']"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
+        cfg = compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+    choices = dict(cfg.hydra.runtime.choices)
+    OmegaConf.set_readonly(cfg, False)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    if cfg.threads is not None:
+        if not isinstance(cfg.threads, int) or cfg.threads < 1:
+            raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
+        torch.set_num_threads(cfg.threads)
+    return cfg, choices
+
+
+def _data(cfg: DictConfig) -> Dataset:
+    data: Dataset = build(cfg.data)
+    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
+    return data
+
+
+def _judging_parts(cfg: DictConfig) -> dict[str, Any]:
+    return {
+        "evaluation": build(cfg.evaluation),
+        "metrics": build(cfg.get("metrics")),
+        "certificate": build(cfg.get("certificate")),
+    }
+
+
+def _output(given: Path | None, data: str, name: str) -> Path:
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    return given or Path("runs") / f"{stamp}_evaluate_{data}_{name}".replace("/", "-")
+
+
+def _recorded(
+    folder: Path, facts: dict[str, Any], cfg: DictConfig, label: str, work: Callable[[Path], dict[str, Any]]
+) -> str:
+    """Do the work, leave a record like that of a run, and return what the user reads."""
+    if (folder / RUN).exists():
+        raise ValueError(f"{folder.absolute()} already holds a record; give another folder as --output")
+    record = RunRecord(folder, facts)
+    shown = OmegaConf.create({name: _resolved(cfg, name) for name in JUDGED})
+    write_text(folder / CONFIG, OmegaConf.to_yaml(shown))
+    began = time.monotonic()
+    try:
+        found = work(folder)
+    except BaseException as error:
+        record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+        raise
+    record.update(status="finished", seconds_judging=round(time.monotonic() - began, 3), **found)
+    n = found["judgement"]["n"]
+    head = f"{label}: {n} of its samples against {n} held-out points; the floor is that of {n} training points"
+    return "\n".join([head, "", metric_table(found), "", f"record in {folder}"])
+
+
+def _resolved(cfg: DictConfig, name: str) -> Any:
+    node = cfg.get(name)
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
