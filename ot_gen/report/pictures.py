@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,8 @@ PICTURES = {  # and what the page calls them
 }
 BUDGET = 7_500_000  # bytes of all pictures: 10 MB in base64, of a page of at most 15
 SAMPLES_SHARE = 0.6  # of the budget, where it is short: samples are what one looks at
-WIDTHS = (460, 380, 300, 240, 190, 150, 110, 80)
+WIDEST, NARROWEST = 460, 64  # pixels of a picture that was made smaller
+DENSITY = 0.12  # bytes a pixel, the first guess
 
 
 def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: int = BUDGET) -> dict[Path, str]:
@@ -47,31 +49,45 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
         for group, part in zip(groups, (SAMPLES_SHARE, 1 - SAMPLES_SHARE), strict=True):
             part = part if all(groups) else 1.0
             share |= {path: part * budget / len(group) for path in group}
-    found = {path: _shrunk(path, share.get(path, sizes[path]), sizes[path]) for path in sizes}
-    return {path: url for path, url in found.items() if url is not None}
+    found: dict[Path, str] = {}
+    density = dict.fromkeys(PICTURES, DENSITY)
+    for path, own in sizes.items():
+        if own <= share.get(path, own):
+            found[path] = _url("png", path.read_bytes())
+        elif (shrunk := _shrunk(path, share[path], density[path.stem])) is not None:
+            # Pictures of a kind are alike: what the last one took tells how wide the next can be.
+            data, density[path.stem] = shrunk
+            found[path] = _url("webp", data)
+    return found
 
 
-def _shrunk(path: Path, size: float, own: int) -> str | None:
-    """A picture of at most `size` bytes, the widest that fits; the smallest there is if none does."""
+def _shrunk(path: Path, size: float, density: float) -> tuple[bytes, float] | None:
+    """A picture of at most `size` bytes, or of the least width, and its bytes a pixel; None of what is no picture.
+
+    Args:
+        path: of the picture.
+        size: its bytes at most.
+        density: bytes a pixel to expect.
+    """
     from PIL import Image
 
-    if own <= size:
-        return _url("png", path.read_bytes())
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
     except (OSError, SyntaxError):  # what Pillow raises for files that are no pictures
         return None
-    data = b""
-    for width in WIDTHS:
-        if width < image.width:
-            image = image.resize((width, max(1, round(image.height * width / image.width))), Image.Resampling.LANCZOS)
+    ratio, widest = image.height / image.width, min(WIDEST, image.width)
+    while True:
+        width = max(NARROWEST, min(widest, int(math.sqrt(0.9 * size / density / ratio))))
+        height = max(1, round(ratio * width))
         file = io.BytesIO()
-        image.save(file, "WEBP", quality=70, method=3)
-        data = file.getvalue()
-        if len(data) <= size:
-            break
-    return _url("webp", data)
+        image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0).save(
+            file, "WEBP", quality=70, method=1
+        )
+        density = file.tell() / (width * height)
+        if file.tell() <= size or width == NARROWEST:
+            return file.getvalue(), density
+        widest = int(0.9 * width)
 
 
 def _url(kind: str, data: bytes) -> str:
