@@ -16,7 +16,7 @@ from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.compare import main, write_comparison
 from ot_gen.report.runs import find_runs
 
-VOID = {"meta", "img", "input", "br", "rect", "line"}
+VOID = {"meta", "img", "input", "br", "rect", "line", "wbr"}
 
 
 class Page(HTMLParser):
@@ -24,12 +24,13 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.elements, self.open, self.rows = [], [], []
+        self.elements, self.open, self.rows, self.space = [], [], [], " "
         self.feed(html)
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
+        self.space = "" if tag == "wbr" else " "
         if tag not in VOID:
             self.open.append(tag)
         if tag == "tr":
@@ -43,7 +44,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if "tr" in self.open:
-            self.rows[-1] = " ".join(f"{self.rows[-1]} {data}".split())
+            self.rows[-1] = " ".join(f"{self.rows[-1]}{self.space}{data}".split())
+        self.space = " "
 
     def having(self, tag, **attributes):
         return [found for name, found in self.elements if name == tag and attributes.items() <= found.items()]

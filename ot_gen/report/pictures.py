@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ot_gen.report.runs import Run
 
@@ -24,8 +26,16 @@ WIDEST, NARROWEST = 460, 64  # pixels of a picture that was made smaller
 DENSITY = 0.12  # bytes a pixel, the first guess
 
 
-def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: int = BUDGET) -> dict[Path, str]:
-    """The pictures as data URLs, by path: as they are where all fit into the budget, else each made to fit its share.
+class Picture(NamedTuple):
+    """A picture as a data URL, and its size in pixels, so that a page need not wait for it to be laid out."""
+
+    url: str
+    width: int
+    height: int
+
+
+def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: int = BUDGET) -> dict[Path, Picture]:
+    """The pictures by path: as they are where all fit into the budget, else each made to fit its share.
 
     Args:
         runs: whose figures they are.
@@ -49,20 +59,30 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
         for group, part in zip(groups, (SAMPLES_SHARE, 1 - SAMPLES_SHARE), strict=True):
             part = part if all(groups) else 1.0
             share |= {path: part * budget / len(group) for path in group}
-    found: dict[Path, str] = {}
+    found: dict[Path, Picture] = {}
     density = dict.fromkeys(PICTURES, DENSITY)
     for path, own in sizes.items():
         if own <= share.get(path, own):
-            found[path] = _url("png", path.read_bytes())
-        elif (shrunk := _shrunk(path, share[path], density[path.stem])) is not None:
-            # Pictures of a kind are alike: what the last one took tells how wide the next can be.
-            data, density[path.stem] = shrunk
-            found[path] = _url("webp", data)
+            picture = _as_it_is(path.read_bytes())
+        else:
+            picture = _shrunk(path, share[path], density[path.stem])
+            if picture is not None:
+                # Pictures of a kind are alike: what the last one took tells how wide the next can be.
+                density[path.stem] = 0.75 * len(picture.url) / (picture.width * picture.height)
+        if picture is not None:
+            found[path] = picture
     return found
 
 
-def _shrunk(path: Path, size: float, density: float) -> tuple[bytes, float] | None:
-    """A picture of at most `size` bytes, or of the least width, and its bytes a pixel; None of what is no picture.
+def _as_it_is(data: bytes) -> Picture | None:
+    """A whole PNG file; None of what is none."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in data[-12:]:
+        return None
+    return Picture(_url("png", data), *struct.unpack(">II", data[16:24]))
+
+
+def _shrunk(path: Path, size: float, density: float) -> Picture | None:
+    """A picture of at most `size` bytes, or of the least width; None of what is no picture.
 
     Args:
         path: of the picture.
@@ -86,7 +106,7 @@ def _shrunk(path: Path, size: float, density: float) -> tuple[bytes, float] | No
         )
         density = file.tell() / (width * height)
         if file.tell() <= size or width == NARROWEST:
-            return file.getvalue(), density
+            return Picture(_url("webp", file.getvalue()), width, height)
         widest = int(0.9 * width)
 
 
