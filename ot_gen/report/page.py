@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from ot_gen.report.quantities import places, statistic, summary
 from ot_gen.report.runs import CELLS, SIDES, Run, settings
 from ot_gen.report.section import Section
 from ot_gen.report.traces import dashes, path_data, read_trace
+
+DIFFERENCES = 2500  # rows a page, at most, unless those of one quantity are more
 
 
 def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
@@ -44,9 +47,9 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         Section(number, data, list(members), numbers, traces)
         for number, (data, members) in enumerate(groupby(runs, key=lambda run: run.data))
     ]
-    source, _, _ = loader.get_source(environment, "page.js")
+    source = _unindented(loader.get_source(environment, "page.js")[0])
     packages = dict.fromkeys(name for run in runs for name in run.versions)
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         name=runs_dir.resolve().name,
         folder=folder,
         number=numbers,
@@ -69,10 +72,17 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         cells=CELLS,
         statuses=Counter(run.status for run in runs).most_common(),
         versions={name: Counter(run.versions[name] for run in runs if name in run.versions) for name in packages},
+        compared=max(1, DIFFERENCES // max(1, sum(len(section.pairs) for section in sections))),
         made=time.strftime("%Y-%m-%d %H:%M"),
         script=Markup(source),
         script_hash=base64.b64encode(hashlib.sha256(source.encode()).digest()).decode("ascii"),
     )
+    return _unindented(page)
+
+
+def _unindented(text: str) -> str:
+    """Without the indentation of the templates, a third of a large page."""
+    return re.sub(r"\n\s*", "\n", text)
 
 
 def _grouped(runs: Sequence[Run], name: str) -> list[tuple[object, list[Run]]]:

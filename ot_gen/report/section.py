@@ -17,7 +17,6 @@ from ot_gen.report.runs import Run, order, settings
 from ot_gen.report.traces import Panel, Trace, panel
 
 ALPHA = 0.05  # of Holm's correction
-BEFORE_FOLDING = 3000  # rows of differences a page; beyond it only those of the first quantity are listed
 
 
 class Scale(NamedTuple):
@@ -81,12 +80,16 @@ class Section:
             if found:
                 yield (cost or "unknown cost").replace("()", ""), members, found
 
-    def differences(self) -> Iterator[tuple[Quantity, list[Pair], Scale]]:
-        """For each quantity the pairs of groups with seeds in common, and a symmetric scale for their differences."""
+    @property
+    def pairs(self) -> list[tuple[list[Run], list[Run]]]:
+        """All pairs of groups of runs that finished with a seed."""
         groups = [[run for run in group if run in self.finished and run.seed is not None] for group in self.groups]
-        pairs = list(combinations([group for group in groups if group], 2))
-        quantities = self.quantities if len(pairs) * len(self.quantities) <= BEFORE_FOLDING else self.quantities[:1]
-        for quantity in quantities:
+        return list(combinations([group for group in groups if group], 2))
+
+    def differences(self, quantities: int) -> Iterator[tuple[Quantity, list[Pair], Scale]]:
+        """For the first quantities the pairs of groups with seeds in common, and a scale symmetric about 0."""
+        pairs = self.pairs
+        for quantity in self.quantities[:quantities]:
             found = _pairs(pairs, quantity)
             if found:
                 ends = [abs(end) for pair in found for end in (pair.difference.low, pair.difference.high) if end]
