@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ot_gen.evaluation import EncoderJudgement
+from ot_gen.report.certified import Certificate, Metric, read_certificate, read_metric
 from ot_gen.report.record import RUN, read_metrics
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
@@ -27,7 +28,9 @@ class Run:
     `status` is "finished", "failed", "interrupted", "unfinished" (killed, or still running) or "damaged"; `value` and
     `penalty` are the run's own objective at the end, `floor` what the value would be between two real samples, and
     `figures` the pictures in its folder, by name. `encoder` is an `EncoderJudgement`, and with an `ex_post` prior
-    `reference` is the judgement of the same generator at ζ; both are empty where there is none.
+    `reference` is the judgement of the same generator at ζ; both are empty where there is none. `certificate` bounds
+    W_c(μ, ν); `metrics` are by name, on `metrics_n` samples a side. Where a record has no judgement, its W₁ and W₂² are
+    those of the metrics.
     """
 
     folder: Path
@@ -61,6 +64,9 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     encoder: Mapping[str, float] = field(default_factory=dict)
     reference: Mapping[str, float] = field(default_factory=dict)
+    certificate: Certificate | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    metrics_n: float | None = None
     figures: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -120,13 +126,22 @@ def _checked(record: object) -> dict[str, Any]:
     """The fields of `Run` in run.json, objective and judgement flattened; ValueError for what cannot be one."""
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         raise ValueError("it names no status")
-    parts = dict.fromkeys(("objective", "judgement", "judgement_reference", "encoder", "versions"), dict)
+    names = ("objective", "judgement", "judgement_reference", "encoder", "versions", "certificate", "metrics")
+    parts = dict.fromkeys(names, dict)
     for name, kind in (parts | {"overrides": list}).items():
         record[name] = record.get(name) or kind()
         if not isinstance(record[name], kind):
             raise ValueError(f"{name} is {record[name]!r}")
-    flat = record | record["objective"] | record["judgement"]
-    facts: dict[str, Any] = {"overrides": tuple(map(str, record["overrides"]))}
+    metrics = {name: read_metric(name, found) for name, found in record["metrics"].items() if found is not None}
+    exact = {}
+    if not record["judgement"]:
+        known = {name: metrics[name] for name in ("w1", "w2_squared") if name in metrics}
+        exact = {"n": record.get("metrics_n")} if known else {}
+        exact |= {name: found.value for name, found in known.items()}
+        exact |= {f"{name}_floor": found.floor for name, found in known.items()}
+    flat = record | record["objective"] | record["judgement"] | exact
+    facts: dict[str, Any] = {"overrides": tuple(map(str, record["overrides"])), "metrics": metrics}
+    facts["certificate"] = read_certificate(record["certificate"])
     facts["versions"] = {name: str(version) for name, version in record["versions"].items()}
     facts["encoder"], facts["reference"] = _figures(record["encoder"]), _figures(record["judgement_reference"])
     missing = set(EncoderJudgement._fields) - set(EncoderJudgement._field_defaults) - set(facts["encoder"])

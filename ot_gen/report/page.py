@@ -1,0 +1,132 @@
+"""The comparison page: one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from ot_gen.report.pictures import PICTURES, embedded
+from ot_gen.report.quantities import places, statistic, summary
+from ot_gen.report.runs import CELLS, SIDES, Run, settings
+from ot_gen.report.section import Section
+from ot_gen.report.traces import dashes, path_data, read_trace
+
+DIFFERENCES = 2500  # rows a page, at most, unless those of one quantity are more
+
+
+def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
+    """The page as HTML. Without scripts it is whole; its own script, named by hash in its policy, sorts and filters.
+
+    Example:
+        >>> comparison_page([Run(Path("a/b"), "finished")], Path("a")).splitlines()[0]
+        '<!DOCTYPE html>'
+    """
+    loader = jinja2.PackageLoader("ot_gen.report", "templates")
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {"fixed": _fixed, "places": places, "tick": _tick}
+    environment.tests["finite"] = math.isfinite
+    folder = {run.folder: run.folder.relative_to(runs_dir).as_posix() for run in runs}
+    traces = {number: trace for number, run in enumerate(runs) if (trace := read_trace(run.folder)) and trace.value}
+    pictures = {
+        run.folder: [name for name in PICTURES if name in run.figures and not (name == "curves" and number in traces)]
+        for number, run in enumerate(runs)
+    }
+    numbers = {run.folder: number for number, run in enumerate(runs)}
+    sections = [
+        Section(number, data, list(members), numbers, traces)
+        for number, (data, members) in enumerate(groupby(runs, key=lambda run: run.data))
+    ]
+    source = _unindented(loader.get_source(environment, "page.js")[0])
+    packages = dict.fromkeys(name for run in runs for name in run.versions)
+    page = environment.get_template("page.html.j2").render(
+        name=runs_dir.resolve().name,
+        folder=folder,
+        number=numbers,
+        runs=runs,
+        sections=sections,
+        facts=[_facts(run, folder[run.folder]) for run in runs],
+        filters=_filters(runs),
+        stopped=[run for run in runs if run.status != "finished"],
+        dashes=dashes((run.side, run.solver or "") for run in runs),
+        drawn=path_data,
+        pictures=PICTURES,
+        shown=pictures,
+        embedded=embedded(runs, pictures),
+        grouped=_grouped,
+        untold=_untold,
+        statistic=statistic,
+        summary=summary,
+        settings=settings,
+        sides=SIDES,
+        cells=CELLS,
+        statuses=Counter(run.status for run in runs).most_common(),
+        versions={name: Counter(run.versions[name] for run in runs if name in run.versions) for name in packages},
+        compared=max(1, DIFFERENCES // max(1, sum(len(section.pairs) for section in sections))),
+        made=time.strftime("%Y-%m-%d %H:%M"),
+        script=Markup(source),
+        script_hash=base64.b64encode(hashlib.sha256(source.encode()).digest()).decode("ascii"),
+    )
+    return _unindented(page)
+
+
+def _unindented(text: str) -> str:
+    """Without the indentation of the templates, a third of a large page."""
+    return re.sub(r"\n\s*", "\n", text)
+
+
+def _grouped(runs: Sequence[Run], name: str) -> list[tuple[object, list[Run]]]:
+    """The runs by the values of a field, unknown ones last, otherwise in the order in which they come."""
+    values = dict.fromkeys(getattr(run, name) for run in runs)
+    return [(value, [run for run in runs if getattr(run, name) == value]) for value in sorted(values, key=_is_none)]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _untold(run: Run) -> Run:
+    """A run that did not finish, without the figures of a model that nobody asked for."""
+    return Run(run.folder, run.status, cost=run.cost, steps=run.steps, steps_done=run.steps_done)
+
+
+def _facts(run: Run, folder: str) -> dict[str, str]:
+    """What a run is filtered by."""
+    words = [run.solver, run.data, run.side, run.cell, run.cost, run.status, run.error, folder, *settings(run)]
+    names = {"data": run.data, "side": run.side, "solver": run.solver, "status": run.status}
+    seed = "unknown" if run.seed is None else f"{run.seed:g}"
+    return {name: found or "unknown" for name, found in names.items()} | {
+        "seed": seed,
+        "text": " ".join(word for word in words if word).lower(),
+    }
+
+
+def _filters(runs: Sequence[Run]) -> Mapping[str, Sequence[str]]:
+    """The names that the page can be narrowed to, of each kind that has several."""
+    facts = [_facts(run, "") for run in runs]
+    found = {name: list(dict.fromkeys(fact[name] for fact in facts)) for name in facts[0] if name != "text"}
+    found["seed"].sort(key=lambda seed: (seed == "unknown", float(seed) if seed != "unknown" else 0.0))
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _fixed(value: float, places: int) -> str:
+    text = f"{value:,.{places}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    return text.replace(",", "\u202f").replace("-", "−")
+
+
+def _tick(value: float) -> str:
+    """A tick's word: 0.05, 20, 50k, 1e9."""
+    size = abs(value)
+    if size >= 1e7 or 0 < size < 1e-3:
+        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e−")
+    return (f"{value / 1000:g}k" if size >= 1e4 else f"{value:g}").replace("-", "−")

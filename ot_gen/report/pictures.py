@@ -1,0 +1,114 @@
+"""The runs' pictures, embedded so that a page of any number of runs stays small."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ot_gen.report.runs import Run
+
+PICTURES = {  # and what the page calls them
+    "samples": "Samples, side by side under equal seeds",
+    "reconstructions": "Reconstructions: held-out y and g(f(y))",
+    "codes": "Codes of held-out points by class, over the reference",
+    "manifold": "The decoded latent plane",
+    "interpolations": "Interpolations: images of straight segments between latent points",
+    "curves": "Training curves of runs without metrics.csv",
+}
+BUDGET = 7_500_000  # bytes of all pictures: 10 MB in base64, of a page of at most 15
+SAMPLES_SHARE = 0.6  # of the budget, where it is short: samples are what one looks at
+WIDEST, NARROWEST = 460, 64  # pixels of a picture that was made smaller
+DENSITY = 0.12  # bytes a pixel, the first guess
+
+
+class Picture(NamedTuple):
+    """A picture as a data URL, and its size in pixels, so that a page need not wait for it to be laid out."""
+
+    url: str
+    width: int
+    height: int
+
+
+def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: int = BUDGET) -> dict[Path, Picture]:
+    """The pictures by path: as they are where all fit into the budget, else each made to fit its share.
+
+    Args:
+        runs: whose figures they are.
+        names: which pictures of a run to embed, by its folder.
+        budget: bytes of all pictures together.
+
+    Returns:
+        Without the pictures that cannot be read.
+
+    Example:
+        >>> embedded([], {})
+        {}
+    """
+    groups: tuple[list[Path], list[Path]] = ([], [])
+    for run in runs:
+        for name in names[run.folder]:
+            groups[name != "samples"].append(run.figures[name])
+    sizes = {path: path.stat().st_size for group in groups for path in group}
+    share: dict[Path, float] = {}
+    if sum(sizes.values()) > budget:
+        for group, part in zip(groups, (SAMPLES_SHARE, 1 - SAMPLES_SHARE), strict=True):
+            part = part if all(groups) else 1.0
+            share |= {path: part * budget / len(group) for path in group}
+    found: dict[Path, Picture] = {}
+    density = dict.fromkeys(PICTURES, DENSITY)
+    for path, own in sizes.items():
+        if own <= share.get(path, own):
+            picture = _as_it_is(path.read_bytes())
+        else:
+            picture = _shrunk(path, share[path], density[path.stem])
+            if picture is not None:
+                # Pictures of a kind are alike: what the last one took tells how wide the next can be.
+                density[path.stem] = 0.75 * len(picture.url) / (picture.width * picture.height)
+        if picture is not None:
+            found[path] = picture
+    return found
+
+
+def _as_it_is(data: bytes) -> Picture | None:
+    """A whole PNG file; None of what is none."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in data[-12:]:
+        return None
+    return Picture(_url("png", data), *struct.unpack(">II", data[16:24]))
+
+
+def _shrunk(path: Path, size: float, density: float) -> Picture | None:
+    """A picture of at most `size` bytes, or of the least width; None of what is no picture.
+
+    Args:
+        path: of the picture.
+        size: its bytes at most.
+        density: bytes a pixel to expect.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (OSError, SyntaxError):  # what Pillow raises for files that are no pictures
+        return None
+    ratio, widest = image.height / image.width, min(WIDEST, image.width)
+    while True:
+        width = max(NARROWEST, min(widest, int(math.sqrt(0.9 * size / density / ratio))))
+        height = max(1, round(ratio * width))
+        file = io.BytesIO()
+        image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0).save(
+            file, "WEBP", quality=70, method=1
+        )
+        density = file.tell() / (width * height)
+        if file.tell() <= size or width == NARROWEST:
+            return Picture(_url("webp", file.getvalue()), width, height)
+        widest = int(0.9 * width)
+
+
+def _url(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,114 @@
+"""The quantities that the page compares runs by, and their summaries over runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ot_gen.report.certified import Metric
+from ot_gen.report.runs import Run
+
+JUDGED = {"w1": "W₁", "w2_squared": "W₂²"}
+_METRICS = {  # name: how the page calls it, and which way is better
+    "sinkhorn": ("Sinkhorn divergence", "lower"),
+    "sliced_w2": ("sliced W₂", "lower"),
+    "mmd": ("MMD²", "lower"),
+    "energy": ("energy distance", "lower"),
+    "frechet": ("Fréchet distance", "lower"),
+    "kernel_distance": ("kernel distance", "lower"),
+    "precision": ("precision", "higher"),
+    "recall": ("recall", "higher"),
+    "density": ("density", "higher"),
+    "coverage": ("coverage", "higher"),
+    "class_error": ("class error", "lower"),
+    "mode_coverage": ("mode coverage", "higher"),
+    "memorisation": ("memorisation", None),
+}
+_FIRST = ("frechet", "sliced_w2", "precision", "coverage", "mode_coverage")  # the columns that are shown unasked
+
+
+class Quantity(NamedTuple):
+    """One figure that every run may have: its name in run.json, the page's word for it, which way is better.
+
+    `key` is safe as part of a class name, whatever the record calls the metric.
+    """
+
+    name: str
+    key: str
+    words: str
+    better: str | None
+    shown: bool
+
+    def of(self, run: Run) -> Metric | None:
+        """The run's value with its floor; None if the run does not know it."""
+        if self.name not in JUDGED:
+            return run.metrics.get(self.name)
+        value = getattr(run, self.name)
+        return None if value is None else Metric(value, None, getattr(run, f"{self.name}_floor"))
+
+
+class Statistic(NamedTuple):
+    """Mean and sample standard deviation (None for one value) of `size` values; NaN where one of them is not finite."""
+
+    mean: float
+    deviation: float | None
+    size: int
+
+
+def judged() -> list[Quantity]:
+    """The exact W₁ and W₂² of every run's judgement."""
+    return [Quantity(name, name, words, "lower", True) for name, words in JUDGED.items()]
+
+
+def metrics(runs: Iterable[Run]) -> list[Quantity]:
+    """The metrics that any of the runs knows, in a fixed order, those of other names last.
+
+    Example:
+        >>> metrics([])
+        []
+    """
+    found = dict.fromkeys(name for run in runs for name in run.metrics if name not in JUDGED)
+    names = [name for name in _METRICS if name in found] + [name for name in found if name not in _METRICS]
+    first = [name for name in _FIRST if name in found][:3] or names[:3]
+    return [Quantity(name, f"m{i}", *_METRICS.get(name, (name, None)), name in first) for i, name in enumerate(names)]
+
+
+def statistic(runs: Iterable[Run], name: str) -> Statistic | None:
+    """Mean and spread of a field, "w1" or "encoder.mmd", over the runs that know it; None if none does.
+
+    Example:
+        >>> statistic([], "w1") is None
+        True
+    """
+    group, _, key = name.rpartition(".")
+    found = (getattr(run, group).get(key) if group else getattr(run, key) for run in runs)
+    return summary([float(value) for value in found if value is not None])
+
+
+def summary(values: Sequence[float]) -> Statistic | None:
+    """Mean and spread of some values, None of none.
+
+    Example:
+        >>> summary([1.0, 3.0]).mean
+        2.0
+    """
+    if not values:
+        return None
+    if len(values) == 1:
+        return Statistic(values[0], None, 1)
+    if not all(map(math.isfinite, values)):
+        return Statistic(math.nan, math.nan, len(values))
+    return Statistic(statistics.fmean(values), statistics.stdev(values), len(values))
+
+
+def places(value: float, digits: int = 4) -> int:
+    """Decimals that show a value with so many significant digits, at most six.
+
+    Example:
+        >>> places(0.0123, 3)
+        4
+    """
+    exponent = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+    return min(6, max(0, digits - 1 - exponent))

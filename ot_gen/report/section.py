@@ -1,0 +1,157 @@
+"""The part of the page about one data set: whatever is drawn on a common axis or compared with one another."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from ot_gen.evaluation import EncoderJudgement
+from ot_gen.report.axes import LinearAxis
+from ot_gen.report.paired import Difference, holm, paired_difference
+from ot_gen.report.quantities import Quantity, judged, metrics, places
+from ot_gen.report.runs import Run, order, settings
+from ot_gen.report.traces import Panel, Trace, panel
+
+ALPHA = 0.05  # of Holm's correction
+
+
+class Scale(NamedTuple):
+    """How a column of values is drawn: bars on `axis`, numbers with `places` decimals, and the floors there are."""
+
+    axis: LinearAxis
+    places: int
+    floors: Sequence[float]
+
+
+class Pair(NamedTuple):
+    """Two groups of runs, their difference in one quantity, and what may be said of it."""
+
+    first: Sequence[Run]
+    second: Sequence[Run]
+    difference: Difference
+    adjusted: float | None
+    verdict: str
+
+
+class Section:
+    """All runs on one data set.
+
+    Args:
+        number: the section's, for the names of its elements.
+        data: the data set's name.
+        runs: its runs, in the page's order.
+        numbers: each run's number on the page, by folder.
+        traces: the runs' traces, by number.
+    """
+
+    def __init__(
+        self, number: int, data: str | None, runs: list[Run], numbers: Mapping[Path, int], traces: Mapping[int, Trace]
+    ) -> None:
+        self.number, self.data, self.runs = number, data, runs
+        self.finished = [run for run in runs if run.status == "finished"]
+        told = [settings(run) for run in self.finished or runs]
+        self.groups = [list(members) for _, members in groupby(runs, key=lambda run: order(run)[:-3])]
+        self.shared = [item for item in told[0] if all(item in own for own in told)]
+        self.sizes = sorted({run.n for run in self.finished if run.n is not None})
+        self.metric_sizes = sorted({run.metrics_n for run in self.finished if run.metrics_n is not None})
+        encoders = [[run for run in group if run.encoder and run.status == "finished"] for group in self.groups]
+        self.encoders = [members for members in encoders if members]
+        self.encoder_sizes = {name: _values(self.finished, name) for name in EncoderJudgement._fields}
+        self.quantities = [*judged(), *metrics(self.finished)]
+        self.scales = {quantity.name: _scale(self.finished, quantity) for quantity in self.quantities}
+        self.certified = [run for run in self.finished if run.certificate]
+        self.levels = sorted({f"{100 * run.certificate.level:g}" for run in self.certified if run.certificate})
+        known = (run.certificate.reference for run in self.certified if run.certificate)
+        self.references = list(dict.fromkeys(reference for reference in known if reference))
+        self.interval = _interval_scale(self.certified)
+        self._numbers, self._traces = numbers, traces
+
+    def panels(self) -> Iterator[tuple[str, Sequence[Run], Mapping[str, Panel]]]:
+        """For each cost, in whose units the objective is, the runs with a trace and the value's panels."""
+        for cost in dict.fromkeys(run.cost for run in self.runs):
+            members = [run for run in self.runs if run.cost == cost and self._numbers[run.folder] in self._traces]
+            known = {self._numbers[run.folder]: self._traces[self._numbers[run.folder]] for run in members}
+            drawn = {name: panel(known, name) for name in ("seconds", "images")}
+            found = {name: drawing for name, drawing in drawn.items() if drawing is not None}
+            if found:
+                yield (cost or "unknown cost").replace("()", ""), members, found
+
+    @property
+    def pairs(self) -> list[tuple[list[Run], list[Run]]]:
+        """All pairs of groups of runs that finished with a seed."""
+        groups = [[run for run in group if run in self.finished and run.seed is not None] for group in self.groups]
+        return list(combinations([group for group in groups if group], 2))
+
+    def differences(self, quantities: int) -> Iterator[tuple[Quantity, list[Pair], Scale]]:
+        """For the first quantities the pairs of groups with seeds in common, and a scale symmetric about 0."""
+        pairs = self.pairs
+        for quantity in self.quantities[:quantities]:
+            found = _pairs(pairs, quantity)
+            if found:
+                ends = [abs(end) for pair in found for end in (pair.difference.low, pair.difference.high) if end]
+                sizes = ends + [abs(pair.difference.mean) for pair in found]
+                middle = statistics.median(sizes)
+                limit = min(1.05 * max(sizes), 6 * middle) if middle else 1.05 * max(sizes)
+                yield quantity, found, Scale(LinearAxis(-(limit or 1.0), limit or 1.0), places(middle, 3), ())
+
+
+def _pairs(pairs: Sequence[tuple[list[Run], list[Run]]], quantity: Quantity) -> list[Pair]:
+    found = [
+        (first, second, paired_difference(_by_seed(first, quantity), _by_seed(second, quantity)))
+        for first, second in pairs
+    ]
+    known = [(first, second, difference) for first, second, difference in found if difference is not None]
+    tested = [difference.p for _, _, difference in known if difference.p is not None]
+    adjusted = iter(holm(tested))
+    result = []
+    for first, second, difference in known:
+        p = None if difference.p is None else next(adjusted)
+        result.append(Pair(first, second, difference, p, _verdict(difference, p)))
+    return result
+
+
+def _verdict(difference: Difference, adjusted: float | None) -> str:
+    if difference.low is None or difference.high is None or adjusted is None:
+        return "one seed: nothing can be said"
+    if difference.low <= 0 <= difference.high:
+        return "not distinguished"
+    if adjusted > ALPHA:
+        return "not distinguished, given all pairs"
+    return "first is lower" if difference.mean < 0 else "first is higher"
+
+
+def _by_seed(runs: Sequence[Run], quantity: Quantity) -> dict[float, float]:
+    """Of several runs with one seed the last, which is the one that was started again."""
+    return {run.seed: found.value for run in runs if run.seed is not None and (found := quantity.of(run)) is not None}
+
+
+def _values(runs: Sequence[Run], name: str) -> str:
+    """The values of an encoder's figure, in words."""
+    return " or ".join(f"{value:g}" for value in sorted({run.encoder[name] for run in runs if name in run.encoder}))
+
+
+def _scale(runs: Sequence[Run], quantity: Quantity) -> Scale:
+    found = [metric for run in runs if (metric := quantity.of(run)) is not None]
+    values = sorted(metric.value for metric in found if math.isfinite(metric.value))
+    floors = sorted(metric.floor for metric in found if metric.floor is not None and math.isfinite(metric.floor))
+    middle = statistics.median(floors or values or [1])
+    decimals = places(middle or statistics.median(values or [1]), 4 if abs(middle) >= 1 else 3)
+    return Scale(LinearAxis(0, _limit(values, floors)), decimals, floors)
+
+
+def _interval_scale(runs: Sequence[Run]) -> Scale:
+    found = [run.certificate for run in runs if run.certificate]
+    values = sorted(end for certificate in found for end in certificate.interval if math.isfinite(end))
+    floors = sorted(end for certificate in found for end in certificate.reference or () if math.isfinite(end))
+    axis = LinearAxis(min([0, *values[:1]]), _limit(values, floors))
+    return Scale(axis, places(statistics.median(values or [1])), floors)
+
+
+def _limit(values: Sequence[float], floors: Sequence[float]) -> float:
+    # A run that diverged leaves the scale; it must not shrink all other bars to nothing.
+    limit = min(1.05 * max([*values, *floors], default=0), 3 * max(statistics.median(values or [0]), *floors, 0, 0))
+    return limit if limit > 0 else 1.0
