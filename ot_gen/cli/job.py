@@ -9,9 +9,12 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ot_gen.distributed import Processes
+from ot_gen.launch import launch
 from ot_gen.report.record import checkpoint_in, write_text
 from ot_gen.report.run import run
 from ot_gen.transport import NotConverged
@@ -47,27 +50,42 @@ def _experiment(cfg: DictConfig) -> float:
         "overrides": list(HydraConfig.get().overrides.task),
     }
 
+    arguments = (cfg, HydraConfig.instance().cfg, output, facts)
+    return launch(_train, *arguments, size=cfg.trainer.get("processes", 1), device=cfg.device)
+
+
+def _train(processes: Processes, cfg: DictConfig, hydra_cfg: DictConfig, output: Path, facts: dict[str, Any]) -> float:
+    """The work of one of the processes of a job; that of the job itself where there is but one."""
+    if not HydraConfig.initialized() and processes.rank == 0:
+        setup_globals()
+        HydraConfig.instance().set_config(hydra_cfg)
+        configure_log(hydra_cfg.hydra.job_logging, hydra_cfg.hydra.verbose)
+
     def parts() -> dict[str, Any]:
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
-        write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
+        if processes.rank == 0:
+            write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
         if cfg.threads is not None:
             if not isinstance(cfg.threads, int) or cfg.threads < 1:
                 raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
             torch.set_num_threads(cfg.threads)
         data = build(cfg.data)
         cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
-        write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        if processes.rank == 0:
+            write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         torch.manual_seed(cfg.seed)
+        trainer = build(cfg.trainer)
+        trainer.pop("processes", None)  # their number; `run` gets the processes themselves
         return {
             "data": data,
             "reference": build(cfg.reference),
             "generator": generator_of(cfg),
             "solver": build(cfg.solver),
             "ex_post": build(cfg.get("ex_post")),
-            "trainer": build(cfg.trainer),
+            "trainer": trainer,
             "evaluation": build(cfg.evaluation),
-            "device": cfg.device,
+            "device": str(processes.device),
             "resume": None if cfg.resume is None else checkpoint_in(cfg.resume),
         }
 
-    return run(output, facts, parts)
+    return run(output, facts, parts, processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
+from ot_gen.distributed import ALONE, Processes
 from ot_gen.divergences import KL
 from ot_gen.evaluation import judge, judge_encoder
 from ot_gen.measures import Measure, Pushforward, Reference
@@ -31,7 +33,9 @@ PRIOR_NAME = "prior.safetensors"
 ExPost = Callable[[torch.nn.Module, Measure], Reference]
 
 
-def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]]) -> float:
+def run(
+    folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]], processes: Processes = ALONE
+) -> float:
     """Run one experiment in `folder` and leave its record, also when it fails or is stopped.
 
     Args:
@@ -41,18 +45,21 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
             maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
             `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
             mixture as of `ex_post_prior` is kept in prior.safetensors.
+        processes: those that train together, each of which calls `run` alike; process 0 alone judges and records.
 
     Returns:
-        W₁ against held-out data.
+        W₁ against held-out data; NaN in the processes that follow process 0.
 
     Raises:
         ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN; run.json
             then says "failed".
         Interrupted: training was stopped by a signal; run.json then says "interrupted".
     """
+    if processes.rank > 0:
+        return _follow(folder, processes, **parts())
     record = RunRecord(folder, facts)
     try:
-        return _run(record, **parts())
+        return _run(record, processes, **parts())
     except Interrupted as stop:
         record.flush()
         record.update(status="interrupted", error=str(stop))
@@ -63,8 +70,30 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
         raise
 
 
+def _follow(
+    folder: Path,
+    processes: Processes,
+    data: Dataset,
+    reference: Any,
+    generator: torch.nn.Module,
+    solver: Solver,
+    trainer: dict[str, Any],
+    device: str,
+    resume: Path | None,
+    **_: Any,
+) -> float:
+    mu = Pushforward(generator, reference).to(device)
+    trainer = trainer | {"checkpoint": folder / CHECKPOINT_NAME, "resume": resume, "processes": processes}
+    try:
+        fit(mu, data.train.to(device), solver.to(device), **trainer)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; continue with resume={folder}") from None
+    return math.nan
+
+
 def _run(
     record: RunRecord,
+    processes: Processes,
     data: Dataset,
     reference: Any,
     generator: torch.nn.Module,
@@ -104,6 +133,7 @@ def _run(
             callbacks=(record, bar),
             checkpoint=record.folder / CHECKPOINT_NAME,
             resume=resume,
+            processes=processes,
         )
     encoder = getattr(solver.xi, "encoder", None)
     found: dict[str, Any] = {}
