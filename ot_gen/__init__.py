@@ -33,8 +33,8 @@ from .divergences import (
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
 from .evaluation import judge, judge_encoder, wasserstein
-from .laguerre import LaguerreCells, c_transform
-from .launch import launch
+from .laguerre import LaguerreCells, ShardedAtoms, c_transform
+from .launching import launch
 from .laws import Dirac, Mixture, Transported, UniformSphere
 from .likelihood import NegativeLogLikelihood
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
@@ -121,6 +121,7 @@ __all__ = [
     "RBFPrecision",
     "Reference",
     "SemidiscreteSolution",
+    "ShardedAtoms",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "Solver",

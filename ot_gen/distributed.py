@@ -157,16 +157,18 @@ class _Gather(torch.autograd.Function):
 
 
 def device_of(rank: int, device: str) -> torch.device:
-    """The device of one process: for "cuda" the GPUs of its machine in turn.
+    """The device of one process: for "cuda" the GPUs of its machine in turn; ValueError where it is not available.
 
     Example:
         >>> device_of(1, "cpu")
         device(type='cpu')
     """
-    own = torch.device(device)
-    if own.type == "cuda" and own.index is None and torch.cuda.device_count():
-        return torch.device("cuda", rank % torch.cuda.device_count())
-    return own
+    try:
+        own = torch.device(device)
+        torch.empty(0, device=own)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={device} is not available here ({error}); use device=cpu") from error
+    return torch.device("cuda", rank % torch.cuda.device_count()) if own == torch.device("cuda") else own
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.distributed import Processes
-from ot_gen.launch import launch
+from ot_gen.launching import launch
 from ot_gen.report.record import checkpoint_in, write_text
 from ot_gen.report.run import run
 from ot_gen.transport import NotConverged
@@ -84,7 +84,7 @@ def _train(processes: Processes, cfg: DictConfig, hydra_cfg: DictConfig, output:
             "ex_post": build(cfg.get("ex_post")),
             "trainer": trainer,
             "evaluation": build(cfg.evaluation),
-            "device": str(processes.device),
+            "device": cfg.device if processes.size == 1 else str(processes.device),
             "resume": None if cfg.resume is None else checkpoint_in(cfg.resume),
         }
 

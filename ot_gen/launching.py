@@ -45,7 +45,7 @@ def launch(
         timeout: seconds that a process waits for the others, e.g. while process 0 writes, before it gives up.
 
     Raises:
-        ValueError: size < 1.
+        ValueError: size < 1, or a device that is not there.
         BaseException: what the task raised.
 
     Example:
@@ -57,7 +57,8 @@ def launch(
     if "RANK" in os.environ:
         return task(_of_torchrun(device, timeout), *arguments)
     if size == 1:
-        return task(Processes(device=device), *arguments)
+        return task(Processes(), *arguments)
+    device_of(0, device)
     context = mp.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as pipes:
         started: dict[Connection, Any] = {}
