@@ -67,7 +67,8 @@ def launch(
             pipes.enter_context(ours)
             place = (rank, size, device, timeout, (Path(folder) / "meeting").as_uri())
             process = context.Process(target=_work, args=(theirs, place, task, arguments), daemon=True)
-            process.start()
+            with _spawning():
+                process.start()
             theirs.close()
             started[ours] = process
         with _passed_on(list(started.values())):
@@ -120,6 +121,17 @@ def _work(
         pipe.send_bytes(_pickled(None, error))
     else:
         group.close()
+
+
+@contextmanager
+def _spawning() -> Iterator[None]:
+    """Tell new processes that the default is to spawn: in joblib's workers it is a method that they do not know."""
+    before = mp.get_start_method(allow_none=True)
+    mp.set_start_method("spawn", force=True)
+    try:
+        yield
+    finally:
+        mp.set_start_method(before, force=True)
 
 
 def _pickled(result: Any, error: BaseException | None = None) -> bytes:

@@ -1,6 +1,9 @@
 """Several processes train as one: the gradients, the weights and the cells of a single process, in all of them."""
 
 import copy
+import json
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -33,6 +36,7 @@ from ot_gen import (
     launch,
     standard_gaussian,
 )
+from ot_gen.report.record import read_metrics
 from ot_gen.rows import is_rowwise, row_maps
 
 ATOMS, BATCH = 64, 16
@@ -207,9 +211,27 @@ def test_processes_resume_bit_for_bit_agree_bit_for_bit_and_share_atoms(tmp_path
 def test_what_happens_to_one_process_happens_to_all(callback, error, message, tmp_path, monkeypatch):
     monkeypatch.setattr("ot_gen.launching.GRACE", 2.0)
     with pytest.raises(error, match=message) as caught:
-        launch(train_until, tmp_path, callback, size=2, timeout=6)
+        launch(train_until, tmp_path, callback, size=2, timeout=10 if callback is hang else 60)
     assert "in process" in caught.value.__notes__[0]
     assert (tmp_path / "checkpoint.safetensors").exists() == (callback is stop)
+
+
+@pytest.mark.slow
+def test_jobs_of_several_processes_follow_one_another_and_leave_the_record_of_one(tmp_path):
+    """Two jobs of a sweep, on two processes and on one: the same rows, one record each, nothing left behind."""
+    sizes = ("trainer.steps=6", "trainer.batch_size=16", "evaluation.samples=40", "data.size=64", "data.test_size=64")
+    folders = (f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=${trainer.processes}")
+    settings = ("trainer=ddp", "trainer.processes=2,1", *sizes, *folders)
+    done = subprocess.run(
+        [sys.executable, "-m", "ot_gen", "-m", *settings], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    two, one = (read_metrics(tmp_path / size) for size in "21")
+    assert len(two) == len(one) == 6
+    for a, b in zip(two, one, strict=True):
+        assert {k: a[k] for k in a if k != "seconds"} == pytest.approx({k: b[k] for k in b if k != "seconds"}, rel=1e-3)
+    assert (tmp_path / "2" / "ot-gen.log").read_text().count("step 6 of 6") == 1
+    assert json.loads((tmp_path / "2" / "run.json").read_text())["status"] == "finished"
 
 
 def test_one_process_shares_nothing_and_changes_nothing():

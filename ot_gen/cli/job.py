@@ -9,7 +9,7 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import configure_log, setup_globals
+from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -50,16 +50,14 @@ def _experiment(cfg: DictConfig) -> float:
         "overrides": list(HydraConfig.get().overrides.task),
     }
 
-    arguments = (cfg, HydraConfig.instance().cfg, output, facts)
-    return launch(_train, *arguments, size=cfg.trainer.get("processes", 1), device=cfg.device)
+    logging = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # plain: it goes to other processes
+    return launch(_train, cfg, logging, output, facts, size=cfg.trainer.get("processes", 1), device=cfg.device)
 
 
-def _train(processes: Processes, cfg: DictConfig, hydra_cfg: DictConfig, output: Path, facts: dict[str, Any]) -> float:
+def _train(processes: Processes, cfg: DictConfig, logging: Any, output: Path, facts: dict[str, Any]) -> float:
     """The work of one of the processes of a job; that of the job itself where there is but one."""
-    if not HydraConfig.initialized() and processes.rank == 0:
-        setup_globals()
-        HydraConfig.instance().set_config(hydra_cfg)
-        configure_log(hydra_cfg.hydra.job_logging, hydra_cfg.hydra.verbose)
+    if not HydraConfig.initialized() and processes.rank == 0:  # a fresh process
+        configure_log(OmegaConf.create(logging))
 
     def parts() -> dict[str, Any]:
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
