@@ -12,6 +12,7 @@ from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp,
 from .couplings import Coupling, EncoderCoupling, Estimate, ImportanceCoupling, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
 from .decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
+from .distributed import Processes
 from .divergences import (
     KL,
     MMD,
@@ -32,13 +33,15 @@ from .divergences import (
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
 from .evaluation import judge, judge_encoder, wasserstein
-from .laguerre import LaguerreCells, c_transform
+from .laguerre import LaguerreCells, ShardedAtoms, c_transform
+from .launching import launch
 from .laws import Dirac, Mixture, Transported, UniformSphere
 from .likelihood import NegativeLogLikelihood
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
 from .nets import MLP, ConvFeatures, ConvGenerator, GroupSort, add_head
 from .potentials import DiscretePotential, Potential
+from .precision import Precision
 from .priors import ex_post_prior, load_prior, save_prior
 from .references import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture, uniform_sphere
 from .schedules import cyclic, linear_decay, linear_warmup
@@ -110,12 +113,15 @@ __all__ = [
     "Plan",
     "PlanCoupling",
     "Potential",
+    "Precision",
     "PrimalSolver",
+    "Processes",
     "Progress",
     "Pushforward",
     "RBFPrecision",
     "Reference",
     "SemidiscreteSolution",
+    "ShardedAtoms",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "Solver",
@@ -140,6 +146,7 @@ __all__ = [
     "gaussian_shell",
     "judge",
     "judge_encoder",
+    "launch",
     "learned_mixture",
     "linear_decay",
     "linear_warmup",

@@ -235,6 +235,8 @@ class Paraboloid(nn.Module):
         torch.Size([4])
     """
 
+    by_rows = True
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
@@ -254,6 +256,8 @@ class Displacement(nn.Module):
         >>> Displacement(nn.Linear(3, 3))(torch.zeros(4, 3)).shape
         torch.Size([4, 3])
     """
+
+    by_rows = True
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -36,6 +36,8 @@ class ICNN(nn.Module):
         True
     """
 
+    by_rows = True
+
     def __init__(self, in_dim: int, hidden: Sequence[int] = (128,), pieces: int = 64) -> None:
         super().__init__()
         if not hidden or min(in_dim, pieces, *hidden) < 1:

@@ -105,6 +105,8 @@ class AnchorCritic(Potential):
         True
     """
 
+    by_rows = True
+
     kind = "network"
 
     scale: Tensor

@@ -28,6 +28,8 @@ class MLP(nn.Module):
         torch.Size([3, 784])
     """
 
+    by_rows = True
+
     def __init__(
         self,
         in_dim: int,
@@ -75,6 +77,8 @@ class GroupSort(nn.Module):
         tensor([[1., 3., 0., 2.]])
     """
 
+    by_rows = True
+
     def __init__(self, group: int | None = 2) -> None:
         super().__init__()
         if group is not None and group < 2:
@@ -111,6 +115,8 @@ class ConvGenerator(nn.Module):
         >>> ConvGenerator(8, (1, 28, 28))(torch.zeros(2, 8)).shape
         torch.Size([2, 784])
     """
+
+    by_rows = True
 
     def __init__(self, in_dim: int, shape: Sequence[int] | None, width: int = 32) -> None:
         super().__init__()
@@ -149,6 +155,8 @@ class ConvFeatures(nn.Module):
         >>> features(torch.zeros(2, 784)).shape == (2, features.out_dim)
         True
     """
+
+    by_rows = True
 
     def __init__(self, shape: Sequence[int] | None, width: int = 32) -> None:
         super().__init__()

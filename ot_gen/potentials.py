@@ -107,6 +107,7 @@ class DiscretePotential(Potential):
         if not concentration > 1:
             raise ValueError(f"DiscretePotential needs concentration > 1 (competing atoms), got {concentration}")
         self.concentration = concentration
+        self.transform = _Transform()
         self.h_tilde = nn.Parameter(torch.empty(0))
         self.register_buffer("epsilon", torch.zeros(()))
         self.register_buffer("floor", torch.zeros(()))
@@ -140,8 +141,9 @@ class DiscretePotential(Potential):
     def forward(self, x: Tensor) -> Tensor:
         nu, cost = self.problem()
         if not (self.training and self.h_tilde.requires_grad):
-            return c_transform(cost, x, nu.atoms, self.h_tilde)[0]
-        h, argmin = c_transform(cost, x, nu.atoms, self.h_tilde, float(self.epsilon))
+            h, _ = self.transform(x, cost, nu.atoms, self.h_tilde)
+            return h
+        h, argmin = self.transform(x, cost, nu.atoms, self.h_tilde, float(self.epsilon))
         self._steer(x, h.detach(), argmin)
         return h
 
@@ -181,6 +183,15 @@ class DiscretePotential(Potential):
 
     def extra_repr(self) -> str:
         return f"atoms={len(self.h_tilde)}, concentration={self.concentration:g}"
+
+
+class _Transform(nn.Module):
+    """`c_transform` as a map of rows, which several processes share."""
+
+    by_rows = True
+
+    def forward(self, x: Tensor, cost: Cost, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
+        return c_transform(cost, x, y, h_tilde, epsilon)
 
 
 class NaturalDescent(Optimizer):

@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,9 +18,13 @@ from torch.optim import Adam, Optimizer
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .couplings import Estimate
+from .distributed import ALONE, Processes
 from .measures import Empirical, Measure
 from .potentials import OptimizerFactory
+from .precision import Precision
+from .rows import at_the_doors, networks, row_maps
 from .schedules import Schedule
+from .signals import stop_signal
 from .solvers import Solver
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -85,6 +86,8 @@ def fit(
     checkpoint: Path | None = None,
     checkpoint_every: int = 1000,
     resume: Path | None = None,
+    processes: Processes = ALONE,
+    precision: Precision | None = None,
 ) -> Progress:
     """Train μ_θ towards ν: min over θ of E(θ) = W_c(μ_θ, ν), E held by `solver`.
 
@@ -107,6 +110,10 @@ def fit(
         checkpoint_every: outer steps between checkpoints.
         resume: checkpoint file of the same composition to continue from. With the same `steps` the result equals that
             of no interruption; with more, a `schedule` goes on from where the new total puts it.
+        processes: those that train together, each of which calls `fit` alike (`ot_gen.launch`). They start from the
+            weights and the random state of process 0, share the rows of one batch where networks and c-transforms are
+            evaluated, and take the same steps as one process would, to rounding. Process 0 alone writes.
+        precision: of the networks, e.g. `Precision(torch.bfloat16)`; None leaves them as they are.
 
     Returns:
         The `Progress`, with one row of figures for each step.
@@ -125,7 +132,8 @@ def fit(
         >>> progress.step, progress.images
         (3, 48)
     """
-    _check_sizes(nu, steps, batch_size, checkpoint_every)
+    _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
+    precision = precision or Precision()
     solver.prepare(mu, nu)
     inner_optimizer = inner_optimizer or solver.optimizer()
     of_xi = list(solver.xi.parameters())
@@ -139,24 +147,31 @@ def fit(
     modules, optimizers = {"mu": mu, "solver": solver}, {"theta": theta, "xi": xi}
     rates = [group["lr"] for group in _groups(theta, xi)]
     progress = Progress(steps)
+    scaler = precision.scaler(next((p.device for p in of_theta + of_xi), processes.device))
     if resume is not None:
         saved = load_checkpoint(resume, modules, optimizers)
         progress.step, progress.images, progress.seconds = saved["step"], saved["images"], saved["seconds"]
         if progress.step > steps:
             raise ValueError(f"{resume} is at step {progress.step}, beyond steps = {steps}; raise trainer.steps")
+        scaler.load_state_dict(saved.get("scaler", {}))
+    processes.align(mu, solver)
+    lowered = networks(mu, solver) if precision.is_lower else []
+    shared = row_maps(mu, solver) if processes.size > 1 else []
     mu.train()
     solver.train()
 
     def save() -> None:
-        if checkpoint is not None:
-            told = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
+        if checkpoint is not None and processes.rank == 0:
+            told: dict[str, Any] = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
+            told |= {"scaler": scaler.state_dict()} if scaler.is_enabled() else {}
             save_checkpoint(checkpoint, modules, optimizers, told)
 
     first = progress.step
 
     def evaluate() -> Estimate:
         try:
-            estimate: Estimate = solver(mu, nu, batch_size)
+            with at_the_doors(lowered, precision.lower), at_the_doors(shared, processes.share):
+                estimate: Estimate = solver(mu, nu, batch_size)
         except ValueError as error:
             if progress.step == first:
                 raise
@@ -167,8 +182,20 @@ def fit(
             raise _ran_away(f"the loss became {loss}", progress.step, solver, checkpoint)
         return estimate
 
+    def descend(loss: Tensor, *optimizers: Optimizer | None) -> None:
+        moving = [optimizer for optimizer in optimizers if optimizer is not None]
+        if not moving:
+            return
+        for optimizer in moving:
+            optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        processes.average(p for group in _groups(*moving) for p in group["params"])
+        for optimizer in moving:
+            scaler.step(optimizer)
+        scaler.update()
+
     began = time.perf_counter() - progress.seconds
-    with _stop_signal() as stopped:
+    with stop_signal() as stopped:
         while progress.step < steps:
             fraction = progress.step / steps
             solver.at(fraction)
@@ -178,7 +205,7 @@ def fit(
             for _ in range(solver.inner_steps):
                 with _frozen(mu):
                     estimate = evaluate()
-                _descend(solver.sense * estimate.value + estimate.penalty, xi)
+                descend(solver.sense * estimate.value + estimate.penalty, xi)
                 solver.project()
             theta_moves = theta is not None and progress.step >= solver.warmup_steps
             together = solver.inner_steps == 0
@@ -186,14 +213,14 @@ def fit(
                 with nullcontext() if together else _frozen(solver.xi):
                     estimate = evaluate()
                 loss = estimate.value + estimate.penalty
-                _descend(loss, theta if theta_moves else None, xi if together else None)
+                descend(loss, theta if theta_moves else None, xi if together else None)
             progress.step += 1
             progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
             progress.seconds = time.perf_counter() - began
             progress.rows.append(_row(progress, estimate, solver))
             for callback in callbacks:
                 callback(progress)
-            if stopped():
+            if processes.any(stopped()):
                 save()
                 raise Interrupted(f"stopped after step {progress.step} of {steps}")
             if progress.step % checkpoint_every == 0 and progress.step < steps:
@@ -212,17 +239,6 @@ def _make(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer
 
 def _groups(*optimizers: Optimizer | None) -> list[dict[str, Any]]:
     return [group for optimizer in optimizers if optimizer is not None for group in optimizer.param_groups]
-
-
-def _descend(loss: Tensor, *optimizers: Optimizer | None) -> None:
-    moving = [optimizer for optimizer in optimizers if optimizer is not None]
-    if not moving:
-        return
-    for optimizer in moving:
-        optimizer.zero_grad()
-    loss.backward()
-    for optimizer in moving:
-        optimizer.step()
 
 
 @contextmanager
@@ -249,7 +265,7 @@ def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, fl
     }
 
 
-def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int) -> None:
+def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int, processes: Processes) -> None:
     sizes = (steps, batch_size, checkpoint_every)
     if not all(isinstance(size, int) for size in sizes) or steps < 0 or batch_size < 2 or checkpoint_every < 1:
         raise ValueError(
@@ -258,6 +274,12 @@ def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int
         )
     if isinstance(nu, Empirical) and batch_size > len(nu):
         raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower trainer.batch_size")
+    if batch_size % processes.size:
+        near = -(-batch_size // processes.size) * processes.size
+        raise ValueError(
+            f"{processes.size} processes share each batch in equal parts, and batch_size {batch_size} is no multiple "
+            f"of {processes.size}; take trainer.batch_size={near}"
+        )
 
 
 def _ran_away(what: str, step: int, solver: Solver, checkpoint: Path | None) -> NonFiniteLoss:
@@ -267,28 +289,3 @@ def _ran_away(what: str, step: int, solver: Solver, checkpoint: Path | None) -> 
         + (f"the last good checkpoint is {checkpoint}" if kept else "no checkpoint had been written")
         + "; lower the learning rates (trainer.optimizer.lr, trainer.inner_optimizer.lr) or check the data's scale"
     )
-
-
-@contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a request to stop between two steps; the second acts as usual.
-
-    Signals reach the main thread only: elsewhere this does nothing.
-    """
-    requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested.is_set
-        return
-    previous: dict[signal.Signals, Any] = {}
-
-    def request(number: int, frame: FrameType | None) -> None:
-        requested.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, request)
-    try:
-        yield requested.is_set
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
 FLOORS = (
+    *("signals", "distributed", "launching", "rows", "precision"),
     *("costs", "likelihood", "clouds", "laws", "measures", "references", "laguerre", "transport"),
     *("nets", "encoders", "decoders", "lipschitz", "convex", "data", "schedules", "divergences", "couplings", "priors"),
     *("potentials", "critics", "brenier", "solvers", "checkpoints", "semidual", "training"),

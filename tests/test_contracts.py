@@ -193,7 +193,18 @@ def test_every_data_and_solver_compose_and_leave_no_value_open(data, solver, loa
     ("group", "entry"),
     [
         (group, entry)
-        for group in ("generator", "cost", "reference", "encoder", "noise", "ex_post", "trainer", "sweep", "experiment")
+        for group in (
+            "generator",
+            "cost",
+            "reference",
+            "encoder",
+            "noise",
+            "ex_post",
+            "trainer",
+            "precision",
+            "sweep",
+            "experiment",
+        )
         for entry in entries(group)
     ],
 )

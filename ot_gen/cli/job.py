@@ -9,9 +9,12 @@ from typing import Any
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ot_gen.distributed import Processes
+from ot_gen.launching import launch
 from ot_gen.report.record import checkpoint_in, write_text
 from ot_gen.report.run import run
 from ot_gen.transport import NotConverged
@@ -47,17 +50,30 @@ def _experiment(cfg: DictConfig) -> float:
         "overrides": list(HydraConfig.get().overrides.task),
     }
 
+    logging = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # plain: it goes to other processes
+    return launch(_train, cfg, logging, output, facts, size=cfg.trainer.get("processes", 1), device=cfg.device)
+
+
+def _train(processes: Processes, cfg: DictConfig, logging: Any, output: Path, facts: dict[str, Any]) -> float:
+    """The work of one of the processes of a job; that of the job itself where there is but one."""
+    if not HydraConfig.initialized() and processes.rank == 0:  # a fresh process
+        configure_log(OmegaConf.create(logging))
+
     def parts() -> dict[str, Any]:
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
-        write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
+        if processes.rank == 0:
+            write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
         if cfg.threads is not None:
             if not isinstance(cfg.threads, int) or cfg.threads < 1:
                 raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
             torch.set_num_threads(cfg.threads)
         data = build(cfg.data)
         cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
-        write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        if processes.rank == 0:
+            write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         torch.manual_seed(cfg.seed)
+        trainer = build(cfg.trainer)
+        trainer.pop("processes", None)  # their number; `run` gets the processes themselves
         return {
             "data": data,
             "reference": build(cfg.reference),
@@ -66,10 +82,10 @@ def _experiment(cfg: DictConfig) -> float:
             "ex_post": build(cfg.get("ex_post")),
             "metrics": build(cfg.get("metrics")),
             "certificate": build(cfg.get("certificate")),
-            "trainer": build(cfg.trainer),
+            "trainer": trainer,
             "evaluation": build(cfg.evaluation),
-            "device": cfg.device,
+            "device": cfg.device if processes.size == 1 else str(processes.device),
             "resume": None if cfg.resume is None else checkpoint_in(cfg.resume),
         }
 
-    return run(output, facts, parts)
+    return run(output, facts, parts, processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ot_gen.data import Dataset
+from ot_gen.distributed import ALONE, Processes
 from ot_gen.evaluation import Judgement, Metrics
 from ot_gen.measures import Pushforward
 from ot_gen.solvers import Solver
@@ -24,7 +26,9 @@ from .record import RunRecord, read_metrics
 log = logging.getLogger("ot_gen")
 
 
-def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]]) -> float:
+def run(
+    folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]], processes: Processes = ALONE
+) -> float:
     """Run one experiment in `folder` and leave its record, also when it fails or is stopped.
 
     Args:
@@ -35,18 +39,21 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
             `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
             mixture as of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
             (mu, nu, reference=...) -> the certified interval or None: both are measured once the model is trained.
+        processes: those that train together, each of which calls `run` alike; process 0 alone judges and records.
 
     Returns:
-        W₁ against held-out data.
+        W₁ against held-out data; NaN in the processes that follow process 0.
 
     Raises:
         ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN; run.json
             then says "failed".
         Interrupted: training was stopped by a signal; run.json then says "interrupted".
     """
+    if processes.rank > 0:
+        return _follow(folder, processes, **parts())
     record = RunRecord(folder, facts)
     try:
-        return _run(record, **parts())
+        return _run(record, processes, **parts())
     except Interrupted as stop:
         record.flush()
         record.update(status="interrupted", error=str(stop))
@@ -57,8 +64,30 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
         raise
 
 
+def _follow(
+    folder: Path,
+    processes: Processes,
+    data: Dataset,
+    reference: Any,
+    generator: torch.nn.Module,
+    solver: Solver,
+    trainer: dict[str, Any],
+    device: str,
+    resume: Path | None,
+    **_: Any,
+) -> float:
+    mu = Pushforward(generator, reference).to(device)
+    trainer = trainer | {"checkpoint": folder / CHECKPOINT_NAME, "resume": resume, "processes": processes}
+    try:
+        fit(mu, data.train.to(device), solver.to(device), **trainer)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; continue with resume={folder}") from None
+    return math.nan
+
+
 def _run(
     record: RunRecord,
+    processes: Processes,
     data: Dataset,
     reference: Any,
     generator: torch.nn.Module,
@@ -96,6 +125,7 @@ def _run(
             callbacks=(record, bar),
             checkpoint=record.folder / CHECKPOINT_NAME,
             resume=resume,
+            processes=processes,
         )
     found, mu = judge_run(record.folder, mu, solver, data, evaluation, ex_post, metrics, certificate)
     record.update(

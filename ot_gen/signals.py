@@ -1,0 +1,49 @@
+"""Signals that ask a training to end: heard between two steps, or passed on to the processes that train."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
+    """While the context lasts SIGINT and SIGTERM go to `handler`; yields the handlers of before.
+
+    Signals reach the main thread only: elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield {}
+        return
+    previous: dict[int, Any] = {number: signal.signal(number, handler) for number in STOPPING}
+    try:
+        yield previous
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+@contextmanager
+def stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into a request to stop between two steps; the second acts as usual.
+
+    Example:
+        >>> with stop_signal() as stopped:
+        ...     signal.raise_signal(signal.SIGINT)
+        ...     stopped()
+        True
+    """
+    requested = threading.Event()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        requested.set()
+        signal.signal(number, previous[number])
+
+    with handled(request) as previous:
+        yield requested.is_set

@@ -1,0 +1,52 @@
+"""Tasks of several processes, in a module that is quick to import for each of them."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import torch
+
+from ot_gen import (
+    MLP,
+    Empirical,
+    PlanCoupling,
+    PrimalSolver,
+    Pushforward,
+    SquaredEuclidean,
+    exact_plan,
+    fit,
+    standard_gaussian,
+)
+
+
+def train_until(processes, folder, callback):
+    torch.set_num_threads(1)
+    mu = Pushforward(MLP(2, 2, hidden=(8,)), standard_gaussian(2))
+    solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
+    callbacks = [partial(callback, processes)]
+    file = folder / "checkpoint.safetensors"
+    fit(
+        mu,
+        Empirical(torch.randn(64, 2)),
+        solver,
+        batch_size=8,
+        callbacks=callbacks,
+        checkpoint=file,
+        processes=processes,
+    )
+
+
+def stop(processes, progress):
+    if processes.rank == 1 and progress.step == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def fail(processes, progress):
+    if processes.rank == 1 and progress.step == 3:
+        raise ZeroDivisionError("in the third step")
+
+
+def hang(processes, progress):
+    if processes.rank == 1 and progress.step == 3:
+        time.sleep(1000)
