@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from ot_gen.measures import Measure, Pushforward, Reference
 from ot_gen.priors import save_prior
 from ot_gen.references import FullMixture
 from ot_gen.solvers import Solver
-from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
+from ot_gen.training import CHECKPOINT_NAME, Callback, Interrupted, Progress, fit
 
 from .draw import draw
 from .record import RunRecord, read_metrics
+from .trackers import Tracking
 
 log = logging.getLogger("ot_gen")
 
@@ -40,7 +42,8 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
         parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}, and
             maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
             `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
-            mixture as of `ex_post_prior` is kept in prior.safetensors.
+            mixture as of `ex_post_prior` is kept in prior.safetensors. "trackers", a sequence of `Tracker`, hear of
+            the run, and "callbacks" are handed to `fit` next to the record's own.
 
     Returns:
         W₁ against held-out data.
@@ -51,16 +54,19 @@ def run(folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str,
         Interrupted: training was stopped by a signal; run.json then says "interrupted".
     """
     record = RunRecord(folder, facts)
-    try:
-        return _run(record, **parts())
-    except Interrupted as stop:
-        record.flush()
-        record.update(status="interrupted", error=str(stop))
-        raise Interrupted(f"{stop}; continue with resume={folder}") from None
-    except BaseException as error:
-        record.flush()
-        record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
-        raise
+    with ExitStack() as closing:
+        closing.callback(record.close)
+        try:
+            built = dict(parts())
+            # Closed last, it tells the trackers how the run ended.
+            tracking = closing.enter_context(Tracking(built.pop("trackers", ()), record))
+            return _run(record, callbacks=(*built.pop("callbacks", ()), tracking), **built)
+        except Interrupted as stop:
+            record.update(status="interrupted", error=str(stop))
+            raise
+        except BaseException as error:
+            record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+            raise
 
 
 def _run(
@@ -74,6 +80,7 @@ def _run(
     device: str,
     resume: Path | None,
     ex_post: ExPost | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> float:
     _check(device, evaluation)
     if ex_post is not None and not hasattr(solver.xi, "encoder"):
@@ -101,7 +108,7 @@ def _run(
             data.train,
             solver,
             **trainer,
-            callbacks=(record, bar),
+            callbacks=(record, bar, *callbacks),
             checkpoint=record.folder / CHECKPOINT_NAME,
             resume=resume,
         )
@@ -118,6 +125,8 @@ def _run(
             save_prior(prior, record.folder / PRIOR_NAME)
         mu = Pushforward(mu.map, prior).to(device)
         judgement = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
+    draw(record.folder, mu, encoder, data)
+    # The last write of all: what says "finished" is complete.
     record.update(
         **found,
         status="finished",
@@ -128,7 +137,6 @@ def _run(
         objective=_objective(record.folder),
         judgement=judgement._asdict(),
     )
-    draw(record.folder, mu, encoder, data)
     log.info(
         "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
         label,
