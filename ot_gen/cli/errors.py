@@ -12,6 +12,15 @@ from ot_gen.transport import NotConverged
 
 from .compose import conf_dir
 
+# Entries that Hydra's plugins bring, and the extras that bring the plugins.
+PLUGINS = {
+    "hydra/launcher/joblib": "sweep",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "optuna",
+}
+
 
 class BadInput(CompactHydraException):
     """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
@@ -59,6 +68,8 @@ def composition_error(error: CompactHydraException) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException):
         return f"{error}\n{error.__cause__}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        if (extra := PLUGINS.get(str(error.missing_cfg_file))) is not None:
+            return f"{error.missing_cfg_file} comes with a plugin that is not installed; pip install 'ot_gen[{extra}]'"
         group = conf_dir() / str(error.missing_cfg_file).split("/")[0]
         entries = sorted(str(entry.relative_to(group).with_suffix("")) for entry in group.rglob("*.yaml"))
         if entries:
