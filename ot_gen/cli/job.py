@@ -67,7 +67,7 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
         "data": choices.data,
         "generator": choices.generator,
         "seed": cfg.seed,
-        "overrides": [item for item in HydraConfig.get().overrides.task if not item.startswith(around)],
+        "overrides": [item for item in HydraConfig.get().overrides.task if not item.lstrip("+").startswith(around)],
         "composition": composed,
     }
     if task.attempts:
