@@ -103,14 +103,15 @@ def stopped_in(step):
 
 
 def test_finished_runs_are_skipped_and_their_figures_returned(sweep, monkeypatch):
-    code, _, first = sweep("seed=0,1")
+    code, _, first = sweep("seed=1")
     monkeypatch.setattr(jobs, "run", None)  # whatever trains now fails
-    again, err, second = sweep("seed=0,1", "threads=2", "retry=true")
+    again, err, second = sweep("seed=1", "threads=2", "retry=true")
     assert (code, again, err) == (0, 0, "")
     assert second == first == [facts(folder)["judgement"]["w1"] for folder in folders()]
-    assert len(folders()) == 2
+    assert len(first) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_that_grew_runs_what_is_new(sweep, monkeypatch):
     sweep("seed=1")
     trained = []
@@ -137,6 +138,7 @@ def test_a_stopped_sweep_says_how_it_continues_and_ends_as_if_it_had_not_been_st
     assert attempt["status"] == "interrupted" and "torch" in attempt["versions"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_training_continues_at_its_judgement(sweep, monkeypatch):
     sweep()
     (folder,) = folders()
