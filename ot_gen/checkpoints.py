@@ -58,6 +58,8 @@ def save_checkpoint(
     }
     temporary = path.with_name(path.name + ".tmp")
     save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, temporary, metadata=header)
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())  # a loss of power must not leave the name without the contents
     os.replace(temporary, path)
 
 

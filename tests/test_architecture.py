@@ -21,7 +21,11 @@ FLOORS = (
     *("evaluation", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("costs", "likelihood", "clouds", "laws", "measures", "references")
-LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko"}
+LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko"} | {
+    "tensorboardX",
+    "mlflow",
+    "wandb",
+}
 MAX_LINES = 320
 
 

@@ -12,20 +12,24 @@ from hydra.errors import CompactHydraException
 
 from ot_gen.training import Interrupted
 
-from .errors import composition_error, one_line, usage
+from .errors import BadInput, composition_error, failures, one_line, usage
 from .evaluate import evaluate
-from .job import errors, job
+from .job import job
+from .sweep import failed_in
 
 
 def main() -> None:
     """Entry point of `ot-gen` and `python -m ot_gen`."""
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
-    errors.clear()
+    failures.begin()
     try:
         if sys.argv[1:2] == ["evaluate"]:
             sys.exit(evaluate(sys.argv[2:]))
         job()
+    except BadInput as error:  # of a worker
+        usage(error.line)
+        failures.count, failures.sweep = 1, error.sweep
     except CompactHydraException as error:
         if wants_traceback:
             raise
@@ -44,5 +48,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("ot-gen: interrupted\n")
         sys.exit(130)
-    if errors:
+    if failures.count:
+        if failures.sweep is not None and (failed := failed_in(failures.sweep)):
+            again = f"the same command and hydra.sweep.dir={failures.sweep} retry=true"
+            sys.stderr.write(f"ot-gen: {len(failed)} failed: {', '.join(failed)}; to try again: {again}\n")
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from hydra.errors import CompactHydraException, MissingConfigException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -11,9 +12,55 @@ from ot_gen.transport import NotConverged
 
 from .compose import conf_dir
 
+# Entries that Hydra's plugins bring, and the extras that bring the plugins.
+PLUGINS = {
+    "hydra/launcher/joblib": "sweep",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "optuna",
+}
+
 
 class BadInput(CompactHydraException):
-    """Bad input of a job that runs in a worker process, as one line."""
+    """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
+
+    def __init__(self, line: str, sweep: Path | None = None) -> None:
+        super().__init__(line, sweep)
+        self.line = line
+        self.sweep = sweep
+
+    def __str__(self) -> str:
+        return self.line
+
+
+class Failures:
+    """Failures of this process's jobs, where it is the one that the user started; workers hand theirs up to it."""
+
+    def __init__(self) -> None:
+        self.is_front = False
+        self.count = 0
+        self.sweep: Path | None = None
+
+    def begin(self) -> None:
+        """From now on failures are told here."""
+        self.__init__()  # type: ignore[misc]
+        self.is_front = True
+
+
+failures = Failures()
+
+
+def report(line: str, sweep: Path | None) -> None:
+    """Tell a job's failure: in the process that the user started on stderr, in a worker by raising it.
+
+    Workers import this module afresh; what they get by value they would not share.
+    """
+    if not failures.is_front:
+        raise BadInput(line, sweep) from None
+    failures.count += 1
+    failures.sweep = sweep
+    usage(line)
 
 
 def composition_error(error: CompactHydraException) -> str:
@@ -21,6 +68,8 @@ def composition_error(error: CompactHydraException) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException):
         return f"{error}\n{error.__cause__}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        if (extra := PLUGINS.get(str(error.missing_cfg_file))) is not None:
+            return f"{error.missing_cfg_file} comes with a plugin that is not installed; pip install 'ot_gen[{extra}]'"
         group = conf_dir() / str(error.missing_cfg_file).split("/")[0]
         entries = sorted(str(entry.relative_to(group).with_suffix("")) for entry in group.rglob("*.yaml"))
         if entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multiprocessing import parent_process
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,54 +10,83 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.distributed import Processes
 from ot_gen.launching import launch
-from ot_gen.report.record import checkpoint_in, write_text
+from ot_gen.report.claim import claimed
+from ot_gen.report.record import checkpoint_in, read_record, write_text
 from ot_gen.report.run import run
+from ot_gen.training import Interrupted
 from ot_gen.transport import NotConverged
 
 from .compose import build, conf_dir, generator_of
-from .errors import BadInput, one_line, usage
+from .errors import one_line, report
+from .sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
 
-errors: list[str] = []  # of the jobs of this process: they decide its exit code
+log = logging.getLogger("ot_gen")
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def job(cfg: DictConfig) -> float | None:
-    """One run; returns its W₁ on held-out data, the objective of a sweep."""
+    """One run; returns the figure that `objective` names, W₁ on held-out data unless told otherwise."""
+    chosen = HydraConfig.get()
+    output, sweep = Path(chosen.runtime.output_dir), None
+    if chosen.mode == RunMode.MULTIRUN:
+        sweep = Path(chosen.sweep.dir)
     try:
-        return _experiment(cfg)
+        check_objective(cfg.objective)
+        with claimed(output):
+            return _experiment(cfg, output, sweep)
+    except Interrupted as stop:
+        way = f"resume={output}" if sweep is None else f"the same command and hydra.sweep.dir={sweep}"
+        raise Interrupted(f"{stop}; continue with {way}") from None
     except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
-        line = one_line(error)
-        if parent_process() is not None:  # a worker of a parallel launcher: the parent reports
-            raise BadInput(line) from None
-        errors.append(line)
-        usage(line)
+        report(one_line(error), sweep)
         return None
 
 
-def _experiment(cfg: DictConfig) -> float:
-    output = Path(HydraConfig.get().runtime.output_dir)
+def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
+    composed = composition(cfg)
+    task = Task() if sweep is None else task_in(output, composed, cfg.retry)
+    facts = task.finished
+    if facts is not None:
+        log.info("%s: finished before", output)
+    else:
+        if is_orphan():
+            raise Interrupted("the process that started this one is gone")
+        _train(cfg, output, composed, task)
+        facts = read_record(output) or {}
+    return objective(facts, cfg.objective)
+
+
+def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
     choices: Any = HydraConfig.get().runtime.choices
+    around = ("retry=", "objective=", "tracker=")
     facts = {
         "solver": choices.solver,
         "data": choices.data,
         "generator": choices.generator,
         "seed": cfg.seed,
-        "overrides": list(HydraConfig.get().overrides.task),
+        "overrides": [item for item in HydraConfig.get().overrides.task if not item.lstrip("+").startswith(around)],
+        "composition": composed,
     }
+    if task.attempts:
+        facts["attempts"] = list(task.attempts)
 
-    logging = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # plain: it goes to other processes
-    return launch(_train, cfg, logging, output, facts, size=cfg.trainer.get("processes", 1), device=cfg.device)
+    plain = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # it goes to other processes
+    size = cfg.trainer.get("processes", 1)
+    launch(_work, cfg, plain, output, facts, task.resume, size=size, device=cfg.device)
 
 
-def _train(processes: Processes, cfg: DictConfig, logging: Any, output: Path, facts: dict[str, Any]) -> float:
+def _work(
+    processes: Processes, cfg: DictConfig, job_logging: Any, output: Path, facts: dict[str, Any], resume: Path | None
+) -> None:
     """The work of one of the processes of a job; that of the job itself where there is but one."""
     if not HydraConfig.initialized() and processes.rank == 0:  # a fresh process
-        configure_log(OmegaConf.create(logging))
+        configure_log(OmegaConf.create(job_logging))
 
     def parts() -> dict[str, Any]:
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
@@ -74,18 +103,24 @@ def _train(processes: Processes, cfg: DictConfig, logging: Any, output: Path, fa
         torch.manual_seed(cfg.seed)
         trainer = build(cfg.trainer)
         trainer.pop("processes", None)  # their number; `run` gets the processes themselves
-        return {
+        built = {
             "data": data,
             "reference": build(cfg.reference),
             "generator": generator_of(cfg),
             "solver": build(cfg.solver),
+            "trainer": trainer,
+            "device": cfg.device if processes.size == 1 else str(processes.device),
+            "resume": resume or (None if cfg.resume is None else checkpoint_in(cfg.resume)),
+        }
+        if processes.rank > 0:
+            return built
+        return built | {
             "ex_post": build(cfg.get("ex_post")),
             "metrics": build(cfg.get("metrics")),
             "certificate": build(cfg.get("certificate")),
-            "trainer": trainer,
             "evaluation": build(cfg.evaluation),
-            "device": cfg.device if processes.size == 1 else str(processes.device),
-            "resume": None if cfg.resume is None else checkpoint_in(cfg.resume),
+            "trackers": [build(tracker) for tracker in (cfg.get("tracker") or {}).values()],
+            "callbacks": (leave_orphan,),
         }
 
-    return run(output, facts, parts, processes)
+    run(output, facts, parts, processes)

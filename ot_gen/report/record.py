@@ -2,7 +2,7 @@
 
 config.yaml              the resolved configuration
 run.json                 status, versions, seed, sizes, times, last figures, judgement
-metrics.csv              one row for each step
+metrics.csv              one row for each step, written before the next step begins
 checkpoint.safetensors   weights, optimizer, random state (written by `fit`)
 *.png                    samples, reconstructions, training curves
 """
@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -39,9 +39,9 @@ class RunRecord:
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self.folder = folder
-        self.facts: dict[str, Any] = {"status": "running", **facts, "versions": versions(), "started": _now()}
-        self._pending: list[dict[str, float]] = []
-        self._written = 0.0
+        where = {"host": platform.node(), "process": os.getpid()}
+        self.facts: dict[str, Any] = {"status": "running", **facts, "versions": versions(), "started": _now(), **where}
+        self._metrics: TextIO | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.update()
 
@@ -51,27 +51,27 @@ class RunRecord:
         write_text(self.folder / RUN, json.dumps(self.facts, indent=2) + "\n")
 
     def __call__(self, progress: Progress) -> None:
-        """A callback of `fit`: append the step's row to metrics.csv, flushed every few seconds."""
-        self._pending.append(progress.rows[-1])
-        if time.monotonic() - self._written > 2.0 or progress.step == progress.steps:
-            self.flush()
+        """A callback of `fit`: append the step's row to metrics.csv.
 
-    def flush(self) -> None:
-        """Append the rows that are still in memory to metrics.csv."""
-        self._written = time.monotonic()
-        if not self._pending:
-            return
-        path = self.folder / METRICS
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self._pending[0]))
-            if is_new:
-                writer.writeheader()
-            writer.writerows({key: f"{value:.9g}" for key, value in row.items()} for row in self._pending)
-        self._pending.clear()
+        A row reaches the file before the checkpoint of its step can: a kill never loses one that is not done again.
+        """
+        row = progress.rows[-1]
+        if self._metrics is None:
+            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
+            if self._metrics.tell() == 0:
+                self._metrics.write(",".join(row) + "\n")
+        self._metrics.write(",".join(f"{value:.9g}" for value in row.values()) + "\n")
+        self._metrics.flush()
+
+    def close(self) -> None:
+        """Close metrics.csv; a later row opens it again."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
 
     def begin_metrics(self, resume: Path | None) -> None:
         """Begin metrics.csv: empty, or with the rows, up to its step, of the run that wrote the checkpoint `resume`."""
+        self.close()
         path, lines = self.folder / METRICS, []
         if resume is not None and (earlier := resume.parent / METRICS).is_file():
             step = read_progress(resume)["step"]
@@ -128,10 +128,39 @@ def versions() -> dict[str, str]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it, so that no reader ever sees half of it."""
+    """Write a text file under a temporary name and rename it, so that no reader ever sees half of it.
+
+    It is on the disk before it gets its name: a loss of power too leaves the old file or the new one.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The facts of a run's run.json; None where there is none.
+
+    Raises:
+        ValueError: the file holds no record.
+
+    Example:
+        >>> read_record(Path("no/such/run"))
+    """
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove its folder, and the run starts anew") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("status"), str):
+        raise ValueError(
+            f"{path} is no record of a run: it names no status; remove its folder, and the run starts anew"
+        )
+    return facts
 
 
 def _now() -> str:

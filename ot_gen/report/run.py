@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from ot_gen.distributed import ALONE, Processes
 from ot_gen.evaluation import Judgement, Metrics
 from ot_gen.measures import Pushforward
 from ot_gen.solvers import Solver
-from ot_gen.training import CHECKPOINT_NAME, Interrupted, Progress, fit
+from ot_gen.training import CHECKPOINT_NAME, Callback, Interrupted, Progress, fit
 
 from .draw import draw
 from .judging import Certify, ExPost, check_judging, judge_run
 from .record import RunRecord, read_metrics
+from .trackers import Tracking
 
 log = logging.getLogger("ot_gen")
 
@@ -39,6 +41,8 @@ def run(
             `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
             mixture as of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
             (mu, nu, reference=...) -> the certified interval or None: both are measured once the model is trained.
+            "trackers", a sequence of `Tracker`, hear of the run, and "callbacks" are handed to `fit` next to the
+            record's own.
         processes: those that train together, each of which calls `run` alike; process 0 alone judges and records.
 
     Returns:
@@ -52,16 +56,19 @@ def run(
     if processes.rank > 0:
         return _follow(folder, processes, **parts())
     record = RunRecord(folder, facts)
-    try:
-        return _run(record, processes, **parts())
-    except Interrupted as stop:
-        record.flush()
-        record.update(status="interrupted", error=str(stop))
-        raise Interrupted(f"{stop}; continue with resume={folder}") from None
-    except BaseException as error:
-        record.flush()
-        record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
-        raise
+    with ExitStack() as closing:
+        closing.callback(record.close)
+        try:
+            built = dict(parts())
+            # Closed last, it tells the trackers how the run ended.
+            tracking = closing.enter_context(Tracking(built.pop("trackers", ()), record))
+            return _run(record, processes, callbacks=(*built.pop("callbacks", ()), tracking), **built)
+        except Interrupted as stop:
+            record.update(status="interrupted", error=str(stop))
+            raise
+        except BaseException as error:
+            record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+            raise
 
 
 def _follow(
@@ -78,10 +85,7 @@ def _follow(
 ) -> float:
     mu = Pushforward(generator, reference).to(device)
     trainer = trainer | {"checkpoint": folder / CHECKPOINT_NAME, "resume": resume, "processes": processes}
-    try:
-        fit(mu, data.train.to(device), solver.to(device), **trainer)
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; continue with resume={folder}") from None
+    fit(mu, data.train.to(device), solver.to(device), **trainer)
     return math.nan
 
 
@@ -99,6 +103,7 @@ def _run(
     ex_post: ExPost | None = None,
     metrics: Metrics | None = None,
     certificate: Certify | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> float:
     _check(device)
     check_judging(data, solver, evaluation, ex_post, metrics)
@@ -122,12 +127,14 @@ def _run(
             data.train,
             solver,
             **trainer,
-            callbacks=(record, bar),
+            callbacks=(record, bar, *callbacks),
             checkpoint=record.folder / CHECKPOINT_NAME,
             resume=resume,
             processes=processes,
         )
     found, mu = judge_run(record.folder, mu, solver, data, evaluation, ex_post, metrics, certificate)
+    draw(record.folder, mu, getattr(solver.xi, "encoder", None), data)
+    # The last write of all: what says "finished" is complete.
     record.update(
         **found,
         status="finished",
@@ -137,7 +144,6 @@ def _run(
         images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
         objective=_objective(record.folder),
     )
-    draw(record.folder, mu, getattr(solver.xi, "encoder", None), data)
     judgement = Judgement(**found["judgement"])
     log.info(
         "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
