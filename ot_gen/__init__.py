@@ -31,7 +31,7 @@ from .divergences import (
     WeightedSum,
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
-from .evaluation import judge, judge_encoder, wasserstein
+from .evaluation import Certificate, certify, judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, c_transform
 from .laws import Dirac, Mixture, Transported, UniformSphere
 from .likelihood import NegativeLogLikelihood
@@ -59,6 +59,7 @@ __all__ = [
     "BernoulliDecoder",
     "BernoulliNLL",
     "BrenierPotential",
+    "Certificate",
     "CodeNorm",
     "ConvFeatures",
     "ConvGenerator",
@@ -130,6 +131,7 @@ __all__ = [
     "adam",
     "add_head",
     "c_transform",
+    "certify",
     "cyclic",
     "data",
     "evaluation",

@@ -2,17 +2,20 @@
 
 from ot_gen.measures import undisturbed
 
+from .certificate import Certificate, certify
 from .encoders import EncoderJudgement, judge_encoder
 from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
 from .likelihood import iwae_bound, log_weights
 from .metrics import Judgement, judge, wasserstein
 
 __all__ = [
+    "Certificate",
     "EncoderJudgement",
     "Judgement",
     "MonteCarlo",
     "active_units",
     "aggregate_kl",
+    "certify",
     "conditional_kl",
     "iwae_bound",
     "judge",
