@@ -19,6 +19,7 @@ from ot_gen import (
     Empirical,
     Euclidean,
     Pushforward,
+    Reference,
     SquaredEuclidean,
     WeightClip,
     certify,
@@ -43,13 +44,6 @@ def masses(m, seed=0):
     return (b / b.sum()).float()
 
 
-class Iid:
-    """A sampler that says nothing of its law, so that nothing but independent samples can be drawn."""
-
-    def __init__(self, law):
-        self.sample = law.sample
-
-
 # Problems with a known answer: (μ, ν, cost, W)
 
 
@@ -69,7 +63,7 @@ def quantised_gaussian(cells=4, angle=0.5, shift=(1.0, -0.5)):
     cov = (turn * scale.square()) @ turn.T
     mu = MultivariateNormal(torch.zeros(2), cov.float())
     distortion = float(scale.square().sum()) * (1 - float((means**2).mean()))
-    return mu, Empirical(atoms.float()), SquaredEuclidean(), float(move.square().sum()) + distortion
+    return Reference(mu), Empirical(atoms.float()), SquaredEuclidean(), float(move.square().sum()) + distortion
 
 
 def on_the_line(cost, m=7):
@@ -122,14 +116,14 @@ def least(trials, level):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_interval_holds_the_truth_as_often_as_it_says(name):
-    """Counts of the benchmark, 200 of 200 seeds each: see docs/certificate.md. Here 40 seeds of whole procedures."""
+    """Whole procedures at 30 seeds; `benchmarks/certificate.py --coverage` takes 200."""
     mu, nu, cost, value = PROBLEMS[name]
     table = semidiscrete(mu, nu, cost, tol=0.02, max_samples=2**14).h_tilde
     held = 0
-    for seed in range(40):
-        low, high = certify(Iid(mu), nu, cost, table, seed=seed, max_samples=2**12, width=0.5).interval
+    for seed in range(30):
+        low, high = certify(mu, nu, cost, table, seed=seed, max_samples=2**12, width=0.5).interval
         held += low <= value <= high
-    assert held >= least(40, 0.95), f"{held} of 40"
+    assert held >= least(30, 0.95), f"{held} of 30"
 
 
 @pytest.mark.slow
@@ -137,7 +131,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(name):
 def test_each_side_misses_no_more_often_than_its_share(level):
     """With an optimal table lower is unbiased for W itself, so its share of misses is (1 − level) / 2, and no less."""
     mu, nu, cost, value = PROBLEMS["line W2"]
-    problem = module.Problem(Iid(mu), nu, cost)
+    problem = module.Problem(mu, nu, cost)
     table = semidiscrete(mu, nu, cost, tol=0.005).h_tilde
     plan = module.Contest(problem, mu.sample(2**10))
     plan.enter(table)

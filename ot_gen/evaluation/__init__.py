@@ -2,9 +2,10 @@
 
 from ot_gen.measures import undisturbed
 
-from .certificate import Certificate, certify
+from .certificate import certify
 from .encoders import EncoderJudgement, judge_encoder
 from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
+from .interval import Certificate
 from .likelihood import iwae_bound, log_weights
 from .metrics import Judgement, judge, wasserstein
 

@@ -1,13 +1,12 @@
-"""The certificate: an interval that holds W_c(μ, ν), whatever trained μ."""
+"""`certify`: an interval that holds W_c(μ, ν), whatever trained μ."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,81 +18,13 @@ from ot_gen.semidual import semidiscrete
 from ot_gen.semidual.problem import Problem, Sampler
 
 from .draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
+from .interval import Certificate
 from .replicates import Contest, Plan, Replicates, bytes_per_row
 
 Potential = Callable[[Tensor], Tensor]
 
 _STREAM = 5_021_993  # sets the samples of a certificate apart from those of a caller with the same seed
 FEWEST_SAMPLES = 64
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """An interval that holds W_c(μ, ν) with probability at least `level`.
-
-    Attributes:
-        cost: the ground cost c.
-        lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν) on samples that h̃ was not made from,
-            and its standard error between independent replicates.
-        upper, upper_se: the mean cost of feasible couplings of samples with ν, >= W_c(μ, ν) in expectation, and its
-            standard error; upper is ∞ where a solve was stopped before two couplings were made.
-        level: the confidence of `interval`.
-        interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile, (1 − level) / 2 left to each side.
-        marginal_error: ‖P − b‖₁ of the cells of h̃, noise of counting removed: how well the potential is solved.
-        h_tilde: the table that was judged, (m,).
-        samples: of μ, in all: to fit, to choose and to judge.
-        seconds: wall time.
-        converged: whether the width asked for is reached; True where none was asked for.
-        message: how it ended.
-        reference: the same for real data against the same ν, None where none were given.
-
-    Example:
-        >>> Certificate(Cost.__new__(Cost), 1.0, 0.01, 1.1, 0.01, 0.95, (0.9, 1.1), 0.1, torch.zeros(2)).width
-        0.2
-    """
-
-    cost: Cost = field(repr=False)
-    lower: float
-    lower_se: float
-    upper: float
-    upper_se: float
-    level: float
-    interval: tuple[float, float]
-    marginal_error: float
-    h_tilde: Tensor = field(repr=False)
-    samples: int = 0
-    seconds: float = 0.0
-    converged: bool = True
-    message: str = ""
-    reference: Certificate | None = None
-
-    @property
-    def width(self) -> float:
-        """The relative width of the interval, (high − low) / |middle|."""
-        low, high = self.interval
-        middle = abs(low + high) / 2
-        return math.inf if high == math.inf or middle == 0 else round((high - low) / middle, 12)
-
-    def record(self) -> dict[str, Any]:
-        """The entry `certificate` of a run's run.json: numbers and words, None for what is not known."""
-        told = {
-            "cost": str(self.cost),
-            "lower": self.lower,
-            "lower_se": self.lower_se,
-            "upper": self.upper,
-            "upper_se": self.upper_se,
-            "level": self.level,
-            "interval": list(self.interval),
-            "marginal_error": self.marginal_error,
-            "samples": self.samples,
-            "seconds": self.seconds,
-            "converged": self.converged,
-            "message": self.message,
-            "reference_lower": None if self.reference is None else self.reference.interval[0],
-            "reference_upper": None if self.reference is None else self.reference.interval[1],
-        }
-        finite = {name: None if value in (math.inf, -math.inf) else value for name, value in told.items()}
-        return finite | {"interval": [end if math.isfinite(end) else None for end in self.interval]}
 
 
 def certify(
@@ -140,7 +71,8 @@ def certify(
             budget again.
         level: the confidence, in (0, 1).
         width: the relative width (high − low) / |middle| to stop at; None spends the whole budget.
-        max_samples, max_seconds: the budget, of samples of μ and of wall time; kept to within one step of the solve.
+        max_samples, max_seconds: the budget, of samples of μ and of wall time; kept to within one test of the solve and
+            one replicate, which for thousands of atoms take tens of seconds.
         max_bytes: what a coupling may take, which caps the samples of each.
         progress: shows progress on stderr.
         seed: of all samples. The caller's random state stays as it was.

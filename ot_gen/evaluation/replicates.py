@@ -126,7 +126,7 @@ class Contest:
 class Replicates:
     """Independent replicates of both sides for one table: L_k a mean of h(x) + Σ_j b_j h̃_j, U_k = L_k + slack_k.
 
-    The samples of a replicate may depend on each other, as low-discrepancy points and those that share a coupling do;
+    Samples that share a coupling depend on each other;
     replicates do not. So the means over replicates have the errors of independent values, with Student's quantiles.
 
     Args:
