@@ -32,7 +32,7 @@ from .divergences import (
     WeightedSum,
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
-from .evaluation import judge, judge_encoder, wasserstein
+from .evaluation import Certificate, certify, judge, judge_encoder, wasserstein
 from .laguerre import LaguerreCells, ShardedAtoms, c_transform
 from .launching import launch
 from .laws import Dirac, Mixture, Transported, UniformSphere
@@ -62,6 +62,7 @@ __all__ = [
     "BernoulliDecoder",
     "BernoulliNLL",
     "BrenierPotential",
+    "Certificate",
     "CodeNorm",
     "ConvFeatures",
     "ConvGenerator",
@@ -136,6 +137,7 @@ __all__ = [
     "adam",
     "add_head",
     "c_transform",
+    "certify",
     "cyclic",
     "data",
     "evaluation",

@@ -2,11 +2,13 @@
 
 from ot_gen.measures import undisturbed
 
+from .certificate import certify
 from .classes import ClassError, Components, ModeCoverage
 from .classifier import DigitClassifier, digit_classes, digit_features
 from .discrepancies import CubicKernel, EnergyKernel, GaussianScales, MeanDiscrepancy
 from .encoders import EncoderJudgement, judge_encoder
 from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
+from .interval import Certificate
 from .judgement import Judgement, judge, wasserstein
 from .likelihood import iwae_bound, log_weights
 from .metric import Estimate, Metric
@@ -15,6 +17,7 @@ from .neighbours import Coverage, Density, Memorisation, Precision, Recall
 from .transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
 
 __all__ = [
+    "Certificate",
     "ClassError",
     "Components",
     "Coverage",
@@ -43,6 +46,7 @@ __all__ = [
     "View",
     "active_units",
     "aggregate_kl",
+    "certify",
     "conditional_kl",
     "digit_classes",
     "digit_features",

@@ -96,7 +96,7 @@ class SampleProblem:
     def _newton(self, shares: Tensor, gradient: Tensor, width: float, damping: float) -> Tensor:
         """δ with (−∇²D + (damping / ε) diag(b)) δ = the gradient."""
         from scipy.sparse import coo_array, csr_array, diags_array
-        from scipy.sparse.linalg import cg
+        from scipy.sparse.linalg import LinearOperator, cg
 
         n, m = len(shares), len(self.b)
         kept = shares > 1e-4
@@ -104,7 +104,12 @@ class SampleProblem:
         entries = (shares[kept].numpy(), (row[kept].numpy(), self.columns[kept].numpy()))
         P = csr_array(coo_array(entries, shape=(n, m)))
         diagonal = P.sum(axis=0) / n + damping * self.b.numpy()
-        laplacian: Any = (diags_array(diagonal) - (P.T @ P) / n) / width
+        laplacian: Any
+        if m**2 <= 2 * P.nnz:
+            laplacian = (diags_array(diagonal) - (P.T @ P) / n) / width
+        else:  # PᵀP may fill up to m² entries; its factors take less memory, and less time to apply
+            Q = P.T.tocsr()
+            laplacian = LinearOperator((m, m), lambda v: (diagonal * v - Q @ (P @ v) / n) / width, dtype=P.dtype)
         step, _ = cg(laplacian, gradient.numpy(), rtol=0.01, maxiter=300, M=diags_array(width / diagonal))
         return torch.from_numpy(step)
 

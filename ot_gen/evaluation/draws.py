@@ -1,0 +1,181 @@
+"""Where the samples of a certificate come from: some to make a potential from, others, never seen, to judge it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ot_gen.clouds import check_cloud
+from ot_gen.measures import Empirical, Measure
+
+REPLICATES = 6
+FEWEST_ROWS = 200
+
+
+class Source(Protocol):
+    """What gives the next n samples, (n, d)."""
+
+    def draw(self, n: int) -> Tensor:
+        """The next n samples."""
+
+
+class Draws(ABC):
+    """The samples of μ: a law to fit a potential to, a pilot sample for choices, and independent replicates to judge.
+
+    Attributes:
+        law: what the potential is fitted to.
+        size: the samples that a replicate holds, None if there is no end to them.
+        pilot_size: the same of the pilot.
+    """
+
+    law: Measure
+    size: int | None
+    pilot_size: int | None
+
+    @abstractmethod
+    def pilot(self) -> Source:
+        """Samples by which choices are made, none of which judges."""
+
+    @abstractmethod
+    def replicate(self, number: int) -> Source:
+        """Replicate 0, ..., REPLICATES − 1: independent of the others, of the pilot and of what was fitted."""
+
+
+class Sampled(Draws):
+    """Independent draws from a law that is sampled for ever.
+
+    Low-discrepancy points would be nearer to the truth on average, and too far from normal for a confidence level:
+    where μ has tails, the few points of its outermost strata decide the error.
+
+    Args:
+        law: the checked law μ.
+        seed: of all samples.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> Sampled(standard_gaussian(2), seed=0).replicate(3).draw(5).shape
+        torch.Size([5, 2])
+    """
+
+    size = None
+    pilot_size = None
+
+    def __init__(self, law: Measure, seed: int) -> None:
+        self.law = law
+        self.seed = seed
+
+    def pilot(self) -> Source:
+        return Fresh(self.law, self.seed)
+
+    def replicate(self, number: int) -> Source:
+        return Fresh(self.law, self.seed + 1 + number)
+
+
+class Fresh:
+    """Independent samples of a law, from a seed of their own."""
+
+    def __init__(self, law: Measure, seed: int) -> None:
+        self.law = law
+        self.seed = seed
+        self.drawn = 0
+
+    def draw(self, n: int) -> Tensor:
+        """The next n samples."""
+        torch.manual_seed(hash((self.seed, self.drawn)) % 2**32)  # torch's generator reads 32 bits of a seed
+        self.drawn += n
+        return self.law.sample(n)
+
+
+class Rows:
+    """Rows of a finite sample, given out once each."""
+
+    def __init__(self, points: Tensor) -> None:
+        self.points = points
+        self.drawn = 0
+
+    def draw(self, n: int) -> Tensor:
+        """The next n rows."""
+        self.drawn += n
+        return self.points[self.drawn - n : self.drawn]
+
+
+class Tabulated(Draws):
+    """Draws from N rows, independent samples of a law that is not known: split at random, 45 % to fit, 45 % to judge.
+
+    Args:
+        points: the rows, (N, d), with N at least `FEWEST_ROWS`.
+        seed: of the split.
+
+    Raises:
+        ValueError: too few rows.
+
+    Example:
+        >>> draws = Tabulated(torch.rand(1000, 2), seed=0)
+        >>> len(draws.law), draws.pilot_size, draws.size
+        (450, 100, 75)
+    """
+
+    law: Empirical
+
+    def __init__(self, points: Tensor, seed: int) -> None:
+        n = len(points)
+        if n < FEWEST_ROWS:
+            raise ValueError(
+                f"a certificate from {n} samples would say nothing: some fit the potential, the rest judge "
+                f"it in {REPLICATES} replicates; give at least {FEWEST_ROWS} rows, or an object with sample(n)"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        points = points[torch.randperm(n, generator=generator).to(points.device)]
+        fitted, self.pilot_size = round(0.45 * n), n // 10
+        self.size = (n - fitted - self.pilot_size) // REPLICATES
+        self.law = Empirical(points[:fitted])
+        self.piloted = points[fitted : fitted + self.pilot_size]
+        self.judging = points[fitted + self.pilot_size :]
+
+    def pilot(self) -> Source:
+        return Rows(self.piloted)
+
+    def replicate(self, number: int) -> Source:
+        assert self.size is not None
+        return Rows(self.judging[number * self.size : (number + 1) * self.size])
+
+
+def rows_of(samples: Tensor | str | Path, like: Tensor) -> Tensor:
+    """The rows of a tensor or an .npy file, (N, d), checked, in the dtype and on the device of the atoms `like`.
+
+    Raises:
+        ValueError: no finite floating-point (N, d) cloud of the atoms' dimension, or no .npy file.
+
+    Example:
+        >>> rows_of(torch.zeros(300, 2).double(), like=torch.zeros(5, 2)).dtype
+        torch.float32
+    """
+    if not isinstance(samples, Tensor):
+        samples = _read(Path(samples))
+    check_cloud(samples, "samples")
+    if samples.shape[1] != like.shape[1]:
+        raise ValueError(
+            f"samples of shape {tuple(samples.shape)} and atoms of dimension {like.shape[1]} do not compare; "
+            "flatten and scale both alike"
+        )
+    return samples.detach().to(like)
+
+
+def _read(path: Path) -> Tensor:
+    import numpy as np
+
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is no readable .npy file ({error}); write it with numpy.save") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path} is an archive of several arrays; save the samples alone with numpy.save")
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"{path} holds {array.dtype}; save floating-point samples in the units of the data (pixels / 255, say)"
+        )
+    return torch.from_numpy(array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32))

@@ -1,0 +1,82 @@
+"""The certificate: an interval that holds W_c(μ, ν), and how it came about."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ot_gen.costs import Cost
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """An interval that holds W_c(μ, ν) with probability at least `level`.
+
+    Attributes:
+        cost: the ground cost c.
+        lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν) on samples that h̃ was not made from,
+            and its standard error between independent replicates.
+        upper, upper_se: the mean cost of feasible couplings of samples with ν, >= W_c(μ, ν) in expectation, and its
+            standard error; upper is ∞ where a solve was stopped before two couplings were made.
+        level: the confidence of `interval`.
+        interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile, (1 − level) / 2 left to each side.
+        marginal_error: ‖P − b‖₁ of the cells of h̃, noise of counting removed: how well the potential is solved.
+        h_tilde: the table that was judged, (m,).
+        samples: of μ, in all: to fit, to choose and to judge.
+        seconds: wall time.
+        converged: whether the width asked for is reached; True where none was asked for.
+        message: how it ended.
+        reference: the same for real data against the same ν, None where none were given.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen import Euclidean
+        >>> Certificate(Euclidean(), 1.0, 0.01, 1.1, 0.01, 0.95, (0.9, 1.1), 0.1, torch.zeros(2)).width
+        0.2
+    """
+
+    cost: Cost = field(repr=False)
+    lower: float
+    lower_se: float
+    upper: float
+    upper_se: float
+    level: float
+    interval: tuple[float, float]
+    marginal_error: float
+    h_tilde: Tensor = field(repr=False)
+    samples: int = 0
+    seconds: float = 0.0
+    converged: bool = True
+    message: str = ""
+    reference: Certificate | None = None
+
+    @property
+    def width(self) -> float:
+        """The relative width of the interval, (high − low) / |middle|."""
+        low, high = self.interval
+        middle = abs(low + high) / 2
+        return math.inf if high == math.inf or middle == 0 else round((high - low) / middle, 12)
+
+    def record(self) -> dict[str, Any]:
+        """The entry `certificate` of a run's run.json: numbers and words, None for what is not known."""
+        told = {
+            "cost": str(self.cost),
+            "lower": self.lower,
+            "lower_se": self.lower_se,
+            "upper": self.upper,
+            "upper_se": self.upper_se,
+            "level": self.level,
+            "interval": list(self.interval),
+            "marginal_error": self.marginal_error,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "converged": self.converged,
+            "message": self.message,
+            "reference_lower": None if self.reference is None else self.reference.interval[0],
+            "reference_upper": None if self.reference is None else self.reference.interval[1],
+        }
+        finite = {name: None if value in (math.inf, -math.inf) else value for name, value in told.items()}
+        return finite | {"interval": [end if math.isfinite(end) else None for end in self.interval]}

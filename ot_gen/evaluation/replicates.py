@@ -1,0 +1,186 @@
+"""Both sides of a certificate on fresh samples: what a table and its couplings are worth, replicate by replicate."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ot_gen.measures import Empirical
+from ot_gen.semidual.ascent import Ascent
+from ot_gen.semidual.cells import Tally, batches, feasible_plan
+from ot_gen.semidual.problem import Problem
+from ot_gen.semidual.sample import CANDIDATES, FEW_ATOMS
+from ot_gen.transport import exact_plan
+
+from .draws import REPLICATES, Draws
+
+LARGEST_COUPLING = 2**16
+EXACT_ENTRIES = 2**20
+
+
+def bytes_per_row(nu: Empirical) -> int:
+    """What a coupling takes a sample: the pairs that compete, in float64, eight times over, and the sample itself.
+
+    Example:
+        >>> bytes_per_row(Empirical(torch.zeros(1000, 2)))
+        3104
+    """
+    pairs = len(nu) if len(nu) <= FEW_ATOMS else CANDIDATES
+    return 64 * pairs + 4 * nu.dim * nu.atoms.element_size()
+
+
+class Plan(ABC):
+    """A way to couple samples with ν, of at most `most` samples at a time."""
+
+    most: int
+
+    @abstractmethod
+    def cost(self, problem: Problem, h_tilde: Tensor, x: Tensor) -> float:
+        """⟨P, C⟩ for a feasible coupling P of the sample x (n, d) with ν, made with the help of the table h̃ (m,)."""
+
+
+class CellsPlan(Plan):
+    """The coupling that follows the cells of the table, repaired: `ot_gen.semidual.cells.feasible_plan`.
+
+    Args:
+        epsilon: its softness, in the units of the cost.
+        most: samples at a time.
+    """
+
+    def __init__(self, epsilon: float, most: int) -> None:
+        self.epsilon = epsilon
+        self.most = most
+
+    def cost(self, problem: Problem, h_tilde: Tensor, x: Tensor) -> float:
+        plan = feasible_plan(problem.rows, problem.weights, x, h_tilde, self.epsilon)
+        return float(plan.mass @ plan.costs)
+
+
+class ExactPlan(Plan):
+    """The optimal coupling of the sample, by linear programming."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def cost(self, problem: Problem, h_tilde: Tensor, x: Tensor) -> float:
+        C = torch.cat([part.double() for _, part in problem.rows.costs(x)])
+        return float(exact_plan(C, None, problem.weights).value)
+
+
+class Contest:
+    """Chooses, on a pilot sample that judges nothing, the best table and the cheapest coupling.
+
+    Args:
+        problem: μ, ν and the cost.
+        x: the pilot sample, (n, d).
+
+    Attributes:
+        best: the table of the highest value so far, None before the first.
+        value, deviation: its value and the standard deviation of h(x).
+        rate: seconds that the c-transform of a sample takes.
+    """
+
+    def __init__(self, problem: Problem, x: Tensor) -> None:
+        self.problem = problem
+        self.x = x
+        self.best: Tensor | None = None
+        self.value = -math.inf
+        self.deviation = self.rate = math.nan
+
+    def enter(self, table: Tensor) -> None:
+        """Let a table (m,) compete."""
+        table = table - table @ self.problem.weights  # a large constant would cost precision
+        tally = Tally(self.problem.rows, self.problem.weights, table)
+        began = time.perf_counter()
+        tally.add(0, self.x)
+        self.rate = max(1e-9, (time.perf_counter() - began) / len(self.x))
+        value, error = tally.lower()
+        if value > self.value:
+            self.best, self.value, self.deviation = table, value, error * math.sqrt(len(self.x))
+
+    def plan(self, max_bytes: int) -> tuple[Plan, float]:
+        """The coupling that is cheaper on the pilot, and the seconds it takes a sample."""
+        problem, table = self.problem, self.best
+        assert table is not None
+        m = len(table)
+        ascent = Ascent(problem.rows, problem.weights)
+        ascent.start(self.x[:512], table)
+        most = max(1, min(max(2**13, 8 * m), LARGEST_COUPLING, max_bytes // bytes_per_row(problem.nu)))
+        plans: list[Plan] = [CellsPlan(ascent.sharpened(self.x), most)]
+        if 4 * m**2 <= EXACT_ENTRIES:
+            plans.append(ExactPlan(min(2**12, EXACT_ENTRIES // m, most)))
+        tried = []
+        for number, plan in enumerate(plans):
+            x = self.x[: plan.most]
+            began = time.perf_counter()
+            value = plan.cost(problem, table, x) - float(problem.rows.hard(x, table)[0].double().mean())
+            tried.append((value, number, (time.perf_counter() - began) / len(x)))
+        _, number, rate = min(tried)
+        return plans[number], rate
+
+
+class Replicates:
+    """Independent replicates of both sides for one table: L_k a mean of h(x) + Σ_j b_j h̃_j, U_k = L_k + slack_k.
+
+    Samples that share a coupling depend on each other;
+    replicates do not. So the means over replicates have the errors of independent values, with Student's quantiles.
+
+    Args:
+        problem: μ, ν and the cost.
+        table: h̃, (m,), made without these samples.
+        plan: how the sample of a replicate is coupled.
+    """
+
+    def __init__(self, problem: Problem, table: Tensor, plan: Plan) -> None:
+        self.problem = problem
+        self.plan = plan
+        self.tally = Tally(problem.rows, problem.weights, table)
+        self.lower: list[float] = []
+        self.slack: list[float] = []
+
+    @property
+    def samples(self) -> int:
+        """The samples drawn so far."""
+        return self.tally.samples
+
+    def run(self, draws: Draws, coupled: int, size: int, seconds: float, progress: bool) -> str:
+        """Measure REPLICATES replicates of `size` samples, `coupled` of them coupled; returns why it ended early."""
+        from tqdm import tqdm
+
+        table = float(self.tally.weights.double() @ self.tally.h_tilde.double())
+        end = time.perf_counter() + seconds
+        try:
+            for number in tqdm(range(REPLICATES), desc="certify", unit=" replicate", disable=not progress):
+                source = draws.replicate(number)
+                x = torch.cat([source.draw(n) for n in batches(coupled)])
+                before, counted = self.tally.total, self.tally.samples
+                self.tally.add(number % 2, x)
+                h = (self.tally.total - before) / len(x)
+                for n in batches(size - coupled):
+                    self.tally.add(number % 2, source.draw(n))
+                self.lower.append((self.tally.total - before) / (self.tally.samples - counted) + table)
+                self.slack.append(self.plan.cost(self.problem, self.tally.h_tilde, x) - h - table)
+                if number > 1 and time.perf_counter() > end:
+                    return "" if number + 1 == REPLICATES else f"max_seconds ended after {number + 1} replicates"
+        except KeyboardInterrupt:
+            if len(self.lower) < 2:
+                raise
+            return "stopped by the user"
+        return ""
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """lower, its standard error, upper, its standard error."""
+        lower = torch.tensor(self.lower[: len(self.slack)], dtype=torch.float64)
+        upper = lower + torch.tensor(self.slack, dtype=torch.float64)
+        root = math.sqrt(len(lower))
+        return float(lower.mean()), float(lower.std()) / root, float(upper.mean()), float(upper.std()) / root
+
+    def quantile(self, tail: float) -> float:
+        """Student's quantile that leaves `tail` above it."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(len(self.slack) - 1, 1 - tail))
