@@ -78,6 +78,7 @@ def fit(
     solver: Solver,
     *,
     steps: int = 2000,
+    max_seconds: float | None = None,
     batch_size: int = 128,
     optimizer: OptimizerFactory = adam,
     inner_optimizer: OptimizerFactory | None = None,
@@ -100,6 +101,9 @@ def fit(
         nu: the data ν, an `Empirical`, or any `Measure` that is sampled afresh.
         solver: `PrimalSolver` or `DualSolver`.
         steps: outer steps in total, those before a resume included.
+        max_seconds: ends the training after the step in which so much wall time has passed; schedules then follow
+            whichever of steps and seconds is further on. Models are compared at equal time with it, and no run repeats
+            another bit for bit. None: steps alone decide.
         batch_size: samples of μ and of ν for each estimate.
         optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
         inner_optimizer: the same for ξ; None means the one that the solver asks for, else `optimizer`.
@@ -133,6 +137,7 @@ def fit(
         (3, 48)
     """
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
+    seconds = _checked_seconds(max_seconds, processes)
     precision = precision or Precision()
     solver.prepare(mu, nu)
     inner_optimizer = inner_optimizer or solver.optimizer()
@@ -196,8 +201,8 @@ def fit(
 
     began = time.perf_counter() - progress.seconds
     with stop_signal() as stopped:
-        while progress.step < steps:
-            fraction = progress.step / steps
+        while progress.step < steps and progress.seconds < seconds:
+            fraction = max(progress.step / steps, progress.seconds / seconds)
             solver.at(fraction)
             factor = 1.0 if schedule is None else schedule(fraction)
             for group, rate in zip(_groups(theta, xi), rates, strict=True):
@@ -280,6 +285,16 @@ def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int
             f"{processes.size} processes share each batch in equal parts, and batch_size {batch_size} is no multiple "
             f"of {processes.size}; take trainer.batch_size={near}"
         )
+
+
+def _checked_seconds(max_seconds: float | None, processes: Processes) -> float:
+    if max_seconds is None:
+        return math.inf
+    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
+        raise ValueError(f"fit needs max_seconds > 0, or None for no limit, got {max_seconds!r}")
+    if processes.size > 1:
+        raise ValueError("max_seconds is for one process: clocks differ, so several count steps (trainer.steps)")
+    return max_seconds
 
 
 def _ran_away(what: str, step: int, solver: Solver, checkpoint: Path | None) -> NonFiniteLoss:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from ot_gen import Euclidean, SquaredEuclidean
+from ot_gen import Euclidean, SquaredEuclidean, data
 from ot_gen.transport import assignment, assignment_potentials
 
 F64 = torch.float64
@@ -55,6 +55,15 @@ def test_optimality_is_certified_by_the_dual_problem(n, d, cost):
     x, y = clouds(n, d)
     assert_certified(cost.matrix(x, y))
     assert_certified(cost.matrix(x, y).float())
+
+
+@pytest.mark.parametrize(("seed", "shift"), [(1, 2.5), (3, 1.5), (5, 2.0)])
+def test_scalings_beyond_single_precision_leave_the_plan_exact(seed, shift):
+    """A model that sits on a few of the data's modes: here the annealed scalings overflow."""
+    torch.manual_seed(seed)
+    y = data.eight_gaussians().sample(600)
+    x = 0.7 * torch.randn(600, 2) + torch.tensor([shift, 0.0])
+    assert_certified(SquaredEuclidean().matrix(x, y).double())
 
 
 def test_the_value_is_that_of_the_linear_programme():

@@ -319,7 +319,7 @@ LINE = Empirical(cloud(7, 1))
         ({"mu": Independent(Normal(torch.zeros(2), torch.ones(2)), 1)}, "shape"),
         ({"nu": uniform_cube(1)}, "Empirical"),
     ],
-    ids=str,
+    ids=lambda given: given.replace(" ", "_") if isinstance(given, str) else next(iter(given)),
 )
 def test_bad_input_is_told(keywords, said):
     given = {"mu": standard_gaussian(1), "nu": LINE, "cost": Euclidean()} | keywords

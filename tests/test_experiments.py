@@ -45,3 +45,11 @@ def test_disjoint_supports_gives_its_numbers(tmp_path):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"results.csv", "figure.png"}
+
+
+@pytest.mark.slow
+def test_duality_meets_its_tolerances_also_on_a_small_budget(tmp_path):
+    small = ["--samples", str(2**14), "--steps", "40", "--output", str(tmp_path)]
+    run = subprocess.run([sys.executable, str(ROOT / "duality" / "run.py"), *small], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"bracket.csv", "gradients.csv", "figure.png"}

@@ -1,3 +1,4 @@
+import math
 import signal
 import threading
 
@@ -338,3 +339,22 @@ def test_preparing_changes_no_buffer_of_the_networks():
     xi.prepare(mu, toy().train)
     assert torch.equal(before, weights(mu, xi))
     assert mu.training and xi.training
+
+
+def test_time_ends_a_training_and_drives_its_schedule():
+    mu, nu, factors = model(), Empirical(torch.randn(64, 2)), []
+
+    def schedule(fraction):
+        factors.append(fraction)
+        return 1.0
+
+    progress = fit(mu, nu, solver("plan"), steps=10**6, max_seconds=0.3, batch_size=16, schedule=schedule)
+    assert progress.step == len(factors) < 10**6
+    assert progress.rows[-2]["seconds"] < 0.3 <= progress.seconds
+    assert factors == sorted(factors) and 0.5 < factors[-1] < 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, "1"])
+def test_a_time_that_is_none_is_refused(seconds):
+    with pytest.raises(ValueError, match="max_seconds > 0"):
+        fit(model(), Empirical(torch.randn(64, 2)), solver("plan"), max_seconds=seconds)

@@ -244,7 +244,11 @@ def _annealed(C: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:
         for _ in range(sweeps):
             v.mul_(torch.mv(kernel.T, u).mul_(v).pow_(-1.7))
             u.mul_(torch.mv(kernel, v).mul_(u).pow_(-1.7))
-        f, g = f + epsilon * u.log_(), g + epsilon * v.log_()
+        finer = f + epsilon * u.log_(), g + epsilon * v.log_()
+        if not all(bool(potential.isfinite().all()) for potential in finer):
+            # Scalings beyond float32: a few costs are many times the typical one. Coarser potentials serve as well.
+            return f, g, torch.sub(C, g, out=kernel).sub_(f[:, None])
+        f, g = finer
         nearest = (C[sample] - g).sub_(f[sample, None]).flatten().numpy()
         rank = min(12 * len(nearest) // n, len(nearest) - 1)
         if np.partition(nearest, rank)[rank] >= 8 * epsilon or epsilon < 1e-6 * unit:
