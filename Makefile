@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= runs/demo
 
-.PHONY: install demo sweep test test-fast lint format benchmark docs-figures clean
+.PHONY: install demo sweep sweep-check experiments test test-fast lint format benchmark docs-figures clean
 
 install: .venv/installed
 
@@ -18,6 +18,16 @@ install: .venv/installed
 demo: install
 	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra/launcher=joblib hydra.sweep.dir=$(RUNS)
 	$(BIN)/ot-gen-compare $(RUNS)
+
+# Each claim with its expected numbers; minutes, but for primal_vs_dual_*, which train for about an hour.
+experiments: install
+	$(BIN)/python experiments/disjoint_supports/run.py
+	$(BIN)/python experiments/duality/run.py
+	$(BIN)/python experiments/digit_classifier/run.py
+
+# Every launcher, the search and every tracker, in environments of their own.
+sweep-check:
+	$(PYTHON) benchmarks/sweep_check.py
 
 sweep: install
 	$(BIN)/ot-gen -m sweep=small hydra/launcher=joblib hydra.sweep.dir=runs/sweep
@@ -47,6 +57,9 @@ benchmark: install
 	$(BIN)/python benchmarks/sinkhorn_divergence.py
 	$(BIN)/python benchmarks/primal_speed.py
 	$(BIN)/python benchmarks/primal_quality.py --output runs/primal_quality.csv
+	$(BIN)/python benchmarks/certificate.py
+	$(BIN)/python benchmarks/metric_errors.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/c_transform.py
 	$(BIN)/python benchmarks/semidiscrete.py
 	$(BIN)/python benchmarks/semidiscrete.py --mnist --reference
