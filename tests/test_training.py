@@ -357,4 +357,4 @@ def test_time_ends_a_training_and_drives_its_schedule():
 @pytest.mark.parametrize("seconds", [0, -1.0, math.nan, "1"])
 def test_a_time_that_is_none_is_refused(seconds):
     with pytest.raises(ValueError, match="max_seconds > 0"):
-        fit(model(), Empirical(torch.randn(64, 2)), solver("plan"), max_seconds=seconds)
+        fit(model(), toy().train, solver("plan"), max_seconds=seconds)
