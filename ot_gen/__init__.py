@@ -4,7 +4,7 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 `ot_gen.evaluation` judges any generator.
 """
 
-from . import data, evaluation
+from . import data, evaluation, geometry
 from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
 from .convex import ICNN
@@ -32,6 +32,7 @@ from .divergences import (
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
 from .evaluation import judge, judge_encoder, wasserstein
+from .geometry import GeodesicCost, LatentGeometry
 from .laguerre import LaguerreCells, c_transform
 from .laws import Dirac, Mixture, Transported, UniformSphere
 from .likelihood import NegativeLogLikelihood
@@ -85,6 +86,7 @@ __all__ = [
     "GaussianDecoder",
     "GaussianEncoder",
     "GaussianKernel",
+    "GeodesicCost",
     "GradientPenalty",
     "GroupSort",
     "ImportanceCoupling",
@@ -92,6 +94,7 @@ __all__ = [
     "Interrupted",
     "InverseMultiquadric",
     "LaguerreCells",
+    "LatentGeometry",
     "LearnedMixture",
     "LearnedStd",
     "Lp",
@@ -138,6 +141,7 @@ __all__ = [
     "fit",
     "gaussian_mixture",
     "gaussian_shell",
+    "geometry",
     "judge",
     "judge_encoder",
     "learned_mixture",
