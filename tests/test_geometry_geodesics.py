@@ -255,3 +255,22 @@ def test_cyclic_reduction_solves_block_tridiagonal_systems(n, k):
     assert torch.equal(definite, torch.linalg.eigvalsh(whole)[:, 0] > 0) and bool(definite[-1])
     wanted = torch.linalg.solve(whole, b.flatten(1))
     assert torch.allclose(x.flatten(1)[definite], wanted[definite])
+
+
+def test_a_matrix_of_distances_holds_those_of_pairs(monkeypatch):
+    monkeypatch.setattr("ot_gen.geometry.pairs.BATCH", 4)
+    geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
+    seen = []
+    lengths, converged = geo.pairwise(z, report=lambda done, all: seen.append((done, all)))
+    truth = torch.stack([SPHERE.distance(z, point.expand_as(z)) for point in z])
+    assert torch.allclose(lengths, truth, rtol=1e-3, atol=1e-7)
+    assert torch.equal(lengths, lengths.T) and bool(converged.all())
+    assert seen == [(4, 15), (8, 15), (12, 15), (15, 15)]
+
+
+def test_distances_in_a_dense_graph_are_slightly_too_long():
+    geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
+    graph = Graph(SPHERE.pairs(1500)[0], neighbours=12)
+    truth = torch.stack([SPHERE.distance(z, point.expand_as(z)) for point in z])
+    ratio = (geo.graph_pairwise(z, graph) / truth)[~torch.eye(6, dtype=torch.bool)]
+    assert float(ratio.min()) >= 0.999 and float(ratio.max()) <= 1.1

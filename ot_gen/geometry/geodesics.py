@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -76,14 +76,29 @@ class Geodesics:
         self.curve.plot(axes, samples, **style)
 
 
-class Effort(NamedTuple):
-    """How hard to try; see `LatentGeometry.geodesic`."""
+@final
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try; see `LatentGeometry.geodesic`.
+
+    Raises:
+        ValueError: an odd number of nodes or less than 4, or others that are not positive.
+    """
 
     nodes: int
-    tol: float
-    rounds: int
-    accuracy: float
-    refinements: int
+    tol: float = 1e-3
+    rounds: int = 60
+    accuracy: float = 1e-4
+    refinements: int = 3
+
+    def __post_init__(self) -> None:
+        if self.nodes < 4 or self.nodes % 2:
+            raise ValueError(f"geodesics need an even number of segments, at least 4, got nodes = {self.nodes}")
+        if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
+            raise ValueError(
+                "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "
+                f"{self.tol}, {self.rounds}, {self.accuracy} and {self.refinements}"
+            )
 
 
 def connect(metric: Metric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Tensor], effort: Effort) -> Geodesics:

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from ot_gen.clouds import check_cloud
 
-from . import flow, lengths
+from . import flow, lengths, pairs
+from .checks import check_alike, check_ends, check_starts
 from .curves import Curve, Polyline, Spline
 from .distance import squared_distance
 from .geodesics import Effort, Geodesics, connect
 from .jets import Map
-from .metrics import Metric, check_rank
+from .metrics import Metric
+from .pairs import Pairwise, Report
 from .pullback import PullbackMetric, stacked
-from .starts import Line, Start
+from .starts import Graph, Line, Start
 
 
 @final
@@ -84,7 +86,7 @@ class LatentGeometry:
     def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """uᵀM(z)v, (n,), for z, u, v (n, k), without forming M."""
         check_cloud(z, "z")
-        u, v = _alike(z, u=u, v=v)
+        u, v = check_alike(z, u=u, v=v)
         return self.metric_field.inner(z, u, v)
 
     def log_volume(self, z: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ class LatentGeometry:
             if z.shape[1] != 2:
                 raise ValueError(f"in dimension {z.shape[1]} a curvature needs the plane: give u and v")
             u, v = (axis.expand_as(z) for axis in torch.eye(2, dtype=z.dtype, device=z.device))
-        u, v = _alike(z, u=u, v=v)
+        u, v = check_alike(z, u=u, v=v)
         return flow.curvature(self.metric_field, z, u, v)
 
     def length(self, curve: Curve | Geodesics | Tensor) -> Tensor:
@@ -178,22 +180,8 @@ class LatentGeometry:
             >>> round(float(hyperbolic.geodesic(a, b).length), 4)  # log 2
             0.6931
         """
-        z0, z1 = self._ends(z0, z1)
-        if nodes < 4 or nodes % 2:
-            raise ValueError(f"geodesics need an even number of segments, at least 4, got nodes = {nodes}")
-        if not tol > 0 or rounds < 1 or not accuracy > 0 or refinements < 0:
-            raise ValueError(
-                "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "
-                f"{tol}, {rounds}, {accuracy} and {refinements}"
-            )
-        starts = [start] if isinstance(start, Start | Tensor) else list(start)
-        if not starts:
-            raise ValueError(
-                "geodesics need at least one start, got an empty list; leave it out for the straight segment"
-            )
-        for curve in starts:
-            if isinstance(curve, Tensor) and (curve.ndim != 3 or curve[:, 0].shape != z0.shape or curve.shape[1] < 2):
-                raise ValueError(f"a start must be curves (B, ?, k) from {tuple(z0.shape)}, got {tuple(curve.shape)}")
+        z0, z1 = check_ends(self.metric_field, z0, z1)
+        starts = check_starts(start, z0)
         return connect(self.metric_field, z0, z1, starts, Effort(nodes, tol, rounds, accuracy, refinements))
 
     def distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:  # noqa: B008
@@ -220,6 +208,37 @@ class LatentGeometry:
         found = self.geodesic(z0.detach(), z1.detach(), nodes, start)
         return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
 
+    def pairwise(
+        self,
+        z: Tensor,
+        nodes: int = 16,
+        start: Start | Sequence[Start] = Line(),  # noqa: B008
+        report: Report | None = None,
+    ) -> Pairwise:
+        """Distances between all pairs of z (n, k), in batches of pairs, and whether each converged: (n, n). No graph.
+
+        Args:
+            z: points.
+            nodes, start: as in `geodesic`; `Graph(codes)` walks around holes in the data.
+            report: called with the pairs done and all of them, for a progress bar.
+
+        Raises:
+            ValueError: as `geodesic`.
+
+        Example:
+            >>> LatentGeometry(lambda z: 2 * z).pairwise(torch.tensor([[0.0], [1.0]])).lengths
+            tensor([[0., 2.],
+                    [2., 0.]])
+        """
+        z, _ = check_ends(self.metric_field, z, z)
+        starts = check_starts(start, z)
+        return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), report)
+
+    def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
+        """Lengths of shortest paths in a graph of codes, (n, n): coarse upper bounds of distances, much faster."""
+        check_cloud(z, "z")
+        return pairs.graph_pairwise(self.metric_field, z.detach(), graph)
+
     def exp(self, z: Tensor, v: Tensor, tol: float = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).
 
@@ -241,7 +260,7 @@ class LatentGeometry:
             tensor([[1., 1.]])
         """
         check_cloud(z, "z")
-        return flow.exponential(self.metric_field, z, _alike(z, v=v)[0], tol)
+        return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
     def log(self, z0: Tensor, z1: Tensor, nodes: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6) -> Tensor:  # noqa: B008
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
@@ -256,7 +275,7 @@ class LatentGeometry:
             >>> LatentGeometry(lambda z: 2 * z).log(torch.zeros(1, 2), torch.ones(1, 2)).round(decimals=4)
             tensor([[1., 1.]])
         """
-        z0, z1 = self._ends(z0, z1)
+        z0, z1 = check_ends(self.metric_field, z0, z1)
         found = self.geodesic(z0, z1, nodes, start)
         return flow.logarithm(self.metric_field, found, z1, tol)
 
@@ -274,21 +293,7 @@ class LatentGeometry:
             tensor([[1., 0.]])
         """
         curve = _as_curve(curve)
-        return flow.transport(self.metric_field, curve, _alike(curve.nodes[:, 0], w=w)[0])
-
-    def _ends(self, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
-        check_cloud(z0, "z0")
-        check_cloud(z1, "z1")
-        if z0.shape[1] != z1.shape[1] or (len(z0) != len(z1) and 1 not in (len(z0), len(z1))):
-            raise ValueError(
-                f"geodesics join points of the same shape (B, k), got z0 {tuple(z0.shape)} and z1 {tuple(z1.shape)}; "
-                "for all pairs of two clouds use pairwise"
-            )
-        z0, z1 = (z.detach().contiguous() for z in torch.broadcast_tensors(z0, z1))
-        ends = torch.cat([z0, z1]).unique(dim=0)
-        with torch.no_grad():
-            check_rank(self.metric_field.matrix(ends).double(), torch.finfo(z0.dtype).eps)
-        return z0, z1
+        return flow.transport(self.metric_field, curve, check_alike(curve.nodes[:, 0], w=w)[0])
 
 
 def _listed(map: Map | Sequence[Map]) -> list[Map]:
@@ -302,12 +307,3 @@ def _as_curve(curve: Curve | Geodesics | Tensor) -> Curve:
     if isinstance(curve, Geodesics):
         return curve.curve
     return Polyline(curve) if isinstance(curve, Tensor) else curve
-
-
-def _alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
-    for name, other in others.items():
-        if other.shape != z.shape or not bool(torch.isfinite(other).all()):
-            raise ValueError(
-                f"{name} must be finite, of shape {tuple(z.shape)} like the points, got {tuple(other.shape)}"
-            )
-    return tuple(other.to(z.dtype) for other in others.values())

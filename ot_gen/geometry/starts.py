@@ -45,8 +45,6 @@ class Graph(Start):
     the edges of the latent minimum spanning tree, so that there is always a path. End points are linked to their
     nearest codes. Paths are smoothed and brought to constant speed.
 
-    Edges are measured once for each metric, by the first search that uses them.
-
     Args:
         codes: (m, k), where the data are, m > neighbours.
         neighbours: edges of each code to its nearest ones in latent space, before both directions are united.
@@ -86,36 +84,38 @@ class Graph(Start):
         """
         return self._paths(metric, z0, z1)[1]
 
-    def _paths(self, metric: Metric, z0: Tensor, z1: Tensor) -> tuple[list[Tensor], Tensor]:
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import dijkstra
-        from scipy.spatial import cKDTree
+    def matrix(self, metric: Metric, z: Tensor) -> Tensor:
+        """Lengths of shortest paths between all pairs of z (n, k), (n, n)."""
+        points, edges = self._linked(z)
+        ends = torch.arange(len(self.codes), len(points))
+        lengths, _ = _shortest(metric, points, edges, ends)
+        return lengths[:, ends].to(z)
 
-        if z0.shape[1] != self.codes.shape[1]:
-            raise ValueError(f"points have dimension {z0.shape[1]}, the codes of the graph {self.codes.shape[1]}")
-        codes = self.codes.to(z0)
+    def _paths(self, metric: Metric, z0: Tensor, z1: Tensor) -> tuple[list[Tensor], Tensor]:
         ends, place = torch.unique(torch.cat([z0, z1]), dim=0, return_inverse=True)
-        start, end = (place + len(codes)).chunk(2)
-        points = torch.cat([codes, ends])
-        near = torch.from_numpy(
-            cKDTree(codes.double().cpu().numpy()).query(ends.double().cpu().numpy(), self.neighbours)[1]
-        )
-        links = torch.arange(len(codes), len(points)).repeat_interleave(self.neighbours)
-        edges = torch.cat([self._edges, torch.stack([links, near.reshape(-1).long()])], dim=1)
-        # Direct edges between the pairs themselves are the line's business.
-        lengths = _edge_lengths(metric, points, edges)
-        size = len(points)
-        graph = coo_matrix((lengths.double().cpu().numpy(), edges.numpy()), shape=(size, size)).tocsr()
+        start, end = (place.cpu() + len(self.codes)).chunk(2)
+        points, edges = self._linked(ends)
         sources, row = torch.unique(start, return_inverse=True)
-        reached, before = dijkstra(graph, directed=False, indices=sources.cpu().numpy(), return_predecessors=True)
-        found = torch.tensor([reached[r, e] for r, e in zip(row.tolist(), end.tolist(), strict=True)]).to(z0)
+        lengths, before = _shortest(metric, points, edges, sources)
         paths = []
         for r, s, e in zip(row.tolist(), start.tolist(), end.tolist(), strict=True):
             way = [e]
             while way[-1] != s:
                 way.append(int(before[r, way[-1]]))
             paths.append(points[way[::-1]] if len(way) > 1 else points[[s, s]])
-        return paths, found
+        return paths, lengths[row, end].to(z0)
+
+    def _linked(self, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes and ends (n, k) as points, and edges (2, E) between them: an end to its nearest codes."""
+        from scipy.spatial import cKDTree
+
+        if ends.shape[1] != self.codes.shape[1]:
+            raise ValueError(f"points have dimension {ends.shape[1]}, the codes of the graph {self.codes.shape[1]}")
+        tree = cKDTree(self.codes.double().cpu().numpy())
+        near = torch.from_numpy(tree.query(ends.double().cpu().numpy(), list(range(1, self.neighbours + 1)))[1])
+        links = torch.arange(len(ends)).repeat_interleave(self.neighbours) + len(self.codes)
+        edges = torch.cat([self._edges, torch.stack([links, near.flatten().long()])], dim=1)
+        return torch.cat([self.codes.to(ends), ends]), edges
 
 
 def line(z0: Tensor, z1: Tensor, segments: int) -> Tensor:
@@ -160,6 +160,17 @@ def _edges(codes: Tensor, neighbours: int) -> Tensor:
         bridges = [pairs[min(a, b), max(a, b)] for a, b in zip(tree.row.tolist(), tree.col.tolist(), strict=True)]
         edges = torch.cat([edges, torch.tensor(bridges).T], dim=1)
     return edges
+
+
+def _shortest(metric: Metric, points: Tensor, edges: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """Lengths of shortest paths from the sources (s,) to all points, and the point before each: (s, n), (s, n)."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import dijkstra
+
+    lengths = _edge_lengths(metric, points, edges).double().cpu().numpy()
+    graph = coo_matrix((lengths, edges.numpy()), shape=(len(points), len(points))).tocsr()
+    reached, before = dijkstra(graph, directed=False, indices=sources.numpy(), return_predecessors=True)
+    return torch.from_numpy(reached), torch.from_numpy(before)
 
 
 def _edge_lengths(metric: Metric, points: Tensor, edges: Tensor) -> Tensor:
