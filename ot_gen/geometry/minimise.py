@@ -71,7 +71,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
     for turn in range(rounds + 1):
         step, decrement, definite = _step(metric, best[at], model, damping, slow)
         # Damping hides up to T²/5 of the decrement in the longest waves.
-        still = definite & (decrement * (1 + damping * segments**2 / 5) <= tol**2 * energy)
+        still = definite & (decrement * (1 + damping * segments**2 / 5) <= 2 * tol**2 * energy)
         stuck = damping > MOST_DAMPING
         done = still | stuck | (energy == 0) | (turn == rounds)
         if bool(done.any()):

@@ -80,10 +80,12 @@ class PullbackMetric(Metric):
             x, tangents = pushforward(self.embed, part[:, 1:-1].flatten(0, 1))
             ends = self.embed(part[:, [0, -1]].flatten(0, 1)).unflatten(0, (-1, 2))
             x = torch.cat([ends[:, :1], x.unflatten(0, (-1, inner)), ends[:, 1:]], dim=1)
-            j = tangents.unflatten(1, (-1, inner))
-            gradient = torch.einsum("kbnd,bnd->bnk", j, _bend(x))
-            diagonal = gram(j.flatten(1, 2), j.flatten(1, 2)).unflatten(0, (-1, inner))
-            upper = gram(j[:, :, :-1].flatten(1, 2), j[:, :, 1:].flatten(1, 2)).unflatten(0, (-1, inner - 1))
+            bend = _bend(x).flatten(0, 1)
+            gradient = gram(tangents, bend.unsqueeze(0)).squeeze(2).unflatten(0, (-1, inner))
+            diagonal = gram(tangents, tangents).unflatten(0, (-1, inner))
+            # Products with the next node; those of the last node of a curve with the next curve are left out.
+            following = torch.cat([gram(tangents[:, :-1], tangents[:, 1:]), diagonal[-1:, -1]])
+            upper = following.unflatten(0, (-1, inner))[:, :-1]
             parts.append((*_chords(x), count * gradient, 2 * count * diagonal, -count * upper))
         fine, coarse, gradient, diagonal, upper = (torch.cat(part) for part in zip(*parts, strict=True))
         return Model(Squares(fine, coarse), gradient, diagonal, upper)
