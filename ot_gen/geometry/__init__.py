@@ -8,11 +8,14 @@ from .curves import Curve, Polyline, Spline
 from .fields import MatrixMetric, conformal, euclidean
 from .geodesics import Geodesics
 from .latent import LatentGeometry
+from .laws import BrownianMotion, RiemannianNormal
+from .means import frechet_mean, k_medoids
 from .metrics import Metric
 from .pullback import PullbackMetric
 from .starts import Graph, Line, Start
 
 __all__ = [
+    "BrownianMotion",
     "Curve",
     "GeodesicCost",
     "Geodesics",
@@ -23,8 +26,11 @@ __all__ = [
     "Metric",
     "Polyline",
     "PullbackMetric",
+    "RiemannianNormal",
     "Spline",
     "Start",
     "conformal",
     "euclidean",
+    "frechet_mean",
+    "k_medoids",
 ]
