@@ -235,9 +235,9 @@ class LatentGeometry:
         return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), report)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
-        """Lengths of shortest paths in a graph of codes, (n, n): coarse upper bounds of distances, much faster."""
+        """Lengths of smoothed shortest paths in a graph of codes, (n, n): upper bounds of distances, much faster."""
         check_cloud(z, "z")
-        return pairs.graph_pairwise(self.metric_field, z.detach(), graph)
+        return graph.lengths(self.metric_field, z.detach())
 
     def exp(self, z: Tensor, v: Tensor, tol: float = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .geodesics import Effort, connect
 from .metrics import Metric
-from .starts import Graph, Start
+from .starts import Start
 
 Report = Callable[[int, int], None]
 BATCH = 512  # pairs at once
@@ -49,19 +49,3 @@ def pairwise(
         if report is not None:
             report(done, pairs.shape[1])
     return Pairwise(lengths, converged)
-
-
-def graph_pairwise(metric: Metric, z: Tensor, graph: Graph) -> Tensor:
-    """Lengths of shortest paths in a graph of codes between all pairs of z (n, k), (n, n).
-
-    Paths in the graph are curves, so these are upper bounds of distances (to the error of 8 chords an edge).
-
-    Example:
-        >>> from .fields import euclidean
-        >>> codes = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
-        >>> graph_pairwise(euclidean(), codes[[0, 3]], Graph(codes, neighbours=2)).round(decimals=4)
-        tensor([[0., 3.],
-                [3., 0.]])
-    """
-    lengths = graph.matrix(metric, z)
-    return torch.minimum(lengths, lengths.T)

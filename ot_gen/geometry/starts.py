@@ -12,7 +12,8 @@ from ot_gen.clouds import check_cloud
 
 from .metrics import Metric
 
-EDGE = 8  # segments by which the length of an edge is measured
+EDGE = 2  # segments by which the length of an edge is measured
+SMOOTH = 16  # segments of a smoothed path
 
 
 class Start(ABC):
@@ -41,9 +42,9 @@ class Line(Start):
 class Graph(Start):
     """Shortest paths in the graph of codes and their nearest neighbours: holes in the data are walked around.
 
-    An edge is as long as the metric says of the straight segment (8 chords). A graph in several parts is joined by
-    the edges of the latent minimum spanning tree, so that there is always a path. End points are linked to their
-    nearest codes. Paths are smoothed and brought to constant speed.
+    An edge is as long as the metric says of the straight segment (2 chords). A graph in several parts is joined by
+    the edges of the latent minimum spanning tree, so that there is always a path. End points are linked to the
+    points nearest to them. Paths are smoothed and brought to constant speed.
 
     Args:
         codes: (m, k), where the data are, m > neighbours.
@@ -73,49 +74,49 @@ class Graph(Start):
         self._edges = _edges(self.codes, neighbours)
 
     def __call__(self, metric: Metric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
-        paths, _ = self._paths(metric, z0, z1)
-        return torch.stack([_resample(path, segments) for path in paths])
-
-    def lengths(self, metric: Metric, z0: Tensor, z1: Tensor) -> Tensor:
-        """Lengths of the shortest paths themselves, (B,): upper bounds of distances, to the error of 8 chords an edge.
-
-        Raises:
-            ValueError: points of another dimension than the codes.
-        """
-        return self._paths(metric, z0, z1)[1]
-
-    def matrix(self, metric: Metric, z: Tensor) -> Tensor:
-        """Lengths of shortest paths between all pairs of z (n, k), (n, n)."""
-        points, edges = self._linked(z)
-        ends = torch.arange(len(self.codes), len(points))
-        lengths, _ = _shortest(metric, points, edges, ends)
-        return lengths[:, ends].to(z)
-
-    def _paths(self, metric: Metric, z0: Tensor, z1: Tensor) -> tuple[list[Tensor], Tensor]:
         ends, place = torch.unique(torch.cat([z0, z1]), dim=0, return_inverse=True)
         start, end = (place.cpu() + len(self.codes)).chunk(2)
         points, edges = self._linked(ends)
         sources, row = torch.unique(start, return_inverse=True)
-        lengths, before = _shortest(metric, points, edges, sources)
-        paths = []
-        for r, s, e in zip(row.tolist(), start.tolist(), end.tolist(), strict=True):
-            way = [e]
-            while way[-1] != s:
-                way.append(int(before[r, way[-1]]))
-            paths.append(points[way[::-1]] if len(way) > 1 else points[[s, s]])
-        return paths, lengths[row, end].to(z0)
+        _, before = _shortest(metric, points, edges, sources)
+        return _resample(points[_ways(before[row], start, end)], segments)
+
+    def lengths(self, metric: Metric, z: Tensor) -> Tensor:
+        """Upper bounds of the distances between all pairs of z (n, k), (n, n).
+
+        Each is the shortest of three: the shortest path, that path smoothed, and the straight segment.
+
+        Raises:
+            ValueError: points of another dimension than the codes.
+        """
+        points, edges = self._linked(z)
+        ends = torch.arange(len(self.codes), len(points))
+        paths, before = _shortest(metric, points, edges, ends)
+        i, j = torch.triu_indices(len(z), len(z), 1)
+        upper = torch.minimum(paths[i, ends[j]], paths[j, ends[i]]).to(z)
+        ways = _ways(before[i], ends[i], ends[j])
+        for some in torch.arange(len(i)).split(1024):
+            smooth = _resample(points[ways[some]], SMOOTH)
+            straight = line(z[i[some]], z[j[some]], SMOOTH)
+            found = torch.minimum(_lengths(metric, smooth), _lengths(metric, straight))
+            upper[some] = torch.minimum(upper[some], found)
+        lengths = z.new_zeros(len(z), len(z))
+        lengths[i, j] = lengths[j, i] = upper
+        return lengths
 
     def _linked(self, ends: Tensor) -> tuple[Tensor, Tensor]:
-        """The codes and ends (n, k) as points, and edges (2, E) between them: an end to its nearest codes."""
+        """The codes and ends (n, k) as points, and edges (2, E) between them: an end to the points nearest to it."""
         from scipy.spatial import cKDTree
 
         if ends.shape[1] != self.codes.shape[1]:
             raise ValueError(f"points have dimension {ends.shape[1]}, the codes of the graph {self.codes.shape[1]}")
-        tree = cKDTree(self.codes.double().cpu().numpy())
-        near = torch.from_numpy(tree.query(ends.double().cpu().numpy(), list(range(1, self.neighbours + 1)))[1])
-        links = torch.arange(len(ends)).repeat_interleave(self.neighbours) + len(self.codes)
-        edges = torch.cat([self._edges, torch.stack([links, near.flatten().long()])], dim=1)
-        return torch.cat([self.codes.to(ends), ends]), edges
+        points = torch.cat([self.codes.to(ends), ends])
+        places = points.double().cpu().numpy()
+        near = torch.from_numpy(cKDTree(places).query(places[len(self.codes) :], self.neighbours + 1)[1]).long()
+        links = torch.arange(len(self.codes), len(points)).repeat_interleave(self.neighbours + 1)
+        links = torch.stack([links, near.flatten()])
+        links = links[:, links[0] != links[1]].sort(dim=0).values.unique(dim=1)
+        return points, torch.cat([self._edges, links], dim=1)
 
 
 def line(z0: Tensor, z1: Tensor, segments: int) -> Tensor:
@@ -170,28 +171,40 @@ def _shortest(metric: Metric, points: Tensor, edges: Tensor, sources: Tensor) ->
     lengths = _edge_lengths(metric, points, edges).double().cpu().numpy()
     graph = coo_matrix((lengths, edges.numpy()), shape=(len(points), len(points))).tocsr()
     reached, before = dijkstra(graph, directed=False, indices=sources.numpy(), return_predecessors=True)
-    return torch.from_numpy(reached), torch.from_numpy(before)
+    return torch.from_numpy(reached), torch.from_numpy(before).long()
+
+
+def _ways(before: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """Paths as indices (B, P) from the point before each, (B, n); they stay at their ends, at least for one step."""
+    way = [end]
+    while bool((way[-1] != start).any()):
+        here = way[-1]
+        way.append(torch.where(here == start, here, before.gather(1, here[:, None]).squeeze(1)))
+    return torch.stack([*way, start][::-1], dim=1)
 
 
 def _edge_lengths(metric: Metric, points: Tensor, edges: Tensor) -> Tensor:
+    parts = [_lengths(metric, line(points[a], points[b], EDGE)) for a, b in (some.T for some in edges.T.split(2048))]
+    # A sparse graph drops edges of length 0.
+    return torch.cat(parts).clamp_min(torch.finfo(points.dtype).tiny)
+
+
+def _lengths(metric: Metric, nodes: Tensor) -> Tensor:
     with torch.no_grad():
-        parts = []
-        for some in edges.T.split(2048):
-            nodes = line(points[some[:, 0]], points[some[:, 1]], EDGE)
-            # A sparse graph drops edges of length 0.
-            parts.append(metric.squares(nodes).fine.sqrt().sum(dim=1).clamp_min(torch.finfo(points.dtype).tiny))
-        return torch.cat(parts)
+        return metric.squares(nodes).fine.sqrt().sum(dim=1)
 
 
-def _resample(path: Tensor, segments: int) -> Tensor:
-    """A path (P, k) at equal latent steps, its inner nodes averaged with their neighbours a few times."""
-    step = torch.linalg.vector_norm(path[1:] - path[:-1], dim=1)
-    reached = torch.cat([step.new_zeros(1), step.cumsum(0)])
-    wanted = torch.linspace(0, 1, segments + 1, dtype=path.dtype, device=path.device) * reached[-1]
-    piece = (torch.searchsorted(reached, wanted, right=True) - 1).clamp(0, len(step) - 1)
-    share = ((wanted - reached[piece]) / step[piece].clamp_min(torch.finfo(path.dtype).tiny)).clamp(0, 1)
-    nodes = path[piece] + share[:, None] * (path[piece + 1] - path[piece])
-    nodes[0], nodes[-1] = path[0], path[-1]
+def _resample(paths: Tensor, segments: int) -> Tensor:
+    """Paths (B, P, k) at equal latent steps, (B, segments + 1, k), inner nodes averaged with their neighbours twice."""
+    step = torch.linalg.vector_norm(paths[:, 1:] - paths[:, :-1], dim=2)
+    reached = torch.cat([torch.zeros_like(step[:, :1]), step.cumsum(dim=1)], dim=1)
+    t = torch.linspace(0, 1, segments + 1, dtype=paths.dtype, device=paths.device)
+    wanted = (reached[:, -1:] * t).contiguous()
+    piece = (torch.searchsorted(reached, wanted, right=True) - 1).clamp(0, step.shape[1] - 1)
+    share = (wanted - reached.gather(1, piece)) / step.gather(1, piece).clamp_min(torch.finfo(paths.dtype).tiny)
+    rows = torch.arange(len(paths), device=paths.device)[:, None]
+    nodes = torch.lerp(paths[rows, piece], paths[rows, piece + 1], share.clamp(0, 1)[:, :, None])
+    nodes[:, 0], nodes[:, -1] = paths[:, 0], paths[:, -1]
     for _ in range(2):
-        nodes[1:-1] = (nodes[:-2] + 2 * nodes[1:-1] + nodes[2:]) / 4
+        nodes[:, 1:-1] = (nodes[:, :-2] + 2 * nodes[:, 1:-1] + nodes[:, 2:]) / 4
     return nodes
