@@ -9,6 +9,7 @@ from torch import nn
 
 from ot_gen import LatentGeometry, RBFPrecision
 from ot_gen.geometry import MatrixMetric, PullbackMetric, conformal, euclidean
+from ot_gen.geometry.jets import directional, second
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -163,3 +164,19 @@ def test_chunks_do_not_show(dtype, monkeypatch):
     monkeypatch.setattr("ot_gen.geometry.jets.CHUNK", 100)
     pieces = LatentGeometry(f).metric(z)
     assert pieces.dtype == dtype and torch.allclose(whole, pieces, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_that_are_held_still_do_not_hide_derivatives_in_them():
+    z, weight, way = torch.randn(4, 2), torch.randn(5, 2), torch.randn(5, 2)
+
+    def metric(w):
+        return PullbackMetric(lambda z: torch.tanh(nn.functional.linear(z, w))).matrix(z)
+
+    _, along = directional(metric, weight, way)
+    differences = (metric(weight + 1e-6 * way) - metric(weight - 1e-6 * way)) / 2e-6
+    assert torch.allclose(along, differences, atol=1e-7)
+    net = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 5, bias=False))
+    u, v = torch.randn(2, 4, 2)
+    plain = torch.stack([torch.autograd.functional.hessian(lambda p: net(p[None])[0, 1], point) for point in z])
+    assert torch.allclose(second(net, z, u, v)[:, 1], torch.einsum("na,nab,nb->n", u, plain, v))
+    assert torch.allclose(directional(net, z, u)[1], torch.einsum("nda,na->nd", autograd_jacobian(net, z), u))

@@ -32,12 +32,12 @@ class Minimum(NamedTuple):
 
 
 def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
-    """Lower (T/2) Σ s_i over the inner nodes from `nodes` (B, T + 1, k), which the result never exceeds.
+    """Lower (T/2) Σ s_i over the inner nodes, from `nodes` (B, T + 1, k); the result exceeds it by rounding at most.
 
     A step solves (H + λD + S)δ = −gradient: H the Gauss-Newton matrix, D its diagonal blocks (so that damping knows
     no coordinates), S the second-order part, for slow curves only. λ is 0 until a step fails to lower the energy; then
-    it grows, and falls with success. A curve is finished when its decrement gradientᵀ(H + S)⁻¹gradient is at most tol²
-    times its energy, which knows no scale; its last step is kept if it lowers the energy.
+    it grows, and falls with success. A curve is finished when ½ gradientᵀ(H + S)⁻¹gradient, what the next step
+    promises, is at most tol² times its energy, which knows no scale; that step is kept if it lowers the energy.
 
     Source: Levenberg-Marquardt as in Nocedal, Wright, Numerical Optimization, 2006, chapter 10,
     https://doi.org/10.1007/978-0-387-40065-5
@@ -94,9 +94,8 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
         trial[:, 1:-1] += torch.where(definite[:, None, None], step, 0)
         tried = metric.model(trial)
         reached = _energy(tried)
-        # Rounding may hide a decrease that is smaller than itself.
-        better = definite & (reached <= energy + noise * energy) & torch.isfinite(reached)
-        better &= energy - reached >= 1e-4 * decrement - noise * energy
+        # Rounding may hide a decrease that is smaller than itself; a value that is not finite is no decrease.
+        better = definite & (energy - reached >= 1e-4 * decrement - noise * energy)
         good = better & (energy - reached >= 0.25 * decrement)
         slow |= better & (turn >= PATIENCE) & (decrement > SLOW * before)
         before = torch.where(better, decrement, before)
