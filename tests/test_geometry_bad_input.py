@@ -135,3 +135,17 @@ def test_geodesics_are_drawn_into_given_axes():
     geo, (a, b) = LatentGeometry(SPHERE.map), SPHERE.pairs(3)
     geo.geodesic(a, b).plot(axes, color="black")
     assert len(axes.lines) == 3
+
+
+@pytest.mark.parametrize("dtype, faint", [(torch.float32, 3e-3), (torch.float64, 1e-6)])
+def test_a_direction_that_moves_the_output_faintly_is_no_deficiency(dtype, faint):
+    turn, _ = torch.linalg.qr(torch.randn(10, 10, dtype=dtype))
+
+    def decoder(scale):
+        return lambda z: z @ turn * torch.tensor([1.0] * 9 + [scale], dtype=dtype)
+
+    a, b = torch.randn(2, 3, 10, dtype=dtype)
+    found = LatentGeometry(decoder(faint)).geodesic(a, b)
+    assert torch.allclose(found.length, (decoder(faint)(a) - decoder(faint)(b)).norm(dim=1), rtol=1e-3)
+    with pytest.raises(ValueError, match="rank-deficient"):
+        LatentGeometry(decoder(0.0)).geodesic(a, b)

@@ -97,7 +97,7 @@ def check_rank(metric: Tensor, eps: float) -> None:
             "the points: move them closer to the codes"
         )
     values = torch.linalg.eigvalsh(metric)
-    singular = values[:, 0] <= 4 * eps * metric.shape[1] * values[:, -1]
+    singular = values[:, 0] <= 4 * eps * values[:, -1]
     if bool(singular.any()):
         first = int(singular.nonzero()[0])
         raise ValueError(
