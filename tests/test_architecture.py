@@ -15,19 +15,8 @@ UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODU
 # From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
 FLOORS = (
     *("costs", "likelihood", "clouds", "laws", "measures", "references", "laguerre", "transport"),
-    *(
-        "nets",
-        "encoders",
-        "decoders",
-        "geometry",
-        "lipschitz",
-        "convex",
-        "data",
-        "schedules",
-        "divergences",
-        "couplings",
-        "priors",
-    ),
+    *("geometry",),
+    *("nets", "encoders", "decoders", "lipschitz", "convex", "data", "schedules", "divergences", "couplings", "priors"),
     *("potentials", "critics", "brenier", "solvers", "checkpoints", "semidual", "training"),
     *("evaluation", "report", "cli", "__main__"),
 )
