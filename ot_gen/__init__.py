@@ -4,7 +4,7 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 `ot_gen.evaluation` judges any generator.
 """
 
-from . import data, evaluation
+from . import data, evaluation, geometry
 from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
 from .convex import ICNN
@@ -33,6 +33,7 @@ from .divergences import (
 )
 from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
 from .evaluation import Certificate, certify, judge, judge_encoder, wasserstein
+from .geometry import GeodesicCost, LatentGeometry
 from .laguerre import LaguerreCells, ShardedAtoms, c_transform
 from .launching import launch
 from .laws import Dirac, Mixture, Transported, UniformSphere
@@ -89,6 +90,7 @@ __all__ = [
     "GaussianDecoder",
     "GaussianEncoder",
     "GaussianKernel",
+    "GeodesicCost",
     "GradientPenalty",
     "GroupSort",
     "ImportanceCoupling",
@@ -96,6 +98,7 @@ __all__ = [
     "Interrupted",
     "InverseMultiquadric",
     "LaguerreCells",
+    "LatentGeometry",
     "LearnedMixture",
     "LearnedStd",
     "Lp",
@@ -146,6 +149,7 @@ __all__ = [
     "fit",
     "gaussian_mixture",
     "gaussian_shell",
+    "geometry",
     "judge",
     "judge_encoder",
     "launch",

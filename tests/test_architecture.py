@@ -16,6 +16,7 @@ UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODU
 FLOORS = (
     *("signals", "distributed", "launching", "rows", "precision"),
     *("costs", "likelihood", "clouds", "laws", "measures", "references", "laguerre", "transport"),
+    *("geometry",),
     *("nets", "encoders", "decoders", "lipschitz", "convex", "data", "schedules", "divergences", "couplings", "priors"),
     *("potentials", "critics", "brenier", "solvers", "checkpoints", "semidual", "training"),
     *("evaluation", "report", "cli", "__main__"),

@@ -1,0 +1,67 @@
+"""What the arguments of a latent geometry must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ot_gen.clouds import check_cloud
+
+from .metrics import Metric, check_rank
+from .starts import Start
+
+
+def check_ends(metric: Metric, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
+    """z0, z1 (B, k), detached and of one shape, or a `ValueError` where no geodesic can join them.
+
+    Example:
+        >>> from .fields import euclidean
+        >>> check_ends(euclidean(), torch.zeros(1, 2), torch.zeros(3, 2))[0].shape
+        torch.Size([3, 2])
+    """
+    check_cloud(z0, "z0")
+    check_cloud(z1, "z1")
+    if z0.shape[1] != z1.shape[1] or (len(z0) != len(z1) and 1 not in (len(z0), len(z1))):
+        raise ValueError(
+            f"geodesics join points of the same shape (B, k), got z0 {tuple(z0.shape)} and z1 {tuple(z1.shape)}; "
+            "for all pairs of a cloud use pairwise"
+        )
+    z0, z1 = (z.detach().contiguous() for z in torch.broadcast_tensors(z0, z1))
+    with torch.no_grad():
+        ends = torch.cat([z0, z1]).unique(dim=0)
+        check_rank(metric.matrix(ends).double(), torch.finfo(z0.dtype).eps)
+    return z0, z1
+
+
+def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -> list[Start | Tensor]:
+    """A list of starts, or a `ValueError` where it is empty or holds curves of another shape.
+
+    Example:
+        >>> from .starts import Line
+        >>> len(check_starts(Line(), torch.zeros(1, 2)))
+        1
+    """
+    starts = [start] if isinstance(start, Start | Tensor) else list(start)
+    if not starts:
+        raise ValueError("geodesics need at least one start, got an empty list; leave it out for the straight segment")
+    for curves in starts:
+        if isinstance(curves, Tensor) and (curves.ndim != 3 or curves[:, 0].shape != z0.shape or curves.shape[1] < 2):
+            raise ValueError(f"a start must be curves (B, ?, k) from {tuple(z0.shape)}, got {tuple(curves.shape)}")
+    return starts
+
+
+def check_alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
+    """The vectors at points z (n, k), in their dtype, or a `ValueError` where they are not (n, k) or not finite.
+
+    Example:
+        >>> check_alike(torch.zeros(1, 2), v=torch.ones(1, 2))
+        (tensor([[1., 1.]]),)
+    """
+    for name, other in others.items():
+        if other.shape != z.shape or not bool(torch.isfinite(other).all()):
+            raise ValueError(
+                f"{name} must be finite, of shape {tuple(z.shape)} like the points, got {tuple(other.shape)}"
+            )
+    return tuple(other.to(z.dtype) for other in others.values())

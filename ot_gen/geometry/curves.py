@@ -1,0 +1,135 @@
+"""Curves in a latent space, B at once, known by their nodes at equal steps of t ∈ [0, 1]."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Curve(ABC):
+    """B curves γ_b : [0, 1] -> R^k through nodes (B, T + 1, k) at t = 0, 1/T, ..., 1.
+
+    Times are one tensor (S,) for all curves; the values are (B, S, k).
+
+    Raises:
+        ValueError: nodes of another shape, fewer than two, or not finite.
+    """
+
+    nodes: Tensor
+
+    def __init__(self, nodes: Tensor) -> None:
+        if nodes.ndim != 3 or nodes.shape[1] < 2 or not nodes.is_floating_point():
+            raise ValueError(
+                f"a curve needs floating point nodes (B, T + 1, k) with T >= 1, got {nodes.dtype} of shape "
+                f"{tuple(nodes.shape)}; for one curve take nodes.unsqueeze(0)"
+            )
+        if not bool(torch.isfinite(nodes).all()):
+            raise ValueError("the nodes of a curve hold NaN or Inf; remove those curves")
+        self.nodes = nodes
+
+    @property
+    def segments(self) -> int:
+        """T."""
+        return self.nodes.shape[1] - 1
+
+    @abstractmethod
+    def __call__(self, t: Tensor) -> Tensor:
+        """γ(t), (S,) -> (B, S, k); outside [0, 1] the first and last pieces go on."""
+
+    @abstractmethod
+    def velocity(self, t: Tensor) -> Tensor:
+        """γ'(t), (S,) -> (B, S, k)."""
+
+    @abstractmethod
+    def acceleration(self, t: Tensor) -> Tensor:
+        """γ''(t), (S,) -> (B, S, k)."""
+
+    def plot(self, axes: Axes, samples: int = 100, **style: Any) -> None:
+        """Draw the curves into matplotlib axes, for k = 2.
+
+        Raises:
+            ValueError: k != 2.
+        """
+        if self.nodes.shape[2] != 2:
+            raise ValueError(f"curves in the plane can be drawn, these are in dimension {self.nodes.shape[2]}")
+        t = torch.linspace(0, 1, samples, dtype=self.nodes.dtype, device=self.nodes.device)
+        for points in self(t).detach().cpu():
+            axes.plot(*points.T.numpy(), **style)
+
+    def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The piece of each t and the place in it, from 0 to 1."""
+        scaled = t.to(self.nodes) * self.segments
+        piece = scaled.detach().floor().long().clamp(0, self.segments - 1)
+        return piece, (scaled - piece).unsqueeze(1)
+
+
+@final
+class Polyline(Curve):
+    """Straight between nodes.
+
+    Example:
+        >>> curve = Polyline(torch.tensor([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]]))
+        >>> curve(torch.tensor([0.25, 0.75]))
+        tensor([[[0.5000, 0.0000],
+                 [1.0000, 0.5000]]])
+    """
+
+    def __call__(self, t: Tensor) -> Tensor:
+        piece, s = self._place(t)
+        return self.nodes[:, piece] * (1 - s) + self.nodes[:, piece + 1] * s
+
+    def velocity(self, t: Tensor) -> Tensor:
+        piece, _ = self._place(t)
+        return (self.nodes[:, piece + 1] - self.nodes[:, piece]) * self.segments
+
+    def acceleration(self, t: Tensor) -> Tensor:
+        return torch.zeros_like(self.velocity(t))
+
+
+@final
+class Spline(Curve):
+    """The cubic spline through the nodes, twice differentiable, with the condition "not a knot" at the ends.
+
+    It misses a smooth curve by O(T⁻⁴), its second derivative by O(T⁻²).
+
+    Source: de Boor, A Practical Guide to Splines, 2001, chapter IV, https://doi.org/10.1007/978-1-4612-6333-3
+
+    Example:
+        >>> curve = Spline(torch.tensor([0.0, 1.0, 4.0, 9.0]).reshape(1, 4, 1))  # (3t)²
+        >>> curve(torch.tensor([0.5])).flatten(), curve.velocity(torch.tensor([0.5])).flatten()
+        (tensor([2.2500]), tensor([9.]))
+    """
+
+    def __init__(self, nodes: Tensor) -> None:
+        super().__init__(nodes)
+        from scipy.interpolate import CubicSpline
+
+        # Slopes at the nodes are linear in the nodes, so that derivatives with respect to these pass through.
+        t = torch.arange(self.segments + 1, dtype=torch.float64).numpy()
+        weights = CubicSpline(t, torch.eye(self.segments + 1, dtype=torch.float64).numpy())(t, 1)
+        self._slopes = torch.from_numpy(weights).to(nodes) @ nodes
+
+    def __call__(self, t: Tensor) -> Tensor:
+        a, b, c, d, s = self._pieces(t)
+        return a + s * (b + s * (c + s * d))
+
+    def velocity(self, t: Tensor) -> Tensor:
+        _, b, c, d, s = self._pieces(t)
+        return (b + s * (2 * c + 3 * s * d)) * self.segments
+
+    def acceleration(self, t: Tensor) -> Tensor:
+        _, _, c, d, s = self._pieces(t)
+        return (2 * c + 6 * s * d) * self.segments**2
+
+    def _pieces(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        piece, s = self._place(t)
+        start, end = self.nodes[:, piece], self.nodes[:, piece + 1]
+        first, last = self._slopes[:, piece], self._slopes[:, piece + 1]
+        rise = end - start
+        return start, first, 3 * rise - 2 * first - last, first + last - 2 * rise, s

@@ -1,0 +1,193 @@
+"""Geodesics between pairs of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+from .curves import Spline
+from .lengths import squared_speed
+from .metrics import Metric, Squares
+from .minimise import Minimum, minimise, pick
+from .starts import Start
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOST = 0.05  # relative error of a length from which on the curve is no start for a better one
+
+
+@final
+@dataclass(frozen=True)
+class Geodesics:
+    """B curves of locally least energy, as a solver left them. Callable at t.
+
+    Attributes:
+        metric: in which they are geodesic.
+        curve: the cubic spline through the nodes.
+        length: (B,), extrapolated from T and T/2 segments, (4L_T − L_{T/2})/3: the error is O(T⁻⁴).
+        energy: (B,), extrapolated in the same way; it is length² where the speed is constant.
+        converged: (B,). Where it is False the curve is the best one found, never longer than its start.
+        rounds: (B,), steps of the solver.
+    """
+
+    metric: Metric
+    curve: Spline
+    length: Tensor
+    energy: Tensor
+    converged: Tensor
+    rounds: Tensor
+
+    @property
+    def nodes(self) -> Tensor:
+        """(B, T + 1, k)."""
+        return self.curve.nodes
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.curve(t)
+
+    def velocity(self, t: Tensor) -> Tensor:
+        """γ'(t), (S,) -> (B, S, k)."""
+        return self.curve.velocity(t)
+
+    def residual(self, samples: int = 16) -> Tensor:
+        """How far the curves are from the geodesic equation, (B,): the mean over t of ‖γ'' + Γ(γ', γ')‖_M / length².
+
+        It is the mean curvature of γ in the manifold times its length, 0 for a geodesic at constant speed and O(T⁻²)
+        for its spline. A constant curve has residual 0.
+
+        Raises:
+            ValueError: M is singular on a curve.
+        """
+        return residual(self.metric, self.curve, self.length, samples)
+
+    def speed_variation(self, samples: int = 64) -> Tensor:
+        """The largest |‖γ'(t)‖_M / mean − 1|, (B,)."""
+        speed = squared_speed(self.metric, self.curve, midpoints(samples, self.nodes)).sqrt()
+        mean = speed.mean(dim=1, keepdim=True)
+        return torch.where(self.length[:, None] > 0, speed / mean - 1, 0).abs().amax(dim=1)
+
+    def plot(self, axes: Axes, samples: int = 100, **style: Any) -> None:
+        """Draw the curves into matplotlib axes, for k = 2."""
+        self.curve.plot(axes, samples, **style)
+
+
+@final
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try; see `LatentGeometry.geodesic`.
+
+    Raises:
+        ValueError: an odd number of nodes or less than 4, or others that are not positive.
+    """
+
+    nodes: int
+    tol: float = 1e-3
+    rounds: int = 60
+    accuracy: float = 1e-4
+    refinements: int = 3
+
+    def __post_init__(self) -> None:
+        if self.nodes < 4 or self.nodes % 2:
+            raise ValueError(f"geodesics need an even number of segments, at least 4, got nodes = {self.nodes}")
+        if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
+            raise ValueError(
+                "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "
+                f"{self.tol}, {self.rounds}, {self.accuracy} and {self.refinements}"
+            )
+
+
+def connect(metric: Metric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Tensor], effort: Effort) -> Geodesics:
+    """Geodesics from z0 to z1, (B, k): the shortest that the starts lead to. No graph."""
+    with torch.no_grad():
+        found = [_refined(metric, z0, z1, start, effort) for start in starts]
+        segments = max(minimum.nodes.shape[1] for minimum in found) - 1
+        best, *others = (_finer(metric, minimum, segments) for minimum in found)
+        for other in others:
+            best = _choose(length(other.squares) < length(best.squares), other, best)
+    squares = best.squares
+    return Geodesics(metric, Spline(best.nodes), length(squares), energy(squares), best.converged, best.rounds)
+
+
+def length(squares: Squares) -> Tensor:
+    """(4L_T − L_{T/2})/3 with L a sum of chords, (B,)."""
+    fine, coarse = (part.double().sqrt().sum(dim=1) for part in squares)
+    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
+
+
+def energy(squares: Squares) -> Tensor:
+    """(4E_T − E_{T/2})/3 with E_T = T Σ s_i, (B,)."""
+    fine, coarse = (part.double().sum(dim=1) * part.shape[1] for part in squares)
+    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
+
+
+def residual(metric: Metric, curve: Spline, length: Tensor, samples: int) -> Tensor:
+    """See `Geodesics.residual`."""
+    t = midpoints(samples, curve.nodes)
+    moving = length > 0
+    out = torch.zeros_like(length)
+    if bool(moving.any()):
+        z, v, a = (part[moving].flatten(0, 1) for part in (curve(t), curve.velocity(t), curve.acceleration(t)))
+        turn = a + metric.connection(z, v, v)
+        norm = metric.inner(z, turn, turn).clamp_min(0).sqrt().unflatten(0, (-1, samples))
+        out[moving] = norm.mean(dim=1) / length[moving] ** 2
+    return out
+
+
+def midpoints(samples: int, like: Tensor) -> Tensor:
+    """(i + ½)/S."""
+    return (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
+
+
+def _refined(metric: Metric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> Minimum:
+    def first(rows: Tensor, segments: int) -> Tensor:
+        if isinstance(start, Tensor):
+            return Spline(start[rows])(_times(z0, segments))
+        return start(metric, z0[rows], z1[rows], segments)
+
+    everyone, segments = torch.arange(len(z0), device=z0.device), effort.nodes
+    found = minimise(metric, first(everyone, segments), effort.tol, effort.rounds)
+    at_work = everyone
+    for _ in range(effort.refinements):
+        finer = _finer(metric, found, 2 * segments)
+        gap = (length(finer.squares) / length(found.squares).clamp_min(torch.finfo(z0.dtype).tiny) - 1)[at_work].abs()
+        rows = at_work[gap > effort.accuracy]
+        if not len(rows):
+            break
+        segments *= 2
+        # Chords that cut a corner lead to a curve that is near no geodesic: those begin again.
+        lost = gap[gap > effort.accuracy] > LOST
+        starts = pick(lost, first(rows, segments), finer.nodes[rows])
+        again = minimise(metric, starts, effort.tol, effort.rounds)
+        found = _put(finer, rows, again._replace(rounds=again.rounds + found.rounds[rows]))
+        at_work = rows
+    return found
+
+
+def _finer(metric: Metric, found: Minimum, segments: int) -> Minimum:
+    """The same curves with more nodes."""
+    if found.nodes.shape[1] == segments + 1:
+        return found
+    nodes = Spline(found.nodes)(_times(found.nodes, segments))
+    nodes[:, -1] = found.nodes[:, -1]
+    return found._replace(nodes=nodes, squares=metric.squares(nodes))
+
+
+def _times(like: Tensor, segments: int) -> Tensor:
+    return torch.linspace(0, 1, segments + 1, dtype=like.dtype, device=like.device)
+
+
+def _put(found: Minimum, rows: Tensor, new: Minimum) -> Minimum:
+    squares = Squares(*(a.index_copy(0, rows, b) for a, b in zip(found.squares, new.squares, strict=True)))
+    rest = (a.index_copy(0, rows, b) for a, b in zip(found[2:], new[2:], strict=True))
+    return Minimum(found.nodes.index_copy(0, rows, new.nodes), squares, *rest)
+
+
+def _choose(chosen: Tensor, new: Minimum, old: Minimum) -> Minimum:
+    squares = Squares(*(pick(chosen, a, b) for a, b in zip(new.squares, old.squares, strict=True)))
+    rest = (pick(chosen, a, b) for a, b in zip(new[2:], old[2:], strict=True))
+    return Minimum(pick(chosen, new.nodes, old.nodes), squares, *rest)

@@ -1,0 +1,129 @@
+"""Random points on a latent manifold. As measures they have `sample(n)` and `dim`."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ot_gen.clouds import check_cloud
+
+from .latent import LatentGeometry
+from .metrics import check_rank
+
+
+@final
+class RiemannianNormal:
+    """The law of exp_m(v), v ~ N(0, σ² M(m)⁻¹): a normal in the tangent space, wrapped onto the manifold.
+
+    σ is in units of the metric, so that about as much spreads along each direction of the data. For small σ it is the
+    Riemannian normal with density ∝ exp(−d(m, z)²/2σ²) against the volume measure; for larger ones the two differ by
+    the volume distortion of exp. Each draw solves an initial value problem.
+
+    Args:
+        geometry: of the latent space.
+        mean: m, (k,).
+        scale: σ > 0.
+
+    Raises:
+        ValueError: another shape, scale <= 0, or M(m) singular.
+
+    Source: Arvanitidis, Hansen, Hauberg, A locally adaptive normal distribution, 2016,
+    https://arxiv.org/abs/1606.02518
+
+    Example:
+        >>> RiemannianNormal(LatentGeometry(lambda z: 2 * z), torch.zeros(2), 0.1).sample(3).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, geometry: LatentGeometry, mean: Tensor, scale: float) -> None:
+        if mean.ndim != 1 or not (scale > 0 and math.isfinite(scale)):
+            raise ValueError(
+                f"a Riemannian normal needs a mean (k,) and a scale > 0, got {tuple(mean.shape)} and {scale}"
+            )
+        self.geometry = geometry
+        self.mean = mean.detach()
+        self.scale = scale
+        self._spread = _root(geometry, self.mean.unsqueeze(0))[0]
+
+    @property
+    def dim(self) -> int:
+        """k."""
+        return len(self.mean)
+
+    def sample(self, n: int) -> Tensor:
+        """n draws, (n, k)."""
+        noise = torch.randn(n, self.dim, dtype=self.mean.dtype, device=self.mean.device)
+        v = self.scale * noise @ self._spread.T
+        return self.geometry.exp(self.mean.expand(n, -1).contiguous(), v)
+
+
+@final
+class BrownianMotion:
+    """Brownian motion on the manifold, the diffusion of generator ½Δ, from a point: z after a time t.
+
+        z ← z + v − ½Γ(v, v),  v ~ N(0, (t/steps) M(z)⁻¹)
+
+    a random walk along geodesics to the second order. Its law is the heat kernel up to O(1/steps): on the unit
+    sphere, E g(z_t) = e⁻ᵗ g(z_0).
+
+    Args:
+        geometry: of the latent space.
+        start: z_0, (k,).
+        time: t > 0; the displacement is about √(kt) in units of the metric.
+        steps: of the walk.
+
+    Raises:
+        ValueError: another shape, time <= 0 or steps < 1; when sampled, M singular on the way.
+
+    Source: Jørgensen, The central limit problem for geodesic random walks, 1975, https://doi.org/10.1007/BF00533088
+
+    Example:
+        >>> BrownianMotion(LatentGeometry(lambda z: 2 * z), torch.zeros(2), time=0.1, steps=5).sample(3).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, geometry: LatentGeometry, start: Tensor, time: float, steps: int = 50) -> None:
+        if start.ndim != 1 or not (time > 0 and math.isfinite(time)) or steps < 1:
+            raise ValueError(
+                f"Brownian motion needs a start (k,), a time > 0 and steps >= 1, got "
+                f"{tuple(start.shape)}, {time}, {steps}"
+            )
+        self.geometry = geometry
+        self.start = start.detach()
+        self.time = time
+        self.steps = steps
+
+    @property
+    def dim(self) -> int:
+        """k."""
+        return len(self.start)
+
+    def sample(self, n: int) -> Tensor:
+        """n independent walkers at the time t, (n, k)."""
+        return self.paths(n)[:, -1]
+
+    def paths(self, n: int) -> Tensor:
+        """n walks, (n, steps + 1, k)."""
+        z = self.start.expand(n, -1).contiguous()
+        walked = [z]
+        with torch.no_grad():
+            for _ in range(self.steps):
+                noise = torch.randn_like(z) * math.sqrt(self.time / self.steps)
+                v = torch.einsum("nab,nb->na", _root(self.geometry, z), noise)
+                z = z + v - self.geometry.metric_field.connection(z, v, v) / 2
+                walked.append(z)
+        return torch.stack(walked, dim=1)
+
+
+def _root(geometry: LatentGeometry, z: Tensor) -> Tensor:
+    """R with RRᵀ = M⁻¹, (n, k, k)."""
+    check_cloud(z, "points")
+    with torch.no_grad():
+        metric = geometry.metric(z).double()
+        check_rank(metric, torch.finfo(z.dtype).eps)
+        eye = torch.eye(z.shape[1], dtype=metric.dtype, device=z.device).expand_as(metric)
+        lower = torch.linalg.cholesky(metric)
+        return torch.linalg.solve_triangular(lower.mT, eye, upper=True).to(z.dtype)

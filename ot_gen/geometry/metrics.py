@@ -1,0 +1,108 @@
+"""Riemannian metrics on a latent space: what geodesics need to know of M(z)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Squares(NamedTuple):
+    """Squared lengths of the T segments of a curve, (B, T), and of those between every other node, (B, T/2)."""
+
+    fine: Tensor
+    coarse: Tensor
+
+
+class Model(NamedTuple):
+    """A quadratic model of half the energy, (T/2) Σ s_i, in the T−1 inner nodes of B curves.
+
+    Attributes:
+        squares: the s_i and those of every other node.
+        gradient: (B, T−1, k).
+        diagonal: blocks of the Gauss-Newton matrix, (B, T−1, k, k), positive semi-definite as a whole.
+        upper: its blocks (i, i + 1), (B, T−2, k, k).
+    """
+
+    squares: Squares
+    gradient: Tensor
+    diagonal: Tensor
+    upper: Tensor
+
+
+class Metric(ABC):
+    """A field of symmetric matrices M(z) on R^k, with a discrete energy of curves.
+
+    A curve is known by its nodes, (B, T + 1, k), at equal steps of time, T even. Its energy is T Σ_i s_i, with s_i the
+    squared length of segment i to the order 2.
+    """
+
+    @abstractmethod
+    def matrix(self, z: Tensor) -> Tensor:
+        """M(z_i), (n, k) -> (n, k, k)."""
+
+    @abstractmethod
+    def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """u_iᵀ M(z_i) v_i, (n,)."""
+
+    @abstractmethod
+    def connection(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """Γ(z)(u, v), (n, k): the Levi-Civita derivative of v along u is dv + Γ(u, v).
+
+        MΓ(u, v) = ½ (dM[u]v + dM[v]u − ∇ uᵀMv).
+
+        Raises:
+            ValueError: M is singular.
+        """
+
+    @abstractmethod
+    def squares(self, nodes: Tensor) -> Squares:
+        """Squared lengths of segments, differentiable in the nodes and in what the metric is made of."""
+
+    @abstractmethod
+    def model(self, nodes: Tensor) -> Model:
+        """The Gauss-Newton model at the nodes. No graph."""
+
+    @abstractmethod
+    def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """What Gauss-Newton left out of the Hessian: blocks (B, T−1, k, k) and (B, T−2, k, k). No graph."""
+
+
+def solve_metric(metric: Tensor, force: Tensor) -> Tensor:
+    """M⁻¹f, (n, k), for M (n, k, k) and f (n, k).
+
+    Raises:
+        ValueError: some M is singular to rounding.
+
+    Example:
+        >>> solve_metric(2 * torch.eye(2).unsqueeze(0), torch.ones(1, 2))
+        tensor([[0.5000, 0.5000]])
+    """
+    wide = metric.double()
+    check_rank(wide.detach(), torch.finfo(metric.dtype).eps)
+    return torch.linalg.solve(wide, force.double()).to(force.dtype)
+
+
+def check_rank(metric: Tensor, eps: float) -> None:
+    """Raise a `ValueError` where an M (n, k, k) is singular to a relative precision `eps`, or not finite.
+
+    Example:
+        >>> check_rank(torch.eye(2).unsqueeze(0), 1e-7)
+    """
+    if not bool(torch.isfinite(metric).all()):
+        raise ValueError(
+            "the metric holds NaN or Inf; the decoder (or its standard deviation) has no finite derivative at some of "
+            "the points: move them closer to the codes"
+        )
+    values = torch.linalg.eigvalsh(metric)
+    singular = values[:, 0] <= 4 * eps * values[:, -1]
+    if bool(singular.any()):
+        first = int(singular.nonzero()[0])
+        raise ValueError(
+            f"the metric is rank-deficient at {int(singular.sum())} of {len(metric)} points (first: number {first}, "
+            f"eigenvalues {float(values[first, 0]):.2g} to {float(values[first, -1]):.2g}): some latent direction does "
+            "not move the output there, so that geodesics are not defined. Leave that direction out, move the points "
+            "closer to the codes, or give LatentGeometry(..., ridge=) to add ridge times the Euclidean metric"
+        )

@@ -1,0 +1,156 @@
+"""The metric that a map pulls back from a Euclidean space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from .jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian
+from .metrics import Metric, Model, Squares, solve_metric
+
+
+@final
+class PullbackMetric(Metric):
+    """M = JᵀJ for the Jacobian J of a map F into a Euclidean space, with chords: s_i = ‖F(z_{i+1}) − F(z_i)‖².
+
+    The energy of chords needs F alone; its Gauss-Newton model needs one pass in forward mode. The connection is
+    MΓ(u, v) = Jᵀ d²F(u, v), without Christoffel symbols.
+
+    Args:
+        f: F, (n, k) -> (n, d).
+
+    Raises:
+        ValueError: F returns another shape.
+
+    Source: Arvanitidis, Hansen, Hauberg, 2018, https://arxiv.org/abs/1710.11379
+
+    Example:
+        >>> PullbackMetric(lambda z: 2 * z).matrix(torch.zeros(1, 2))
+        tensor([[[4., 0.],
+                 [0., 4.]]])
+    """
+
+    def __init__(self, f: Map) -> None:
+        self.f = f
+
+    def embed(self, z: Tensor) -> Tensor:
+        """F(z), (n, k) -> (n, d)."""
+        x = self.f(z)
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"a pullback metric needs a map of tensors (n, k) -> (n, d), got one that returns {type(x).__name__}; "
+                "of a decoder that returns laws, take decoder.mean and std=decoder.std"
+            )
+        if x.ndim != 2 or len(x) != len(z):
+            raise ValueError(
+                f"a pullback metric needs a map (n, k) -> (n, d), got {tuple(z.shape)} -> {tuple(x.shape)}; flatten "
+                "images to one row a point"
+            )
+        return x
+
+    def matrix(self, z: Tensor) -> Tensor:
+        parts = []
+        for rows in blocks(len(z), z.shape[1] * self._width(z), z.element_size()):
+            _, tangents = pushforward(self.embed, z[rows])
+            parts.append(gram(tangents, tangents))
+        return torch.cat(parts)
+
+    def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        first = directional(self.embed, z, u)[1]
+        return (first * (first if v is u else directional(self.embed, z, v)[1])).sum(dim=1)
+
+    def connection(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        _, tangents = pushforward(self.embed, z)
+        force = torch.einsum("knd,nd->nk", tangents, second(self.embed, z, u, v))
+        return solve_metric(gram(tangents, tangents), force)
+
+    def squares(self, nodes: Tensor) -> Squares:
+        return _chords(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]))
+
+    @torch.no_grad()
+    def model(self, nodes: Tensor) -> Model:
+        count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
+        parts = []
+        for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
+            part = nodes[rows]
+            x, tangents = pushforward(self.embed, part[:, 1:-1].flatten(0, 1))
+            ends = self.embed(part[:, [0, -1]].flatten(0, 1)).unflatten(0, (-1, 2))
+            x = torch.cat([ends[:, :1], x.unflatten(0, (-1, inner)), ends[:, 1:]], dim=1)
+            bend = _bend(x).flatten(0, 1)
+            gradient = gram(tangents, bend.unsqueeze(0)).squeeze(2).unflatten(0, (-1, inner))
+            diagonal = gram(tangents, tangents).unflatten(0, (-1, inner))
+            # Products with the next node; those of the last node of a curve with the next curve are left out.
+            following = torch.cat([gram(tangents[:, :-1], tangents[:, 1:]), diagonal[-1:, -1]])
+            upper = following.unflatten(0, (-1, inner))[:, :-1]
+            parts.append((*_chords(x), count * gradient, 2 * count * diagonal, -count * upper))
+        fine, coarse, gradient, diagonal, upper = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Model(Squares(fine, coarse), gradient, diagonal, upper)
+
+    @torch.no_grad()
+    def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
+        parts = []
+        for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
+            part = nodes[rows]
+            x = self.embed(part.flatten(0, 1)).unflatten(0, part.shape[:2])
+            hessian = weighted_hessian(self.embed, part[:, 1:-1].flatten(0, 1), _bend(x).flatten(0, 1))
+            parts.append(count * hessian.unflatten(0, (-1, inner)))
+        diagonal = torch.cat(parts)
+        return diagonal, torch.zeros_like(diagonal[:, 1:])
+
+    def _width(self, z: Tensor) -> int:
+        with torch.no_grad():
+            return self.embed(z[:1]).shape[1]
+
+
+def _chords(x: Tensor) -> Squares:
+    return Squares(
+        (x[:, 1:] - x[:, :-1]).square().sum(dim=2),
+        (x[:, 2::2] - x[:, :-2:2]).square().sum(dim=2),
+    )
+
+
+def _bend(x: Tensor) -> Tensor:
+    """2x_i − x_{i−1} − x_{i+1} at inner nodes."""
+    step = x[:, 1:] - x[:, :-1]
+    return step[:, :-1] - step[:, 1:]
+
+
+def stacked(maps: Sequence[Map], stds: Sequence[Map] | None, features: Map | None, ridge: float) -> Map:
+    """F = (φ(μ_1), σ_1, φ(μ_2), ...)/√n and √ridge z side by side: JᵀJ is the sum of the parts.
+
+    Example:
+        >>> stacked([lambda z: z, lambda z: 2 * z], None, None, 0.0)(torch.ones(1, 1)).round(decimals=4)
+        tensor([[0.7071, 1.4142]])
+    """
+    if stds is not None and len(stds) != len(maps):
+        raise ValueError(f"each decoder needs its own std, got {len(maps)} decoders and {len(stds)}")
+    if stds is not None and features is not None:
+        raise ValueError("features of a stochastic decoder have no expected metric; leave out std or features")
+
+    def f(z: Tensor) -> Tensor:
+        parts = []
+        for index, g in enumerate(maps):
+            x = g(z)
+            if not isinstance(x, Tensor) or x.ndim != 2:
+                return x  # the metric says what is wrong with it
+            parts.append(x if features is None else features(x))
+            if stds is not None:
+                sigma = stds[index](z)
+                if sigma.shape not in (x.shape, (len(x), 1)):
+                    raise ValueError(
+                        f"std must return {tuple(x.shape)} like its decoder, or {(len(x), 1)}, got {tuple(sigma.shape)}"
+                    )
+                # One σ for all d coordinates counts d times.
+                parts.append(sigma if sigma.shape == x.shape else sigma * math.sqrt(x.shape[1]))
+        if len(maps) > 1:
+            parts = [part / math.sqrt(len(maps)) for part in parts]
+        if ridge:
+            parts.append(math.sqrt(ridge) * z)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    return f
