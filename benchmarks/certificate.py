@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.distributions import MultivariateNormal
 
 from ot_gen import (
     KL,
@@ -66,9 +65,14 @@ def atoms_of(name: str) -> Empirical:
     return Empirical((data.digits() if name == "digits" else data.mnist()).train.atoms)
 
 
-def gaussian(nu: Empirical) -> MultivariateNormal:
+def gaussian(nu: Empirical) -> Pushforward:
     cov = torch.cov(nu.atoms.double().T) + 1e-6 * torch.eye(nu.dim, dtype=torch.float64)
-    return MultivariateNormal(nu.atoms.mean(dim=0), scale_tril=torch.linalg.cholesky(cov).float())
+    factor = torch.linalg.cholesky(cov).float()
+    linear = nn.Linear(nu.dim, nu.dim)  # one product, where `MultivariateNormal` samples row by row
+    with torch.no_grad():
+        linear.weight.copy_(factor)
+        linear.bias.copy_(nu.atoms.mean(dim=0))
+    return Pushforward(linear, standard_gaussian(nu.dim))
 
 
 def vae(nu: Empirical) -> Pushforward:

@@ -75,6 +75,16 @@ class Cost(nn.Module, ABC):
         """
         return None
 
+    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        """x (n, d) -> C_ij = c(x_i, y_j), (n, m), for atoms that stay: what depends on them alone is computed once.
+
+        Example:
+            >>> x, y = torch.rand(3, 2), torch.rand(4, 2)
+            >>> torch.equal(Euclidean().against(y)(x), Euclidean().matrix(x, y))
+            True
+        """
+        return lambda x: self.matrix(x, y)
+
 
 class SquaredEuclidean(Cost):
     """c(x, y) = ‖x − y‖² = Σ_l (x_l − y_l)²: no ½ and no mean over features. W_c is then W₂².
@@ -160,9 +170,12 @@ class Euclidean(Cost):
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        squared = squared_distances(x, y)
+        return self.against(y)(x)
+
+    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        squared = squared_distances_to(y)
         # The floor is inside the root: clamped entries get gradient 0 instead of 0/0.
-        return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
+        return lambda x: squared(x).clamp_min(torch.finfo(y.dtype).tiny).sqrt()
 
 
 class Lp(Cost):
@@ -265,6 +278,10 @@ class FeatureCost(Cost):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return self.cost.matrix(self.features(x), self.features(y))
 
+    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        inner = self.cost.against(self.features(y))
+        return lambda x: inner(self.features(x))
+
     def bilinear(self, y: Tensor) -> Bilinear | None:
         with torch.no_grad():
             inner = self.cost.bilinear(self.features(y[:: -(-len(y) // 1024)]))
@@ -281,11 +298,27 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
         >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([[25.]])
     """
+    return squared_distances_to(y)(x)
+
+
+def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
+    """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
+
+    Example:
+        >>> squared_distances_to(torch.tensor([[3.0, 4.0]]))(torch.zeros(1, 2))
+        tensor([[25.]])
+    """
     # Centring keeps the Gram expansion exact for clouds far from the origin.
     centre = y.detach().mean(dim=0)
-    x, y = x - centre, y - centre
-    gram = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2.0)
-    return (gram + x.square().sum(dim=1, keepdim=True)).clamp_min(0)
+    y = y - centre
+    norms = y.square().sum(dim=1)
+
+    def squared(x: Tensor) -> Tensor:
+        x = x - centre
+        gram = torch.addmm(norms, x, y.T, alpha=-2.0)
+        return gram.add_(x.square().sum(dim=1, keepdim=True)).clamp_min(0)
+
+    return squared
 
 
 def _squared_norms(points: Tensor) -> Tensor:

@@ -35,8 +35,10 @@ class CostRows:
         self.cost = cost
         self.atoms = atoms
         self.chunk = min(512, max(64, CHUNK_ENTRIES // len(atoms)))
-        form = cost.bilinear(atoms) if atoms.nbytes <= KEPT_BYTES else None
+        fits = atoms.nbytes <= KEPT_BYTES
+        form = cost.bilinear(atoms) if fits else None
         self.kept = None if form is None else (form.left, *form.right(atoms))
+        self.against = cost.against(atoms) if fits and form is None else None
 
     def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
         """Soft assignments (z, w), a chunk of rows at a time, valid until the next one.
@@ -69,6 +71,10 @@ class CostRows:
 
     def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(x_i, c(x_i, y_j)), a chunk of rows at a time; valid until the next one."""
+        if self.against is not None:
+            for part in x.split(self.chunk):
+                yield part, self.against(part)
+            return
         buffer = x.new_empty(min(self.chunk, len(x)), len(self.atoms))
         for part in x.split(self.chunk):
             rows = buffer[: len(part)]

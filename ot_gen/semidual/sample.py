@@ -13,6 +13,7 @@ from .rows import CostRows
 CANDIDATES = 48
 FEW_ATOMS = 256
 WIDTHS = (64.0, 16.0, 4.0, 1.0)
+DAMPING = 0.2  # of the first step at each width
 
 
 class SampleProblem:
@@ -63,15 +64,19 @@ class SampleProblem:
     def solve(self, h_tilde: Tensor, epsilon: float, steps: int = 12, tol: float = 1e-4) -> Tensor:
         """The table that is optimal for the sample, (m,), from h̃: ‖p − b‖₁ <= tol or `steps` steps at each width.
 
+        Atoms that are no candidate of any sample keep their table, and their mass is left out of the error.
+
         The softness comes down to ε in four widths, since at a large one mass moves far in one step.
         """
         table = h_tilde.double().cpu().clone()
-        damping = 1e-2
+        # The table of an atom that is nobody's candidate would climb for ever.
+        wanted = torch.zeros_like(table).index_fill_(0, self.columns.flatten(), 1)
+        tol += float(self.b @ (1 - wanted))
         for width in [factor * epsilon for factor in WIDTHS]:
-            value = self.value(table, width)
+            value, damping = self.value(table, width), DAMPING
             for _ in range(steps):
                 shares = self.shares(table, width)
-                gradient = self.b - self.masses(shares)
+                gradient = (self.b - self.masses(shares)) * wanted
                 if float(gradient.abs().sum()) <= tol:
                     break
                 step = self._newton(shares, gradient, width, damping)
