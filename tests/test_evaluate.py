@@ -166,7 +166,7 @@ def test_a_users_own_metrics_and_certificate_are_entries_too(evaluate, monkeypat
     interval.write_text(f"_target_: {__name__}.Interval\n_partial_: true\n")
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     np.save("my.npy", np.random.default_rng(0).normal(size=(60, 2)))
-    settings = ("metrics=few", "+certificate=stand_in", "--config-dir", "mine", "--output", "out", *SMALL)
+    settings = ("metrics=few", "certificate=stand_in", "--config-dir", "mine", "--output", "out", *SMALL)
     code, _, err = evaluate("--samples", "my.npy", "data=rings", *settings)
     assert (code, err) == (0, "")
     assert set(facts("out")["metrics"]) == {"near"}

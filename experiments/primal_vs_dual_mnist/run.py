@@ -1,0 +1,154 @@
+"""Seven solvers, one generator, one minute of training each, on the embedded MNIST: three seeds, one judge.
+
+    python experiments/primal_vs_dual_mnist/run.py                   # trains (about half an hour on two cores), judges
+    python experiments/primal_vs_dual_mnist/run.py --runs FOLDER     # judges runs that are there
+
+It runs `ot-gen -m sweep=primal_vs_dual_mnist`, which goes on where it was stopped, writes results.csv, table.md and
+figure.png beside this file and the comparison page into the runs' folder, and compares with expected.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+from ot_gen.report.compare import write_comparison
+from ot_gen.report.runs import Run, find_runs
+
+matplotlib.use("Agg")
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from swept import sweep, write_table  # noqa: E402
+from tolerances import report  # noqa: E402
+
+SOLVERS = (
+    *("primal/vae", "primal/wae_mmd", "primal/sinkhorn_ae", "primal/exact_plan"),
+    *("dual/semidiscrete", "dual/wgan_gp", "dual/wgan_sn"),
+)
+METRICS = ("w1", "w2_squared", "frechet", "precision", "recall", "density", "coverage", "class_error", "memorisation")
+COLUMNS = ("solver", "seed", "status", "seconds", "steps", "certified_low", "certified_high", *METRICS)
+DRAWN = (  # metric, words, direction
+    ("w1", "exact W₁, 2,000 points", "lower is better"),
+    ("frechet", "Fréchet distance", "lower is better"),
+    ("precision", "precision", "higher is better"),
+    ("coverage", "coverage", "higher is better"),
+)
+COLOURS = {"primal": "#3b6fb6", "dual": "#c2571a"}
+
+
+def row_of(run: Run) -> list[object]:
+    """A run's line of results.csv."""
+    low, high = run.certificate.interval if run.certificate else (None, None)
+    values = [run.metrics[name].value if name in run.metrics else None for name in METRICS]
+    return [run.solver, run.seed, run.status, run.seconds, run.steps_done, low, high, *values]
+
+
+def of_solver(runs: list[Run], solver: str, figure: Callable[[Run], float]) -> list[float]:
+    """A figure of each finished run of a solver."""
+    return [figure(run) for run in runs if run.solver == solver and run.status == "finished"]
+
+
+def metric(name: str) -> Callable[[Run], float]:
+    """The figure that is a metric's value."""
+    return lambda run: run.metrics[name].value
+
+
+def floor(runs: list[Run], name: str) -> float:
+    """What real data score, the same for all runs."""
+    return statistics.fmean(run.metrics[name].floor or 0.0 for run in runs if name in run.metrics)
+
+
+def table(runs: list[Run]) -> str:
+    """Markdown: means over seeds, with half the range of the seeds."""
+    heads = ["solver", "steps", "certified W₁ (hull)", *METRICS]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for solver in SOLVERS:
+        steps = statistics.fmean(of_solver(runs, solver, lambda run: run.steps_done or 0))
+        intervals = [run.certificate.interval for run in runs if run.solver == solver and run.certificate]
+        hull = (
+            f"[{min(low for low, _ in intervals):.3f}, {max(high for _, high in intervals):.3f}]" if intervals else ""
+        )
+        cells = [solver, f"{steps:,.0f}", hull]
+        for name in METRICS:
+            values = of_solver(runs, solver, metric(name))
+            cells.append(f"{statistics.fmean(values):.3g} ± {(max(values) - min(values)) / 2:.2g}")
+        lines.append("| " + " | ".join(cells) + " |")
+    floors = [f"{floor(runs, name):.3g}" for name in METRICS]
+    reference = next((run.certificate.reference for run in runs if run.certificate), None)
+    bar = f"[{reference[0]:.3f}, {reference[1]:.3f}]" if reference else ""
+    lines.append("| " + " | ".join(["real data", "", bar, *floors]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def figures_of(runs: list[Run]) -> dict[str, float]:
+    """What expected.json speaks of: means over the seeds."""
+    told = {"runs finished": float(sum(run.status == "finished" for run in runs))}
+    told["runs certified"] = float(sum(run.certificate is not None for run in runs))
+    for solver in SOLVERS:
+        for name in ("w1", "frechet", "precision", "coverage"):
+            values = of_solver(runs, solver, metric(name))
+            if values:
+                told[f"{solver} {name}"] = statistics.fmean(values)
+    return told
+
+
+def draw(runs: list[Run]) -> None:
+    """A row for each solver: the certified interval of each seed, then metrics next to what real data score."""
+    figure, axes = plt.subplots(
+        1, 1 + len(DRAWN), figsize=(15, 4.4), sharey=True, layout="constrained", width_ratios=[1.7, 1, 1, 1, 1]
+    )
+    for place, solver in enumerate(SOLVERS):
+        colour = COLOURS[solver.split("/")[0]]
+        own = [run for run in runs if run.solver == solver and run.status == "finished"]
+        for offset, run in enumerate(own):
+            height = place + 0.2 * (offset - (len(own) - 1) / 2)
+            if run.certificate:
+                axes[0].plot(run.certificate.interval, [height, height], color=colour, lw=4, solid_capstyle="butt")
+            for axis, (name, _, _) in zip(axes[1:], DRAWN, strict=True):
+                axis.plot(run.metrics[name].value, height, "o", color=colour, ms=6)
+    reference = next((run.certificate.reference for run in runs if run.certificate), None)
+    if reference:
+        axes[0].axvspan(*reference, color="#888", alpha=0.35, lw=0)
+    axes[0].set_title("certified W₁ to the held-out digits,\n95 % interval of each seed", fontsize=10)
+    for axis, (name, words, better) in zip(axes[1:], DRAWN, strict=True):
+        axis.axvline(floor(runs, name), color="#888", lw=2)
+        axis.set_title(f"{words}\n{better}", fontsize=10)
+        if name == "frechet":
+            axis.set_xscale("log")
+    axes[0].set_yticks(range(len(SOLVERS)), SOLVERS)
+    axes[0].invert_yaxis()
+    for axis in axes:
+        axis.grid(axis="x", color="#ddd")
+        axis.set_axisbelow(True)
+        axis.axhline(3.5, color="#bbb", lw=1)
+    figure.suptitle(
+        "One generator, one minute of training on one core; three seeds. Grey: real digits by the same judge."
+    )
+    figure.savefig(HERE / "figure.png", dpi=100)
+
+
+def main() -> int:
+    """Train if asked, then table, figure, page and tolerances."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, help="runs that are there already; nothing is trained")
+    arguments = parser.parse_args()
+    folder = arguments.runs or Path("runs/primal_vs_dual_mnist")
+    if arguments.runs is None:
+        sweep("primal_vs_dual_mnist", folder)
+    runs = find_runs(folder)
+    write_table(HERE / "results.csv", COLUMNS, map(row_of, runs))
+    (HERE / "table.md").write_text(table(runs), encoding="utf-8")
+    draw(runs)
+    print(table(runs))
+    print(f"{write_comparison(folder, folder)}")
+    return report(figures_of(runs), HERE / "expected.json")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
