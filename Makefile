@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= runs/demo
 
-.PHONY: install demo sweep sweep-check experiments test test-fast lint format benchmark docs-figures clean
+.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast lint format benchmark docs-figures clean
 
 install: .venv/installed
 
@@ -19,11 +19,17 @@ demo: install
 	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra/launcher=joblib hydra.sweep.dir=$(RUNS)
 	$(BIN)/ot-gen-compare $(RUNS)
 
-# Each claim with its expected numbers; minutes, but for primal_vs_dual_*, which train for about an hour.
+# Each claim with its expected numbers.
 experiments: install
 	$(BIN)/python experiments/disjoint_supports/run.py
 	$(BIN)/python experiments/duality/run.py
 	$(BIN)/python experiments/digit_classifier/run.py
+
+# Those that train for long: about an hour, half an hour (a minute a run, so leave the machine alone), and an hour.
+experiments-long: install
+	$(BIN)/python experiments/primal_vs_dual_toy/run.py
+	$(BIN)/python experiments/primal_vs_dual_mnist/run.py
+	$(BIN)/python experiments/pixel_vs_geodesic/run.py --dims 2 10 --points 120
 
 # Every launcher, the search and every tracker, in environments of their own.
 sweep-check:

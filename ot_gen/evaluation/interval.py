@@ -20,7 +20,7 @@ class Certificate:
         lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν) on samples that h̃ was not made from,
             and its standard error between independent replicates.
         upper, upper_se: the mean cost of feasible couplings of samples with ν, >= W_c(μ, ν) in expectation, and its
-            standard error; upper is ∞ where a solve was stopped before two couplings were made.
+            standard error.
         level: the confidence of `interval`.
         interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile, (1 − level) / 2 left to each side.
         marginal_error: ‖P − b‖₁ of the cells of h̃, noise of counting removed: how well the potential is solved.
