@@ -140,6 +140,7 @@ def load(needs):
         cut = Empirical(whole.train.atoms[:ATOMS]) if isinstance(whole.train, Empirical) else whole.train
         return Dataset(cut, Empirical(whole.test.atoms[:ATOMS]), whole.shape)
 
+    @functools.cache
     def completed(data, *overrides):
         found = loaded(data)
         cfg = copy.deepcopy(composed(f"data={data}", *needs.get(data, ()), *overrides))

@@ -48,7 +48,7 @@ def clean_process(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def sweep(monkeypatch, capsys):
+def sweep(undrawn, monkeypatch, capsys):
     """ot-gen -m in this process: overrides -> (exit code, stderr, the figures that its jobs returned)."""
     returned = []
     finish = jobs._experiment
