@@ -32,7 +32,7 @@ from ot_gen.report.run import run as record_run
 from ot_gen.training import Progress
 
 SMOKE = ("trainer=smoke", "trainer.steps=4", "trainer.batch_size=16", "evaluation.samples=40", "threads=1")
-TINY = (*SMOKE, "data.size=64", "data.test_size=64")
+TINY = (*SMOKE, "data.size=64", "data.test_size=64", "metrics=none")
 
 
 @pytest.fixture(autouse=True)
