@@ -128,7 +128,7 @@ def test_two_processes_meet_the_gradients_of_one_for_every_solver(forked):
     )
     assert {case: found for case, found in exact.items() if max(found) > 1e-11} == {}
     assert len(rounded) == len(SOLVERS)
-    within = {solver: 1e-5 if solver in CANCELLING else 1e-6 for solver in rounded}
+    within = {solver: 5e-5 if solver in CANCELLING else 1e-6 for solver in rounded}
     assert {solver: found[0] for solver, found in rounded.items() if found[0] > within[solver]} == {}
 
 
