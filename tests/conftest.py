@@ -10,7 +10,7 @@ torch.set_warn_always(True)  # a warning must not depend on which test comes fir
 @pytest.fixture(autouse=True)
 def seeded():
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed formats the stack for each kind of device
         yield
 
 
@@ -20,3 +20,9 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs leave no pictures, which take most of the time of a short one; tests of the record draw them."""
+    monkeypatch.setattr("ot_gen.report.run.draw", lambda *_: None)

@@ -88,6 +88,7 @@ def test_a_short_run_of_the_quality_protocol_fills_its_table(benchmark, monkeypa
     assert "vae + ex-post" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_primal_entry_is_in_the_protocol(benchmark):
     quality = benchmark("primal_quality")
     data = quality.protocol_data()

@@ -32,7 +32,7 @@ from ot_gen.report.run import run as record_run
 from ot_gen.training import Progress
 
 SMOKE = ("trainer=smoke", "trainer.steps=4", "trainer.batch_size=16", "evaluation.samples=40", "threads=1")
-TINY = (*SMOKE, "data.size=64", "data.test_size=64")
+TINY = (*SMOKE, "data.size=64", "data.test_size=64", "metrics=none")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def clean_process(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def ot_gen(monkeypatch, capsys):
+def ot_gen_drawing(monkeypatch, capsys):
     """ot-gen in this process: arguments -> (exit code, stdout, stderr)."""
 
     def call(*arguments):
@@ -69,6 +69,12 @@ def ot_gen(monkeypatch, capsys):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def ot_gen(undrawn, ot_gen_drawing):
+    """The same without the pictures."""
+    return ot_gen_drawing
 
 
 @pytest.fixture
@@ -150,16 +156,16 @@ def assert_complete(folder, steps, encoder):
     ],
     ids=["vae", "wgan_gp", "semidiscrete-digits", "swae-digits", "exact_plan-law"],
 )
-def test_a_run_leaves_its_complete_record(overrides, encoder, ot_gen):
-    code, _, err = ot_gen(*overrides, "seed=7", "hydra.run.dir=out")
+def test_a_run_leaves_its_complete_record(overrides, encoder, ot_gen_drawing):
+    code, _, err = ot_gen_drawing(*overrides, "seed=7", "hydra.run.dir=out")
     assert (code, err) == (0, "")
     assert_complete("out", 4, encoder)
     assert facts("out")["seed"] == 7
 
 
-def test_a_new_run_in_a_used_folder_starts_its_metrics_anew(ot_gen):
+def test_a_new_run_in_a_used_folder_starts_its_metrics_anew(ot_gen_drawing):
     for _ in range(2):
-        assert ot_gen(*TINY, "hydra.run.dir=out")[0] == 0
+        assert ot_gen_drawing(*TINY, "hydra.run.dir=out")[0] == 0
     assert_complete("out", 4, encoder=True)
 
 
@@ -200,7 +206,7 @@ def test_run_returns_w1_and_needs_no_hydra(tmp_path, parts):
 
 
 @pytest.fixture
-def parts():
+def parts(undrawn):
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
@@ -308,9 +314,9 @@ def test_a_users_own_folder_adds_a_solver_entry(ot_gen, tmp_path):
     assert facts("out")["cost"].startswith("Euclidean")
 
 
-def test_the_users_own_points_train(ot_gen, tmp_path):
+def test_the_users_own_points_train(ot_gen_drawing, tmp_path):
     np.save(tmp_path / "my.npy", np.random.default_rng(0).normal(size=(80, 3)))
-    code, _, err = ot_gen("data=points", "data.path=my.npy", *SMOKE, "hydra.run.dir=out")
+    code, _, err = ot_gen_drawing("data=points", "data.path=my.npy", *SMOKE, "hydra.run.dir=out")
     assert (code, err) == (0, "")
     assert_complete("out", 4, encoder=True)
 

@@ -13,7 +13,11 @@ PAGES = sorted(DOCS.glob("*.md"))
 DUAL = (DOCS / "dual.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.stem == "certificate" else ()) for page in PAGES],
+    ids=lambda page: page.stem,
+)
 def test_the_blocks_of_a_page_run_in_sequence(page):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert blocks

@@ -78,7 +78,7 @@ def facts(folder):
 
 
 @pytest.fixture
-def parts():
+def parts(undrawn):
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
@@ -259,9 +259,15 @@ def test_help_is_no_error(evaluate):
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def trained(solver, monkeypatch, *more):
-    monkeypatch.setattr(sys, "argv", ["ot-gen", f"solver={solver}", *TINY, *more, "hydra.run.dir=run"])
-    cli.main()
+@pytest.fixture
+def trained(undrawn, monkeypatch):
+    """A tiny run in the folder run: solver, overrides."""
+
+    def call(solver, *more):
+        monkeypatch.setattr(sys, "argv", ["ot-gen", f"solver={solver}", *TINY, *more, "hydra.run.dir=run"])
+        cli.main()
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -273,8 +279,8 @@ def trained(solver, monkeypatch, *more):
         pytest.param("dual/wgan_sn", marks=pytest.mark.slow),
     ],
 )
-def test_a_finished_run_judged_again_gets_the_same_figures(solver, evaluate, monkeypatch):
-    trained(solver, monkeypatch)
+def test_a_finished_run_judged_again_gets_the_same_figures(solver, evaluate, trained):
+    trained(solver)
     before = facts("run")
     assert set(before["metrics"]) == NAMES | OF_CLASSES and before["metrics_n"] == 40
     code, out, err = evaluate("--run", "run", "evaluation.samples=40", "--output", "again")
@@ -288,16 +294,16 @@ def test_a_finished_run_judged_again_gets_the_same_figures(solver, evaluate, mon
 
 
 @pytest.mark.slow
-def test_a_run_with_a_learned_reference_is_judged_again(evaluate, monkeypatch):
-    trained("primal/vae", monkeypatch, "reference=learned_mixture")
+def test_a_run_with_a_learned_reference_is_judged_again(evaluate, trained):
+    trained("primal/vae", "reference=learned_mixture")
     assert evaluate("--run", "run", "evaluation.samples=40", "--output", "again")[0] == 0
     for name in ("judgement", "metrics", "encoder"):
         assert facts("again")[name] == facts("run")[name], name
 
 
 @pytest.mark.slow
-def test_a_run_is_judged_again_with_its_ex_post_prior_and_its_noise(evaluate, monkeypatch):
-    trained("primal/vae", monkeypatch, "ex_post=gmm", "ex_post.components=2", "noise=learned", "+data.law.radius=1.5")
+def test_a_run_is_judged_again_with_its_ex_post_prior_and_its_noise(evaluate, trained):
+    trained("primal/vae", "ex_post=gmm", "ex_post.components=2", "noise=learned", "+data.law.radius=1.5")
     code, _, err = evaluate("--run", "run", "evaluation.samples=40", "--output", "again")
     assert (code, err) == (0, "")
     for name in ("judgement", "judgement_reference", "metrics", "ex_post"):
@@ -306,8 +312,8 @@ def test_a_run_is_judged_again_with_its_ex_post_prior_and_its_noise(evaluate, mo
 
 
 @pytest.mark.slow
-def test_a_record_of_an_older_version_is_judged_by_the_metrics_of_today(evaluate, monkeypatch):
-    trained("primal/exact_plan", monkeypatch, "~metrics")
+def test_a_record_of_an_older_version_is_judged_by_the_metrics_of_today(evaluate, trained):
+    trained("primal/exact_plan", "~metrics")
     assert "metrics" not in facts("run") and "metrics" not in OmegaConf.load("run/config.yaml")
     assert evaluate("--run", "run", "evaluation.samples=30", "--output", "again")[0] == 0
     assert set(facts("again")["metrics"]) == NAMES | OF_CLASSES

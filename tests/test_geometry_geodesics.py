@@ -195,6 +195,7 @@ def test_paths_in_a_graph_in_parts_are_joined_and_not_shorter_than_the_truth():
     assert torch.equal(lengths, lengths.T) and float(lengths[0, -1]) <= 1e-9
 
 
+@pytest.mark.slow
 def test_a_hole_in_the_data_is_walked_around():
     """A horseshoe of codes with uncertainty off them: from the segment, every search stays in the gap."""
     angle = torch.linspace(0.25 * math.pi, 1.75 * math.pi, 400)

@@ -439,6 +439,7 @@ class Shift(nn.Module):
         return z + self.theta
 
 
+@pytest.mark.slow
 def test_with_outliers_relaxed_plans_find_the_law_of_the_others():
     """Five of a hundred data lie 20 away: the exact plan moves the model by their share, 1 in each coordinate."""
     atoms = torch.randn(400, 2)

@@ -96,6 +96,7 @@ def test_a_tracker_hears_of_the_settings_the_last_step_and_the_judgement(tracked
     assert {"samples", "curves"} <= set(pictures)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("bad", ["begin", "log", "end"])
 def test_a_tracker_that_fails_is_left_with_a_warning_and_the_run_and_the_others_go_on(bad, tracked, caplog):
     other = Listener()
@@ -136,6 +137,7 @@ def test_a_failed_and_a_stopped_run_are_told_as_such(tracked):
         assert listener.heard[-1][:2] == ("end", status)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_trackers_change_nothing_of_a_run(tracked):
     before = json.loads((tracked([]) / "run.json").read_text())
     after = json.loads((tracked([Listener()]) / "run.json").read_text())

@@ -157,6 +157,7 @@ def test_the_table_knows_when_its_cells_have_the_right_mass():
     assert lost.diagnostics()["cell_mass_error"] == pytest.approx(49, rel=0.02)
 
 
+@pytest.mark.slow
 def test_semidiscrete_training_does_not_collapse_to_nearest_neighbours():
     held = data.toy(data.eight_gaussians(), size=400, test_size=400)
     mu = Pushforward(MLP(2, 2, hidden=(64, 64)), standard_gaussian(2))

@@ -90,7 +90,7 @@ def test_the_installed_wheel_runs_and_compares_from_an_empty_folder(from_wheel, 
         "ot_gen/__init__.py",
         "ot_gen/conf",
     ]
-    from_wheel("-m", "ot_gen", "trainer=smoke")
+    from_wheel("-m", "ot_gen", "trainer=smoke", "evaluation.samples=100")
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "run.json").is_file()
     from_wheel(installed / "bin" / "ot-gen-compare", "runs")
