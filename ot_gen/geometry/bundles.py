@@ -75,8 +75,8 @@ def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> tuple[Tensor
     return F.softplus(x, beta, threshold), torch.sigmoid(beta * x)
 
 
-SHAPES: set[Any] = {Tensor.ndim.__get__, Tensor.shape.__get__, Tensor.dtype.__get__, Tensor.device.__get__}
-SHAPES |= {Tensor.__len__, Tensor.size, Tensor.dim}
+_PROPERTIES: tuple[Any, ...] = (Tensor.ndim, Tensor.shape, Tensor.dtype, Tensor.device)
+SHAPES: set[Any] = {*(part.__get__ for part in _PROPERTIES), Tensor.__len__, Tensor.size, Tensor.dim}
 # Functions of each number alone, with their values and derivatives.
 SLOPES: dict[Any, Callable[..., tuple[Tensor, Tensor]]] = {
     torch.tanh: _tanh,

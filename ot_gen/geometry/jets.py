@@ -46,7 +46,6 @@ def pushforward(f: Map, z: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([[1., 4.]]), tensor([[2., 0.],
                 [0., 4.]]))
     """
-
     basis = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     try:
         x = f(Bundle.over(z, basis.unsqueeze(1).expand(-1, len(z), -1)))

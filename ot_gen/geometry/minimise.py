@@ -21,7 +21,7 @@ class Minimum(NamedTuple):
     Attributes:
         nodes: (B, T + 1, k).
         squares: squared lengths of their segments.
-        converged: (B,), whether the next step promises to lower the energy by less than tol² of itself.
+        converged: (B,), whether the last step left less than tol²/4 of the energy to gain, by an estimate.
         rounds: (B,), steps tried.
     """
 
@@ -49,8 +49,9 @@ def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
     A step solves (H + λD + S)δ = −gradient: H the Gauss-Newton matrix, D its diagonal blocks (so that damping knows
     no coordinates), S what the last steps tell of the rest of the Hessian, for curves that stay slow the second
     derivatives themselves. λ is 0 until a step fails to lower the energy; then it grows, and falls with success. A
-    curve is finished when ½ gradientᵀ(H + S)⁻¹gradient, what the next step promises, is at most tol² times its energy,
-    which knows no scale; that step is kept if it lowers the energy.
+    step promises ½ gradientᵀ(H + S)⁻¹gradient, and a share of it is left, as large as the promise is of the one
+    before. A curve is finished when that is at most tol²/4 times its energy, which knows no scale; the step is kept if
+    it lowers the energy.
 
     Source: Levenberg-Marquardt as in Nocedal, Wright, Numerical Optimization, 2006, chapter 10,
     https://doi.org/10.1007/978-0-387-40065-5; secants as in Dennis, Gay, Welsch, An adaptive nonlinear least-squares
@@ -76,12 +77,15 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
     squares = Squares(*(part.clone() for part in model.squares))
     best = Minimum(nodes.clone(), squares, nothing.clone(), nothing.long())
     rows, none = torch.arange(len(nodes), device=nodes.device), torch.zeros_like(energy)
-    work = _Work(rows, nodes, energy, torch.zeros_like(model.diagonal), none, none + torch.inf, nothing)
+    work = _Work(rows, nodes, energy, torch.zeros_like(model.diagonal), none, none, nothing)
     noise = 8 * torch.finfo(nodes.dtype).eps
     for turn in range(rounds + 1):
         step, decrement, definite = _step(metric, work, model)
         # Damping hides up to T²/5 of the decrement in the longest waves.
-        still = definite & (decrement * (1 + work.damping * segments**2 / 5) <= 2 * tol**2 * work.energy)
+        promised = decrement * (1 + work.damping * segments**2 / 5)
+        # The step leaves as large a share of it as the last one left.
+        left = promised * (promised / work.before).clamp_max(1)
+        still = definite & (left <= tol**2 / 2 * work.energy)
         still |= work.energy == 0
         done = still | (work.damping > MOST_DAMPING) | (turn == rounds)
         if bool(done.any()):
@@ -91,7 +95,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
             going = ~done
             if not bool(going.any()):
                 break
-            step, decrement, definite = step[going], decrement[going], definite[going]
+            step, decrement, promised, definite = step[going], decrement[going], promised[going], definite[going]
             work, model = _Work(*(part[going] for part in work)), _take(model, going)
         change = torch.where(definite[:, None, None], step, 0)
         trial = _moved(work.nodes, change)
@@ -109,8 +113,8 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
             # A step that failed says that the secants were wrong.
             pick(better, _secant(work.bend, model, tried, change.double()), torch.zeros_like(work.bend)),
             torch.where(good, lowered, torch.where(better, work.damping, raised)),
-            torch.where(better, decrement, work.before),
-            work.slow | better & (turn >= PATIENCE) & (decrement > SLOW * work.before),
+            torch.where(better, promised, work.before),
+            work.slow | better & (turn >= PATIENCE) & (promised > SLOW * work.before),
         )
         model = _merge(better, tried, model)
         _record(best, work.rows, work.nodes, model.squares)

@@ -74,7 +74,7 @@ class PullbackMetric(Metric):
     @torch.no_grad()
     def model(self, nodes: Tensor) -> Model:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
-        ends = self.embed(nodes[:, :: count].flatten(0, 1)).unflatten(0, (-1, 2))
+        ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
         parts = []
         for rows in blocks(len(nodes), inner * k * ends.shape[2], nodes.element_size()):
             x, tangents = pushforward(self.embed, nodes[rows, 1:-1].flatten(0, 1))
