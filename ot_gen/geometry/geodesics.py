@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .curves import Spline
 from .lengths import squared_speed
-from .metrics import Metric, Squares
+from .metrics import Metric, energy, length
 from .minimise import Minimum, minimise, pick
 from .starts import Start
 
@@ -121,18 +121,6 @@ def connect(metric: Metric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Ten
             shorter = other.length < best.length
             best = _Found(*(pick(shorter, a, b) for a, b in zip(other, best, strict=True)))
     return Geodesics(metric, Spline(best.nodes), *best[1:])
-
-
-def length(squares: Squares) -> Tensor:
-    """(4L_T − L_{T/2})/3 with L a sum of chords, (B,)."""
-    fine, coarse = (part.double().sqrt().sum(dim=1) for part in squares)
-    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
-
-
-def energy(squares: Squares) -> Tensor:
-    """(4E_T − E_{T/2})/3 with E_T = T Σ s_i, (B,)."""
-    fine, coarse = (part.double().sum(dim=1) * part.shape[1] for part in squares)
-    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
 
 
 def residual(metric: Metric, curve: Spline, length: Tensor, samples: int) -> Tensor:
