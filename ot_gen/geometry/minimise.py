@@ -74,8 +74,8 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
             "decoder has no finite value or derivative on them: give other end points or another start"
         )
     nothing = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
-    squares = Squares(*(part.clone() for part in model.squares))
-    best = Minimum(nodes.clone(), squares, nothing.clone(), nothing.long())
+    squares = Squares(*(torch.empty_like(part) for part in model.squares))
+    best = Minimum(torch.empty_like(nodes), squares, nothing.clone(), nothing.long())
     rows, none = torch.arange(len(nodes), device=nodes.device), torch.zeros_like(energy)
     work = _Work(rows, nodes, energy, torch.zeros_like(model.diagonal), none, none, nothing)
     noise = 8 * torch.finfo(nodes.dtype).eps
@@ -91,7 +91,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
         if bool(done.any()):
             best.converged[work.rows] = still
             best.rounds[work.rows] = turn
-            _finish(metric, best, work.rows[done], work.nodes[done], step[done])
+            _finish(metric, best, work.rows[done], work.nodes[done], _take(model, done).squares, step[done])
             going = ~done
             if not bool(going.any()):
                 break
@@ -117,7 +117,6 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
             work.slow | better & (turn >= PATIENCE) & (promised > SLOW * work.before),
         )
         model = _merge(better, tried, model)
-        _record(best, work.rows, work.nodes, model.squares)
     return best
 
 
@@ -179,18 +178,14 @@ def _moved(nodes: Tensor, step: Tensor) -> Tensor:
     return moved
 
 
-def _finish(metric: Metric, best: Minimum, rows: Tensor, nodes: Tensor, step: Tensor) -> None:
-    """The last step, where it lowers the energy."""
+def _finish(metric: Metric, best: Minimum, rows: Tensor, nodes: Tensor, squares: Squares, step: Tensor) -> None:
+    """Record these rows, after the last step where it lowers the energy."""
     trial = _moved(nodes, step)
     reached = metric.squares(trial)
-    better = reached.fine.sum(dim=1) < best.squares.fine[rows].sum(dim=1)
-    _record(best, rows[better], trial[better], Squares(*(part[better] for part in reached)))
-
-
-def _record(best: Minimum, rows: Tensor, nodes: Tensor, squares: Squares) -> None:
-    best.nodes[rows] = nodes
-    for part, new in zip(best.squares, squares, strict=True):
-        part[rows] = new
+    better = reached.fine.sum(dim=1) < squares.fine.sum(dim=1)
+    best.nodes[rows] = pick(better, trial, nodes)
+    for part, new, old in zip(best.squares, reached, squares, strict=True):
+        part[rows] = pick(better, new, old)
 
 
 def _take(model: Model, rows: Tensor) -> Model:

@@ -45,7 +45,7 @@ class PullbackMetric(Metric):
                 f"a pullback metric needs a map of tensors (n, k) -> (n, d), got one that returns {type(x).__name__}; "
                 "of a decoder that returns laws, take decoder.mean and std=decoder.std"
             )
-        if x.ndim != 2 or len(x) != len(z):
+        if x.ndim != 2 or x.shape[0] != z.shape[0]:
             raise ValueError(
                 f"a pullback metric needs a map (n, k) -> (n, d), got {tuple(z.shape)} -> {tuple(x.shape)}; flatten "
                 "images to one row a point"
