@@ -18,7 +18,7 @@ from .bundles import Bundle, UnknownFunction
 
 Map = Callable[[Tensor], Tensor]
 # Tangents of one pass, in bytes: what stays in a core's cache between two layers.
-CHUNK = 3_000_000
+CHUNK = 6_500_000
 
 
 def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ def blocks(rows: int, width: int, element: int) -> Iterator[slice]:
     Example:
         >>> [(s.start, s.stop) for s in blocks(8, 1_000_000, 4)]
         [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8)]
-        >>> [(s.start, s.stop) for s in blocks(8, 150_000, 4)]
+        >>> [(s.start, s.stop) for s in blocks(8, 300_000, 4)]
         [(0, 4), (4, 8)]
     """
     count = -(-rows // max(CHUNK // max(width * element, 1), 1))
