@@ -1,15 +1,17 @@
-"""Latent geometry against StochMan 0.3.0, in one run: CPU time on one thread, medians, errors against the truth.
+"""Latent geometry against StochMan 0.3.0 and geomstats, in one run: CPU time on one thread, medians, errors.
 
     python benchmarks/geodesics.py [--parts speed metric surfaces matrix derivatives hole] [--scale 3] [--repeats 3]
 
-StochMan is no dependency: install it beside this package in an environment of its own (`pip install stochman==0.3.0`);
-without it our rows are printed alone. Its "default" is `connecting_geodesic` (5 knots, Adam, 150 steps, 20 points),
-"careful" its own `geodesic_minimizing_energy` with 16 knots, 1000 steps and 64 points.
+StochMan and geomstats are no dependencies: install them beside this package in an environment of its own (`pip install
+stochman==0.3.0 geomstats==2.8.0 "numpy<2.4"`); without them our rows are printed alone. StochMan's "default" is
+`connecting_geodesic` (5 knots, Adam, 150 steps, 20 points), "careful" its own `geodesic_minimizing_energy` with 16
+knots, 1000 steps and 64 points.
 
 speed: pairs of N(0, I) codes of a random MLP 2-256-256-784, tanh and a sigmoid at the end, weights of torch's
 initialisation times --scale (1 is nearly flat, 3 bends). Errors are relative excesses of the true length of the curve
 returned, in float64, over that of our geodesic with 128 segments and tol = 1e-6. metric: M(z) of 1024 points, against
-StochMan's layers with hand-written Jacobians, in turns. surfaces: excess over closed forms, in float64. matrix: 1225
+StochMan's layers with hand-written Jacobians, in turns; geomstats (an `ImmersedSet`, torch backend) goes point by
+point, so that its time is that of 8 points times 128. surfaces: excess over closed forms, in float64. matrix: 1225
 distances between 50 codes; StochMan's time is that of 100 of them times 12.25. derivatives: exp on the sphere, and
 gradients of distances against differences. hole: a horseshoe of codes with an RBF precision, length over the best.
 """
@@ -20,6 +22,7 @@ import argparse
 import copy
 import importlib.util
 import math
+import os
 import statistics
 import sys
 import time
@@ -38,6 +41,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from surfaces import CLOSED_FORMS, SPHERE, sphere
 
 STOCHMAN = importlib.util.find_spec("stochman") is not None
+GEOMSTATS = importlib.util.find_spec("geomstats") is not None
 PAIRS, CAREFUL_PAIRS = 100, 4
 
 
@@ -86,6 +90,24 @@ def stochman_careful(f: Callable[[Tensor], Tensor], a: Tensor, b: Tensor) -> Any
     curve = CubicSpline(a, b, num_nodes=16)
     geodesic_minimizing_energy(curve, stochman_manifold(f), max_iter=1000, eval_grid=64)
     return curve
+
+
+def geomstats_metric(f: Callable[[Tensor], Tensor], k: int) -> Callable[[Tensor], Tensor]:
+    """M(z) of the map as an immersion."""
+    os.environ["GEOMSTATS_BACKEND"] = "pytorch"
+    from geomstats.geometry.base import ImmersedSet
+    from geomstats.geometry.euclidean import Euclidean
+
+    torch.set_default_dtype(torch.float32)  # its import makes it float64
+
+    class Surface(ImmersedSet):
+        def _define_embedding_space(self) -> Any:
+            return Euclidean(784)
+
+        def immersion(self, point: Tensor) -> Tensor:
+            return f(point)
+
+    return Surface(dim=k).metric.metric_matrix
 
 
 def sampled(curve: Any, count: int, like: Tensor) -> Tensor:
@@ -138,6 +160,8 @@ def metric(scale: float, repeats: int) -> None:
         "StochMan's layers ms",
         "ot_gen / StochMan points a second",
         "largest difference",
+        "geomstats s",
+        "ot_gen / geomstats points a second",
     )
     for k in (2, 8, 32):
         net, z = decoder(k, scale), torch.randn(1024, k)
@@ -171,6 +195,12 @@ def metric(scale: float, repeats: int) -> None:
         told = (
             (f"{statistics.median(theirs_ms):.1f}", f"{statistics.median(ratios):.2f}", f"{gap:.0e}") if ratios else ()
         )
+        if GEOMSTATS:
+            told = told or ("", "", "")
+            slow = geomstats_metric(net, k)
+            spent, m_slow = cpu(lambda slow=slow, z=z: slow(z[:8]), repeats)
+            assert torch.allclose(m_slow, m[:8], rtol=1e-3, atol=1e-3 * float(m.abs().max()))
+            told = (*told, f"{128 * spent / 1e3:.0f}", f"{128 * spent / statistics.median(ours_ms):.0f}")
         row(f"k = {k}", f"{statistics.median(ours_ms):.1f}", *told)
 
 

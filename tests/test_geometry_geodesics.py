@@ -22,6 +22,7 @@ from torch import nn
 from ot_gen import LatentGeometry
 from ot_gen.costs import squared_distances
 from ot_gen.geometry import Graph, Line, Spline, conformal, euclidean
+from ot_gen.geometry.minimise import _secant
 from ot_gen.geometry.tridiagonal import solve
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -242,7 +243,7 @@ def test_too_few_rounds_are_reported_and_the_best_curve_is_returned():
     assert bool((geo.length(hasty) <= straight * (1 + 1e-2)).all())
 
 
-@pytest.mark.parametrize("n, k", [(1, 2), (2, 3), (3, 1), (8, 2), (15, 4)])
+@pytest.mark.parametrize("n, k", [(1, 2), (2, 3), (8, 2), (15, 4), (15, 5), (33, 2), (66, 1), (2, 40), (1, 70)])
 def test_cyclic_reduction_solves_block_tridiagonal_systems(n, k):
     diagonal, upper, b = torch.randn(5, n, k, k), torch.randn(5, n - 1, k, k), torch.randn(5, n, k)
     diagonal = diagonal @ diagonal.mT + torch.tensor([0.0, 1.0, 4.0, 20.0, 40.0]).reshape(5, 1, 1, 1) * torch.eye(k)
@@ -256,6 +257,20 @@ def test_cyclic_reduction_solves_block_tridiagonal_systems(n, k):
     assert torch.equal(definite, torch.linalg.eigvalsh(whole)[:, 0] > 0) and bool(definite[-1])
     wanted = torch.linalg.solve(whole, b.flatten(1))
     assert torch.allclose(x.flatten(1)[definite], wanted[definite])
+
+
+def test_secants_tell_the_second_derivatives_along_a_step():
+    metric = LatentGeometry(mlp()).metric_field
+    nodes = torch.lerp(torch.randn(3, 1, 2), torch.randn(3, 1, 2), torch.linspace(0, 1, 9)[:, None])
+    gaps = []
+    for size in (1e-1, 1e-2):
+        step = size * torch.randn(3, 7, 2, generator=torch.Generator().manual_seed(0))
+        moved = nodes + torch.nn.functional.pad(step, (0, 0, 1, 1))
+        bend = _secant(torch.zeros(3, 7, 2, 2), metric.model(nodes), metric.model(moved), step)
+        wanted = (metric.second_order(nodes)[0] + metric.second_order(moved)[0]) / 2 @ step.unsqueeze(3)
+        gaps.append(float((bend @ step.unsqueeze(3) - wanted).abs().max()))
+        assert torch.allclose(bend, bend.mT)
+    assert gaps[1] < 1e-2 * gaps[0] < 1e-4  # the error is O(δ³)
 
 
 def test_a_matrix_of_distances_holds_those_of_pairs(monkeypatch):

@@ -9,7 +9,8 @@ from torch import nn
 
 from ot_gen import LatentGeometry, RBFPrecision
 from ot_gen.geometry import MatrixMetric, PullbackMetric, conformal, euclidean
-from ot_gen.geometry.jets import directional, second
+from ot_gen.geometry.bundles import Bundle, UnknownFunction
+from ot_gen.geometry.jets import directional, pushforward, second
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -180,3 +181,26 @@ def test_weights_that_are_held_still_do_not_hide_derivatives_in_them():
     plain = torch.stack([torch.autograd.functional.hessian(lambda p: net(p[None])[0, 1], point) for point in z])
     assert torch.allclose(second(net, z, u, v)[:, 1], torch.einsum("na,nab,nb->n", u, plain, v))
     assert torch.allclose(directional(net, z, u)[1], torch.einsum("nda,na->nd", autograd_jacobian(net, z), u))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.Softplus(2.0), torch.tanh, torch.sigmoid, nn.GELU()]
+)
+def test_tangents_by_rules_are_those_of_torch(layer):
+    into, out = nn.Linear(3, 8), nn.Linear(8, 5, bias=False)
+    z = 3 * torch.randn(4, 3)
+
+    def net(z):
+        return out(layer(into(z)))
+
+    value, tangents = pushforward(net, z)
+    assert type(value) is torch.Tensor and torch.allclose(value, net(z))
+    wanted = torch.func.vmap(torch.func.jacfwd(lambda point: net(point[None])[0]))(z)
+    assert torch.allclose(tangents, wanted.permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("f", [torch.sin, lambda x: x + x, lambda x: x * 2, lambda x: x.detach(), lambda x: x[:, :1]])
+def test_what_has_no_rule_is_left_to_torch(f):
+    z = torch.randn(4, 3)
+    with pytest.raises(UnknownFunction):
+        f(Bundle.over(z, torch.ones(2, 4, 3)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -108,12 +109,8 @@ class Spline(Curve):
 
     def __init__(self, nodes: Tensor) -> None:
         super().__init__(nodes)
-        from scipy.interpolate import CubicSpline
-
         # Slopes at the nodes are linear in the nodes, so that derivatives with respect to these pass through.
-        t = torch.arange(self.segments + 1, dtype=torch.float64).numpy()
-        weights = CubicSpline(t, torch.eye(self.segments + 1, dtype=torch.float64).numpy())(t, 1)
-        self._slopes = torch.from_numpy(weights).to(nodes) @ nodes
+        self._slopes = _slope_weights(self.segments).to(nodes) @ nodes
 
     def __call__(self, t: Tensor) -> Tensor:
         a, b, c, d, s = self._pieces(t)
@@ -133,3 +130,12 @@ class Spline(Curve):
         first, last = self._slopes[:, piece], self._slopes[:, piece + 1]
         rise = end - start
         return start, first, 3 * rise - 2 * first - last, first + last - 2 * rise, s
+
+
+@lru_cache
+def _slope_weights(segments: int) -> Tensor:
+    """The slope at each node of a spline through T + 1 numbers at steps of 1, (T + 1, T + 1)."""
+    from scipy.interpolate import CubicSpline
+
+    t = torch.arange(segments + 1, dtype=torch.float64).numpy()
+    return torch.from_numpy(CubicSpline(t, torch.eye(segments + 1, dtype=torch.float64).numpy())(t, 1))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from .curves import Spline
 from .lengths import squared_speed
-from .metrics import Metric, Squares
+from .metrics import Metric, energy, length
 from .minimise import Minimum, minimise, pick
 from .starts import Start
 
@@ -29,7 +29,7 @@ class Geodesics:
     Attributes:
         metric: in which they are geodesic.
         curve: the cubic spline through the nodes.
-        length: (B,), extrapolated from T and T/2 segments, (4L_T − L_{T/2})/3: the error is O(T⁻⁴).
+        length: (B,), extrapolated from 2T and T chords of the curve, (4L_2T − L_T)/3: the error is O(T⁻⁴).
         energy: (B,), extrapolated in the same way; it is length² where the speed is constant.
         converged: (B,). Where it is False the curve is the best one found, never longer than its start.
         rounds: (B,), steps of the solver.
@@ -101,28 +101,26 @@ class Effort:
             )
 
 
+class _Found(NamedTuple):
+    """What becomes `Geodesics`."""
+
+    nodes: Tensor
+    length: Tensor
+    energy: Tensor
+    converged: Tensor
+    rounds: Tensor
+
+
 def connect(metric: Metric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Tensor], effort: Effort) -> Geodesics:
     """Geodesics from z0 to z1, (B, k): the shortest that the starts lead to. No graph."""
     with torch.no_grad():
         found = [_refined(metric, z0, z1, start, effort) for start in starts]
-        segments = max(minimum.nodes.shape[1] for minimum in found) - 1
-        best, *others = (_finer(metric, minimum, segments) for minimum in found)
+        segments = max(one.nodes.shape[1] for one in found) - 1
+        best, *others = (one._replace(nodes=_resampled(one.nodes, segments)) for one in found)
         for other in others:
-            best = _choose(length(other.squares) < length(best.squares), other, best)
-    squares = best.squares
-    return Geodesics(metric, Spline(best.nodes), length(squares), energy(squares), best.converged, best.rounds)
-
-
-def length(squares: Squares) -> Tensor:
-    """(4L_T − L_{T/2})/3 with L a sum of chords, (B,)."""
-    fine, coarse = (part.double().sqrt().sum(dim=1) for part in squares)
-    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
-
-
-def energy(squares: Squares) -> Tensor:
-    """(4E_T − E_{T/2})/3 with E_T = T Σ s_i, (B,)."""
-    fine, coarse = (part.double().sum(dim=1) * part.shape[1] for part in squares)
-    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
+            shorter = other.length < best.length
+            best = _Found(*(pick(shorter, a, b) for a, b in zip(other, best, strict=True)))
+    return Geodesics(metric, Spline(best.nodes), *best[1:])
 
 
 def residual(metric: Metric, curve: Spline, length: Tensor, samples: int) -> Tensor:
@@ -143,51 +141,45 @@ def midpoints(samples: int, like: Tensor) -> Tensor:
     return (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
 
 
-def _refined(metric: Metric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> Minimum:
+def _refined(metric: Metric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> _Found:
     def first(rows: Tensor, segments: int) -> Tensor:
         if isinstance(start, Tensor):
-            return Spline(start[rows])(_times(z0, segments))
+            return _resampled(start[rows], segments)
         return start(metric, z0[rows], z1[rows], segments)
 
-    everyone, segments = torch.arange(len(z0), device=z0.device), effort.nodes
-    found = minimise(metric, first(everyone, segments), effort.tol, effort.rounds)
-    at_work = everyone
+    rows, segments = torch.arange(len(z0), device=z0.device), effort.nodes
+    found = _found(minimise(metric, first(rows, segments), effort.tol, effort.rounds))
     for _ in range(effort.refinements):
-        finer = _finer(metric, found, 2 * segments)
-        gap = (length(finer.squares) / length(found.squares).clamp_min(torch.finfo(z0.dtype).tiny) - 1)[at_work].abs()
-        rows = at_work[gap > effort.accuracy]
+        segments *= 2
+        finer = _resampled(found.nodes[rows], segments)
+        squares = metric.squares(finer)
+        better = length(squares)
+        gap = (better / found.length[rows].clamp_min(torch.finfo(z0.dtype).tiny) - 1).abs()
+        found.length[rows], found.energy[rows] = better, energy(squares)
+        wanting = gap > effort.accuracy
+        rows, finer, gap = rows[wanting], finer[wanting], gap[wanting]
         if not len(rows):
             break
-        segments *= 2
         # Chords that cut a corner lead to a curve that is near no geodesic: those begin again.
-        lost = gap[gap > effort.accuracy] > LOST
-        starts = pick(lost, first(rows, segments), finer.nodes[rows])
-        again = minimise(metric, starts, effort.tol, effort.rounds)
-        found = _put(finer, rows, again._replace(rounds=again.rounds + found.rounds[rows]))
-        at_work = rows
+        starts = pick(gap > LOST, first(rows, segments), finer)
+        again = _found(minimise(metric, starts, effort.tol, effort.rounds))
+        again = again._replace(rounds=again.rounds + found.rounds[rows])
+        found = found._replace(nodes=_resampled(found.nodes, segments))
+        for part, new in zip(found, again, strict=True):
+            part[rows] = new
     return found
 
 
-def _finer(metric: Metric, found: Minimum, segments: int) -> Minimum:
-    """The same curves with more nodes."""
-    if found.nodes.shape[1] == segments + 1:
-        return found
-    nodes = Spline(found.nodes)(_times(found.nodes, segments))
-    nodes[:, -1] = found.nodes[:, -1]
-    return found._replace(nodes=nodes, squares=metric.squares(nodes))
+def _found(minimum: Minimum) -> _Found:
+    squares = minimum.squares
+    return _Found(minimum.nodes, length(squares), energy(squares), minimum.converged, minimum.rounds)
 
 
-def _times(like: Tensor, segments: int) -> Tensor:
-    return torch.linspace(0, 1, segments + 1, dtype=like.dtype, device=like.device)
-
-
-def _put(found: Minimum, rows: Tensor, new: Minimum) -> Minimum:
-    squares = Squares(*(a.index_copy(0, rows, b) for a, b in zip(found.squares, new.squares, strict=True)))
-    rest = (a.index_copy(0, rows, b) for a, b in zip(found[2:], new[2:], strict=True))
-    return Minimum(found.nodes.index_copy(0, rows, new.nodes), squares, *rest)
-
-
-def _choose(chosen: Tensor, new: Minimum, old: Minimum) -> Minimum:
-    squares = Squares(*(pick(chosen, a, b) for a, b in zip(new.squares, old.squares, strict=True)))
-    rest = (pick(chosen, a, b) for a, b in zip(new[2:], old[2:], strict=True))
-    return Minimum(pick(chosen, new.nodes, old.nodes), squares, *rest)
+def _resampled(nodes: Tensor, segments: int) -> Tensor:
+    """The spline through the nodes at other steps."""
+    if nodes.shape[1] == segments + 1:
+        return nodes
+    t = torch.linspace(0, 1, segments + 1, dtype=nodes.dtype, device=nodes.device)
+    sampled = Spline(nodes)(t)
+    sampled[:, -1] = nodes[:, -1]
+    return sampled

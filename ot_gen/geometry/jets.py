@@ -14,6 +14,8 @@ from torch.func import jvp, vmap
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from .bundles import Bundle, UnknownFunction
+
 Map = Callable[[Tensor], Tensor]
 # Tangents of one pass, in bytes: what stays in a core's cache between two layers.
 CHUNK = 6_500_000
@@ -35,7 +37,8 @@ def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 def pushforward(f: Map, z: Tensor) -> tuple[Tensor, Tensor]:
     """F(z_i) and J(z_i): z (n, k) -> (n, d), (k, n, d), the row a of the second being ∂_a F.
 
-    One pass carries the value and all k tangents, so it costs about 1 + k evaluations of F.
+    One pass carries the value and all k tangents, so it costs about 1 + k evaluations of F: by rules where F is a
+    dense network of smooth layers, else by torch's.
 
     Example:
         >>> value, tangents = pushforward(lambda z: z.square(), torch.tensor([[1.0, 2.0]]))
@@ -43,12 +46,18 @@ def pushforward(f: Map, z: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([[1., 4.]]), tensor([[2., 0.],
                 [0., 4.]]))
     """
+    basis = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    try:
+        x = f(Bundle.over(z, basis.unsqueeze(1).expand(-1, len(z), -1)))
+    except UnknownFunction:
+        x = None
+    if isinstance(x, Bundle):
+        return x.value, x.tangents
 
     def along(direction: Tensor) -> Any:
         return jvp(f, (z,), (direction.expand_as(z),))
 
     _load_forward_mode()
-    basis = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     # The value is the same along all directions.
     out_dims: Any = (None, 0)
     with _ConstantWeights():

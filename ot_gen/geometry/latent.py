@@ -160,7 +160,7 @@ class LatentGeometry:
             nodes: the number T of segments, even, >= 4: there are T − 1 free nodes.
             start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these, of which
                 the shortest result is kept.
-            tol: a curve has converged when the next step promises to lower its energy by less than tol² of itself.
+            tol: a curve has converged when less than tol²/4 of its energy is left to gain, by an estimate.
             rounds: the most steps; curves that need more are returned as they are, with converged = False.
             accuracy: of the lengths, relative.
             refinements: how often the number of segments may be doubled.

@@ -70,6 +70,28 @@ class Metric(ABC):
         """What Gauss-Newton left out of the Hessian: blocks (B, T−1, k, k) and (B, T−2, k, k). No graph."""
 
 
+def length(squares: Squares) -> Tensor:
+    """(4L_T − L_{T/2})/3 with L a sum of chords, (B,): the error is O(T⁻⁴).
+
+    Example:
+        >>> length(Squares(torch.tensor([[1.0, 4.0]]), torch.tensor([[9.0]])))
+        tensor([3.])
+    """
+    fine, coarse = (part.double().sqrt().sum(dim=1) for part in squares)
+    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
+
+
+def energy(squares: Squares) -> Tensor:
+    """(4E_T − E_{T/2})/3 with E_T = T Σ s_i, (B,).
+
+    Example:
+        >>> energy(Squares(torch.tensor([[1.0, 1.0]]), torch.tensor([[4.0]])))
+        tensor([4.])
+    """
+    fine, coarse = (part.double().sum(dim=1) * part.shape[1] for part in squares)
+    return ((4 * fine - coarse) / 3).to(squares.fine.dtype)
+
+
 def solve_metric(metric: Tensor, force: Tensor) -> Tensor:
     """M⁻¹f, (n, k), for M (n, k, k) and f (n, k).
 

@@ -1,4 +1,4 @@
-"""Curves of least energy between fixed ends: batched Gauss-Newton and Newton steps, each curve damped by itself."""
+"""Curves of least energy between fixed ends: batched Gauss-Newton steps with secants, each curve damped by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from .metrics import Metric, Model, Squares
 from .tridiagonal import solve
 
-PATIENCE = 5  # rounds of Gauss-Newton before slow curves get second derivatives
+PATIENCE = 8  # rounds with secants before slow curves get second derivatives
 SLOW = 0.2  # a curve is slow when its decrement shrinks by less than this in a round
 MOST_DAMPING = 1e8
 
@@ -21,7 +21,7 @@ class Minimum(NamedTuple):
     Attributes:
         nodes: (B, T + 1, k).
         squares: squared lengths of their segments.
-        converged: (B,), whether the next step promises to lower the energy by less than tol² of itself.
+        converged: (B,), whether the last step left less than tol²/4 of the energy to gain, by an estimate.
         rounds: (B,), steps tried.
     """
 
@@ -31,16 +31,31 @@ class Minimum(NamedTuple):
     rounds: Tensor
 
 
+class _Work(NamedTuple):
+    """The curves at work: which rows of the result they are, and what is known of each."""
+
+    rows: Tensor
+    nodes: Tensor
+    energy: Tensor
+    bend: Tensor
+    damping: Tensor
+    before: Tensor
+    slow: Tensor
+
+
 def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
     """Lower (T/2) Σ s_i over the inner nodes, from `nodes` (B, T + 1, k); the result exceeds it by rounding at most.
 
     A step solves (H + λD + S)δ = −gradient: H the Gauss-Newton matrix, D its diagonal blocks (so that damping knows
-    no coordinates), S the second-order part, for slow curves only. λ is 0 until a step fails to lower the energy; then
-    it grows, and falls with success. A curve is finished when ½ gradientᵀ(H + S)⁻¹gradient, what the next step
-    promises, is at most tol² times its energy, which knows no scale; that step is kept if it lowers the energy.
+    no coordinates), S what the last steps tell of the rest of the Hessian, for curves that stay slow the second
+    derivatives themselves. λ is 0 until a step fails to lower the energy; then it grows, and falls with success. A
+    step promises ½ gradientᵀ(H + S)⁻¹gradient, and a share of it is left, as large as the promise is of the one
+    before. A curve is finished when that is at most tol²/4 times its energy, which knows no scale; the step is kept if
+    it lowers the energy.
 
     Source: Levenberg-Marquardt as in Nocedal, Wright, Numerical Optimization, 2006, chapter 10,
-    https://doi.org/10.1007/978-0-387-40065-5
+    https://doi.org/10.1007/978-0-387-40065-5; secants as in Dennis, Gay, Welsch, An adaptive nonlinear least-squares
+    algorithm, 1981, https://doi.org/10.1145/355958.355965
 
     Raises:
         ValueError: the energy of a start is not finite.
@@ -51,94 +66,126 @@ def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
 
 def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
     segments = nodes.shape[1] - 1
-    best = nodes.clone()
-    model = metric.model(best)
+    model = _model(metric, nodes)
     energy = _energy(model)
     if not bool(torch.isfinite(energy).all()):
         raise ValueError(
             f"the energy of {int((~torch.isfinite(energy)).sum())} of {len(nodes)} starting curves is NaN or Inf; the "
             "decoder has no finite value or derivative on them: give other end points or another start"
         )
-    squares = Squares(*(part.clone() for part in model.squares))
-    converged = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
-    spent = torch.zeros(len(nodes), dtype=torch.long, device=nodes.device)
-    # State of the curves at work: the rows of `best` that `at` names.
-    at = torch.arange(len(nodes), device=nodes.device)
-    damping = torch.zeros_like(energy)
-    before = torch.full_like(energy, torch.inf)
-    slow = torch.zeros_like(converged)
+    nothing = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
+    squares = Squares(*(torch.empty_like(part) for part in model.squares))
+    best = Minimum(torch.empty_like(nodes), squares, nothing.clone(), nothing.long())
+    rows, none = torch.arange(len(nodes), device=nodes.device), torch.zeros_like(energy)
+    work = _Work(rows, nodes, energy, torch.zeros_like(model.diagonal), none, none, nothing)
     noise = 8 * torch.finfo(nodes.dtype).eps
     for turn in range(rounds + 1):
-        step, decrement, definite = _step(metric, best[at], model, damping, slow)
+        step, decrement, definite = _step(metric, work, model)
         # Damping hides up to T²/5 of the decrement in the longest waves.
-        still = definite & (decrement * (1 + damping * segments**2 / 5) <= 2 * tol**2 * energy)
-        stuck = damping > MOST_DAMPING
-        done = still | stuck | (energy == 0) | (turn == rounds)
+        promised = decrement * (1 + work.damping * segments**2 / 5)
+        # The step leaves as large a share of it as the last one left.
+        left = promised * (promised / work.before).clamp_max(1)
+        still = definite & (left <= tol**2 / 2 * work.energy)
+        still |= work.energy == 0
+        done = still | (work.damping > MOST_DAMPING) | (turn == rounds)
         if bool(done.any()):
-            rows = at[done]
-            spent[rows] = turn
-            converged[rows] = (still | (energy == 0))[done]
-            _keep_better(metric, best, squares, rows, step[done])
+            best.converged[work.rows] = still
+            best.rounds[work.rows] = turn
+            _finish(metric, best, work.rows[done], work.nodes[done], _take(model, done).squares, step[done])
             going = ~done
             if not bool(going.any()):
                 break
-            at, step, decrement, definite = at[going], step[going], decrement[going], definite[going]
-            model, energy, damping, before, slow = (
-                _take(model, going),
-                energy[going],
-                damping[going],
-                before[going],
-                slow[going],
-            )
-        trial = best[at].clone()
-        trial[:, 1:-1] += torch.where(definite[:, None, None], step, 0)
-        tried = metric.model(trial)
+            step, decrement, promised, definite = step[going], decrement[going], promised[going], definite[going]
+            work, model = _Work(*(part[going] for part in work)), _take(model, going)
+        change = torch.where(definite[:, None, None], step, 0)
+        trial = _moved(work.nodes, change)
+        tried = _model(metric, trial)
         reached = _energy(tried)
         # Rounding may hide a decrease that is smaller than itself; a value that is not finite is no decrease.
-        better = definite & (energy - reached >= 1e-4 * decrement - noise * energy)
-        good = better & (energy - reached >= 0.25 * decrement)
-        slow |= better & (turn >= PATIENCE) & (decrement > SLOW * before)
-        before = torch.where(better, decrement, before)
-        best[at[better]] = trial[better]
-        model, energy = _merge(better, tried, model), torch.where(better, reached, energy)
-        for part, new in zip(squares, model.squares, strict=True):
-            part[at] = new
-        raised = (8 * damping).clamp_min(4 / segments**2)
-        lowered = torch.where(damping > 0.1 / segments**2, damping / 8, 0)
-        damping = torch.where(good, lowered, torch.where(better, damping, raised))
-    return Minimum(best, squares, converged, spent)
+        better = definite & (work.energy - reached >= 1e-4 * decrement - noise * work.energy)
+        good = better & (work.energy - reached >= 0.25 * decrement)
+        raised = (8 * work.damping).clamp_min(4 / segments**2)
+        lowered = torch.where(work.damping > 0.1 / segments**2, work.damping / 8, 0)
+        work = _Work(
+            work.rows,
+            pick(better, trial, work.nodes),
+            torch.where(better, reached, work.energy),
+            # A step that failed says that the secants were wrong.
+            pick(better, _secant(work.bend, model, tried, change.double()), torch.zeros_like(work.bend)),
+            torch.where(good, lowered, torch.where(better, work.damping, raised)),
+            torch.where(better, promised, work.before),
+            work.slow | better & (turn >= PATIENCE) & (promised > SLOW * work.before),
+        )
+        model = _merge(better, tried, model)
+    return best
+
+
+def _model(metric: Metric, nodes: Tensor) -> Model:
+    """The metric's model, its blocks in double precision."""
+    model = metric.model(nodes)
+    return Model(model.squares, model.gradient.double(), model.diagonal.double(), model.upper.double())
 
 
 def _energy(model: Model) -> Tensor:
     return model.squares.fine.double().sum(dim=1) * (model.squares.fine.shape[1] / 2)
 
 
-def _step(metric: Metric, nodes: Tensor, model: Model, damping: Tensor, slow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _step(metric: Metric, work: _Work, model: Model) -> tuple[Tensor, Tensor, Tensor]:
     """δ, its decrement −δᵀgradient, and whether the system was positive definite."""
-    own, upper, gradient = model.diagonal.double(), model.upper.double(), model.gradient.double()
-    diagonal = own * (1 + damping[:, None, None, None])
+    own, upper = model.diagonal, model.upper
     # Where M is singular, as little as rounding would add.
     size = own.diagonal(dim1=2, dim2=3).mean(dim=2)
-    slight = torch.finfo(nodes.dtype).eps * (size + size.mean(dim=1, keepdim=True))
-    diagonal = diagonal + slight[:, :, None, None] * torch.eye(own.shape[-1], dtype=own.dtype, device=own.device)
-    if bool(slow.any()):
-        extra_diagonal, extra_upper = metric.second_order(nodes[slow])
-        diagonal[slow] += extra_diagonal.double()
+    slight = torch.finfo(work.nodes.dtype).eps * (size + size.mean(dim=1, keepdim=True))
+    diagonal = own * (1 + work.damping[:, None, None, None]) + work.bend
+    diagonal.diagonal(dim1=2, dim2=3).add_(slight.unsqueeze(2))
+    if bool(work.slow.any()):
+        extra_diagonal, extra_upper = metric.second_order(work.nodes[work.slow])
+        diagonal[work.slow] += extra_diagonal - work.bend[work.slow]
         upper = upper.clone()
-        upper[slow] += extra_upper.double()
-    x, definite = solve(diagonal, upper, -gradient)
-    decrement = -(x * gradient).sum(dim=(1, 2))
-    return x.to(nodes.dtype), decrement, definite & torch.isfinite(decrement) & (decrement >= 0)
+        upper[work.slow] += extra_upper
+    x, definite = solve(diagonal, upper, -model.gradient)
+    decrement = -(x * model.gradient).sum(dim=(1, 2))
+    return x.to(work.nodes.dtype), decrement, definite & torch.isfinite(decrement) & (decrement >= 0)
 
 
-def _keep_better(metric: Metric, best: Tensor, squares: Squares, rows: Tensor, step: Tensor) -> None:
-    trial = best[rows].clone()
-    trial[:, 1:-1] += step
+def _secant(bend: Tensor, old: Model, new: Model, step: Tensor) -> Tensor:
+    """The S nearest to the last one, in the metric, for which Sδ is the change of the gradient but for Hδ.
+
+    With the mean of H at both ends of the step the error is O(δ³). S has diagonal blocks only, each by a formula of
+    Davidon, Fletcher and Powell.
+    """
+    change = new.gradient - old.gradient - (_product(old, step) + _product(new, step)) / 2
+    delta = step.unsqueeze(3)
+    missed = change.unsqueeze(3) - bend @ delta
+    weight = new.diagonal @ delta
+    weight = weight / (delta.mT @ weight).clamp_min(torch.finfo(step.dtype).tiny)
+    outer = missed @ weight.mT
+    return bend + outer + outer.mT - (delta.mT @ missed) * (weight @ weight.mT)
+
+
+def _product(model: Model, step: Tensor) -> Tensor:
+    """Hδ."""
+    delta = step.unsqueeze(3)
+    product = model.diagonal @ delta
+    product[:, :-1] += model.upper @ delta[:, 1:]
+    product[:, 1:] += model.upper.mT @ delta[:, :-1]
+    return product.squeeze(3)
+
+
+def _moved(nodes: Tensor, step: Tensor) -> Tensor:
+    moved = nodes.clone()
+    moved[:, 1:-1] += step
+    return moved
+
+
+def _finish(metric: Metric, best: Minimum, rows: Tensor, nodes: Tensor, squares: Squares, step: Tensor) -> None:
+    """Record these rows, after the last step where it lowers the energy."""
+    trial = _moved(nodes, step)
     reached = metric.squares(trial)
-    better = reached.fine.sum(dim=1) < squares.fine[rows].sum(dim=1)
-    best[rows[better]] = trial[better]
-    for part, new in zip(squares, reached, strict=True):
-        part[rows[better]] = new[better]
+    better = reached.fine.sum(dim=1) < squares.fine.sum(dim=1)
+    best.nodes[rows] = pick(better, trial, nodes)
+    for part, new, old in zip(best.squares, reached, squares, strict=True):
+        part[rows] = pick(better, new, old)
 
 
 def _take(model: Model, rows: Tensor) -> Model:

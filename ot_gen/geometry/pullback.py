@@ -45,7 +45,7 @@ class PullbackMetric(Metric):
                 f"a pullback metric needs a map of tensors (n, k) -> (n, d), got one that returns {type(x).__name__}; "
                 "of a decoder that returns laws, take decoder.mean and std=decoder.std"
             )
-        if x.ndim != 2 or len(x) != len(z):
+        if x.ndim != 2 or x.shape[0] != z.shape[0]:
             raise ValueError(
                 f"a pullback metric needs a map (n, k) -> (n, d), got {tuple(z.shape)} -> {tuple(x.shape)}; flatten "
                 "images to one row a point"
@@ -69,26 +69,25 @@ class PullbackMetric(Metric):
         return solve_metric(gram(tangents, tangents), force)
 
     def squares(self, nodes: Tensor) -> Squares:
-        return _chords(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]))
+        return _squares(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]).diff(dim=1))
 
     @torch.no_grad()
     def model(self, nodes: Tensor) -> Model:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
+        ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
         parts = []
-        for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
-            part = nodes[rows]
-            x, tangents = pushforward(self.embed, part[:, 1:-1].flatten(0, 1))
-            ends = self.embed(part[:, [0, -1]].flatten(0, 1)).unflatten(0, (-1, 2))
-            x = torch.cat([ends[:, :1], x.unflatten(0, (-1, inner)), ends[:, 1:]], dim=1)
-            bend = _bend(x).flatten(0, 1)
-            gradient = gram(tangents, bend.unsqueeze(0)).squeeze(2).unflatten(0, (-1, inner))
-            diagonal = gram(tangents, tangents).unflatten(0, (-1, inner))
+        for rows in blocks(len(nodes), inner * k * ends.shape[2], nodes.element_size()):
+            x, tangents = pushforward(self.embed, nodes[rows, 1:-1].flatten(0, 1))
+            x = torch.cat([ends[rows, :1], x.unflatten(0, (-1, inner)), ends[rows, 1:]], dim=1)
+            chords = x.diff(dim=1)
+            gradient = -gram(tangents, chords.diff(dim=1).flatten(0, 1).unsqueeze(0)).squeeze(2)
+            diagonal = gram(tangents, tangents)
             # Products with the next node; those of the last node of a curve with the next curve are left out.
-            following = torch.cat([gram(tangents[:, :-1], tangents[:, 1:]), diagonal[-1:, -1]])
-            upper = following.unflatten(0, (-1, inner))[:, :-1]
-            parts.append((*_chords(x), count * gradient, 2 * count * diagonal, -count * upper))
-        fine, coarse, gradient, diagonal, upper = (torch.cat(part) for part in zip(*parts, strict=True))
-        return Model(Squares(fine, coarse), gradient, diagonal, upper)
+            following = torch.cat([gram(tangents[:, :-1], tangents[:, 1:]), diagonal[-1:]])
+            parts.append((*_squares(chords), gradient, diagonal, following))
+        fine, coarse, *blocked = (torch.cat(part) for part in zip(*parts, strict=True))
+        gradient, diagonal, following = (count * block.unflatten(0, (-1, inner)) for block in blocked)
+        return Model(Squares(fine, coarse), gradient, 2 * diagonal, -following[:, :-1])
 
     @torch.no_grad()
     def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,8 +95,9 @@ class PullbackMetric(Metric):
         parts = []
         for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
             part = nodes[rows]
-            x = self.embed(part.flatten(0, 1)).unflatten(0, part.shape[:2])
-            hessian = weighted_hessian(self.embed, part[:, 1:-1].flatten(0, 1), _bend(x).flatten(0, 1))
+            chords = self.embed(part.flatten(0, 1)).unflatten(0, part.shape[:2]).diff(dim=1)
+            bend = -chords.diff(dim=1).flatten(0, 1)
+            hessian = weighted_hessian(self.embed, part[:, 1:-1].flatten(0, 1), bend)
             parts.append(count * hessian.unflatten(0, (-1, inner)))
         diagonal = torch.cat(parts)
         return diagonal, torch.zeros_like(diagonal[:, 1:])
@@ -107,17 +107,9 @@ class PullbackMetric(Metric):
             return self.embed(z[:1]).shape[1]
 
 
-def _chords(x: Tensor) -> Squares:
-    return Squares(
-        (x[:, 1:] - x[:, :-1]).square().sum(dim=2),
-        (x[:, 2::2] - x[:, :-2:2]).square().sum(dim=2),
-    )
-
-
-def _bend(x: Tensor) -> Tensor:
-    """2x_i − x_{i−1} − x_{i+1} at inner nodes."""
-    step = x[:, 1:] - x[:, :-1]
-    return step[:, :-1] - step[:, 1:]
+def _squares(chords: Tensor) -> Squares:
+    """Of T chords (B, T, d), and of those that two of them make."""
+    return Squares(chords.square().sum(dim=2), (chords[:, ::2] + chords[:, 1::2]).square().sum(dim=2))
 
 
 def stacked(maps: Sequence[Map], stds: Sequence[Map] | None, features: Map | None, ridge: float) -> Map:

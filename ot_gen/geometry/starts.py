@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ot_gen.clouds import check_cloud
 
-from .metrics import Metric
+from .metrics import Metric, length
 
 EDGE = 2  # segments by which the length of an edge is measured
 SMOOTH = 16  # segments of a smoothed path
+POINTS = 1024  # decoded at once: what stays in a core's cache
 
 
 class Start(ABC):
@@ -42,9 +43,9 @@ class Line(Start):
 class Graph(Start):
     """Shortest paths in the graph of codes and their nearest neighbours: holes in the data are walked around.
 
-    An edge is as long as the metric says of the straight segment (2 chords). A graph in several parts is joined by
-    the edges of the latent minimum spanning tree, so that there is always a path. End points are linked to the
-    points nearest to them. Paths are smoothed and brought to constant speed.
+    An edge is as long as the metric says of the straight segment (2 chords, extrapolated). A graph in several parts is
+    joined by the edges of the latent minimum spanning tree, so that there is always a path. End points are linked to
+    the points nearest to them. Paths are smoothed and brought to constant speed.
 
     Args:
         codes: (m, k), where the data are, m > neighbours.
@@ -191,7 +192,8 @@ def _edge_lengths(metric: Metric, points: Tensor, edges: Tensor) -> Tensor:
 
 def _lengths(metric: Metric, nodes: Tensor) -> Tensor:
     with torch.no_grad():
-        return metric.squares(nodes).fine.sqrt().sum(dim=1)
+        parts = nodes.split(max(POINTS // nodes.shape[1], 1))
+        return torch.cat([length(metric.squares(part)) for part in parts])
 
 
 def _resample(paths: Tensor, segments: int) -> Tensor:
