@@ -13,6 +13,7 @@ from .means import frechet_mean, k_medoids
 from .metrics import Metric
 from .pullback import PullbackMetric
 from .starts import Graph, Line, Start
+from .volume import VolumeMap, volume_map
 
 __all__ = [
     "BrownianMotion",
@@ -29,8 +30,10 @@ __all__ = [
     "RiemannianNormal",
     "Spline",
     "Start",
+    "VolumeMap",
     "conformal",
     "euclidean",
     "frechet_mean",
     "k_medoids",
+    "volume_map",
 ]
