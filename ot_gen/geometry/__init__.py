@@ -13,11 +13,12 @@ from .laws import BrownianMotion, WrappedNormal
 from .means import frechet_mean, k_medoids
 from .metrics import Metric
 from .pullback import PullbackMetric
-from .starts import Graph, Line, Start
+from .starts import Best, Graph, Line, Start
 from .volume import VolumeMap, volume_map
 
 __all__ = [
     "AdaptiveFit",
+    "Best",
     "BrownianMotion",
     "Curve",
     "GeodesicCost",

@@ -24,6 +24,7 @@ from ot_gen.data import Dataset
 from ot_gen.decoders import BernoulliDecoder, GaussianDecoder, LearnedStd
 from ot_gen.evaluation import undisturbed
 from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
+from ot_gen.geometry.starts import NEIGHBOURS
 from ot_gen.measures import Pushforward
 from ot_gen.nets import GroupSort
 
@@ -32,7 +33,6 @@ from .figures import save
 from .record import versions, write_text
 
 CODES = 2000  # at most
-NEIGHBOURS = 8
 CELLS = 150  # of the volume map, along either side
 MARGIN = 0.05  # around the codes' bounding box
 KINKS = (
