@@ -21,7 +21,7 @@ from torch import nn
 
 from ot_gen import LatentGeometry
 from ot_gen.costs import squared_distances
-from ot_gen.geometry import Best, Graph, Line, Spline, conformal, euclidean
+from ot_gen.geometry import Graph, Line, Spline, conformal, euclidean
 from ot_gen.geometry.tridiagonal import solve
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -195,8 +195,8 @@ def test_paths_in_a_graph_in_parts_are_joined_and_not_shorter_than_the_truth():
     assert torch.equal(lengths, lengths.T) and float(lengths[0, -1]) <= 1e-9
 
 
-def horseshoe():
-    """Codes on 3/4 of a circle, with uncertainty off them."""
+def test_a_hole_in_the_data_is_walked_around():
+    """A horseshoe of codes with uncertainty off them: from the segment, every search stays in the gap."""
     angle = torch.linspace(0.25 * math.pi, 1.75 * math.pi, 400)
     codes = torch.stack([angle.cos(), angle.sin()], dim=1)
 
@@ -205,12 +205,7 @@ def horseshoe():
         return (400 * near + 0.5).rsqrt()
 
     mean = nn.Linear(2, 32).requires_grad_(False)
-    return LatentGeometry(mean, std=lambda z: std(z).expand(-1, 32)), codes
-
-
-def test_a_hole_in_the_data_is_walked_around():
-    """From the segment, every search stays in the gap."""
-    geo, codes = horseshoe()
+    geo = LatentGeometry(mean, std=lambda z: std(z).expand(-1, 32))
     a, b = codes[:1], codes[-1:]
     found = geo.geodesic(a, b, nodes=32, start=Graph(codes))
     best = geo.geodesic(a, b, nodes=64, start=codes[None, ::4], tol=1e-5, rounds=200)
@@ -260,41 +255,6 @@ def test_cyclic_reduction_solves_block_tridiagonal_systems(n, k):
     assert torch.equal(definite, torch.linalg.eigvalsh(whole)[:, 0] > 0) and bool(definite[-1])
     wanted = torch.linalg.solve(whole, b.flatten(1))
     assert torch.allclose(x.flatten(1)[definite], wanted[definite])
-
-
-def test_a_matrix_of_distances_holds_those_of_pairs(monkeypatch, capsys):
-    monkeypatch.setattr("ot_gen.geometry.pairs.BATCH", 4)
-    geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
-    lengths, converged = geo.pairwise(z, progress=True)
-    truth = torch.stack([SPHERE.distance(z, point.expand_as(z)) for point in z])
-    assert torch.allclose(lengths, truth, rtol=1e-3, atol=1e-7)
-    assert torch.equal(lengths, lengths.T) and bool(converged.all())
-    assert "15/15" in capsys.readouterr().err
-    geo.pairwise(z[:2])
-    assert capsys.readouterr().err == ""
-
-
-def test_the_best_of_several_starts_is_that_of_least_energy_for_each_pair():
-    geo, codes = horseshoe()
-    a, b = codes[:2], codes[[-1, 1]]
-    line, graph = Line(), Graph(codes)
-    best = Best(line, graph)(geo.metric_field, a, b, 8)
-    curves = [rule(geo.metric_field, a, b, 8) for rule in (line, graph)]
-    assert torch.equal(best[0], curves[1][0])  # around the gap
-    energies = torch.stack([geo.metric_field.squares(nodes).fine.sum(dim=1) for nodes in (*curves, best)])
-    assert torch.equal(energies[2], energies[:2].amin(dim=0))
-    with pytest.raises(ValueError, match="no starts"):
-        Best()
-
-
-@pytest.mark.slow
-def test_a_matrix_of_distances_walks_around_a_hole_unasked():
-    geo, codes = horseshoe()
-    z = codes[::22]
-    found = geo.pairwise(z, nodes=16)
-    around = float(geo.geodesic(z[:1], z[-1:], nodes=32, start=Graph(codes)).length)
-    straight = float(geo.geodesic(z[:1], z[-1:], nodes=32).length)
-    assert float(found.lengths[0, -1]) <= 1.02 * around < 1.2 * around <= straight
 
 
 def test_distances_in_a_dense_graph_are_slightly_too_long():

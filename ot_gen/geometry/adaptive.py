@@ -31,8 +31,8 @@ class LocallyAdaptiveNormal:
 
     so that more mass lies where geodesics spread (K < 0), less where they focus (K > 0). C is that mean over `samples`
     quasi-random tangent vectors, which depend on nothing else. D exp is taken by differences; a v lies beyond the cut
-    locus where the search from m to exp_m(v) finds a shorter geodesic or the determinant is negative. Each vector
-    costs k + 1 initial value problems and a geodesic.
+    locus where the search from m to exp_m(v) finds a shorter geodesic, which a search may miss, or where the
+    determinant is negative. Each vector costs k + 1 initial value problems and a geodesic.
 
     Args:
         geometry: of the latent space.
@@ -70,7 +70,7 @@ class LocallyAdaptiveNormal:
             )
         root, info = torch.linalg.cholesky_ex(covariance.detach().to(mean))
         if int(info) or not torch.allclose(covariance, covariance.T, rtol=1e-3):
-            raise ValueError("the covariance must be symmetric positive definite; with few points give another start")
+            raise ValueError("the covariance must be symmetric positive definite; that of k points or fewer is not")
         self.geometry = geometry
         self.mean = mean.detach()
         self.covariance = covariance.detach()
@@ -163,7 +163,7 @@ class AdaptiveFit(NamedTuple):
     Attributes:
         law: of the least loss found.
         loss: its mean −log density at the points, against the volume measure.
-        converged: whether the last step promised or gained less than the tolerance.
+        converged: whether the last step gained less than the tolerance, or none along its direction gained anything.
     """
 
     law: LocallyAdaptiveNormal
