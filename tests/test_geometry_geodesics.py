@@ -257,6 +257,16 @@ def test_cyclic_reduction_solves_block_tridiagonal_systems(n, k):
     assert torch.allclose(x.flatten(1)[definite], wanted[definite])
 
 
+def test_a_matrix_of_distances_holds_those_of_pairs(monkeypatch, capsys):
+    monkeypatch.setattr("ot_gen.geometry.pairs.BATCH", 4)
+    geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
+    lengths, converged = geo.pairwise(z, progress=True)
+    truth = torch.stack([SPHERE.distance(z, point.expand_as(z)) for point in z])
+    assert torch.allclose(lengths, truth, rtol=1e-3, atol=1e-7)
+    assert torch.equal(lengths, lengths.T) and bool(converged.all())
+    assert "15/15" in capsys.readouterr().err
+
+
 def test_distances_in_a_dense_graph_are_slightly_too_long():
     geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
     graph = Graph(SPHERE.pairs(1500)[0], neighbours=12)
