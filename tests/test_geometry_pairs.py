@@ -27,9 +27,12 @@ def horseshoe():
     return LatentGeometry(mean, std=lambda z: std(z).expand(-1, 32)), codes
 
 
-def test_without_progress_nothing_is_written(capsys):
-    LatentGeometry(SPHERE.map).pairwise(SPHERE.pairs(3)[0])
+def test_a_bar_is_shown_on_request(capsys):
+    geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(4)
+    geo.pairwise(z)
     assert capsys.readouterr() == ("", "")
+    geo.pairwise(z, progress=True)
+    assert "6/6" in capsys.readouterr().err
 
 
 def test_many_points_on_the_sphere_start_at_the_better_of_two_and_end_at_the_truth():
