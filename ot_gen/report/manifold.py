@@ -33,6 +33,7 @@ from .figures import save
 from .record import versions, write_text
 
 CODES = 2000  # at most
+NODES = 500  # of the graph, at most: each of its edges is decoded
 CELLS = 150  # of the volume map, along either side
 MARGIN = 0.05  # around the codes' bounding box
 KINKS = (
@@ -58,7 +59,8 @@ def segments(codes: Tensor) -> list[Start]:
 
 def shortest_paths(codes: Tensor) -> list[Start]:
     """Geodesics start from the segment and from the shortest path in the graph of codes; the shorter result is kept."""
-    return [Line(), Graph(codes, min(NEIGHBOURS, len(codes) - 1))]
+    some = codes[:NODES]
+    return [Line(), Graph(some, min(NEIGHBOURS, len(some) - 1))]
 
 
 def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry, str]:
