@@ -7,7 +7,7 @@ import torch
 from surfaces import SPHERE, cylinder, sphere
 
 from ot_gen import LatentGeometry
-from ot_gen.geometry import BrownianMotion, Graph, RiemannianNormal, conformal, frechet_mean, k_medoids
+from ot_gen.geometry import BrownianMotion, Graph, WrappedNormal, conformal, frechet_mean, k_medoids
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -67,11 +67,11 @@ def test_brownian_motion_in_the_hyperbolic_plane_drifts_from_the_boundary():
 
 
 def test_a_normal_on_a_flat_surface_is_one_and_on_the_sphere_has_its_radius():
-    z = RiemannianNormal(LatentGeometry(lambda z: 2 * z), torch.tensor([1.0, -1.0]), 0.5).sample(4000)
+    z = WrappedNormal(LatentGeometry(lambda z: 2 * z), torch.tensor([1.0, -1.0]), 0.5).sample(4000)
     assert torch.allclose(z.mean(dim=0), torch.tensor([1.0, -1.0]), atol=0.03)
     assert torch.allclose(torch.cov(z.T), 0.0625 * torch.eye(2), atol=0.01)
     geo, mean = LatentGeometry(sphere), torch.tensor([1.2, 0.3])
-    drawn = RiemannianNormal(geo, mean, 0.3).sample(400)
+    drawn = WrappedNormal(geo, mean, 0.3).sample(400)
     squared = SPHERE.distance(drawn, mean.expand_as(drawn)).square()
     assert float(squared.mean()) == pytest.approx(2 * 0.09, rel=0.25)
 
@@ -79,9 +79,9 @@ def test_a_normal_on_a_flat_surface_is_one_and_on_the_sphere_has_its_radius():
 def test_laws_of_no_spread_or_at_singular_points_are_refused():
     geo = LatentGeometry(sphere)
     with pytest.raises(ValueError, match="scale > 0"):
-        RiemannianNormal(geo, torch.zeros(2), 0.0)
+        WrappedNormal(geo, torch.zeros(2), 0.0)
     with pytest.raises(ValueError, match="rank-deficient"):
-        RiemannianNormal(geo, torch.zeros(2), 1.0)
+        WrappedNormal(geo, torch.zeros(2), 1.0)
     with pytest.raises(ValueError, match="time > 0"):
         BrownianMotion(geo, torch.zeros(2), time=-1.0)
 

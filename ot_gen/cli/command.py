@@ -1,4 +1,4 @@
-"""`ot-gen`: the entry point; `ot-gen evaluate ...` judges, anything else trains.
+"""`ot-gen`: the entry point; `ot-gen evaluate ...` judges, `ot-gen geometry ...` measures, anything else trains.
 
 Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGTERM with 130.
 """
@@ -14,8 +14,11 @@ from ot_gen.training import Interrupted
 
 from .errors import BadInput, composition_error, failures, one_line, usage
 from .evaluate import evaluate
+from .geometry import geometry
 from .job import job
 from .sweep import failed_in
+
+COMMANDS = {"evaluate": evaluate, "geometry": geometry}
 
 
 def main() -> None:
@@ -24,8 +27,8 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
     failures.begin()
     try:
-        if sys.argv[1:2] == ["evaluate"]:
-            sys.exit(evaluate(sys.argv[2:]))
+        if (command := COMMANDS.get("".join(sys.argv[1:2]))) is not None:
+            sys.exit(command(sys.argv[2:]))
         job()
     except BadInput as error:  # of a worker
         usage(error.line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,18 +15,18 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.checkpoints import load_weights
-from ot_gen.data import Dataset, samples
-from ot_gen.measures import Empirical, Pushforward
+from ot_gen.data import samples
+from ot_gen.measures import Empirical
 from ot_gen.report.draw import draw
 from ot_gen.report.figures import sample_figure, save
 from ot_gen.report.judging import check_judging, judge_model, judge_run, metric_table
-from ot_gen.report.record import CONFIG, RUN, RunRecord, checkpoint_in, write_text
+from ot_gen.report.record import CONFIG, RUN, RunRecord, write_text
 from ot_gen.report.runs import option
 from ot_gen.transport import NotConverged
 
-from .compose import build, conf_dir, generator_of
+from .compose import build, conf_dir
 from .errors import composition_error, one_line, usage
+from .finished import load_data, load_model, read_run
 
 JUDGED = ("data", "space", "evaluation", "metrics", "certificate")  # of the configuration: what the record keeps
 OF_JUDGING = ("metrics", "certificate", "evaluation", "threads")  # ... and what may change when a run is judged again
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _judge_samples(given: argparse.Namespace) -> str:
     cfg, choices = _composed(given.overrides, given.config_dir)
-    data = _data(cfg)
+    data = load_data(cfg)
     cloud = samples(given.samples, data.dim, data.shape)
     name = given.samples.absolute().name
     facts = {"solver": name, "data": choices["data"], "samples": str(given.samples.absolute())}
@@ -105,7 +104,7 @@ def _judge_samples(given: argparse.Namespace) -> str:
 
 
 def _judge_run(given: argparse.Namespace) -> str:
-    facts, saved = _read_run(given.run)
+    facts, saved = read_run(given.run)
     others = [item for item in given.overrides if option(item).partition(".")[0] not in OF_JUDGING]
     if others:
         raise ValueError(
@@ -115,15 +114,8 @@ def _judge_run(given: argparse.Namespace) -> str:
     cfg, _ = _composed([f"data={facts['data']}", *given.overrides], given.config_dir)
     for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
         cfg[name] = saved.get(name)
-    data = _data(cfg)
-    torch.manual_seed(saved.seed)  # a cost may have fixed random features
-    reference, generator, solver = build(cfg.reference), generator_of(cfg), build(cfg.solver)
-    mu, checkpoint = Pushforward(generator, reference), checkpoint_in(given.run)
-    load_weights(checkpoint, mu, "mu")
-    encoder = getattr(solver.xi, "encoder", None)
-    if encoder is not None:
-        solver.prepare(mu, data.train)  # as `fit` does: it may come to hold a learned reference
-        load_weights(checkpoint, solver, "solver")
+    data = load_data(cfg)
+    mu, solver, encoder = load_model(given.run, cfg, data, saved.seed)
     parts, ex_post = _judging_parts(cfg), build(cfg.ex_post)
     check_judging(data, solver, parts["evaluation"], ex_post, parts["metrics"])
     kept = {name: facts[name] for name in KEPT if name in facts}
@@ -137,22 +129,6 @@ def _judge_run(given: argparse.Namespace) -> str:
 
     label = f"{facts.get('solver')} on {facts['data']}"
     return _recorded(_output(given.output, facts["data"], given.run.absolute().name), told, cfg, label, work)
-
-
-def _read_run(folder: Path) -> tuple[dict[str, Any], DictConfig]:
-    """run.json and the configuration of a run that has a checkpoint."""
-    for name in (RUN, CONFIG):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
-    try:
-        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        saved = DictConfig(OmegaConf.load(folder / CONFIG))
-        lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
-    except (ValueError, LookupError, OmegaConfBaseException) as error:
-        raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("data"), str) or lacks:
-        raise ValueError(f"the record in {folder.absolute()} does not say what was trained; train the run again")
-    return facts, saved
 
 
 def _composed(overrides: Sequence[str], config_dir: Path | None) -> tuple[DictConfig, dict[str, str]]:
@@ -173,12 +149,6 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> tuple[DictCo
             raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
         torch.set_num_threads(cfg.threads)
     return cfg, choices
-
-
-def _data(cfg: DictConfig) -> Dataset:
-    data: Dataset = build(cfg.data)
-    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
-    return data
 
 
 def _judging_parts(cfg: DictConfig) -> dict[str, Any]:

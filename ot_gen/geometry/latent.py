@@ -18,7 +18,7 @@ from .distance import squared_distance
 from .geodesics import Effort, Geodesics, connect
 from .jets import Map
 from .metrics import Metric
-from .pairs import Pairwise, Report
+from .pairs import Pairwise
 from .pullback import PullbackMetric, stacked
 from .starts import Graph, Line, Start
 
@@ -212,15 +212,17 @@ class LatentGeometry:
         self,
         z: Tensor,
         nodes: int = 16,
-        start: Start | Sequence[Start] = Line(),  # noqa: B008
-        report: Report | None = None,
+        start: Start | Sequence[Start] | None = None,
+        progress: bool = False,
     ) -> Pairwise:
         """Distances between all pairs of z (n, k), in batches of pairs, and whether each converged: (n, n). No graph.
 
         Args:
             z: points.
-            nodes, start: as in `geodesic`; `Graph(codes)` walks around holes in the data.
-            report: called with the pairs done and all of them, for a progress bar.
+            nodes, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. Left out, each search
+                begins at the segment or, where that has less energy, at the shortest path among the points themselves,
+                if there are more than twice the graph's neighbours of them.
+            progress: show a bar on stderr.
 
         Raises:
             ValueError: as `geodesic`.
@@ -231,8 +233,8 @@ class LatentGeometry:
                     [2., 0.]])
         """
         z, _ = check_ends(self.metric_field, z, z)
-        starts = check_starts(start, z)
-        return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), report)
+        starts = check_starts(pairs.warm_start(z) if start is None else start, z)
+        return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), progress)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
         """Lengths of smoothed shortest paths in a graph of codes, (n, n): upper bounds of distances, much faster."""

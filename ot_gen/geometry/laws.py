@@ -15,12 +15,13 @@ from .metrics import check_rank
 
 
 @final
-class RiemannianNormal:
+class WrappedNormal:
     """The law of exp_m(v), v ~ N(0, σ² M(m)⁻¹): a normal in the tangent space, wrapped onto the manifold.
 
-    σ is in units of the metric, so that about as much spreads along each direction of the data. For small σ it is the
-    Riemannian normal with density ∝ exp(−d(m, z)²/2σ²) against the volume measure; for larger ones the two differ by
-    the volume distortion of exp. Each draw solves an initial value problem.
+    σ is in units of the metric, so that about as much spreads along each direction of the data. It is not the
+    Riemannian normal, of density ∝ exp(−d(m, z)²/2σ²) against the volume measure, which is a `LocallyAdaptiveNormal`:
+    for small σ the two agree, for larger ones they differ by the volume distortion of exp. Each draw solves an initial
+    value problem.
 
     Args:
         geometry: of the latent space.
@@ -30,19 +31,16 @@ class RiemannianNormal:
     Raises:
         ValueError: another shape, scale <= 0, or M(m) singular.
 
-    Source: Arvanitidis, Hansen, Hauberg, A locally adaptive normal distribution, 2016,
-    https://arxiv.org/abs/1606.02518
+    Source: Pennec, Intrinsic statistics on Riemannian manifolds, 2006, https://doi.org/10.1007/s10851-006-6228-4
 
     Example:
-        >>> RiemannianNormal(LatentGeometry(lambda z: 2 * z), torch.zeros(2), 0.1).sample(3).shape
+        >>> WrappedNormal(LatentGeometry(lambda z: 2 * z), torch.zeros(2), 0.1).sample(3).shape
         torch.Size([3, 2])
     """
 
     def __init__(self, geometry: LatentGeometry, mean: Tensor, scale: float) -> None:
         if mean.ndim != 1 or not (scale > 0 and math.isfinite(scale)):
-            raise ValueError(
-                f"a Riemannian normal needs a mean (k,) and a scale > 0, got {tuple(mean.shape)} and {scale}"
-            )
+            raise ValueError(f"a wrapped normal needs a mean (k,) and a scale > 0, got {tuple(mean.shape)} and {scale}")
         self.geometry = geometry
         self.mean = mean.detach()
         self.scale = scale

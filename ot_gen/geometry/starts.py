@@ -13,6 +13,7 @@ from ot_gen.clouds import check_cloud
 from .metrics import Metric, length
 
 EDGE = 2  # segments by which the length of an edge is measured
+NEIGHBOURS = 8  # of each code in a graph
 SMOOTH = 16  # segments of a smoothed path
 POINTS = 1024  # decoded at once: what stays in a core's cache
 
@@ -40,6 +41,36 @@ class Line(Start):
 
 
 @final
+class Best(Start):
+    """Of several rules' curves the one of least energy, for each pair: one search, begun at the best of them.
+
+    It costs an evaluation of each rule's curves, where a list of starts is searched from each.
+
+    Args:
+        rules: at least one.
+
+    Raises:
+        ValueError: no rules.
+
+    Example:
+        >>> from .fields import euclidean
+        >>> Best(Line(), Line())(euclidean(), torch.zeros(1, 1), torch.ones(1, 1), 2).flatten()
+        tensor([0.0000, 0.5000, 1.0000])
+    """
+
+    def __init__(self, *rules: Start) -> None:
+        if not rules:
+            raise ValueError("the best of no starts is none; give Line(), Graph(codes)")
+        self.rules = rules
+
+    def __call__(self, metric: Metric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+        curves = torch.stack([rule(metric, z0, z1, segments) for rule in self.rules])
+        with torch.no_grad():
+            energy = torch.stack([metric.squares(nodes).fine.sum(dim=1) for nodes in curves])
+        return curves[energy.nan_to_num(nan=torch.inf).argmin(dim=0), torch.arange(len(z0), device=z0.device)]
+
+
+@final
 class Graph(Start):
     """Shortest paths in the graph of codes and their nearest neighbours: holes in the data are walked around.
 
@@ -63,7 +94,7 @@ class Graph(Start):
         torch.Size([1, 5, 2])
     """
 
-    def __init__(self, codes: Tensor, neighbours: int = 8) -> None:
+    def __init__(self, codes: Tensor, neighbours: int = NEIGHBOURS) -> None:
         check_cloud(codes, "codes")
         if neighbours < 1 or len(codes) <= neighbours:
             raise ValueError(

@@ -58,17 +58,23 @@ def image_grid(images: Tensor, shape: Sequence[int], columns: int = 10) -> Figur
         shape: (channels, height, width), channels 1 or 3.
         columns: images a row.
     """
-    channels, height, width = shape
-    rows = math.ceil(len(images) / columns)
-    canvas = np.ones((rows * (height + 2) - 2, columns * (width + 2) - 2, channels))
-    for index, image in enumerate(images.detach().cpu().reshape(-1, channels, height, width).numpy()):
-        top, left = (index // columns) * (height + 2), (index % columns) * (width + 2)
-        canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
-    figure = blank(4.6, 4.6 * canvas.shape[0] / canvas.shape[1], layout=None)
+    grid = canvas(images, shape, columns)
+    figure = blank(4.6, 4.6 * grid.shape[0] / grid.shape[1], layout=None)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.imshow(canvas.squeeze(-1) if channels == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     return figure
+
+
+def canvas(images: Tensor, shape: Sequence[int], columns: int) -> np.ndarray:
+    """Images (n, c·h·w) row by row on white, two pixels apart, as matplotlib shows them: (h, w) or (h, w, 3)."""
+    channels, height, width = shape
+    rows = math.ceil(len(images) / columns)
+    grid = np.ones((rows * (height + 2) - 2, columns * (width + 2) - 2, channels))
+    for index, image in enumerate(images.detach().cpu().reshape(-1, channels, height, width).numpy()):
+        top, left = (index // columns) * (height + 2), (index % columns) * (width + 2)
+        grid[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
+    return grid.squeeze(-1) if channels == 1 else grid
 
 
 def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | None) -> Figure:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.geometry import Geodesics, VolumeMap
 from ot_gen.measures import Pushforward, Reference
 
-from .figures import DATA, MODEL, blank, image_grid, planar
+from .figures import DATA, MODEL, blank, canvas, image_grid, planar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +55,7 @@ def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
     axes.locator_params(nbins=6)
     if codes.shape[1] > 1:
         axes.set_aspect("equal", adjustable="datalim")
-    if axes.get_legend_handles_labels()[0]:
-        close: dict[str, Any] = {"columnspacing": 0.7, "handletextpad": 0.0, "fontsize": 8}
-        figure.legend(loc="outside upper center", ncols=10, frameon=False, markerscale=3, **close)
+    _legend(figure, axes)
     return figure
 
 
@@ -107,6 +106,92 @@ def interpolation_figure(mu: Pushforward, ends: Tensor, data: Tensor, shape: Seq
         return image_grid(decoded, shape, columns=steps)
     paths = decoded.reshape(len(ends), steps, -1)
     return _curves(paths, data, ["image of a straight segment of codes"], len(ends), marked=True)
+
+
+def volume_figure(volume: VolumeMap, codes: Tensor, labels: Tensor | None, geodesics: Geodesics, metric: str) -> Figure:
+    """How much the decoder magnifies the latent plane, with codes and geodesics over it.
+
+    Args:
+        volume: log √det M over the plane.
+        codes: (n, 2).
+        labels: the codes' classes, (n,) int64 >= 0, or None.
+        geodesics: between some of the codes; the straight segments are dashed.
+        metric: its name.
+    """
+    from matplotlib.patheffects import withStroke
+
+    figure = blank(6.2, 5.2)
+    axes = figure.add_subplot()
+    shown = volume.plot(axes, cmap="Greys", aspect="equal")
+    figure.colorbar(shown, label="log √det M(z), magnification of areas", extend="both", shrink=0.85)
+    points = codes.detach().cpu().double().numpy()
+    if labels is None:
+        axes.scatter(*points.T, color=MODEL, alpha=0.5, **DOTS)
+    else:
+        _scatter_classes(axes, points, labels.cpu().numpy())
+    halo = [withStroke(linewidth=3.2, foreground="white")]
+    frame = axes.get_xlim(), axes.get_ylim()
+    for a, *_, b in geodesics.nodes.detach().cpu().double().numpy():
+        line = np.stack([a, b]).T
+        axes.plot(*line, color="white", lw=2.2, alpha=0.7)
+        axes.plot(*line, color="black", lw=1.0, ls=(0, (4, 3)))
+    geodesics.plot(axes, color="black", lw=1.6, path_effects=halo)
+    ends = geodesics.nodes[:, [0, -1]].detach().cpu().flatten(0, 1)
+    axes.plot(*ends.T, ls="", marker="o", ms=4.5, mec="black", mfc="white")
+    axes.set(xlim=frame[0], ylim=frame[1])  # where M is nearly singular, a curve may stray
+    axes.set_title(f"{len(geodesics.nodes)} geodesics of the {metric}; dashed: straight", fontsize=9)
+    _legend(figure, axes)
+    return figure
+
+
+def geodesic_figure(
+    mu: Pushforward, geodesics: Geodesics, lengths: Tensor, data: Tensor, shape: Sequence[int] | None
+) -> Figure:
+    """What the decoder shows along geodesics, beside straight segments of codes between the same ends.
+
+    Images: for up to six geodesics a row along the segment above one along the geodesic, ten images each. Points: the
+    images of both in the data space.
+
+    Args:
+        mu: the model.
+        geodesics: in its latent space.
+        lengths: of the straight segments, (B,).
+        data: held-out data, (m, d).
+        shape: (channels, height, width), or None.
+    """
+    steps = 10 if shape is not None else _NODES
+    shown = geodesics.nodes[: 6 if shape is not None else len(geodesics.nodes)]
+    t = torch.linspace(0, 1, steps, dtype=shown.dtype)
+    straight = torch.lerp(shown[:, :1], shown[:, -1:], t[None, :, None])
+    both = torch.stack([straight, geodesics(t)[: len(shown)]], dim=1)
+    decoded = mu(both.flatten(0, 2)).unflatten(0, both.shape[:3])
+    if shape is None:
+        paths = decoded.transpose(0, 1).flatten(0, 1)
+        return _curves(paths, data, ["image of a straight segment", "of a geodesic"], len(shown), marked=True)
+    _, height, width = shape
+    aspect = 2 * (height + 2) / (steps * (width + 2))
+    inches = 5.2 * aspect * len(shown) * 1.08 + 0.4
+    figure = blank(6.6, inches, layout=None)
+    figure.subplots_adjust(left=0.2, right=0.99, bottom=0.01, top=1 - 0.4 / inches, hspace=0.08)
+    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+    both_lengths = torch.stack([lengths, geodesics.length], dim=1)[: len(shown)].tolist()
+    for panel, pair, (line, least) in zip(axes, decoded, both_lengths, strict=True):
+        panel.imshow(canvas(pair.flatten(0, 1), shape, steps), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        panel.set_yticks([height / 2, height * 1.5 + 2], [f"straight {line:.3g}", f"geodesic {least:.3g}"])
+        panel.set_xticks([])
+        panel.tick_params(length=0, labelsize=8)
+        panel.spines[:].set_visible(False)
+    figure.suptitle(
+        "Along straight segments of codes and along geodesics, with their lengths in data units", fontsize=9
+    )
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """The classes, above all; none without them."""
+    if axes.get_legend_handles_labels()[0]:
+        close: dict[str, Any] = {"columnspacing": 0.7, "handletextpad": 0.0, "fontsize": 8}
+        figure.legend(loc="outside upper center", ncols=10, frameon=False, markerscale=3, **close)
 
 
 def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:

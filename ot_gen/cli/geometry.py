@@ -1,0 +1,109 @@
+"""`ot-gen geometry`: geodesics, volume and interpolations in the latent space of a finished run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ot_gen.report.manifold import segments, shortest_paths, study, told
+
+from .errors import one_line, usage
+from .finished import load_data, load_model, read_run
+
+STARTS = {"graph": shortest_paths, "line": segments}
+
+
+@dataclass
+class Options:
+    """What may be set as name=value."""
+
+    pairs: int = 12
+    nodes: int = 16
+    start: str = "graph"
+    ridge: float = 0.0
+    seed: int = 0
+    threads: int = 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for bad arguments, as everywhere in `ot-gen`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see ot-gen geometry --help")
+
+
+def geometry(arguments: Sequence[str]) -> int:
+    """Run `ot-gen geometry` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
+    try:
+        given = _parser().parse_intermixed_args(arguments)
+        shown = _study(given.run, given.out, _options(given.overrides))
+    except NotImplementedError as error:  # torch's, of an activation without second derivatives
+        return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
+    except (ValueError, OSError, OmegaConfBaseException) as error:
+        return usage(one_line(error))
+    sys.stdout.write(shown + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ot-gen geometry",
+        description=(
+            "Study the latent space of a finished run: geodesics between random codes, written with figures to "
+            "geometry.csv, geometry.json, geodesics.png and, for two latent dimensions, volume.png."
+        ),
+        epilog="Example: ot-gen geometry --run runs/NAME pairs=24 start=line",
+    )
+    parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run of ot-gen")
+    parser.add_argument("--out", type=Path, help="the folder to write to; the default is that of the run")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="pairs=12: geodesics; nodes=16: segments of each; start=graph: from the shortest paths among codes and "
+        "from segments, the shorter result is kept, or start=line: from segments alone; ridge=0: ridge times the "
+        "Euclidean metric is added, for decoders that ignore a latent direction; seed=0; threads=1",
+    )
+    return parser
+
+
+def _options(overrides: Sequence[str]) -> Any:
+    bare = [item for item in overrides if "=" not in item]
+    if bare:
+        raise ValueError(f"{bare[0]} is no override: write name=value; see ot-gen geometry --help")
+    known = list(Options.__dataclass_fields__)
+    unknown = [item for item in overrides if item.split("=")[0] not in known]
+    if unknown:
+        raise ValueError(f"the geometry of a run has no setting {unknown[0]}; it has {', '.join(known)}")
+    chosen = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(list(overrides)))
+    if chosen.start not in STARTS:
+        raise ValueError(f"start must be one of {', '.join(STARTS)}, got {chosen.start}")
+    if chosen.threads < 1:
+        raise ValueError(f"threads must be a whole number >= 1, got {chosen.threads}")
+    return chosen
+
+
+def _study(run: Path, out: Path | None, chosen: Any) -> str:
+    facts, saved = read_run(run)
+    if facts.get("status") != "finished":
+        raise ValueError(
+            f"the run in {run.absolute()} has not finished (its status: {facts.get('status')}); continue it with "
+            f"ot-gen ... resume={run}"
+        )
+    torch.set_num_threads(chosen.threads)
+    data = load_data(saved)
+    mu, _, encoder = load_model(run, saved, data, saved.seed)
+    kept = {name: facts.get(name) for name in ("solver", "data", "generator")} | {"run": str(run.absolute())}
+    settings = {name: chosen[name] for name in ("pairs", "nodes", "ridge", "seed")}
+    folder = out or run
+    starts = STARTS[chosen.start]
+    summary = study(folder, mu, encoder, data, kept | {"start": chosen.start}, starts, **settings)
+    head = f"{facts.get('solver')} on {facts['data']}"
+    return "\n".join([head, told(summary), "", f"record and figures in {folder}"])

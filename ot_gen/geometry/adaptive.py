@@ -1,0 +1,268 @@
+"""The locally adaptive normal: a Gaussian in geodesic distance, normalised on the manifold."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from ot_gen.clouds import check_cloud, check_weights
+
+from .curves import Spline
+from .latent import LatentGeometry
+from .means import frechet_mean
+from .starts import Line, Start
+
+SHORTCUT = 1e-3  # a tangent vector is past the cut locus when a geodesic is shorter than it by this fraction
+HALVINGS = 6
+BATCHES = 50
+
+
+@final
+class LocallyAdaptiveNormal:
+    """The law of density exp(−½ log_m(z)ᵀ Σ⁻¹ log_m(z)) / C against the volume measure √det M(z) dz.
+
+    With Σ = σ² M(m)⁻¹ it is the Riemannian normal, of density ∝ exp(−d(m, z)²/2σ²). A `WrappedNormal` has the same
+    tangent vectors with another weight: there v ~ N(0, Σ), here the density of v is N(0, Σ) times
+
+        V(v) = √det M(exp_m v) |det D exp_m(v)|, 0 beyond the cut locus,   C = (2π)^{k/2} √det Σ  E_{v ~ N(0, Σ)} V(v),
+
+    so that more mass lies where geodesics spread (K < 0), less where they focus (K > 0). C is that mean over `samples`
+    quasi-random tangent vectors, which depend on nothing else. D exp is taken by differences; a v lies beyond the cut
+    locus where the search from m to exp_m(v) finds a shorter geodesic, which a search may miss, or where the
+    determinant is negative. Each vector costs k + 1 initial value problems and a geodesic.
+
+    Args:
+        geometry: of the latent space.
+        mean: m, (k,).
+        covariance: Σ of tangent vectors at m in latent coordinates, (k, k).
+        samples: tangent vectors for C.
+        nodes, start: of geodesics, as in `LatentGeometry.geodesic`.
+
+    Raises:
+        ValueError: other shapes, Σ not symmetric positive definite, samples < 2, or M singular, also on the geodesics
+            that the tangent vectors lead along: they reach some 3 standard deviations from m.
+
+    Source: Arvanitidis, Hansen, Hauberg, A locally adaptive normal distribution, 2016,
+    https://arxiv.org/abs/1606.02518
+
+    Example:
+        >>> law = LocallyAdaptiveNormal(LatentGeometry(lambda z: 2 * z), torch.zeros(2), 0.01 * torch.eye(2))
+        >>> round(law.log_constant, 3), round(math.log(2 * math.pi * 0.01 * 4), 3)
+        (-1.381, -1.381)
+    """
+
+    def __init__(
+        self,
+        geometry: LatentGeometry,
+        mean: Tensor,
+        covariance: Tensor,
+        samples: int = 256,
+        nodes: int = 16,
+        start: Start = Line(),  # noqa: B008
+    ) -> None:
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or samples < 2:
+            raise ValueError(
+                "a locally adaptive normal needs a mean (k,), a covariance (k, k) and at least 2 samples, got "
+                f"{tuple(mean.shape)}, {tuple(covariance.shape)} and {samples}"
+            )
+        root, info = torch.linalg.cholesky_ex(covariance.detach().to(mean))
+        if int(info) or not torch.allclose(covariance, covariance.T, rtol=1e-3):
+            raise ValueError("the covariance must be symmetric positive definite; that of k points or fewer is not")
+        self.geometry = geometry
+        self.mean = mean.detach()
+        self.covariance = covariance.detach()
+        self.samples, self.nodes, self.start = samples, nodes, start
+        self._root = root
+        self._tangents = _quasi_normal(samples, mean) @ root.T
+        self._weights, _ = self._volume(self._tangents)
+        if not bool((self._weights > 0).any()):
+            raise ValueError("no tangent vector ends before the cut locus: the covariance is too wide; choose less")
+        scale = self.dim / 2 * math.log(2 * math.pi) + float(root.diagonal().log().sum())
+        self.log_constant = scale + math.log(float(self._weights.double().mean()))
+
+    @property
+    def dim(self) -> int:
+        """k."""
+        return len(self.mean)
+
+    @property
+    def log_constant_error(self) -> float:
+        """The standard error of log C were the tangent vectors random; that of quasi-random ones is smaller."""
+        return float(self._weights.std() / self._weights.mean()) / math.sqrt(self.samples)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log of the density against the volume measure, (n, k) -> (n,); add `geo.log_volume(z)` for that against dz.
+
+        No graph.
+
+        Raises:
+            ValueError: as `LatentGeometry.geodesic`.
+        """
+        v = _logarithms(self.geometry, self.mean, z, self.nodes, self.start)
+        return -0.5 * self.squares(v) - self.log_constant
+
+    def sample(self, n: int) -> Tensor:
+        """n draws, (n, k), by rejection from the wrapped normal.
+
+        The bound on V is the largest value met so far, so that the law is reached as `samples` grows.
+
+        Raises:
+            ValueError: too few are accepted, as V varies too much over the covariance.
+        """
+        bound = float(self._weights.max())
+        share = float(self._weights.mean()) / bound
+        drawn: list[Tensor] = []
+        for _ in range(BATCHES):
+            missing = n - sum(map(len, drawn))
+            if missing <= 0:
+                break
+            count = math.ceil(1.1 * missing / share) + 4
+            noise = torch.randn(count, self.dim, dtype=self.mean.dtype, device=self.mean.device)
+            weights, ends = self._volume(noise @ self._root.T)
+            bound = max(bound, float(weights.max()))
+            drawn.append(ends[torch.rand_like(weights) * bound < weights])
+        out = torch.cat(drawn)[:n] if drawn else self.mean.new_zeros(0, self.dim)
+        if len(out) < n:
+            raise ValueError(
+                f"{len(out)} of {n} draws were accepted in {BATCHES} batches: the volume varies too much over this "
+                "covariance; choose a narrower one, or draw from WrappedNormal"
+            )
+        return out
+
+    def squares(self, v: Tensor) -> Tensor:
+        """vᵀ Σ⁻¹ v of tangent vectors at m, (n, k) -> (n,)."""
+        return torch.linalg.solve_triangular(self._root, v.T, upper=False).square().sum(dim=0)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """E v, (k,), and E vvᵀ, (k, k), of the tangent vector v = log_m(z) of a draw z."""
+        share = self._weights / self._weights.sum()
+        return share @ self._tangents, _second_moment(share, self._tangents)
+
+    def _volume(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """V(v), (n, k) -> (n,), and exp_m(v), (n, k)."""
+        n, k = v.shape
+        m = self.mean.expand(n, k).contiguous()
+        step = torch.finfo(v.dtype).eps ** (1 / 3) * float(self._root.diagonal().square().mean().sqrt())
+        moved = v + step * torch.eye(k, dtype=v.dtype, device=v.device).unsqueeze(1)
+        ends = self.geometry.exp(m.repeat(k + 1, 1), torch.cat([v[None], moved]).flatten(0, 1), tol=1e-7)
+        end, *columns = ends.unflatten(0, (k + 1, n))
+        jacobian = torch.stack([(column - end) / step for column in columns], dim=2).double()
+        sign, size = jacobian.slogdet()
+        volume = (size.to(v.dtype) + self.geometry.log_volume(end)).exp()
+        shortest = self.geometry.geodesic(m[:1], end, self.nodes, self.start).length
+        before = shortest >= (1 - SHORTCUT) * self.geometry.inner(m, v, v).sqrt()
+        return torch.where(before & (sign > 0), volume, 0), end
+
+
+class AdaptiveFit(NamedTuple):
+    """A law fitted to points.
+
+    Attributes:
+        law: of the least loss found.
+        loss: its mean −log density at the points, against the volume measure.
+        converged: whether the last step gained less than the tolerance, or none along its direction gained anything.
+    """
+
+    law: LocallyAdaptiveNormal
+    loss: float
+    converged: bool
+
+
+def fit_adaptive_normal(
+    geometry: LatentGeometry,
+    z: Tensor,
+    weights: Tensor | None = None,
+    samples: int = 256,
+    nodes: int = 16,
+    start: Start = Line(),  # noqa: B008
+    tol: float = 1e-3,
+    rounds: int = 20,
+) -> AdaptiveFit:
+    """Maximum likelihood for a `LocallyAdaptiveNormal`, from the Fréchet mean and the covariance of the logarithms.
+
+    Both gradients compare moments of the data's tangent vectors v_i = log_m(z_i) with those of the law:
+
+        m <- exp_m(a (Σ_i w_i v_i − E v)),   Σ <- Σ + a (Σ_i w_i v_i v_iᵀ − E vvᵀ), carried parallel to the new m,
+
+    with a halved from 1 until the loss falls. On a flat manifold it ends where it starts, at mean and covariance. The
+    step in m is the gradient's for Σ ∝ M(m)⁻¹, else a direction that follows it. No graph.
+
+    Args:
+        geometry: of the latent space.
+        z: points, (n, k).
+        weights: (n,), a probability vector; 1/n if left out.
+        samples, nodes, start: as in `LocallyAdaptiveNormal`.
+        tol: the gain in loss, in nats a point, that ends the fit.
+        rounds: the most steps.
+
+    Raises:
+        ValueError: as `LocallyAdaptiveNormal`; weights that are no probability vector.
+
+    Example:
+        >>> z = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
+        >>> found = fit_adaptive_normal(LatentGeometry(lambda z: 2 * z), z, samples=16)
+        >>> found.law.mean.round(decimals=2), found.law.covariance.diagonal().round(decimals=1), found.converged
+        (tensor([1., 1.]), tensor([1., 1.]), True)
+    """
+    z = z.detach()
+    check_cloud(z, "z")
+    weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
+    check_weights(weights, len(z))
+
+    def judged(mean: Tensor, covariance: Tensor) -> tuple[LocallyAdaptiveNormal, Tensor, float]:
+        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples, nodes, start)
+        v = _logarithms(geometry, mean, z, nodes, start)
+        return law, v, float(0.5 * weights @ law.squares(v)) + law.log_constant
+
+    centre = frechet_mean(geometry, z, weights, nodes, start).point
+    first = _logarithms(geometry, centre, z, nodes, start)
+    law, v, loss = judged(centre, _second_moment(weights, first))
+    for _ in range(rounds):
+        mean, spread = law.moments()
+        way, growth = weights @ v - mean, _second_moment(weights, v) - spread
+        for halving in range(HALVINGS):
+            share = 0.5**halving
+            moved = law.covariance + share * growth
+            if bool(torch.linalg.cholesky_ex(moved).info):
+                continue
+            tried, logs, reached = judged(*_carried(geometry, law.mean, share * way, moved))
+            if reached < loss:
+                break
+        else:
+            return AdaptiveFit(law, loss, True)
+        gain = loss - reached
+        law, v, loss = tried, logs, reached
+        if gain < tol:
+            return AdaptiveFit(law, loss, True)
+    return AdaptiveFit(law, loss, False)
+
+
+def _carried(geometry: LatentGeometry, mean: Tensor, way: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """exp_m(way), and the covariance carried there parallel, by the columns of its root."""
+    end = geometry.exp(mean[None], way[None])
+    curve = Spline(geometry.geodesic(mean[None], end).nodes.repeat(len(mean), 1, 1))
+    root = geometry.transport(curve, torch.linalg.cholesky(covariance).T.contiguous())
+    return end[0], root.T @ root
+
+
+def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, nodes: int, start: Start) -> Tensor:
+    """Tangent vectors at m whose geodesics lead to z (n, k), as long as these, (n, k)."""
+    found = geometry.geodesic(mean[None], z, nodes, start)
+    v = found.velocity(z.new_zeros(1)).squeeze(1)
+    size = geometry.inner(found.nodes[:, 0], v, v).clamp_min(torch.finfo(v.dtype).tiny).sqrt()
+    return v * (found.length / size)[:, None]
+
+
+def _second_moment(weights: Tensor, v: Tensor) -> Tensor:
+    return torch.einsum("n,na,nb->ab", weights, v, v)
+
+
+def _quasi_normal(count: int, like: Tensor) -> Tensor:
+    """Scrambled Sobol points as normal ones, (count, k): always the same."""
+    from torch.quasirandom import SobolEngine
+
+    u = SobolEngine(len(like), scramble=True, seed=0).draw(count, dtype=torch.float64)
+    return torch.special.ndtri(u.clamp(1e-9, 1 - 1e-9)).to(like)
