@@ -78,6 +78,7 @@ docs-figures: install
 	$(BIN)/python docs/critic_figure.py
 	$(BIN)/python docs/w2_map_figure.py
 	$(BIN)/python docs/primal_figure.py
+	$(BIN)/python docs/gallery_figures.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
