@@ -34,7 +34,7 @@ SOLVERS = (
 METRICS = ("w1", "w2_squared", "frechet", "precision", "recall", "density", "coverage", "class_error", "memorisation")
 COLUMNS = ("solver", "seed", "status", "seconds", "steps", "certified_low", "certified_high", *METRICS)
 DRAWN = (  # metric, words, direction
-    ("w1", "exact W₁, 2,000 points", "lower is better"),
+    ("w1", "exact W₁, 2,000 points", "below the grey line: blur"),
     ("frechet", "Fréchet distance", "lower is better"),
     ("precision", "precision", "higher is better"),
     ("coverage", "coverage", "higher is better"),
@@ -124,6 +124,7 @@ def draw(runs: list[Run]) -> None:
     axes[0].set_yticks(range(len(SOLVERS)), SOLVERS)
     axes[0].invert_yaxis()
     for axis in axes:
+        axis.margins(x=0.08)
         axis.grid(axis="x", color="#ddd")
         axis.set_axisbelow(True)
         axis.axhline(3.5, color="#bbb", lw=1)
