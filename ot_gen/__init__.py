@@ -8,7 +8,7 @@ from . import data, evaluation, geometry
 from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
 from .checkpoints import load_weights
 from .convex import ICNN
-from .costs import BernoulliNLL, Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
+from .costs import Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
 from .couplings import Coupling, EncoderCoupling, Estimate, ImportanceCoupling, PlanCoupling
 from .critics import AnchorCritic, BatchCritic, Critic
 from .decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
@@ -37,7 +37,7 @@ from .geometry import GeodesicCost, LatentGeometry
 from .laguerre import LaguerreCells, ShardedAtoms, c_transform
 from .launching import launch
 from .laws import Dirac, Mixture, Transported, UniformSphere
-from .likelihood import NegativeLogLikelihood
+from .likelihood import BernoulliNLL, NegativeLogLikelihood
 from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
 from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
 from .nets import MLP, ConvFeatures, ConvGenerator, GroupSort, add_head

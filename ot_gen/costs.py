@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.nn import functional as F
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -104,12 +103,12 @@ class SquaredEuclidean(Cost):
     def bilinear(self, y: Tensor) -> Bilinear:
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
-        sample = _wide(y.detach()[:: -(-len(y) // 1024)])
+        sample = widened(y.detach()[:: -(-len(y) // 1024)])
         centre = sample.mean(dim=0)
         far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
 
         def centred(points: Tensor) -> Tensor:
-            points = _wide(points)
+            points = widened(points)
             return points - centre if far else points
 
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,11 +144,11 @@ class InnerProduct(Cost):
 
     def bilinear(self, y: Tensor) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
-            x = _wide(x)
+            x = widened(x)
             return -x, x.new_zeros(len(x))
 
         def right(y: Tensor) -> tuple[Tensor, Tensor]:
-            y = _wide(y)
+            y = widened(y)
             return y, y.new_zeros(len(y))
 
         return Bilinear(left, right, nonnegative=False)
@@ -205,39 +204,6 @@ class Lp(Cost):
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
-
-
-class BernoulliNLL(Cost):
-    """c(x, y) = −Σ_l [ y_l log x_l + (1 − y_l) log(1 − x_l) ], x ∈ [0, 1]^d probabilities, y ∈ [0, 1]^d data.
-
-    The negative log-likelihood (in nats) of y under independent pixels of mean x. It is not symmetric and, for
-    grey y, not 0 at x = y. Logarithms of 0 are taken as −100, as in `torch.nn.BCELoss`, so a saturated pixel has a
-    finite cost.
-
-    Example:
-        >>> c = BernoulliNLL()
-        >>> round(float(c(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]))), 4)  # 2 log 2
-        1.3863
-    """
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = torch.broadcast_tensors(x, y)
-        return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
-
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
-
-    def bilinear(self, y: Tensor) -> Bilinear:
-        def left(x: Tensor) -> tuple[Tensor, Tensor]:
-            x = _wide(x)
-            on, off = _finite_log(x), _finite_log(1 - x)
-            return off - on, -off.sum(dim=1)
-
-        def right(y: Tensor) -> tuple[Tensor, Tensor]:
-            y = _wide(y)
-            return y, y.new_zeros(len(y))
-
-        return Bilinear(left, right)
 
 
 class FeatureCost(Cost):
@@ -327,11 +293,6 @@ def _squared_norms(points: Tensor) -> Tensor:
     return norms.square()
 
 
-def _wide(points: Tensor) -> Tensor:
+def widened(points: Tensor) -> Tensor:
     """Half precision widened: sums of squares overflow it, and it cannot tell near atoms apart."""
     return points.float() if torch.finfo(points.dtype).bits < 32 else points
-
-
-def _finite_log(p: Tensor) -> Tensor:
-    positive = p > 0
-    return torch.where(positive, torch.where(positive, p, 1.0).log(), -100.0)

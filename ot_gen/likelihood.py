@@ -1,13 +1,15 @@
-"""The likelihood as a cost: what turns the relaxed primal problem into −ELBO."""
+"""Likelihoods as costs: what turns the relaxed primal problem into −ELBO."""
 
 from __future__ import annotations
 
 from typing import NoReturn, final
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn import functional as F
 
-from .costs import Cost
+from .costs import Bilinear, Cost, widened
 
 
 @final
@@ -47,3 +49,41 @@ def _refuse() -> NoReturn:
         "NegativeLogLikelihood needs a law p(·|z) and got points: give the generator noise (GaussianDecoder or "
         "BernoulliDecoder; noise=fixed) and use an encoder; for points use SquaredEuclidean or BernoulliNLL"
     )
+
+
+class BernoulliNLL(Cost):
+    """c(x, y) = −Σ_l [ y_l log x_l + (1 − y_l) log(1 − x_l) ], x ∈ [0, 1]^d probabilities, y ∈ [0, 1]^d data.
+
+    The negative log-likelihood (in nats) of y under independent pixels of mean x. It is not symmetric and, for
+    grey y, not 0 at x = y. Logarithms of 0 are taken as −100, as in `torch.nn.BCELoss`, so a saturated pixel has a
+    finite cost.
+
+    Example:
+        >>> c = BernoulliNLL()
+        >>> round(float(c(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]))), 4)  # 2 log 2
+        1.3863
+    """
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = torch.broadcast_tensors(x, y)
+        return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
+
+    def bilinear(self, y: Tensor) -> Bilinear:
+        def left(x: Tensor) -> tuple[Tensor, Tensor]:
+            x = widened(x)
+            on, off = _finite_log(x), _finite_log(1 - x)
+            return off - on, -off.sum(dim=1)
+
+        def right(y: Tensor) -> tuple[Tensor, Tensor]:
+            y = widened(y)
+            return y, y.new_zeros(len(y))
+
+        return Bilinear(left, right)
+
+
+def _finite_log(p: Tensor) -> Tensor:
+    positive = p > 0
+    return torch.where(positive, torch.where(positive, p, 1.0).log(), -100.0)

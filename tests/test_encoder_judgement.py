@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, Uniform
 
-from ot_gen.costs import BernoulliNLL, Euclidean, SquaredEuclidean
+from ot_gen.costs import Euclidean, SquaredEuclidean
 from ot_gen.decoders import GaussianDecoder
 from ot_gen.encoders import DiracEncoder, FlowEncoder, GaussianEncoder, SphereEncoder
 from ot_gen.evaluation import (
@@ -26,7 +26,7 @@ from ot_gen.evaluation import (
     mutual_information,
 )
 from ot_gen.laws import Dirac
-from ot_gen.likelihood import NegativeLogLikelihood
+from ot_gen.likelihood import BernoulliNLL, NegativeLogLikelihood
 from ot_gen.measures import Empirical, Pushforward, Reference, standard_gaussian, uniform_cube
 from ot_gen.nets import MLP
 from ot_gen.references import learned_mixture, uniform_sphere

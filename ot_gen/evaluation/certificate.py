@@ -15,11 +15,12 @@ from torch.distributions import Distribution
 from ot_gen.costs import Cost
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual import semidiscrete
+from ot_gen.semidual.cells import batches
 from ot_gen.semidual.problem import Problem, Sampler
 
 from .draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
 from .interval import Certificate
-from .replicates import Contest, Plan, Replicates, bytes_per_row
+from .replicates import MOST_EXACT, Contest, Replicates, bytes_per_row
 
 Potential = Callable[[Tensor], Tensor]
 
@@ -171,11 +172,19 @@ def _certificate(
     )
     stopped = "stopped by the user" in solution.message
     contest.enter(solution.h_tilde)
+    spent = solution.samples + pilot_size
+    if not solution.converged and not stopped:
+        n = min(MOST_EXACT, effort.max_samples // 4, effort.max_bytes // (32 * len(problem.weights)))
+        contest.polish(torch.cat([problem.law.sample(size) for size in batches(n)]))
+        spent += n
     table = contest.best
     assert table is not None
-    plan, rate = contest.plan(effort.max_bytes)
-    spent = solution.samples + pilot_size
-    sizes = _sizes(problem, draws, contest, plan, rate, level, effort, spent, stopped)
+    plan, rate, slack = contest.plan(effort.max_bytes)
+    enough = plan.most
+    if effort.width is not None:  # the slack of a sample falls like 1 / n
+        tried, allowed = min(pilot_size, plan.most), 0.3 * effort.width * max(abs(contest.value), 1e-300)
+        enough = min(enough, max(tried, math.ceil(min(tried * slack / allowed, 2**40))))
+    sizes = _sizes(draws, contest, enough, rate, effort, spent, stopped)
     replicates = Replicates(problem, table, plan)
     told = replicates.run(draws, *sizes, effort.max_seconds - effort.seconds, effort.progress)
     lower, lower_se, upper, upper_se = replicates.bounds()
@@ -202,21 +211,13 @@ def _certificate(
 
 
 def _sizes(
-    problem: Problem,
-    draws: Draws,
-    contest: Contest,
-    plan: Plan,
-    rate: float,
-    level: float,
-    effort: _Effort,
-    spent: int,
-    stopped: bool,
+    draws: Draws, contest: Contest, enough: int, rate: float, effort: _Effort, spent: int, stopped: bool
 ) -> tuple[int, int]:
-    """The samples of a replicate: of its coupling, and in all."""
+    """The samples of a replicate: of its coupling, `enough` at most, and in all."""
     seconds = min(2.0, effort.seconds_left) if stopped else 0.8 * effort.seconds_left
     budget = max(FEWEST_SAMPLES, (effort.max_samples - spent) // REPLICATES)
     size = budget if draws.size is None else min(budget, draws.size)
-    coupled = min(plan.most, size, max(FEWEST_SAMPLES, int(seconds / (REPLICATES * rate))))
+    coupled = min(enough, size, max(FEWEST_SAMPLES, int(seconds / (REPLICATES * rate))))
     if draws.size is not None:
         return coupled, size
     seconds -= REPLICATES * coupled * rate

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from ot_gen.costs import BernoulliNLL, Cost, SquaredEuclidean
+from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
 from ot_gen.laws import Dirac
-from ot_gen.likelihood import NegativeLogLikelihood
+from ot_gen.likelihood import BernoulliNLL, NegativeLogLikelihood
 from ot_gen.measures import Empirical, Pushforward, Reference, undisturbed
 
 from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, has_density, mutual_information
