@@ -148,6 +148,11 @@ def _interval_scale(runs: Sequence[Run]) -> Scale:
     values = sorted(end for certificate in found for end in certificate.interval if math.isfinite(end))
     floors = sorted(end for certificate in found for end in certificate.reference or () if math.isfinite(end))
     axis = LinearAxis(min([0, *values[:1]]), _limit(values, floors))
+    least = min([*values[:1], *floors[:1]], default=0)
+    if least > axis.high / 2:  # ends of intervals are no lengths: an axis from 0 would only make them small
+        first, second, *_ = LinearAxis(least, axis.high).ticks
+        step = second - first
+        axis = LinearAxis(float(f"{step * math.floor(least / step):.12g}"), axis.high)
     return Scale(axis, places(statistics.median(values or [1])), floors)
 
 
