@@ -15,12 +15,11 @@ from torch.distributions import Distribution
 from ot_gen.costs import Cost
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual import semidiscrete
-from ot_gen.semidual.cells import batches
 from ot_gen.semidual.problem import Problem, Sampler
 
 from .draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
 from .interval import Certificate
-from .replicates import MOST_EXACT, Contest, Replicates, bytes_per_row
+from .replicates import Contest, Replicates, bytes_per_row
 
 Potential = Callable[[Tensor], Tensor]
 
@@ -174,9 +173,7 @@ def _certificate(
     contest.enter(solution.h_tilde)
     spent = solution.samples + pilot_size
     if not solution.converged and not stopped:
-        n = min(MOST_EXACT, effort.max_samples // 4, effort.max_bytes // (32 * len(problem.weights)))
-        contest.polish(torch.cat([problem.law.sample(size) for size in batches(n)]))
-        spent += n
+        spent += contest.polish(effort.max_samples // 4, effort.max_bytes)
     table = contest.best
     assert table is not None
     plan, rate, slack = contest.plan(effort.max_bytes)

@@ -103,19 +103,22 @@ class Contest:
         if value > self.value:
             self.best, self.value, self.deviation = table, value, error * math.sqrt(len(self.x))
 
-    def polish(self, x: Tensor) -> None:
-        """Let the table compete that is optimal for a sample (n, d), which fits and judges nothing, for few atoms.
+    def polish(self, most: int, max_bytes: int) -> int:
+        """Let the table compete that is optimal for at most so many samples of μ; returns how many were drawn.
 
-        Between parts of the data that hardly touch, mass flows too slowly for stochastic steps.
+        Between parts of the data that hardly touch, mass flows too slowly for stochastic steps. For few atoms only.
         """
-        if self._exact_size > 0:
-            self.enter(_exact(self.problem, x[: self._exact_size]).potentials[1].to(self.problem.weights))
+        n = min(self._exact_size(max_bytes), most)
+        if n > 0:
+            x = torch.cat([self.problem.law.sample(size) for size in batches(n)])
+            self.enter(_exact(self.problem, x).potentials[1].to(self.problem.weights))
+        return n
 
-    @property
-    def _exact_size(self) -> int:
+    def _exact_size(self, max_bytes: int) -> int:
         """The samples of a linear programme, 0 where fewer than four an atom would fit."""
         m = len(self.problem.weights)
-        return min(MOST_EXACT, EXACT_ENTRIES // m) if 4 * m**2 <= EXACT_ENTRIES else 0
+        fit = min(EXACT_ENTRIES, max_bytes // 32) // m  # the costs and what the simplex copies of them, in float64
+        return min(MOST_EXACT, fit) if fit >= 4 * m else 0
 
     def _softness(self) -> float:
         assert self.best is not None
@@ -130,8 +133,8 @@ class Contest:
         m = len(table)
         most = max(1, min(max(2**13, 64 * m), LARGEST_COUPLING, max_bytes // bytes_per_row(problem.nu)))
         plans: list[Plan] = [CellsPlan(self._softness(), most)]
-        if self._exact_size > 0:
-            plans.append(ExactPlan(min(self._exact_size, most)))
+        if (size := self._exact_size(max_bytes)) > 0:
+            plans.append(ExactPlan(min(size, most)))
         tried = []
         for number, plan in enumerate(plans):
             x = self.x[: plan.most]
