@@ -163,6 +163,7 @@ def test_a_run_leaves_its_complete_record(overrides, encoder, ot_gen_drawing):
     assert facts("out")["seed"] == 7
 
 
+@pytest.mark.slow
 def test_a_new_run_in_a_used_folder_starts_its_metrics_anew(ot_gen_drawing):
     for _ in range(2):
         assert ot_gen_drawing(*TINY, "hydra.run.dir=out")[0] == 0

@@ -15,7 +15,10 @@ DUAL = (DOCS / "dual.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.slow if page.stem == "certificate" else ()) for page in PAGES],
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.stem in ("certificate", "geometry", "dual") else ())
+        for page in PAGES
+    ],
     ids=lambda page: page.stem,
 )
 def test_the_blocks_of_a_page_run_in_sequence(page):

@@ -160,6 +160,7 @@ def test_a_run_killed_after_training_continues_at_its_judgement(sweep, monkeypat
     assert outcome(folder) == expected
 
 
+@pytest.mark.slow
 def test_failed_runs_are_told_and_tried_again_when_asked(sweep, monkeypatch):
     with monkeypatch.context() as within:
         within.setattr(
@@ -179,6 +180,7 @@ def test_failed_runs_are_told_and_tried_again_when_asked(sweep, monkeypatch):
     assert not [item for item in facts(folder)["overrides"] if item.startswith("retry")]
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_configuration_or_version_is_not_taken(sweep):
     named = "hydra.sweep.subdir=mine"
     sweep(named)
@@ -208,6 +210,7 @@ def test_the_composition_tells_results_apart_and_nothing_else():
 # --- one process at a time -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_held_folder_is_refused_and_that_of_a_killed_process_is_free(tmp_path):
     hold = f"held = claimed(Path({str(tmp_path)!r})); held.__enter__(); print(1, flush=True); input()"
     code = f"from ot_gen.report.claim import *; {hold}"
@@ -238,6 +241,7 @@ def test_an_orphan_stops_itself(monkeypatch):
 # --- the objective ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_objective_is_any_figure_of_the_record(sweep):
     _, _, (w2,) = sweep("objective=judgement.w2_squared")
     _, _, (value,) = sweep("objective=objective.value")
