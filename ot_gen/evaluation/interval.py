@@ -22,7 +22,8 @@ class Certificate:
         upper, upper_se: the mean cost of feasible couplings of samples with ν, >= W_c(μ, ν) in expectation, and its
             standard error.
         level: the confidence of `interval`.
-        interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile, (1 − level) / 2 left to each side.
+        interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile that leaves (1 − level) / 4 to
+            each side: half of what the level allows to be missed is kept back, as replicates are only nearly normal.
         marginal_error: ‖P − b‖₁ of the cells of h̃, noise of counting removed: how well the potential is solved.
         h_tilde: the table that was judged, (m,).
         samples: of μ, in all: to fit, to choose and to judge.
