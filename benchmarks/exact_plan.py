@@ -20,6 +20,7 @@ import statistics
 import time
 import warnings
 
+# Set before the libraries below are imported, which read them once.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 

@@ -1,5 +1,7 @@
 """Every test and doctest starts from the same random state and leaves the caller's as it was."""
 
+import logging
+
 import pytest
 import torch
 
@@ -26,3 +28,21 @@ def float64():
 def undrawn(monkeypatch):
     """Runs leave no pictures, which take most of the time of a short one; tests of the record draw them."""
     monkeypatch.setattr("ot_gen.report.run.draw", lambda *_: None)
+
+
+@pytest.fixture
+def clean_process(monkeypatch, tmp_path):
+    """Runs write below tmp_path, and what hydra leaves in a process (handlers, threads, variables) is put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that its absence is restored
+    monkeypatch.delenv("HYDRA_FULL_ERROR")
+    root = logging.getLogger()
+    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import logging
 import os
 import pickle
 import re
@@ -35,22 +34,7 @@ SMOKE = ("trainer=smoke", "trainer.steps=4", "trainer.batch_size=16", "evaluatio
 TINY = (*SMOKE, "data.size=64", "data.test_size=64", "metrics=none")
 
 
-@pytest.fixture(autouse=True)
-def clean_process(monkeypatch, tmp_path):
-    """Runs write below tmp_path, and what hydra leaves in a process (handlers, threads, variables) is put back."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that its absence is restored
-    monkeypatch.delenv("HYDRA_FULL_ERROR")
-    root = logging.getLogger()
-    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    for handler in root.handlers[:]:
-        if handler not in handlers:
-            root.removeHandler(handler)
-            handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("clean_process")
 
 
 @pytest.fixture

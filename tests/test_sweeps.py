@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
@@ -36,22 +34,7 @@ TINY += (
 )
 
 
-@pytest.fixture(autouse=True)
-def clean_process(monkeypatch, tmp_path):
-    """Runs write below tmp_path, and what hydra leaves in a process is put back."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "")
-    monkeypatch.delenv("HYDRA_FULL_ERROR")
-    root = logging.getLogger()
-    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    for handler in root.handlers[:]:
-        if handler not in handlers:
-            root.removeHandler(handler)
-            handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("clean_process")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from ot_gen.evaluation.classifier import WEIGHTS
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
 from tolerances import report  # noqa: E402
 
 

@@ -42,7 +42,7 @@ from ot_gen import (
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
 from tolerances import report  # noqa: E402
 
 DISTANCES = (-1.0, -0.5, -0.2, -0.1, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0)

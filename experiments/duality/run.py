@@ -34,7 +34,7 @@ from ot_gen.semidual.progress import SolveProgress
 from ot_gen.semidual.rows import CostRows
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
 from tolerances import report  # noqa: E402
 
 COST = SquaredEuclidean()

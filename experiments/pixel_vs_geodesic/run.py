@@ -48,7 +48,7 @@ from ot_gen.geometry import Graph, Line, Start, k_medoids
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
 from tolerances import report  # noqa: E402
 
 WEIGHT = 0.4  # λ = 2σ²: about the price that the VAE of conf/ has

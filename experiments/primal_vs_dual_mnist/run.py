@@ -23,7 +23,7 @@ from ot_gen.report.runs import Run, find_runs
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
 from swept import sweep, write_table  # noqa: E402
 from tolerances import report  # noqa: E402
 

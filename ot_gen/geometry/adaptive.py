@@ -61,7 +61,7 @@ class LocallyAdaptiveNormal:
         covariance: Tensor,
         samples: int = 256,
         nodes: int = 16,
-        start: Start = Line(),  # noqa: B008
+        start: Start = Line(),
     ) -> None:
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or samples < 2:
             raise ValueError(
@@ -177,7 +177,7 @@ def fit_adaptive_normal(
     weights: Tensor | None = None,
     samples: int = 256,
     nodes: int = 16,
-    start: Start = Line(),  # noqa: B008
+    start: Start = Line(),
     tol: float = 1e-3,
     rounds: int = 20,
 ) -> AdaptiveFit:

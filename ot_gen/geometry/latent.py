@@ -142,7 +142,7 @@ class LatentGeometry:
         z0: Tensor,
         z1: Tensor,
         nodes: int = 16,
-        start: Start | Tensor | Sequence[Start | Tensor] = Line(),  # noqa: B008, a Line holds nothing
+        start: Start | Tensor | Sequence[Start | Tensor] = Line(),
         tol: float = 1e-3,
         rounds: int = 60,
         accuracy: float = 1e-4,
@@ -184,7 +184,7 @@ class LatentGeometry:
         starts = check_starts(start, z0)
         return connect(self.metric_field, z0, z1, starts, Effort(nodes, tol, rounds, accuracy, refinements))
 
-    def distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:  # noqa: B008
+    def distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -203,7 +203,7 @@ class LatentGeometry:
         positive = squared > 0
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
-    def squared_distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:  # noqa: B008
+    def squared_distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
         found = self.geodesic(z0.detach(), z1.detach(), nodes, start)
         return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
@@ -264,7 +264,7 @@ class LatentGeometry:
         check_cloud(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
-    def log(self, z0: Tensor, z1: Tensor, nodes: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6) -> Tensor:  # noqa: B008
+    def log(self, z0: Tensor, z1: Tensor, nodes: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
         So that exp(z0, log(z0, z1)) = z1, the velocity of `geodesic` is corrected by Newton's method on `exp`. No

@@ -34,7 +34,7 @@ def frechet_mean(
     z: Tensor,
     weights: Tensor | None = None,
     nodes: int = 16,
-    start: Start | Sequence[Start] = Line(),  # noqa: B008
+    start: Start | Sequence[Start] = Line(),
     tol: float = 1e-3,
     rounds: int = 50,
 ) -> FrechetMean:
