@@ -110,6 +110,7 @@ class ConvGenerator(nn.Module):
         in_dim: latent dimension.
         shape: (channels, height, width); height and width divisible by 4, e.g. (1, 28, 28).
         width: channels of the last hidden layer.
+        activation: the module class between layers; a smooth one gives a smooth latent geometry.
 
     Example:
         >>> ConvGenerator(8, (1, 28, 28))(torch.zeros(2, 8)).shape
@@ -118,18 +119,20 @@ class ConvGenerator(nn.Module):
 
     by_rows = True
 
-    def __init__(self, in_dim: int, shape: Sequence[int] | None, width: int = 32) -> None:
+    def __init__(
+        self, in_dim: int, shape: Sequence[int] | None, width: int = 32, activation: type[nn.Module] = nn.ReLU
+    ) -> None:
         super().__init__()
         channels, height, width_px = _image_shape(shape)
         self.out_dim = channels * height * width_px
         start = (2 * width, height // 4, width_px // 4)
         self.layers = nn.Sequential(
             nn.Linear(in_dim, math.prod(start)),
-            nn.ReLU(),
+            activation(),
             nn.Unflatten(1, start),
             nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
             nn.GroupNorm(8, width) if width % 8 == 0 else nn.Identity(),
-            nn.ReLU(),
+            activation(),
             nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
             nn.Sigmoid(),
             nn.Flatten(),

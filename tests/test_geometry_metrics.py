@@ -7,10 +7,10 @@ import torch
 from surfaces import PSEUDOSPHERE, SPHERE, TORUS, sphere, stereographic
 from torch import nn
 
-from ot_gen import LatentGeometry, RBFPrecision
+from ot_gen import ConvGenerator, LatentGeometry, RBFPrecision
 from ot_gen.geometry import MatrixMetric, PullbackMetric, conformal, euclidean
 from ot_gen.geometry.bundles import Bundle, UnknownFunction
-from ot_gen.geometry.jets import directional, pushforward, second
+from ot_gen.geometry.jets import directional, pushforward, second, weighted_hessian, widest
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -204,3 +204,62 @@ def test_what_has_no_rule_is_left_to_torch(f):
     z = torch.randn(4, 3)
     with pytest.raises(UnknownFunction):
         f(Bundle.over(z, torch.ones(2, 4, 3)))
+
+
+class Distances(nn.Module):
+    def forward(self, x):
+        return torch.cdist(x, x.new_ones(8, 8).triu())
+
+
+class Attention(nn.Module):
+    def forward(self, x):
+        y = x.unflatten(1, (4, 2))
+        return nn.functional.scaled_dot_product_attention(y, y.sin(), y).flatten(1)
+
+
+LAYERS = {
+    "silu": nn.SiLU(),
+    "silu in place": nn.SiLU(inplace=True),
+    "mish": nn.Mish(),
+    "glu": nn.GLU(),
+    "elu": nn.ELU(),
+    "group norm": nn.GroupNorm(2, 8),
+    "batch norm": nn.BatchNorm1d(8).eval(),
+    "convolutions": nn.Sequential(
+        nn.Unflatten(1, (2, 2, 2)),
+        nn.ConvTranspose2d(2, 2, 2, 2),
+        nn.Tanh(),
+        nn.Conv2d(2, 1, 3, padding=1),
+        nn.Flatten(),
+    ),
+    "upsampling": nn.Sequential(nn.Unflatten(1, (2, 2, 2)), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Flatten()),
+    "distances": Distances(),
+    "attention": Attention(),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_common_layers_have_first_and_second_derivatives(layer):
+    layer = layer.double()
+    z = torch.randn(4, 3)
+    into = nn.Linear(3, 8)
+    net = nn.Sequential(into, layer, nn.Linear(layer(into(z)).shape[1], 1)).requires_grad_(False)
+    u, v = torch.randn(2, 4, 3)
+    slope = autograd_jacobian(net, z).squeeze(1)
+    ahead, behind = (
+        torch.stack([autograd_jacobian(net, z + sign * 1e-5 * axis).squeeze(1) for axis in torch.eye(3)], dim=2)
+        for sign in (1, -1)
+    )
+    bend = (ahead - behind) / 2e-5
+    value, tangents = pushforward(net, z)
+    assert torch.allclose(value, net(z))
+    assert torch.allclose(tangents.squeeze(2).T, slope)
+    assert torch.allclose(directional(net, z, u)[1][:, 0], torch.einsum("na,na->n", slope, u))
+    assert torch.allclose(second(net, z, u, v)[:, 0], torch.einsum("na,nab,nb->n", u, bend, v), atol=1e-6)
+    assert torch.allclose(weighted_hessian(net, z, torch.ones(4, 1)), bend, atol=1e-6)
+
+
+def test_passes_are_cut_by_the_widest_layer():
+    z = torch.randn(3, 8)
+    assert widest(ConvGenerator(8, (1, 28, 28), width=32), z) == 32 * 14 * 14
+    assert widest(mlp(8, 7), z) == 16 and widest(lambda z: z[:, :1], z) == 8

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import jvp, vmap
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from .bundles import Bundle, UnknownFunction
@@ -19,6 +20,9 @@ from .bundles import Bundle, UnknownFunction
 Map = Callable[[Tensor], Tensor]
 # Tangents of one pass, in bytes: what stays in a core's cache between two layers.
 CHUNK = 6_500_000
+# Functions (x, weight, bias, ...) that are linear in x.
+LINEAR: set[Any] = {F.linear, F.conv1d, F.conv2d, F.conv3d}
+LINEAR |= {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
 
 
 def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,7 +33,7 @@ def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([[9.]]), tensor([[6.]]))
     """
     _load_forward_mode()
-    with _ConstantWeights():
+    with _ForwardMode():
         value, derivative = jvp(f, (z,), (v,))[:2]
     return value, derivative
 
@@ -60,7 +64,7 @@ def pushforward(f: Map, z: Tensor) -> tuple[Tensor, Tensor]:
     _load_forward_mode()
     # The value is the same along all directions.
     out_dims: Any = (None, 0)
-    with _ConstantWeights():
+    with _ForwardMode():
         value, tangents = vmap(along, out_dims=out_dims)(basis)
     return value, tangents
 
@@ -114,22 +118,82 @@ def gram(left: Tensor, right: Tensor) -> Tensor:
     return torch.bmm(left.transpose(0, 1), right.permute(1, 2, 0))
 
 
-class _ConstantWeights(TorchFunctionMode):
-    """Linear layers in forward mode without the products with the zero tangents of their weights.
+def widest(f: Map, z: Tensor) -> int:
+    """The most numbers that F holds at once for one point: its own outputs, or a layer's on the way to them.
 
-    torch forms them, and copies each tangent to add them: half of the time of a pass.
+    Example:
+        >>> widest(lambda z: torch.cat([z, z, z], dim=1).sum(dim=1, keepdim=True), torch.zeros(1, 2))
+        6
     """
+    probe = z[:1].expand(_Widths.ROWS, -1)
+    with torch.no_grad(), _Widths() as widths:
+        f(probe)
+    return max(widths.most, z.shape[1])
+
+
+class _Widths(TorchFunctionMode):
+    """Notes the largest result that has a row for each point; weights have other numbers of rows, as a rule."""
+
+    ROWS = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.ndim > 0 and len(result) == self.ROWS:
+            self.most = max(self.most, result.numel() // self.ROWS)
+        return result
+
+
+class _ForwardMode(TorchFunctionMode):
+    """Forward mode where torch is slow in it, or lacks it.
+
+    Linear layers and convolutions leave out the products with the zero tangents of their weights; torch forms them,
+    and copies each tangent to add them: half of the time of a dense pass, a fifth of a convolution's. Attention and
+    the functions of `WRITTEN_OUT` lack first or second derivatives in torch; in place they leave their argument as is.
+    """
+
+    def __enter__(self) -> Any:
+        self._attention = sdpa_kernel(SDPBackend.MATH)
+        self._attention.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._attention.__exit__(*raised)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func in WRITTEN_OUT:
+            return WRITTEN_OUT[func](*args, **named)
         if (
-            func is F.linear
+            func in LINEAR
             and not kwargs
-            and all(forward_ad.unpack_dual(w).tangent is None for w in args[1:] if w is not None)
+            and all(forward_ad.unpack_dual(w).tangent is None for w in args[1:3] if w is not None)
         ):
             value, tangent = forward_ad.unpack_dual(args[0])
             if tangent is not None:
-                return forward_ad.make_dual(F.linear(value, *args[1:]), F.linear(tangent, args[1]))
-        return func(*args, **(kwargs or {}))
+                return forward_ad.make_dual(func(value, *args[1:]), func(tangent, args[1], None, *args[3:]))
+        return func(*args, **named)
+
+
+def _glu(x: Tensor, dim: int = -1) -> Tensor:
+    value, gate = x.chunk(2, dim)
+    return value * gate.sigmoid()
+
+
+def _cdist(x: Tensor, y: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
+    return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), p, dim=-1)
+
+
+WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
+    F.silu: lambda x, inplace=False: x * x.sigmoid(),
+    F.mish: lambda x, inplace=False: x * F.softplus(x).tanh(),
+    F.glu: _glu,
+    torch.cdist: _cdist,
+}
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from .jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian
+from .jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
 from .metrics import Metric, Model, Squares, solve_metric
 
 
@@ -36,6 +36,7 @@ class PullbackMetric(Metric):
 
     def __init__(self, f: Map) -> None:
         self.f = f
+        self._widest = 0  # not known yet
 
     def embed(self, z: Tensor) -> Tensor:
         """F(z), (n, k) -> (n, d)."""
@@ -76,7 +77,7 @@ class PullbackMetric(Metric):
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
         parts = []
-        for rows in blocks(len(nodes), inner * k * ends.shape[2], nodes.element_size()):
+        for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
             x, tangents = pushforward(self.embed, nodes[rows, 1:-1].flatten(0, 1))
             x = torch.cat([ends[rows, :1], x.unflatten(0, (-1, inner)), ends[rows, 1:]], dim=1)
             chords = x.diff(dim=1)
@@ -103,8 +104,9 @@ class PullbackMetric(Metric):
         return diagonal, torch.zeros_like(diagonal[:, 1:])
 
     def _width(self, z: Tensor) -> int:
-        with torch.no_grad():
-            return self.embed(z[:1]).shape[1]
+        if not self._widest:
+            self._widest = widest(self.embed, z)
+        return self._widest
 
 
 def _squares(chords: Tensor) -> Squares:
