@@ -15,7 +15,7 @@ A, B = torch.tensor([[0.0, 0.1]]), torch.tensor([[1.0, 0.3]])
 @pytest.mark.parametrize(
     "decoder, message",
     [
-        (lambda z: z.sum(), "got \\(1, 2\\) -> \\(\\)"),
+        (lambda z: z.sum(), "got \\(2, 2\\) -> \\(\\)"),
         (lambda z: z.unsqueeze(1), "flatten images"),
         (lambda z: z[:0], "\\(0, 2\\)"),
         (lambda z: Normal(z, 1.0), "decoder.mean"),

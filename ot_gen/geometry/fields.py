@@ -70,7 +70,7 @@ class MatrixMetric(Metric):
         return torch.einsum("nab,na->nb", root, end - start)
 
     @torch.no_grad()
-    def model(self, nodes: Tensor) -> Model:
+    def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2)
         residual, tangents = pushforward(self._residual, ends.flatten(0, 1))

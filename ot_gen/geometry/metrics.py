@@ -24,12 +24,14 @@ class Model(NamedTuple):
         gradient: (B, T−1, k).
         diagonal: blocks of the Gauss-Newton matrix, (B, T−1, k, k), positive semi-definite as a whole.
         upper: its blocks (i, i + 1), (B, T−2, k, k).
+        ends: what the metric may want to know again of the fixed ends, (B, ...), or None.
     """
 
     squares: Squares
     gradient: Tensor
     diagonal: Tensor
     upper: Tensor
+    ends: Tensor | None = None
 
 
 class Metric(ABC):
@@ -62,8 +64,8 @@ class Metric(ABC):
         """Squared lengths of segments, differentiable in the nodes and in what the metric is made of."""
 
     @abstractmethod
-    def model(self, nodes: Tensor) -> Model:
-        """The Gauss-Newton model at the nodes. No graph."""
+    def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
+        """The Gauss-Newton model at the nodes; `ends` may be those of an earlier model of the same pairs. No graph."""
 
     @abstractmethod
     def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:

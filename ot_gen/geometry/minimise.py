@@ -99,7 +99,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
             work, model = _Work(*(part[going] for part in work)), _take(model, going)
         change = torch.where(definite[:, None, None], step, 0)
         trial = _moved(work.nodes, change)
-        tried = _model(metric, trial)
+        tried = _model(metric, trial, model.ends)
         reached = _energy(tried)
         # Rounding may hide a decrease that is smaller than itself; a value that is not finite is no decrease.
         better = definite & (work.energy - reached >= 1e-4 * decrement - noise * work.energy)
@@ -120,10 +120,10 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
     return best
 
 
-def _model(metric: Metric, nodes: Tensor) -> Model:
+def _model(metric: Metric, nodes: Tensor, ends: Tensor | None = None) -> Model:
     """The metric's model, its blocks in double precision."""
-    model = metric.model(nodes)
-    return Model(model.squares, model.gradient.double(), model.diagonal.double(), model.upper.double())
+    model = metric.model(nodes, ends)
+    return Model(model.squares, model.gradient.double(), model.diagonal.double(), model.upper.double(), model.ends)
 
 
 def _energy(model: Model) -> Tensor:
@@ -190,7 +190,8 @@ def _finish(metric: Metric, best: Minimum, rows: Tensor, nodes: Tensor, squares:
 
 def _take(model: Model, rows: Tensor) -> Model:
     squares = Squares(*(part[rows] for part in model.squares))
-    return Model(squares, model.gradient[rows], model.diagonal[rows], model.upper[rows])
+    ends = None if model.ends is None else model.ends[rows]
+    return Model(squares, model.gradient[rows], model.diagonal[rows], model.upper[rows], ends)
 
 
 def pick(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
@@ -205,4 +206,5 @@ def pick(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 def _merge(chosen: Tensor, new: Model, old: Model) -> Model:
     squares = Squares(*(pick(chosen, a, b) for a, b in zip(new.squares, old.squares, strict=True)))
-    return Model(squares, *(pick(chosen, a, b) for a, b in zip(new[1:], old[1:], strict=True)))
+    gradient, diagonal, upper = (pick(chosen, a, b) for a, b in zip(new[1:4], old[1:4], strict=True))
+    return Model(squares, gradient, diagonal, upper, new.ends)

@@ -73,9 +73,10 @@ class PullbackMetric(Metric):
         return _squares(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]).diff(dim=1))
 
     @torch.no_grad()
-    def model(self, nodes: Tensor) -> Model:
+    def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
-        ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
+        if ends is None:
+            ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
         parts = []
         for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
             x, tangents = pushforward(self.embed, nodes[rows, 1:-1].flatten(0, 1))
@@ -88,7 +89,7 @@ class PullbackMetric(Metric):
             parts.append((*_squares(chords), gradient, diagonal, following))
         fine, coarse, *blocked = (torch.cat(part) for part in zip(*parts, strict=True))
         gradient, diagonal, following = (count * block.unflatten(0, (-1, inner)) for block in blocked)
-        return Model(Squares(fine, coarse), gradient, 2 * diagonal, -following[:, :-1])
+        return Model(Squares(fine, coarse), gradient, 2 * diagonal, -following[:, :-1], ends)
 
     @torch.no_grad()
     def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +106,7 @@ class PullbackMetric(Metric):
 
     def _width(self, z: Tensor) -> int:
         if not self._widest:
-            self._widest = widest(self.embed, z)
+            self._widest = widest(self.f, z)
         return self._widest
 
 
