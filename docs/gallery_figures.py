@@ -255,7 +255,7 @@ def centres(model: Model) -> None:
     left.legend(fontsize=8, framealpha=0.9)
     left.set_title("geodesics to the Fréchet mean (star); cross: average of codes", fontsize=10)
     z, labels = model.codes[:50], model.labels[:50]
-    clusters = k_medoids(model.geometry.pairwise(z, nodes=8).lengths, 6)
+    clusters = k_medoids(model.geometry.pairwise(z, nodes=8), 6)
     colours = matplotlib.colormaps["tab10"]
     for number, medoid in enumerate(clusters.medoids.tolist()):
         for index in (clusters.labels == number).nonzero().flatten().tolist():

@@ -96,9 +96,17 @@ def test_geodesics_of_an_affine_map_are_straight(k):
     for geo in (LatentGeometry(net), LatentGeometry(euclidean())):
         found = geo.geodesic(a, b, nodes=4)
         line = Line()(geo.metric_field, a, b, 4)
-        assert torch.allclose(found.nodes, line, atol=1e-10)
+        assert torch.allclose(found.nodes, line, atol=1e-10) and bool(found.converged.all())
         assert float(found.residual().max()) <= 1e-8 and float(found.speed_variation().max()) <= 1e-8
     assert torch.allclose(LatentGeometry(net).distance(a, b), torch.linalg.vector_norm(net(a) - net(b), dim=1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_search_that_starts_at_the_minimum_has_converged(dtype):
+    a, b = torch.zeros(2, 3, dtype=dtype), torch.ones(2, 3, dtype=dtype)
+    for geo in (LatentGeometry(lambda z: 2 * z), LatentGeometry(euclidean())):
+        found = geo.geodesic(a, b)  # the gradient is 0, to the last bit
+        assert bool(found.converged.all()) and int(found.rounds.max()) == 0 and torch.equal(found.nodes[:, 4], b / 4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -276,10 +284,10 @@ def test_secants_tell_the_second_derivatives_along_a_step():
 def test_a_matrix_of_distances_holds_those_of_pairs(monkeypatch):
     monkeypatch.setattr("ot_gen.geometry.pairs.BATCH", 4)
     geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
-    lengths, converged = geo.pairwise(z)
+    lengths = geo.pairwise(z)
     truth = torch.stack([SPHERE.distance(z, point.expand_as(z)) for point in z])
     assert torch.allclose(lengths, truth, rtol=1e-3, atol=1e-7)
-    assert torch.equal(lengths, lengths.T) and bool(converged.all())
+    assert torch.equal(lengths, lengths.T)
 
 
 def test_distances_in_a_dense_graph_are_slightly_too_long():

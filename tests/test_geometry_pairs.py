@@ -10,6 +10,8 @@ from torch import nn
 from ot_gen import LatentGeometry
 from ot_gen.costs import squared_distances
 from ot_gen.geometry import Best, Graph, Line
+from ot_gen.geometry.geodesics import Effort
+from ot_gen.geometry.pairs import pairwise
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -38,7 +40,7 @@ def test_a_bar_is_shown_on_request(capsys):
 def test_many_points_on_the_sphere_start_at_the_better_of_two_and_end_at_the_truth():
     geo, (z, _) = LatentGeometry(SPHERE.map), SPHERE.pairs(20)
     truth = torch.stack([SPHERE.distance(z, point.expand_as(z)) for point in z])
-    assert torch.allclose(geo.pairwise(z).lengths, truth, rtol=1e-3, atol=1e-7)
+    assert torch.allclose(geo.pairwise(z), truth, rtol=1e-3, atol=1e-7)
 
 
 def test_the_best_of_several_starts_is_that_of_least_energy_for_each_pair():
@@ -61,4 +63,10 @@ def test_a_matrix_of_distances_walks_around_a_hole_unasked():
     found = geo.pairwise(z, nodes=16)
     around = float(geo.geodesic(z[:1], z[-1:], nodes=32, start=Graph(codes)).length)
     straight = float(geo.geodesic(z[:1], z[-1:], nodes=32).length)
-    assert float(found.lengths[0, -1]) <= 1.02 * around < 1.2 * around <= straight
+    assert float(found[0, -1]) <= 1.02 * around < 1.2 * around <= straight
+
+
+def test_a_matrix_with_unfinished_searches_says_so():
+    effort = Effort(4, tol=1e-9, rounds=1, refinements=0)
+    with pytest.warns(RuntimeWarning, match="3 of 3 geodesics have not converged"):
+        pairwise(LatentGeometry(SPHERE.map).metric_field, SPHERE.pairs(3)[0], [Line()], effort)

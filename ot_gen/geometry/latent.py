@@ -18,7 +18,6 @@ from .distance import squared_distance
 from .geodesics import Effort, Geodesics, connect
 from .jets import Map
 from .metrics import Metric
-from .pairs import Pairwise
 from .pullback import PullbackMetric, stacked
 from .starts import Graph, Line, Start
 
@@ -214,8 +213,10 @@ class LatentGeometry:
         nodes: int = 16,
         start: Start | Sequence[Start] | None = None,
         progress: bool = False,
-    ) -> Pairwise:
-        """Distances between all pairs of z (n, k), in batches of pairs, and whether each converged: (n, n). No graph.
+    ) -> Tensor:
+        """Distances between all pairs of z (n, k), (n, n), found in batches of pairs. No graph.
+
+        A `RuntimeWarning` says of how many pairs the search did not converge; their best curves count.
 
         Args:
             z: points.
@@ -228,7 +229,7 @@ class LatentGeometry:
             ValueError: as `geodesic`.
 
         Example:
-            >>> LatentGeometry(lambda z: 2 * z).pairwise(torch.tensor([[0.0], [1.0]])).lengths
+            >>> LatentGeometry(lambda z: 2 * z).pairwise(torch.tensor([[0.0], [1.0]]))
             tensor([[0., 2.],
                     [2., 0.]])
         """
@@ -237,7 +238,7 @@ class LatentGeometry:
         return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), progress)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
-        """Lengths of smoothed shortest paths in a graph of codes, (n, n): upper bounds of distances, much faster."""
+        """Lengths of smoothed shortest paths in a graph of codes, (n, n): some per cent too long, much faster."""
         check_cloud(z, "z")
         return graph.lengths(self.metric_field, z.detach())
 

@@ -84,7 +84,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
         # Damping hides up to T²/5 of the decrement in the longest waves.
         promised = decrement * (1 + work.damping * segments**2 / 5)
         # The step leaves as large a share of it as the last one left.
-        left = promised * (promised / work.before).clamp_max(1)
+        left = promised * torch.where(promised < work.before, promised / work.before, 1)
         still = definite & (left <= tol**2 / 2 * work.energy)
         still |= work.energy == 0
         done = still | (work.damping > MOST_DAMPING) | (turn == rounds)

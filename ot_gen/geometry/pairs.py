@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,23 +15,16 @@ from .starts import NEIGHBOURS, Best, Graph, Line, Start
 BATCH = 512  # pairs at once
 
 
-class Pairwise(NamedTuple):
-    """Distances between all pairs, and whether the search for each converged: (n, n) both, symmetric."""
-
-    lengths: Tensor
-    converged: Tensor
-
-
 def pairwise(
     metric: Metric, z: Tensor, starts: Sequence[Start | Tensor], effort: Effort, progress: bool = False
-) -> Pairwise:
-    """Geodesics between all pairs of z (n, k), i < j solved.
+) -> Tensor:
+    """Lengths of geodesics between all pairs of z (n, k), i < j solved, (n, n).
 
     Example:
         >>> from .fields import euclidean
         >>> from .starts import Line
         >>> z = torch.tensor([[0.0], [1.0], [3.0]])
-        >>> pairwise(euclidean(), z, [Line()], Effort(4)).lengths
+        >>> pairwise(euclidean(), z, [Line()], Effort(4))
         tensor([[0., 1., 3.],
                 [1., 0., 2.],
                 [3., 2., 0.]])
@@ -39,15 +32,22 @@ def pairwise(
     from tqdm import tqdm
 
     n = len(z)
-    lengths, converged = z.new_zeros(n, n), torch.ones(n, n, dtype=torch.bool, device=z.device)
+    lengths, missing = z.new_zeros(n, n), 0
     pairs = torch.triu_indices(n, n, 1, device=z.device)
     with tqdm(total=pairs.shape[1], desc="geodesics", unit=" pairs", disable=not progress) as bar:
         for i, j in zip(*(side.split(BATCH) for side in pairs), strict=True):
             found = connect(metric, z[i], z[j], starts, effort)
             lengths[i, j] = lengths[j, i] = found.length
-            converged[i, j] = converged[j, i] = found.converged
+            missing += int((~found.converged).sum())
             bar.update(len(i))
-    return Pairwise(lengths, converged)
+    if missing:
+        warnings.warn(
+            f"{missing} of {pairs.shape[1]} geodesics have not converged: their distances are lengths of the best "
+            "curves found, which may be too long; `geodesic` tells which, and takes more rounds and other starts",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return lengths
 
 
 def warm_start(z: Tensor) -> Start:

@@ -114,7 +114,7 @@ class Graph(Start):
         return _resample(points[_ways(before[row], start, end)], segments)
 
     def lengths(self, metric: Metric, z: Tensor) -> Tensor:
-        """Upper bounds of the distances between all pairs of z (n, k), (n, n).
+        """Distances between all pairs of z (n, k), (n, n), some per cent too long.
 
         Each is the shortest of three: the shortest path, that path smoothed, and the straight segment.
 
