@@ -12,6 +12,8 @@ def check_cloud(points: Tensor, name: str) -> None:
     Example:
         >>> check_cloud(torch.zeros(3, 2), "x")
     """
+    if not isinstance(points, Tensor):
+        raise ValueError(f"{name} must be a torch tensor (n, d), got {type(points).__name__}; use torch.as_tensor")
     if points.ndim != 2 or points.numel() == 0:
         raise ValueError(
             f"{name} must be a non-empty point cloud of shape (n, d), got {tuple(points.shape)}; "

@@ -15,7 +15,7 @@ A, B = torch.tensor([[0.0, 0.1]]), torch.tensor([[1.0, 0.3]])
 @pytest.mark.parametrize(
     "decoder, message",
     [
-        (lambda z: z.sum(), "got \\(2, 2\\) -> \\(\\)"),
+        (lambda z: z.sum(), "got \\(1, 2\\) -> \\(\\)"),
         (lambda z: z.unsqueeze(1), "flatten images"),
         (lambda z: z[:0], "\\(0, 2\\)"),
         (lambda z: Normal(z, 1.0), "decoder.mean"),
@@ -50,6 +50,7 @@ def test_a_ridge_on_request_makes_geodesics_of_a_deficient_decoder():
         (A.expand(3, 2), B.expand(2, 2), "pairwise"),
         (A * float("nan"), B, "NaN"),
         (A.long(), B, "floating point"),
+        (A.tolist(), B, "torch tensor"),
     ],
 )
 def test_ends_of_wrong_shapes_or_values(a, b, message):
@@ -73,6 +74,8 @@ def test_one_end_serves_many():
         ({"refinements": -1}, "refinements >= 0"),
         ({"start": torch.zeros(2, 5, 2)}, "a start must be curves"),
         ({"start": []}, "at least one start"),
+        ({"start": "line"}, "Graph"),
+        ({"nodes": 16.0}, "even number"),
     ],
 )
 def test_settings_of_the_solver(settings, message):
@@ -83,7 +86,9 @@ def test_settings_of_the_solver(settings, message):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"map": []}, "empty list"),
+        ({"map": []}, "a decoder must be a map"),
+        ({"map": [sphere, 3]}, "list of maps"),
+        ({"map": sphere, "std": 0.1}, "std must be a map"),
         ({"map": sphere, "ridge": -1.0}, "ridge"),
         ({"map": [sphere, sphere], "std": sphere}, "2 decoders and 1"),
         ({"map": sphere, "std": sphere, "features": sphere}, "no expected metric"),
@@ -113,6 +118,20 @@ def test_other_shapes():
         Graph(torch.rand(5, 2), neighbours=5)
     with pytest.raises(ValueError, match="dimension 2, the codes of the graph 3"):
         geo.geodesic(A + 0.5, B, start=Graph(torch.rand(20, 3)))
+
+
+@pytest.mark.parametrize(
+    "decoder, points, message",
+    [
+        (nn.Linear(3, 5), A, "fails on points \\(1, 2\\)"),
+        (nn.Linear(2, 5), A.double(), "torch.float64"),
+        (lambda z: torch.from_numpy(z.numpy() ** 2), A, "functions of torch"),
+        (nn.Sequential(nn.Linear(2, 5), nn.Dropout(0.5), nn.Tanh()), A, "evaluation mode"),
+    ],
+)
+def test_a_decoder_that_fails_on_the_points(decoder, points, message):
+    with pytest.raises(ValueError, match=message):
+        LatentGeometry(decoder).metric(points)
 
 
 def test_an_exponential_from_a_singular_point_is_refused():

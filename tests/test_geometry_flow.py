@@ -7,7 +7,7 @@ import torch
 from surfaces import SPHERE, STEREOGRAPHIC, cylinder, sphere
 from torch import nn
 
-from ot_gen import GeodesicCost, LatentGeometry, exact_plan
+from ot_gen import GeodesicCost, LatentGeometry, c_transform, exact_plan
 from ot_gen.geometry import Spline, conformal
 from ot_gen.geometry.jets import directional
 
@@ -146,3 +146,12 @@ def test_a_plan_accepts_the_cost():
     matrix = GeodesicCost(LatentGeometry(SPHERE.map)).matrix(x, y)
     truth = torch.stack([SPHERE.distance(x, point.expand_as(x)).square() for point in y], dim=1)
     assert torch.equal(exact_plan(matrix).matrix, exact_plan(truth).matrix)
+
+
+def test_a_potential_accepts_the_cost():
+    x, y = SPHERE.pairs(5)
+    cost, h = GeodesicCost(LatentGeometry(SPHERE.map)), torch.rand(5)
+    values, places = c_transform(cost, x, y, h)
+    truth = torch.stack([SPHERE.distance(x, point.expand_as(x)).square() for point in y], dim=1)
+    wanted = (truth - h).min(dim=1)
+    assert torch.allclose(values, wanted.values, atol=1e-4) and torch.equal(places, wanted.indices)

@@ -7,7 +7,7 @@ import torch
 from surfaces import SPHERE
 from torch import nn
 
-from ot_gen import LatentGeometry
+from ot_gen import GeodesicCost, LatentGeometry
 from ot_gen.costs import squared_distances
 from ot_gen.geometry import Best, Graph, Line
 from ot_gen.geometry.geodesics import Effort
@@ -64,6 +64,19 @@ def test_a_matrix_of_distances_walks_around_a_hole_unasked():
     around = float(geo.geodesic(z[:1], z[-1:], nodes=32, start=Graph(codes)).length)
     straight = float(geo.geodesic(z[:1], z[-1:], nodes=32).length)
     assert float(found[0, -1]) <= 1.02 * around < 1.2 * around <= straight
+
+
+@pytest.mark.slow
+def test_the_cost_walks_around_a_hole_when_told():
+    geo, codes = horseshoe()
+    ends = codes[:1], codes[-1:]
+    straight, around = (float(GeodesicCost(geo, start=start).matrix(*ends)) for start in (Line(), Graph(codes)))
+    assert around == pytest.approx(float(geo.geodesic(*ends, start=Graph(codes)).length) ** 2)
+    assert 1.4 * around <= straight
+
+
+def test_one_point_has_a_matrix_too():
+    assert torch.equal(LatentGeometry(SPHERE.map).pairwise(torch.ones(1, 2)), torch.zeros(1, 1))
 
 
 def test_a_matrix_with_unfinished_searches_says_so():

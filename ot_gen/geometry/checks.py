@@ -47,6 +47,8 @@ def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -
     if not starts:
         raise ValueError("geodesics need at least one start, got an empty list; leave it out for the straight segment")
     for curves in starts:
+        if not isinstance(curves, Start | Tensor):
+            raise ValueError(f"a start must be Line(), Graph(codes), Best(...) or curves (B, ?, k), got {start!r}")
         if isinstance(curves, Tensor) and (curves.ndim != 3 or curves[:, 0].shape != z0.shape or curves.shape[1] < 2):
             raise ValueError(f"a start must be curves (B, ?, k) from {tuple(z0.shape)}, got {tuple(curves.shape)}")
     return starts

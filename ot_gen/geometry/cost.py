@@ -10,6 +10,9 @@ from torch import Tensor
 from ot_gen.costs import Cost
 
 from .latent import LatentGeometry
+from .starts import Line, Start
+
+BATCH = 2048  # pairs at once
 
 
 @final
@@ -22,6 +25,7 @@ class GeodesicCost(Cost):
     Args:
         geometry: of the latent space.
         nodes: segments of each geodesic, even.
+        start: where searches begin; with uncertainty in the metric take `Graph(codes)`, which walks around holes.
 
     Example:
         >>> c = GeodesicCost(LatentGeometry(lambda z: 2 * z))
@@ -29,15 +33,17 @@ class GeodesicCost(Cost):
         tensor([[100.,   0.]])
     """
 
-    def __init__(self, geometry: LatentGeometry, nodes: int = 16) -> None:
+    def __init__(self, geometry: LatentGeometry, nodes: int = 16, start: Start = Line()) -> None:
         super().__init__()
         self.geometry = geometry
         self.nodes = nodes
+        self.start = start
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = torch.broadcast_tensors(x, y)
-        squared = self.geometry.squared_distance(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), self.nodes)
-        return squared.reshape(x.shape[:-1])
+        ends = (side.reshape(-1, side.shape[-1]).split(BATCH) for side in (x, y))
+        squared = [self.geometry.squared_distance(a, b, self.nodes, self.start) for a, b in zip(*ends, strict=True)]
+        return torch.cat(squared).reshape(x.shape[:-1])
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return self(x[:, None], y[None])

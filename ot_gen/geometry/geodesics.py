@@ -92,7 +92,7 @@ class Effort:
     refinements: int = 3
 
     def __post_init__(self) -> None:
-        if self.nodes < 4 or self.nodes % 2:
+        if not isinstance(self.nodes, int) or self.nodes < 4 or self.nodes % 2:
             raise ValueError(f"geodesics need an even number of segments, at least 4, got nodes = {self.nodes}")
         if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
             raise ValueError(

@@ -168,15 +168,19 @@ class _ForwardMode(TorchFunctionMode):
         named = kwargs or {}
         if func in WRITTEN_OUT:
             return WRITTEN_OUT[func](*args, **named)
-        if (
-            func in LINEAR
-            and not kwargs
-            and all(forward_ad.unpack_dual(w).tangent is None for w in args[1:3] if w is not None)
-        ):
-            value, tangent = forward_ad.unpack_dual(args[0])
+        if func in LINEAR and not kwargs and all(_unpacked(w)[1] is None for w in args[1:3] if w is not None):
+            value, tangent = _unpacked(args[0])
             if tangent is not None:
                 return forward_ad.make_dual(func(value, *args[1:]), func(tangent, args[1], None, *args[3:]))
         return func(*args, **named)
+
+
+def _unpacked(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A value and its tangent, None where it has none that can be seen: in a map that uses vmap itself."""
+    try:
+        return forward_ad.unpack_dual(x)
+    except RuntimeError:
+        return x, None
 
 
 def _glu(x: Tensor, dim: int = -1) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ot_gen.clouds import check_cloud
 
@@ -59,7 +59,7 @@ class LatentGeometry:
 
     def __init__(
         self,
-        map: Map | Sequence[Map] | Metric,
+        map: Map | Sequence[Map] | nn.ModuleList | Metric,
         std: Map | Sequence[Map] | None = None,
         features: Map | None = None,
         ridge: float = 0.0,
@@ -71,7 +71,8 @@ class LatentGeometry:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
             self.metric_field = map
         else:
-            self.metric_field = PullbackMetric(stacked(_listed(map), std and _listed(std), features, ridge))
+            stds = None if std is None else _listed(std, "std")
+            self.metric_field = PullbackMetric(stacked(_listed(map, "a decoder"), stds, features, ridge))
 
     def metric(self, z: Tensor) -> Tensor:
         """M(z), (n, k) -> (n, k, k), differentiable; one pass in forward mode, which costs about 1 + k evaluations.
@@ -299,10 +300,10 @@ class LatentGeometry:
         return flow.transport(self.metric_field, curve, check_alike(curve.nodes[:, 0], w=w)[0])
 
 
-def _listed(map: Map | Sequence[Map]) -> list[Map]:
-    maps = [map] if callable(map) else list(map)
-    if not maps:
-        raise ValueError("a latent geometry needs a decoder, got an empty list")
+def _listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
+    maps: list[Any] = list(map) if isinstance(map, Sequence | nn.ModuleList) else [map]
+    if not maps or not all(callable(one) for one in maps):
+        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {map!r}")
     return maps
 
 

@@ -35,7 +35,8 @@ def pairwise(
     lengths, missing = z.new_zeros(n, n), 0
     pairs = torch.triu_indices(n, n, 1, device=z.device)
     with tqdm(total=pairs.shape[1], desc="geodesics", unit=" pairs", disable=not progress) as bar:
-        for i, j in zip(*(side.split(BATCH) for side in pairs), strict=True):
+        for first in range(0, pairs.shape[1], BATCH):
+            i, j = pairs[:, first : first + BATCH]
             found = connect(metric, z[i], z[j], starts, effort)
             lengths[i, j] = lengths[j, i] = found.length
             missing += int((~found.converged).sum())

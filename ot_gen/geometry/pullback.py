@@ -40,7 +40,15 @@ class PullbackMetric(Metric):
 
     def embed(self, z: Tensor) -> Tensor:
         """F(z), (n, k) -> (n, d)."""
-        x = self.f(z)
+        try:
+            x = self.f(z)
+        except NotImplementedError:
+            raise  # torch names the function that has no derivative
+        except RuntimeError as error:
+            raise ValueError(
+                f"the decoder fails on points {tuple(z.shape)} of {z.dtype}: {error}; it must take rows of that many "
+                "numbers and that dtype, each by itself (as in evaluation mode), by functions of torch"
+            ) from error
         if not isinstance(x, Tensor):
             raise ValueError(
                 f"a pullback metric needs a map of tensors (n, k) -> (n, d), got one that returns {type(x).__name__}; "
@@ -106,6 +114,8 @@ class PullbackMetric(Metric):
 
     def _width(self, z: Tensor) -> int:
         if not self._widest:
+            with torch.no_grad():
+                self.embed(z[:1])  # says what is wrong with a decoder that cannot serve
             self._widest = widest(self.f, z)
         return self._widest
 
