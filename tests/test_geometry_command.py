@@ -2,7 +2,6 @@
 
 import csv
 import json
-import logging
 import shutil
 import sys
 from pathlib import Path
@@ -27,6 +26,8 @@ from ot_gen.geometry import Line
 from ot_gen.report.latents import geodesic_figure
 from ot_gen.report.manifold import geometry_of, study
 
+pytestmark = pytest.mark.usefixtures("clean_process")
+
 SMOOTH = "+generator.activation={_target_: hydra.utils.get_class, path: torch.nn.Tanh}"
 SMOKE = ("trainer=smoke", "trainer.steps=4", "evaluation.samples=40", "metrics=none", "threads=1")
 TOY = ("data=eight_gaussians", "data.size=64", "data.test_size=64", SMOOTH)
@@ -36,24 +37,10 @@ RUNS = {
     "plan": ("solver=primal/exact_plan", *TOY),
     "dual": ("solver=dual/wgan_gp", *TOY),
     "digits": ("solver=primal/vae", "data=digits", "reference.dim=3", "noise=fixed", SMOOTH),
+    "images": ("solver=primal/vae", "data=digits", "reference.dim=2", "generator=conv", "noise=fixed", SMOOTH),
     "kinks": ("solver=primal/vae", *TOY[:-1]),
     "wide": ("solver=primal/vae", "reference.dim=3", *TOY),
 }
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that its absence is restored
-    monkeypatch.delenv("HYDRA_FULL_ERROR")
-    root = logging.getLogger()
-    handlers, level, threads = root.handlers[:], root.level, torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    for handler in set(root.handlers) - set(handlers):
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture
@@ -155,6 +142,14 @@ def test_digits_in_three_dimensions_have_strips_and_no_plane(run, ot_gen):
     assert code == 0 and "JᵀJ of the decoder's mean, k = 3" in out
     assert not (folder / "volume.png").exists() and (folder / "geodesics.png").exists()
     assert {"z0_3", "z1_3"} <= set(rows(folder)[0])
+
+
+@pytest.mark.slow
+def test_a_convolutional_decoder_with_smooth_layers_obeys_the_equation(run, ot_gen):
+    folder = run("images")
+    code, out, err = ot_gen("geometry", "--run", folder, "pairs=3", "nodes=8")
+    assert code == 0 and "not smooth" not in out, err
+    assert all(row["converged"] == "True" and float(row["residual"]) < 0.2 for row in rows(folder))
 
 
 @pytest.mark.slow

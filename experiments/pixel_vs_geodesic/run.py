@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
 from ot_gen import (
@@ -44,7 +45,7 @@ from ot_gen import (
     linear_decay,
     standard_gaussian,
 )
-from ot_gen.geometry import Graph, Line, Start, k_medoids
+from ot_gen.geometry import Graph, Line, Start, k_medoids, volume_map
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
@@ -54,7 +55,8 @@ from tolerances import report  # noqa: E402
 WEIGHT = 0.4  # λ = 2σ²: about the price that the VAE of conf/ has
 SEGMENTS = 8
 EFFORT: dict[str, Any] = {"tol": 3e-3, "rounds": 30, "accuracy": 1e-2, "refinements": 1}
-COLOURS = {"pixels": "0.5", "codes": "C0", "geodesic": "C1", "expected": "C3"}
+COLOURS = {"geodesic": "darkorange", "expected": "crimson"}
+METRICS = {"geodesic": "JᵀJ", "expected": "expected metric"}
 
 
 class Model(NamedTuple):
@@ -215,51 +217,60 @@ def misordered(digits: data.Dataset, model: Model, count: int = 200) -> Tensor:
     return torch.stack([a, b, c], dim=1)[int((far["expected"] / near["expected"]).argmax())]
 
 
+def compared(name: str, near: Tensor, far: Tensor) -> str:
+    """The two distances of a triple in words."""
+    return f"{name}: d(A, B) = {float(near):.2f} {'<' if near < far else '>'} d(B, C) = {float(far):.2f}"
+
+
 def draw(digits: data.Dataset, model: Model, triple: Tensor, file: Path) -> None:
     """The volume of a planar latent space with geodesics over it, and images along them."""
     y, labels = digits.test.atoms, digits.test_labels
     assert labels is not None
     z = model.test
-    figure = plt.figure(figsize=(14, 6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(4, 5))
+    halo = [withStroke(linewidth=3, foreground="white")]
+    figure = plt.figure(figsize=(13, 7), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(7, 6))
     axes = left.subplots()
-    low, high = z.amin(dim=0) - 0.5, z.amax(dim=0) + 0.5
-    grid = torch.cartesian_prod(
-        torch.linspace(float(low[0]), float(high[0]), 120), torch.linspace(float(low[1]), float(high[1]), 120)
-    )
-    volume = model.expected_geometry.log_volume(grid).reshape(120, 120).T
-    extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    shown = axes.imshow(volume, origin="lower", extent=extent, cmap="Greys", aspect="auto")
-    left.colorbar(shown, ax=axes, label="log √det M(z), expected metric", shrink=0.7)
+    volume = volume_map(model.expected_geometry, torch.stack([z.amin(dim=0) - 0.5, z.amax(dim=0) + 0.5]), 150)
+    left.colorbar(volume.plot(axes), ax=axes, label="log √det M(z), expected metric", extend="both", shrink=0.7)
     axes.scatter(*z.T, c=labels, s=5, cmap="tab10", linewidths=0)
-    a, b, c = z[triple]
-    strips = []
+    for digit in labels.unique():
+        place = z[labels == digit].median(dim=0).values.tolist()
+        axes.text(*place, str(int(digit)), color=f"C{int(digit)}", fontsize=13, weight="bold", path_effects=halo)
+    ends = z[triple[:2]], z[triple[1:]]
+    t = torch.linspace(0, 1, 9)
+    straight = torch.lerp(ends[0][:, None], ends[1][:, None], t[:, None])
+    strips = [(compared("codes, straight segments", *(ends[0] - ends[1]).norm(dim=1)), straight)]
     for name, geometry, start in (
         ("geodesic", model.mean_geometry, Line()),
         ("expected", model.expected_geometry, model.graph),
     ):
-        ends = torch.stack([a, b]), torch.stack([b, c])
         found = geometry.geodesic(*ends, 16, start)
-        found.plot(axes, color=COLOURS[name], linewidth=2, label=None)
-        axes.plot([], [], color=COLOURS[name], linewidth=2, label=f"{name} metric")
-        strips.append((name, found(torch.linspace(0, 1, 8))))
-    axes.plot(*torch.stack([a, b, c]).T, "o", color="black", markersize=5)
+        found.plot(axes, color=COLOURS[name], linewidth=2.5, path_effects=halo)
+        axes.plot([], [], color=COLOURS[name], linewidth=2.5, label=f"geodesics, {METRICS[name]}")
+        strips.append((compared(f"geodesics, {METRICS[name]}", *found.length), found(t)))
+    for letter, place in zip("ABC", z[triple].tolist(), strict=True):
+        axes.plot(*place, "o", color="black", markersize=6)
+        axes.annotate(letter, place, (5, 6), textcoords="offset points", weight="bold", path_effects=halo)
     axes.legend(loc="upper left")
-    axes.set_xlabel("z₁")
-    axes.set_ylabel("z₂")
-    t = torch.linspace(0, 1, 8)[:, None]
-    straight = torch.stack([torch.lerp(a, b, t), torch.lerp(b, c, t)])
-    rows = [("A, B, C", None), ("straight", straight), *strips]
-    panels = right.subplots(4, 1)
     height, width = digits.shape[1:] if digits.shape is not None else (28, 28)
-    for panel, (name, curves) in zip(panels, rows, strict=True):
-        images = y[triple] if curves is None else model.decoder.mean(torch.cat([curves[0], curves[1][1:]]))
-        panel.imshow(images.reshape(-1, height, width).permute(1, 0, 2).flatten(1), cmap="gray_r", vmin=0, vmax=1)
-        panel.set_title(name, fontsize=9, loc="left")
+
+    def tiled(rows: Tensor) -> Tensor:
+        """Images (r, c, d) side by side."""
+        return rows.unflatten(2, (height, width)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+
+    pixels = (y[triple[:2]] - y[triple[1:]]).norm(dim=1)
+    pictures = [(compared("A, B and C; in pixels", *pixels), tiled(y[triple][None]))]
+    pictures += [
+        (title, tiled(model.decoder.mean(curves.flatten(0, 1)).unflatten(0, (2, -1)))) for title, curves in strips
+    ]
+    panels = right.subplots(4, 1)
+    for panel, (title, picture) in zip(panels, pictures, strict=True):
+        panel.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+        panel.set_title(title, fontsize=10)
         panel.axis("off")
-    pixels = (y[triple[0]] - y[triple[1]]).norm(), (y[triple[1]] - y[triple[2]]).norm()
-    right.suptitle(f"in pixels d(A, B) = {float(pixels[0]):.1f} > d(B, C) = {float(pixels[1]):.1f}")
-    figure.savefig(file, dpi=110)
+    right.supxlabel("of each pair of rows: from A to B above, from B to C below", fontsize=9)
+    figure.savefig(file, dpi=100)
 
 
 def main() -> int:
