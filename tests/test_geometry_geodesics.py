@@ -251,6 +251,18 @@ def test_too_few_rounds_are_reported_and_the_best_curve_is_returned():
     assert bool((geo.length(hasty) <= straight * (1 + 1e-2)).all())
 
 
+@pytest.mark.parametrize("k", [5, 8])
+def test_searches_converge_where_the_hessian_is_indefinite_on_the_way(k):
+    centres, weights = torch.randn(40, k), torch.randn(40, 30).abs() / 4
+    net = nn.Sequential(nn.Linear(k, 30), nn.Tanh()).requires_grad_(False)
+
+    def std(z):
+        return (torch.exp(-squared_distances(z, centres)) @ weights + 0.01).rsqrt()
+
+    found = LatentGeometry(net, std=std).geodesic(*torch.randn(2, 30, k), nodes=8, refinements=0)
+    assert int(found.converged.sum()) >= 29 and int(found.rounds.max()) > 20
+
+
 @pytest.mark.parametrize("n, k", [(1, 2), (2, 3), (8, 2), (15, 4), (15, 5), (33, 2), (66, 1), (2, 40), (1, 70)])
 def test_cyclic_reduction_solves_block_tridiagonal_systems(n, k):
     diagonal, upper, b = torch.randn(5, n, k, k), torch.randn(5, n - 1, k, k), torch.randn(5, n, k)

@@ -21,7 +21,8 @@ class Minimum(NamedTuple):
     Attributes:
         nodes: (B, T + 1, k).
         squares: squared lengths of their segments.
-        converged: (B,), whether the last step left less than tol²/4 of the energy to gain, by an estimate.
+        converged: (B,), whether the last step left less than tol²/4 of the energy to gain, by an estimate, at a point
+            where the Hessian is positive definite.
         rounds: (B,), steps tried.
     """
 
@@ -48,10 +49,10 @@ def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
 
     A step solves (H + λD + S)δ = −gradient: H the Gauss-Newton matrix, D its diagonal blocks (so that damping knows
     no coordinates), S what the last steps tell of the rest of the Hessian, for curves that stay slow the second
-    derivatives themselves. λ is 0 until a step fails to lower the energy; then it grows, and falls with success. A
-    step promises ½ gradientᵀ(H + S)⁻¹gradient, and a share of it is left, as large as the promise is of the one
-    before. A curve is finished when that is at most tol²/4 times its energy, which knows no scale; the step is kept if
-    it lowers the energy.
+    derivatives themselves; of S the positive part alone where the whole is not positive definite. λ is 0 until a step
+    fails to lower the energy; then it grows, and falls with success. A step promises ½ gradientᵀ(H + S)⁻¹gradient,
+    and a share of it is left, as large as the promise is of the one before. A curve is finished when that is at most
+    tol²/4 times its energy, which knows no scale; the step is kept if it lowers the energy.
 
     Source: Levenberg-Marquardt as in Nocedal, Wright, Numerical Optimization, 2006, chapter 10,
     https://doi.org/10.1007/978-0-387-40065-5; secants as in Dennis, Gay, Welsch, An adaptive nonlinear least-squares
@@ -97,12 +98,13 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
                 break
             step, decrement, promised, definite = step[going], decrement[going], promised[going], definite[going]
             work, model = _Work(*(part[going] for part in work)), _take(model, going)
-        change = torch.where(definite[:, None, None], step, 0)
+        usable = torch.isfinite(decrement) & (decrement >= 0)
+        change = torch.where(usable[:, None, None], step, 0)
         trial = _moved(work.nodes, change)
         tried = _model(metric, trial, model.ends)
         reached = _energy(tried)
         # Rounding may hide a decrease that is smaller than itself; a value that is not finite is no decrease.
-        better = definite & (work.energy - reached >= 1e-4 * decrement - noise * work.energy)
+        better = usable & (work.energy - reached >= 1e-4 * decrement - noise * work.energy)
         good = better & (work.energy - reached >= 0.25 * decrement)
         raised = (8 * work.damping).clamp_min(4 / segments**2)
         lowered = torch.where(work.damping > 0.1 / segments**2, work.damping / 8, 0)
@@ -131,21 +133,43 @@ def _energy(model: Model) -> Tensor:
 
 
 def _step(metric: Metric, work: _Work, model: Model) -> tuple[Tensor, Tensor, Tensor]:
-    """δ, its decrement −δᵀgradient, and whether the system was positive definite."""
-    own, upper = model.diagonal, model.upper
+    """δ, its decrement −δᵀgradient, and whether H + λD + S was positive definite.
+
+    Where it was not, S has counted with its positive part alone, so that δ goes down all the same.
+    """
     # Where M is singular, as little as rounding would add.
-    size = own.diagonal(dim1=2, dim2=3).mean(dim=2)
+    size = model.diagonal.diagonal(dim1=2, dim2=3).mean(dim=2)
     slight = torch.finfo(work.nodes.dtype).eps * (size + size.mean(dim=1, keepdim=True))
-    diagonal = own * (1 + work.damping[:, None, None, None]) + work.bend
-    diagonal.diagonal(dim1=2, dim2=3).add_(slight.unsqueeze(2))
+    damped = model.diagonal * (1 + work.damping[:, None, None, None])
+    damped.diagonal(dim1=2, dim2=3).add_(slight.unsqueeze(2))
+    rest, upper = work.bend, model.upper
     if bool(work.slow.any()):
-        extra_diagonal, extra_upper = metric.second_order(work.nodes[work.slow])
-        diagonal[work.slow] += extra_diagonal - work.bend[work.slow]
-        upper = upper.clone()
-        upper[work.slow] += extra_upper
-    x, definite = solve(diagonal, upper, -model.gradient)
+        rest, upper = rest.clone(), upper.clone()
+        own, between = metric.second_order(work.nodes[work.slow])
+        rest[work.slow] = own.double()
+        upper[work.slow] += between
+    x, definite = solve(damped + rest, upper, -model.gradient)
+    if not bool(definite.all()):
+        bad = ~definite
+        convex = damped[bad] + _positive(rest[bad], damped[bad])
+        x[bad] = solve(convex, model.upper[bad], -model.gradient[bad]).x
     decrement = -(x * model.gradient).sum(dim=(1, 2))
-    return x.to(work.nodes.dtype), decrement, definite & torch.isfinite(decrement) & (decrement >= 0)
+    return x.to(work.nodes.dtype), decrement, definite
+
+
+def _positive(rest: Tensor, metric: Tensor) -> Tensor:
+    """The part of symmetric matrices (..., k, k) on their positive eigenspaces, in the inner product of `metric`.
+
+    Example:
+        >>> _positive(torch.diag(torch.tensor([2.0, -3.0])), torch.eye(2))
+        tensor([[2., 0.],
+                [0., 0.]])
+    """
+    factor = torch.linalg.cholesky_ex(metric).L
+    left = torch.linalg.solve_triangular(factor, rest, upper=False)
+    values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(factor, left.mT, upper=False))
+    vectors = factor @ vectors
+    return (vectors * values.clamp_min(0).unsqueeze(-2)) @ vectors.mT
 
 
 def _secant(bend: Tensor, old: Model, new: Model, step: Tensor) -> Tensor:
