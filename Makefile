@@ -29,7 +29,7 @@ experiments: install
 experiments-long: install
 	$(BIN)/python experiments/primal_vs_dual_toy/run.py
 	$(BIN)/python experiments/primal_vs_dual_mnist/run.py
-	$(BIN)/python experiments/pixel_vs_geodesic/run.py --dims 2 10
+	$(BIN)/python experiments/pixel_vs_geodesic/run.py
 
 # Every launcher, the search and every tracker, in environments of their own.
 sweep-check:

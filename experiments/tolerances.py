@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def misses(found: Mapping[str, float], expected: Path) -> list[str]:
-    """What lies outside its tolerance, a sentence each; empty when all is as expected."""
+def misses(found: Mapping[str, float], expected: Path, parts: Sequence[str] = ("",)) -> list[str]:
+    """What lies outside its tolerance, a sentence each; empty when all is as expected.
+
+    Of an experiment that ran in part, only names that begin with one of `parts` are expected.
+    """
     told = []
     for name, asked in json.loads(expected.read_text(encoding="utf-8")).items():
+        if not name.startswith(tuple(parts)):
+            continue
         if unknown := set(asked) - {"value", "within", "at_least", "at_most"}:
             raise ValueError(f"{expected}: {name} has unknown keys {sorted(unknown)}")
         value = found.get(name, math.nan)
@@ -26,10 +31,10 @@ def misses(found: Mapping[str, float], expected: Path) -> list[str]:
     return told
 
 
-def report(found: Mapping[str, float], expected: Path) -> int:
+def report(found: Mapping[str, float], expected: Path, parts: Sequence[str] = ("",)) -> int:
     """Print all figures and what misses its tolerance; returns the exit code, 1 for a miss."""
     for name, value in found.items():
         print(f"{name:48s} {value:.5g}")
-    missed = misses(found, expected)
+    missed = misses(found, expected, parts)
     print("\n".join(f"MISSED: {line}" for line in missed) or f"all figures of {expected.name} are within tolerance")
     return int(bool(missed))

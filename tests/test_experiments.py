@@ -33,6 +33,7 @@ def test_a_figure_outside_its_tolerance_is_named(tmp_path):
     assert misses({"a": 1.05, "b": -7.0, "c": 0.5}, expected) == []
     told = misses({"a": 1.2, "b": 2.5}, expected)
     assert [line.split(" = ")[0] for line in told] == ["a", "b", "c"]  # c was not found
+    assert len(misses({"a": 1.2}, expected, parts=["a"])) == 1 and not misses({"a": 1.0}, expected, parts=["a"])
     expected.write_text('{"a": {"about": 1.0}}')
     with pytest.raises(ValueError, match="about"):
         misses({}, expected)

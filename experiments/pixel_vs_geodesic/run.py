@@ -297,7 +297,7 @@ def main() -> int:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows({key: f"{v:.4f}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
-    return report(found, HERE / "expected.json")
+    return report(found, HERE / "expected.json", [f"k = {dim}," for dim in arguments.dims])
 
 
 if __name__ == "__main__":
