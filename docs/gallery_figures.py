@@ -1,6 +1,6 @@
 """Draws the figures of docs/gallery.md, docs/gallery_*.png, and prints the numbers beside them.
 
-python docs/gallery_figures.py [surfaces hole digits centres normal walks]      about two minutes on one core
+python docs/gallery_figures.py [surfaces hole digits centres normal walks]      some minutes on one core
 """
 
 from __future__ import annotations

@@ -167,7 +167,8 @@ def _positive(rest: Tensor, metric: Tensor) -> Tensor:
     """
     factor = torch.linalg.cholesky_ex(metric).L
     left = torch.linalg.solve_triangular(factor, rest, upper=False)
-    values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(factor, left.mT, upper=False))
+    relative = torch.linalg.solve_triangular(factor, left.mT, upper=False)
+    values, vectors = torch.linalg.eigh(relative.nan_to_num(0, 0, 0))  # which raises for what is not finite
     vectors = factor @ vectors
     return (vectors * values.clamp_min(0).unsqueeze(-2)) @ vectors.mT
 
