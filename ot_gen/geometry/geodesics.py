@@ -54,19 +54,21 @@ class Geodesics:
         """γ'(t), (S,) -> (B, S, k)."""
         return self.curve.velocity(t)
 
+    @torch.no_grad()
     def residual(self, samples: int = 16) -> Tensor:
         """How far the curves are from the geodesic equation, (B,): the mean over t of ‖γ'' + Γ(γ', γ')‖_M / length².
 
         It is the mean curvature of γ in the manifold times its length, 0 for a geodesic at constant speed and O(T⁻²)
-        for its spline. A constant curve has residual 0.
+        for its spline. A constant curve has residual 0. No graph.
 
         Raises:
             ValueError: M is singular on a curve.
         """
         return residual(self.metric, self.curve, self.length, samples)
 
+    @torch.no_grad()
     def speed_variation(self, samples: int = 64) -> Tensor:
-        """The largest |‖γ'(t)‖_M / mean − 1|, (B,)."""
+        """The largest |‖γ'(t)‖_M / mean − 1|, (B,). No graph."""
         speed = squared_speed(self.metric, self.curve, midpoints(samples, self.nodes)).sqrt()
         mean = speed.mean(dim=1, keepdim=True)
         return torch.where(self.length[:, None] > 0, speed / mean - 1, 0).abs().amax(dim=1)
