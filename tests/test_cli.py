@@ -129,6 +129,7 @@ def assert_complete(folder, steps, encoder):
 # --- one run ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "encoder"),
     [
@@ -316,6 +317,7 @@ def test_a_multirun_leaves_a_folder_for_each_combination(ot_gen):
     assert told == [("eight_gaussians_dual-wgan_clip_0", "finished"), ("eight_gaussians_primal-vae_0", "finished")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sweep",
     [
@@ -420,6 +422,7 @@ def ctrl_c_in_step_3(bar, progress):
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["primal/wae_mmd", "dual/wgan_sn", "dual/semidiscrete"])
 @pytest.mark.parametrize(
     "folder", ["first", pytest.param("second", marks=pytest.mark.slow)], ids=["in its own folder", "in a new folder"]
@@ -476,6 +479,7 @@ def strangers(content):
     return b"no checkpoint at all"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, scramble_header, strangers, lambda content: b""])
 def test_a_corrupt_checkpoint_is_refused(damage, ot_gen, refused):
     ot_gen(*TINY, "hydra.run.dir=first")

@@ -205,6 +205,7 @@ BAD = {  # arguments -> what the line must name
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "words"), BAD.items(), ids=BAD)
 def test_bad_input_gets_one_line_that_says_what(arguments, words, refused):
     random = np.random.default_rng(0)
