@@ -232,7 +232,7 @@ def test_with_an_ex_post_prior_the_model_is_judged_at_both_priors(tmp_path, part
     for name, prior in (("plain", {}), ("ex_post", {"ex_post": far_away})):
         torch.manual_seed(0)
         found = parts("solver=primal/vae")
-        record_run(tmp_path / name, {}, lambda: found | prior)  # noqa: B023
+        record_run(tmp_path / name, {}, lambda found=found, prior=prior: found | prior)
     plain, told = facts(tmp_path / "plain"), facts(tmp_path / "ex_post")
     assert told["ex_post"] == "far_away"
     assert told["judgement_reference"] == plain["judgement"]

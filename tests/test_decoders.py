@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def test_mean_and_deviation_are_smooth_functions_for_a_latent_geometry(decoder, 
     """Their Jacobians in z exist for a batch at once, and agree with finite differences."""
     decoder, z = decoder.double(), torch.randn(4, K)
     for function in (decoder.mean, decoder.std):
-        jacobian = torch.func.vmap(torch.func.jacrev(lambda point: function(point[None])[0]))(z)  # noqa: B023
+        jacobian = torch.func.vmap(torch.func.jacrev(lambda point, f=function: f(point[None])[0]))(z)
         for axis, step in enumerate(1e-6 * torch.eye(K)):
             difference = (function(z + step) - function(z - step)) / 2e-6
             assert torch.allclose(jacobian[..., axis], difference, atol=1e-6)
@@ -235,7 +236,7 @@ def test_the_linear_vae_reaches_the_optimum_of_probabilistic_pca():
     encoder = FullGaussianEncoder(nn.Linear(D, K * (K + 3) // 2))
     mu = Pushforward(decoder, standard_gaussian(K))
     solver = PrimalSolver(NegativeLogLikelihood(), EncoderCoupling(encoder, KL(), 1.0))
-    optimizer = lambda parameters: torch.optim.Adam(parameters, lr=2e-2)  # noqa: E731
+    optimizer = partial(torch.optim.Adam, lr=2e-2)
     fit(mu, Empirical(y), solver, steps=1000, batch_size=250, optimizer=optimizer, schedule=linear_decay)
     with torch.no_grad():
         q = encoder(y)

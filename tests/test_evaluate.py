@@ -333,7 +333,7 @@ def test_a_run_records_metrics_and_certificate_and_neither_changes_it(tmp_path, 
     for name, more in (("plain", {"metrics": None}), ("judged", {"certificate": certify})):
         torch.manual_seed(0)
         found = parts("solver=primal/exact_plan") | more
-        record_run(tmp_path / name, {}, lambda: found)  # noqa: B023
+        record_run(tmp_path / name, {}, lambda found=found: found)
         weights.append((tmp_path / name / "checkpoint.safetensors").read_bytes())
     plain, told = facts(tmp_path / "plain"), facts(tmp_path / "judged")
     assert "metrics" not in plain and "certificate" not in plain

@@ -128,7 +128,10 @@ def test_a_mean_discrepancy_is_its_definition():
     x, y = clouds(12)
     x = x[:9]
     for kernel in (GaussianScales(2.0), CubicKernel()):
-        k = lambda u, v, kernel=kernel: kernel(u[None], v[None]).item()  # noqa: E731
+
+        def k(u, v, kernel=kernel):
+            return kernel(u[None], v[None]).item()
+
         within = [sum(k(u, v) for u in z for v in z if u is not v) for z in (list(x), list(y))]
         across = sum(k(u, v) for u in x for v in y)
         expected = within[0] / (9 * 8) + within[1] / (12 * 11) - 2 * across / (9 * 12)

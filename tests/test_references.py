@@ -76,7 +76,10 @@ def test_counts_in_cells_are_what_log_prob_says(planar, draw):
     points, density, area = grid_density(planar)
     with torch.no_grad():
         z = getattr(planar, draw)(N)
-    cell = lambda p: ((p + 8) / 16 * 20).long().clamp(0, 19) @ torch.tensor([20, 1])  # noqa: E731
+
+    def cell(p):
+        return ((p + 8) / 16 * 20).long().clamp(0, 19) @ torch.tensor([20, 1])
+
     expected = N * torch.bincount(cell(points), density * area, minlength=400)
     found = torch.bincount(cell(z), minlength=400)
     enough = expected > 10

@@ -18,6 +18,7 @@ import argparse
 import csv
 import math
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -110,7 +111,7 @@ def trained(solver: PrimalSolver | DualSolver, nu: Empirical, steps: int) -> lis
     def note(_: object) -> None:
         path.append(mu.map.t.item())
 
-    adam = lambda parameters: torch.optim.Adam(parameters, lr=0.05)  # noqa: E731
+    adam = partial(torch.optim.Adam, lr=0.05)
     fit(mu, nu, solver, steps=steps, optimizer=adam, schedule=linear_decay, callbacks=[note])
     return path
 

@@ -44,7 +44,7 @@ class Failures:
 
     def begin(self) -> None:
         """From now on failures are told here."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__()  # type: ignore[misc]  # all as at first; no subclass exists
         self.is_front = True
 
 

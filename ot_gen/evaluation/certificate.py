@@ -100,6 +100,7 @@ def certify(
         streams = int(torch.randint(2**30, ()))
         rows = rows_of(mu, nu.atoms) if isinstance(mu, Tensor | str | Path) else None
         tabulated = None if rows is None else Tabulated(rows, streams)
+        # A tensor or a path is tabulated, which the checker cannot see.
         problem = Problem(tabulated.law if tabulated else mu, nu, cost)  # type: ignore[arg-type]
         draws = tabulated or Sampled(problem.law, streams)
         effort = _Effort(width, max_samples, max_bytes, max_seconds, progress)

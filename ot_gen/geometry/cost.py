@@ -10,9 +10,8 @@ from torch import Tensor
 from ot_gen.costs import Cost
 
 from .latent import LatentGeometry
+from .pairs import BATCH
 from .starts import Line, Start
-
-BATCH = 2048  # pairs at once
 
 
 @final

@@ -151,8 +151,9 @@ class _ForwardMode(TorchFunctionMode):
     """Forward mode where torch is slow in it, or lacks it.
 
     Linear layers and convolutions leave out the products with the zero tangents of their weights; torch forms them,
-    and copies each tangent to add them: half of the time of a dense pass, a fifth of a convolution's. Attention and
-    the functions of `WRITTEN_OUT` lack first or second derivatives in torch; in place they leave their argument as is.
+    and copies each tangent to add them: half of the time of a dense pass, a tenth to a fifth of a convolution's.
+    Attention and the functions of `WRITTEN_OUT` lack first or second derivatives in torch; in place they leave their
+    argument as is.
     """
 
     def __enter__(self) -> Any:

@@ -96,7 +96,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
             going = ~done
             if not bool(going.any()):
                 break
-            step, decrement, promised, definite = step[going], decrement[going], promised[going], definite[going]
+            step, decrement, promised = step[going], decrement[going], promised[going]
             work, model = _Work(*(part[going] for part in work)), _take(model, going)
         usable = torch.isfinite(decrement) & (decrement >= 0)
         change = torch.where(usable[:, None, None], step, 0)

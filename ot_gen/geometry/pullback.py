@@ -42,8 +42,8 @@ class PullbackMetric(Metric):
         """F(z), (n, k) -> (n, d)."""
         try:
             x = self.f(z)
-        except NotImplementedError:
-            raise  # torch names the function that has no derivative
+        except (NotImplementedError, torch.cuda.OutOfMemoryError):
+            raise  # a function without derivative, which torch names, and memory are no faults of the points
         except RuntimeError as error:
             raise ValueError(
                 f"the decoder fails on points {tuple(z.shape)} of {z.dtype}: {error}; it must take rows of that many "
