@@ -3,7 +3,8 @@
     python benchmarks/certificate.py [--coverage [--trials 200]] [--widths [toy digits mnist]] [--threads 1]
 
 --coverage runs whole certificates (their own solve, pilot and judging samples) at `--trials` seeds on the problems of
-tests/test_certificate.py, whose W is known in closed form or by linear programming, and counts those that hold it.
+tests/evaluation/test_certificate.py, whose W is known in closed form or by linear programming, and counts those that
+hold it.
 --widths certifies two generators against each data set: the Gaussian of the data's mean and covariance, and a VAE after
 2,000 steps. CPU is the process's, of the certificate alone.
 """

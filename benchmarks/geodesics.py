@@ -37,7 +37,7 @@ from ot_gen import LatentGeometry, RBFPrecision
 from ot_gen.geometry import Graph, Spline
 from ot_gen.geometry.jets import directional
 
-sys.path.append(str(Path(__file__).parent.parent / "tests"))
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "geometry"))
 from surfaces import CLOSED_FORMS, SPHERE, sphere
 
 STOCHMAN = importlib.util.find_spec("stochman") is not None

@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CHECKS = {  # a test file -> the extras that it needs
-    "tests/test_sweeps.py": "sweep,slurm,ray,optuna",
-    "tests/test_trackers.py": "tensorboard,mlflow,wandb",
+    "tests/cli/test_sweeps.py": "sweep,slurm,ray,optuna",
+    "tests/runs/test_trackers.py": "tensorboard,mlflow,wandb",
 }
 TOOLS = ("pytest", "pytest-xdist", "hypothesis")
 HELD_BACK = ("cloudpickle", "joblib", "python-dateutil")  # by hydra-ray-launcher and by its botocore

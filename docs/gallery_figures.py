@@ -42,7 +42,7 @@ from ot_gen.geometry import (
     k_medoids,
     volume_map,
 )
-from ot_gen.report.figures import canvas
+from ot_gen.runs.figures import canvas
 
 DOCS = Path(__file__).parent
 BLUE, RED, GREY = "#2f4b7c", "#d1495b", "#8d99ae"

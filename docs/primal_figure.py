@@ -23,7 +23,7 @@ from ot_gen import (
     standard_gaussian,
 )
 from ot_gen.measures import undisturbed
-from ot_gen.report import figures, latents
+from ot_gen.runs import figures, latents
 
 DOCS = Path(__file__).parent
 SHAPE = (1, 28, 28)

@@ -4,16 +4,19 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 `ot_gen.evaluation` judges any generator.
 """
 
-from . import data, evaluation, geometry
-from .brenier import BrenierPotential, Displacement, Frame, Paraboloid
-from .checkpoints import load_weights
-from .convex import ICNN
-from .costs import Cost, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
-from .couplings import Coupling, EncoderCoupling, Estimate, ImportanceCoupling, PlanCoupling
-from .critics import AnchorCritic, BatchCritic, Critic
-from .decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
-from .distributed import Processes
-from .divergences import (
+from ot_gen import data, evaluation, geometry
+from ot_gen.costs import (
+    BernoulliNLL,
+    Cost,
+    Euclidean,
+    FeatureCost,
+    InnerProduct,
+    Lp,
+    NegativeLogLikelihood,
+    SquaredEuclidean,
+)
+from ot_gen.couplings import Coupling, EncoderCoupling, Estimate, ImportanceCoupling, PlanCoupling
+from ot_gen.divergences import (
     KL,
     MMD,
     AdversarialJS,
@@ -31,25 +34,70 @@ from .divergences import (
     StratifiedKL,
     WeightedSum,
 )
-from .encoders import DiracEncoder, FlowEncoder, FullGaussianEncoder, GaussianEncoder, NoisyEncoder, SphereEncoder
-from .evaluation import Certificate, certify, judge, judge_encoder, wasserstein
-from .geometry import GeodesicCost, LatentGeometry
-from .laguerre import LaguerreCells, ShardedAtoms, c_transform
-from .launching import launch
-from .laws import Dirac, Mixture, Transported, UniformSphere
-from .likelihood import BernoulliNLL, NegativeLogLikelihood
-from .lipschitz import GradientPenalty, OneSidedPenalty, Orthogonal, SpectralNorm, WeightClip
-from .measures import Empirical, Measure, Pushforward, Reference, standard_gaussian, uniform_cube
-from .nets import MLP, ConvFeatures, ConvGenerator, GroupSort, add_head
-from .potentials import DiscretePotential, Potential
-from .precision import Precision
-from .priors import ex_post_prior, load_prior, save_prior
-from .references import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture, uniform_sphere
-from .schedules import cyclic, linear_decay, linear_warmup
-from .semidual import SemidiscreteSolution, semidiscrete
-from .solvers import DualSolver, PrimalSolver, Solver
-from .training import Interrupted, NonFiniteLoss, Progress, adam, fit
-from .transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
+from ot_gen.evaluation import Certificate, certify, judge, judge_encoder, wasserstein
+from ot_gen.execution import Precision, Processes, launch, load_weights
+from ot_gen.geometry import GeodesicCost, LatentGeometry
+from ot_gen.measures import (
+    Dirac,
+    Empirical,
+    FullMixture,
+    LearnedMixture,
+    Measure,
+    Mixture,
+    Pushforward,
+    Reference,
+    Transported,
+    UniformSphere,
+    ex_post_prior,
+    gaussian_mixture,
+    gaussian_shell,
+    learned_mixture,
+    load_prior,
+    save_prior,
+    standard_gaussian,
+    uniform_cube,
+    uniform_sphere,
+)
+from ot_gen.networks import (
+    ICNN,
+    MLP,
+    BernoulliDecoder,
+    ConvFeatures,
+    ConvGenerator,
+    DiracEncoder,
+    FlowEncoder,
+    FullGaussianEncoder,
+    GaussianDecoder,
+    GaussianEncoder,
+    GradientPenalty,
+    GroupSort,
+    LearnedStd,
+    NoisyEncoder,
+    OneSidedPenalty,
+    Orthogonal,
+    PixelwiseStd,
+    RBFPrecision,
+    SpectralNorm,
+    SphereEncoder,
+    WeightClip,
+    add_head,
+)
+from ot_gen.potentials import (
+    AnchorCritic,
+    BatchCritic,
+    BrenierPotential,
+    Critic,
+    DiscretePotential,
+    Displacement,
+    Frame,
+    Paraboloid,
+    Potential,
+)
+from ot_gen.schedules import cyclic, linear_decay, linear_warmup
+from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, ShardedAtoms, c_transform, semidiscrete
+from ot_gen.solvers import DualSolver, PrimalSolver, Solver
+from ot_gen.training import Interrupted, NonFiniteLoss, Progress, adam, fit
+from ot_gen.transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 __all__ = [
     "ICNN",

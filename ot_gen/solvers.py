@@ -7,15 +7,15 @@ or −1 (dual: ξ maximises). `penalty` never depends on θ.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, final
 
 from torch import nn
 from torch.nn.utils import parametrize
 
-from .costs import Cost
-from .couplings import Coupling, Estimate
-from .measures import Measure, Pushforward, undisturbed
-from .potentials import OptimizerFactory, Potential
+from ot_gen.costs import Cost
+from ot_gen.couplings import Coupling, Estimate
+from ot_gen.measures import Measure, Pushforward, undisturbed
+from ot_gen.potentials import OptimizerFactory, Potential
 
 
 class Solver(nn.Module, ABC):
@@ -91,6 +91,7 @@ class Solver(nn.Module, ABC):
         return f"inner_steps={self.inner_steps}, warmup_steps={self.warmup_steps}"
 
 
+@final
 class PrimalSolver(Solver):
     """E(θ) = min over couplings π of ∫ c(g_θ(z), y) dπ(z, y): θ and ξ descend the same value.
 
@@ -134,6 +135,7 @@ class PrimalSolver(Solver):
         return self.coupling.diagnostics()
 
 
+@final
 class DualSolver(Solver):
     """E(θ) = max over potentials of ∫ h(g_θ(z)) dζ(z) + ∫ h̃ dν: ξ ascends, then θ descends ∫ h(g_θ(z)) dζ(z).
 

@@ -11,21 +11,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from .checkpoints import load_checkpoint, save_checkpoint
-from .couplings import Estimate
-from .distributed import ALONE, Processes
-from .measures import Empirical, Measure
-from .potentials import OptimizerFactory
-from .precision import Precision
-from .rows import at_the_doors, networks, row_maps
-from .schedules import Schedule
-from .signals import stop_signal
-from .solvers import Solver
+from ot_gen.couplings import Estimate
+from ot_gen.execution import (
+    ALONE,
+    Precision,
+    Processes,
+    at_the_doors,
+    load_checkpoint,
+    networks,
+    row_maps,
+    save_checkpoint,
+    stop_signal,
+)
+from ot_gen.measures import Empirical, Measure
+from ot_gen.potentials import OptimizerFactory
+from ot_gen.schedules import Schedule
+from ot_gen.solvers import Solver
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -43,14 +49,17 @@ def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
     return Adam(parameters, lr=lr, fused=fused, **options)
 
 
+@final
 class NonFiniteLoss(ValueError):
     """The value or the penalty became NaN or Inf; training stopped before the step was taken."""
 
 
+@final
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal, between two steps and after writing a checkpoint."""
 
 
+@final
 @dataclass
 class Progress:
     """What `fit` tells its callbacks after each step, and returns at the end.

@@ -27,7 +27,7 @@ def float64():
 @pytest.fixture
 def undrawn(monkeypatch):
     """Runs leave no pictures, which take most of the time of a short one; tests of the record draw them."""
-    monkeypatch.setattr("ot_gen.report.run.draw", lambda *_: None)
+    monkeypatch.setattr("ot_gen.runs.run.draw", lambda *_: None)
 
 
 @pytest.fixture

@@ -1,8 +1,12 @@
 """The shape of the code: what may import what, and what stays out of the library."""
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
+from abc import ABC
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,21 +16,15 @@ import ot_gen
 PACKAGE = Path(ot_gen.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
-# From the ground up: a unit (a module, or a package as a whole) imports only from those before it.
+# From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
-    *("signals", "distributed", "launching", "rows", "precision"),
-    *("costs", "likelihood", "clouds", "laws", "measures", "references", "laguerre", "transport"),
-    *("geometry",),
-    *("nets", "encoders", "decoders", "lipschitz", "convex", "data", "schedules", "divergences", "couplings", "priors"),
-    *("potentials", "critics", "brenier", "solvers", "checkpoints", "semidual", "training"),
-    *("evaluation", "report", "cli", "__main__"),
+    *("measures", "costs", "execution", "networks", "transport", "semidual"),
+    *("schedules", "divergences", "couplings", "potentials", "solvers", "training"),
+    *("data", "geometry", "evaluation", "runs", "report", "cli", "__main__"),
 )
-TORCH_ONLY = ("costs", "likelihood", "clouds", "laws", "measures", "references")
-LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko"} | {
-    "tensorboardX",
-    "mlflow",
-    "wandb",
-}
+TORCH_ONLY = ("measures", "costs")
+LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko", "tensorboardX", "mlflow", "wandb"}
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MAX_LINES = 320
 
 
@@ -35,12 +33,16 @@ def name_of(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
+def submodules(room):
+    return {path.stem for path in (PACKAGE / room).glob("*.py")}
+
+
 def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imported(path, nodes):
-    """Absolute names that the import statements among `nodes` ask for: "torch", "ot_gen.costs.Cost"."""
+    """Absolute names that the import statements among `nodes` ask for: "torch", "ot_gen.costs.cost.Cost"."""
     package = ["ot_gen", *path.relative_to(PACKAGE).parent.parts]
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -94,12 +96,41 @@ def test_only_the_command_line_knows_hydra(path):
     assert not known or name_of(path).startswith("cli.")
 
 
-@pytest.mark.parametrize("name", TORCH_ONLY)
-def test_the_ground_floor_needs_torch_alone(name):
-    asked = imports(PACKAGE / f"{name}.py")
-    outside = {root for root in roots(asked) if root not in sys.stdlib_module_names} - {"torch", "ot_gen"}
-    assert outside == set()
-    assert units(PACKAGE / f"{name}.py") <= set(TORCH_ONLY)
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_ground_floor_needs_torch_alone(path):
+    if name_of(path).split(".")[0] in TORCH_ONLY:
+        names = set(imported(path, at_import_time(tree(path))))
+        outside = {root for root in roots(names) if root not in sys.stdlib_module_names}
+        assert outside <= {"torch", "ot_gen", "safetensors"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_modules_of_a_room_stand_on_floors_of_their_own(room):
+    """No circle among them, and none asks its own front, which stands above them all."""
+    modules = {name_of(path): path for path in MODULES if name_of(path).startswith(f"{room}.")}
+    below = {name: set() for name in modules}
+    for name, path in modules.items():
+        for asked in imports(path):
+            below[name] |= {m for m in modules if f"{asked}.".startswith(f"ot_gen.{m}.")}
+            inner = asked.removeprefix(f"ot_gen.{room}.")
+            assert inner == asked or inner.split(".")[0] in submodules(room), f"{name} asks its own front for {inner}"
+    TopologicalSorter(below).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_inside_the_package_are_absolute(path):
+    assert all(node.level == 0 for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_public_class_is_abstract_or_final(path):
+    if name_of(path) == "__main__":
+        return
+    module = importlib.import_module(f"ot_gen.{name_of(path).removesuffix('__init__')}".rstrip("."))
+    own = [c for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__ and n[0] != "_"]
+    for c in own:
+        is_abstract = inspect.isabstract(c) or ABC in c.__bases__ or getattr(c, "_is_protocol", False)
+        assert is_abstract != getattr(c, "__final__", False), f"{c.__name__}: abstract, or @final"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -24,9 +24,9 @@ from ot_gen import (
     Pushforward,
     fit,
 )
-from ot_gen.checkpoints import load_weights
 from ot_gen.cli import build, conf_dir, generator_of
 from ot_gen.data import Dataset
+from ot_gen.execution import load_weights
 
 ATOMS, BATCH = 64, 16
 CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)

@@ -42,7 +42,7 @@ def test_a_page_names_only_files_that_exist(page):
 
 def test_the_bounds_of_the_critics_are_those_of_the_table():
     rows = re.findall(r"^\| `(\w+)\(.*\)` \| .* \| (lower|none)\b", DUAL, re.MULTILINE)
-    mechanisms = {cls.__name__: cls for cls in ot_gen.lipschitz.Lipschitz.__subclasses__()}
+    mechanisms = {cls.__name__: cls for cls in ot_gen.networks.lipschitz.Lipschitz.__subclasses__()}
     assert {name for name, _ in rows} == set(mechanisms)
     for name, bound in rows:
         critic = ot_gen.Critic(ot_gen.MLP(2, 1), mechanisms[name]())

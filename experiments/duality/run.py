@@ -29,8 +29,8 @@ from ot_gen import (
     semidiscrete,
     standard_gaussian,
 )
-from ot_gen.semidual.cells import Bracket, Tally
-from ot_gen.semidual.progress import SolveProgress
+from ot_gen.semidual import SolveProgress
+from ot_gen.semidual.bracket import Bracket, Tally
 from ot_gen.semidual.rows import CostRows
 
 HERE = Path(__file__).parent

@@ -10,13 +10,12 @@ import sys
 
 from hydra.errors import CompactHydraException
 
+from ot_gen.cli.errors import BadInput, composition_error, failures, one_line, usage
+from ot_gen.cli.evaluate import evaluate
+from ot_gen.cli.geometry import geometry
+from ot_gen.cli.job import job
+from ot_gen.cli.sweep import failed_in
 from ot_gen.training import Interrupted
-
-from .errors import BadInput, composition_error, failures, one_line, usage
-from .evaluate import evaluate
-from .geometry import geometry
-from .job import job
-from .sweep import failed_in
 
 COMMANDS = {"evaluate": evaluate, "geometry": geometry}
 

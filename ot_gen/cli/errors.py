@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import final
 
 from hydra.errors import CompactHydraException, MissingConfigException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from ot_gen.cli.compose import conf_dir
 from ot_gen.transport import NotConverged
-
-from .compose import conf_dir
 
 # Entries that Hydra's plugins bring, and the extras that bring the plugins.
 PLUGINS = {
@@ -22,6 +22,7 @@ PLUGINS = {
 }
 
 
+@final
 class BadInput(CompactHydraException):
     """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
 
@@ -34,6 +35,7 @@ class BadInput(CompactHydraException):
         return self.line
 
 
+@final
 class Failures:
     """Failures of this process's jobs, where it is the one that the user started; workers hand theirs up to it."""
 
@@ -44,7 +46,7 @@ class Failures:
 
     def begin(self) -> None:
         """From now on failures are told here."""
-        self.__init__()  # type: ignore[misc]  # all as at first; no subclass exists
+        self.__init__()  # all as at first; no subclass exists
         self.is_front = True
 
 

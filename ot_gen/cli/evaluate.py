@@ -15,18 +15,17 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ot_gen.cli.compose import build, conf_dir
+from ot_gen.cli.errors import composition_error, one_line, usage
+from ot_gen.cli.finished import load_data, load_model, read_run
 from ot_gen.data import samples
 from ot_gen.measures import Empirical
-from ot_gen.report.draw import draw
-from ot_gen.report.figures import sample_figure, save
-from ot_gen.report.judging import check_judging, judge_model, judge_run, metric_table
-from ot_gen.report.record import CONFIG, RUN, RunRecord, write_text
 from ot_gen.report.runs import option
+from ot_gen.runs.draw import draw
+from ot_gen.runs.figures import sample_figure, save
+from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_table
+from ot_gen.runs.record import CONFIG, RUN, RunRecord, write_text
 from ot_gen.transport import NotConverged
-
-from .compose import build, conf_dir
-from .errors import composition_error, one_line, usage
-from .finished import load_data, load_model, read_run
 
 JUDGED = ("data", "space", "evaluation", "metrics", "certificate")  # of the configuration: what the record keeps
 OF_JUDGING = ("metrics", "certificate", "evaluation", "threads")  # ... and what may change when a run is judged again

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from ot_gen.checkpoints import load_weights
+from ot_gen.cli.compose import build, generator_of
 from ot_gen.data import Dataset
+from ot_gen.execution import load_weights
 from ot_gen.measures import Pushforward
-from ot_gen.report.record import CONFIG, RUN, checkpoint_in
+from ot_gen.runs.record import CONFIG, RUN, checkpoint_in
 from ot_gen.solvers import Solver
 
-from .compose import build, generator_of
 
-
+@final
 class Model(NamedTuple):
     """The trained parts of a run; `encoder` is None where its solver has none."""
 

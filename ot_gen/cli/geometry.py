@@ -7,20 +7,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, final
 
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.report.manifold import segments, shortest_paths, study, told
-
-from .errors import one_line, usage
-from .finished import load_data, load_model, read_run
+from ot_gen.cli.errors import one_line, usage
+from ot_gen.cli.finished import load_data, load_model, read_run
+from ot_gen.runs.manifold import segments, shortest_paths, study, told
 
 STARTS = {"graph": shortest_paths, "line": segments}
 
 
+@final
 @dataclass
 class Options:
     """What may be set as name=value."""

@@ -14,17 +14,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.distributed import Processes
-from ot_gen.launching import launch
-from ot_gen.report.claim import claimed
-from ot_gen.report.record import checkpoint_in, read_record, write_text
-from ot_gen.report.run import run
+from ot_gen.cli.compose import build, conf_dir, generator_of
+from ot_gen.cli.errors import one_line, report
+from ot_gen.cli.sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
+from ot_gen.execution import Processes, launch
+from ot_gen.runs.claim import claimed
+from ot_gen.runs.record import checkpoint_in, read_record, write_text
+from ot_gen.runs.run import run
 from ot_gen.training import Interrupted
 from ot_gen.transport import NotConverged
-
-from .compose import build, conf_dir, generator_of
-from .errors import one_line, report
-from .sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
 
 log = logging.getLogger("ot_gen")
 

@@ -8,12 +8,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.evaluation import Judgement
-from ot_gen.report.record import read_record, versions
+from ot_gen.runs.record import read_record, versions
 from ot_gen.training import CHECKPOINT_NAME, Progress
 
 # What changes how a run is carried out, but not its result.
@@ -35,6 +35,7 @@ def digest(*, _root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("digest", digest, replace=True)
 
 
+@final
 class Task(NamedTuple):
     """What there is left to do in a folder.
 

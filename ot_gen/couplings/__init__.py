@@ -4,9 +4,9 @@ A plan is a table between samples and has no parameters; an encoder is a network
 (E_π c(g_θ(z), y), penalty).
 """
 
-from .coupling import Coupling, Estimate
-from .encoder import EncoderCoupling
-from .importance import ImportanceCoupling
-from .plan import PlanCoupling
+from ot_gen.couplings.coupling import Coupling, Estimate
+from ot_gen.couplings.encoder import EncoderCoupling
+from ot_gen.couplings.importance import ImportanceCoupling
+from ot_gen.couplings.plan import PlanCoupling
 
 __all__ = ["Coupling", "EncoderCoupling", "Estimate", "ImportanceCoupling", "PlanCoupling"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, final
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from ot_gen.costs import Cost
 from ot_gen.measures import Measure
 
 
+@final
 class Estimate(NamedTuple):
     """A sampled estimate of E(θ): θ descends `value`; `penalty` is ξ's alone and never depends on θ. Both ()."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import nn
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
+from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.divergences import Divergence
 from ot_gen.measures import Measure, Pushforward, Reference
 from ot_gen.schedules import Schedule
 
-from .coupling import Coupling, Estimate
 
-
+@final
 class EncoderCoupling(Coupling):
     """The encoder's coupling π_ξ = Σ_j b_j q_ξ(·|y_j) ⊗ δ_{y_j}, with P1#π_ξ = ζ relaxed by a divergence.
 
@@ -39,10 +41,10 @@ class EncoderCoupling(Coupling):
     Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558
 
     Example:
-        >>> from ot_gen.costs import SquaredEuclidean
-        >>> from ot_gen.divergences import KL
-        >>> from ot_gen.encoders import GaussianEncoder
-        >>> from ot_gen.measures import Empirical, standard_gaussian
+        >>> from ot_gen import SquaredEuclidean
+        >>> from ot_gen import KL
+        >>> from ot_gen import GaussianEncoder
+        >>> from ot_gen import Empirical, standard_gaussian
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> coupling = EncoderCoupling(GaussianEncoder(nn.Linear(3, 4)), KL(), weight=0.1)
         >>> value, penalty = coupling(mu, Empirical(torch.eye(3)), SquaredEuclidean(), 3)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from torch import nn
 
 from ot_gen.costs import Cost
+from ot_gen.couplings.coupling import Coupling, Estimate
+from ot_gen.couplings.encoder import check_encoder
 from ot_gen.divergences import sampled_kl
 from ot_gen.measures import Measure, Pushforward
 
-from .coupling import Coupling, Estimate
-from .encoder import check_encoder
 
-
+@final
 class ImportanceCoupling(Coupling):
     """The encoder's coupling reweighted: IWAE's objective in the units of the cost.
 
@@ -35,9 +36,9 @@ class ImportanceCoupling(Coupling):
     Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
 
     Example:
-        >>> from ot_gen.costs import SquaredEuclidean
-        >>> from ot_gen.encoders import GaussianEncoder
-        >>> from ot_gen.measures import Empirical, standard_gaussian
+        >>> from ot_gen import SquaredEuclidean
+        >>> from ot_gen import GaussianEncoder
+        >>> from ot_gen import Empirical, standard_gaussian
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> coupling = ImportanceCoupling(GaussianEncoder(nn.Linear(3, 4)), weight=0.1, samples=5)
         >>> coupling(mu, Empirical(torch.eye(3)), SquaredEuclidean(), 3).penalty

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import final
 
 import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.measures import Measure, undisturbed
 from ot_gen.transport import Plan
-
-from .coupling import Coupling, Estimate
 
 Setting = tuple[Measure, Cost, int]  # (ν, c, n)
 
 _FLOOR_POINTS = 1024  # of the model side, shared out among the draws
 
 
+@final
 class PlanCoupling(Coupling):
     """The plan between n fresh model samples and n fresh data, π = Σ_ij P_ij δ_(z_i, y_j).
 
@@ -39,9 +40,9 @@ class PlanCoupling(Coupling):
     Source: Genevay, Peyré, Cuturi, 2018, https://arxiv.org/abs/1706.00292
 
     Example:
-        >>> from ot_gen.costs import SquaredEuclidean
-        >>> from ot_gen.measures import Empirical
-        >>> from ot_gen.transport import exact_plan
+        >>> from ot_gen import SquaredEuclidean
+        >>> from ot_gen import Empirical
+        >>> from ot_gen import exact_plan
         >>> nu = Empirical(torch.eye(2))
         >>> coupling = PlanCoupling(exact_plan)
         >>> value, penalty = coupling(nu, nu, SquaredEuclidean(), 2)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import final
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ot_gen.measures import Empirical, Measure
 _CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
 
 
+@final
 @dataclass(frozen=True, eq=False)  # tensors have no one truth value of equality
 class Dataset:
     """The data ν to learn from, with held-out points of the same law.

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
 from ot_gen.data.dataset import Dataset
+from ot_gen.measures import check_cloud
 
 _IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 _MODES = {1: "L", 3: "RGB"}

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
 from ot_gen.data.files import read_array, read_images
+from ot_gen.measures import check_cloud
 
 _SLACK = 0.5  # pixels this far outside [0, 1] are taken for noise, further ones for another scale
 

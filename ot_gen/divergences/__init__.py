@@ -3,16 +3,16 @@
 q is the batched posterior q(·|y_i), batch_shape (n,). The aggregate is q̄ = 1/n Σ_i q(·|y_i), an estimate of P1#π.
 """
 
-from .adversarial import AdversarialJS
-from .aggregate import MinibatchWeightedKL, StratifiedKL
-from .conditional import KL, CodeNorm, sampled_kl
-from .cramer_wold import CramerWold
-from .divergence import Divergence
-from .kernels import MMD, GaussianKernel, InverseMultiquadric
-from .sinkhorn import SinkhornDivergence
-from .sliced import MaxSlicedWasserstein, SlicedWasserstein
-from .transport import BatchTransport, DebiasedTransport
-from .weighted import WeightedSum
+from ot_gen.divergences.adversarial import AdversarialJS
+from ot_gen.divergences.aggregate import MinibatchWeightedKL, StratifiedKL
+from ot_gen.divergences.conditional import KL, CodeNorm, sampled_kl
+from ot_gen.divergences.cramer_wold import CramerWold
+from ot_gen.divergences.divergence import Divergence
+from ot_gen.divergences.kernels import MMD, GaussianKernel, InverseMultiquadric
+from ot_gen.divergences.sinkhorn import SinkhornDivergence
+from ot_gen.divergences.sliced import MaxSlicedWasserstein, SlicedWasserstein
+from ot_gen.divergences.transport import BatchTransport, DebiasedTransport
+from ot_gen.divergences.weighted import WeightedSum
 
 __all__ = [
     "KL",

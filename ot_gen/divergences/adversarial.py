@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid, softplus
 
+from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Reference
 
-from .divergence import Divergence, codes_and_prior
 
-
+@final
 class AdversarialJS(Divergence):
     """The Jensen-Shannon divergence JS(q̄, ζ) in nats, from below, by a discriminator T_ω.
 
@@ -30,7 +31,7 @@ class AdversarialJS(Divergence):
     Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558, algorithm 1 (WAE-GAN)
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> value = AdversarialJS(nn.Linear(2, 1))(zeta.law.expand((64,)), zeta)
         >>> bool(value <= math.log(2))

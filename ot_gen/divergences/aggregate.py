@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.divergences.divergence import Divergence
 from ot_gen.measures import Reference
-
-from .divergence import Divergence
 
 
 class _AggregateKL(Divergence):
@@ -52,6 +52,7 @@ class _AggregateKL(Divergence):
         return f"atoms={self.atoms}"
 
 
+@final
 class MinibatchWeightedKL(_AggregateKL):
     """KL(P1#π ‖ ζ) with q̂(z) = 1/(nN) Σ_j q(z|y_j), n posteriors of a batch from N atoms.
 
@@ -66,7 +67,7 @@ class MinibatchWeightedKL(_AggregateKL):
     Source: Chen et al., 2018, https://arxiv.org/abs/1802.04942, section 4 (minibatch-weighted sampling)
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> value = MinibatchWeightedKL(100)(zeta.law.expand((64,)), zeta)
         >>> abs(value.item() + math.log(100)) < 1e-4
@@ -77,6 +78,7 @@ class MinibatchWeightedKL(_AggregateKL):
         return (-math.log(n * self.atoms),) * 2
 
 
+@final
 class StratifiedKL(_AggregateKL):
     """KL(P1#π ‖ ζ) with z_i's own posterior weighted as in the data and the rest of the batch standing for the others.
 
@@ -95,7 +97,7 @@ class StratifiedKL(_AggregateKL):
     with equal weights for all others)
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> abs(StratifiedKL(100)(zeta.law.expand((64,)), zeta).item()) < 1e-4
         True

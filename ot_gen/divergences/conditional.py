@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from ot_gen.divergences.divergence import Divergence
 from ot_gen.measures import Reference
 
-from .divergence import Divergence
 
-
+@final
 class KL(Divergence):
     """E_y KL(q(·|y) ‖ ζ), in nats: in closed form where torch has one, else by one code of each posterior.
 
@@ -24,7 +26,7 @@ class KL(Divergence):
     Source: Kingma, Welling, 2014, https://arxiv.org/abs/1312.6114
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> float(KL()(zeta.law.expand((5,)), zeta))
         0.0
@@ -39,6 +41,7 @@ class KL(Divergence):
             return sampled_kl(q, zeta, q.rsample()).mean()
 
 
+@final
 class CodeNorm(Divergence):
     """½ E‖z‖²: −log ζ(z) of a standard Gaussian ζ, up to a constant; what is left of the KL for codes without noise.
 
@@ -48,8 +51,8 @@ class CodeNorm(Divergence):
 
     Example:
         >>> import torch
-        >>> from ot_gen.measures import standard_gaussian
-        >>> from ot_gen.laws import Dirac
+        >>> from ot_gen import standard_gaussian
+        >>> from ot_gen import Dirac
         >>> float(CodeNorm()(Dirac(torch.tensor([[3.0, 4.0], [0.0, 0.0]])), standard_gaussian(2)))
         6.25
     """
@@ -67,7 +70,7 @@ def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
         ValueError: one of the laws has no density, or codes lie outside the support of one.
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> q = zeta.law.expand((5,))
         >>> sampled_kl(q, zeta, q.sample())

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from ot_gen.costs import squared_distances
+from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Reference
 
-from .divergence import Divergence, codes_and_prior
 
-
+@final
 class CramerWold(Divergence):
     """The squared Cramér-Wold distance: L² between smoothed one-dimensional projections, averaged over directions.
 
@@ -32,7 +33,7 @@ class CramerWold(Divergence):
 
     Example:
         >>> import torch
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(8)
         >>> near, far = zeta.law.expand((64,)), Independent(Normal(torch.full((64, 8), 2.0), torch.ones(64, 8)), 1)
         >>> bool(CramerWold()(near, zeta) < 0.1 * CramerWold()(far, zeta))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.costs import squared_distances
+from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Reference
 
-from .divergence import Divergence, codes_and_prior
 
-
+@final
 class MMD(Divergence):
     """The squared maximum mean discrepancy between the codes z_i and as many draws ζ_i ~ ζ, U-statistic.
 
@@ -29,7 +29,7 @@ class MMD(Divergence):
     https://arxiv.org/abs/1711.01558
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> MMD(InverseMultiquadric())(zeta.law.expand((64,)), zeta).shape
         torch.Size([])
@@ -51,6 +51,7 @@ class MMD(Divergence):
         return (of_codes + of_prior - on_diagonal) / (n * (n - 1)) - 2 * across / n**2
 
 
+@final
 class InverseMultiquadric(nn.Module):
     """k(z, z') = mean_s  C_s / (C_s + ‖z − z'‖²), with C_s = 2 k s for the latent dimension k and scales s.
 
@@ -91,6 +92,7 @@ class _MeanOfFractions(torch.autograd.Function):
         return gradients[0] * slope, None
 
 
+@final
 class GaussianKernel(nn.Module):
     """k(z, z') = mean_s  exp(−‖z − z'‖² / (2 k s)), for the latent dimension k and scales s.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Reference
 from ot_gen.transport import sinkhorn_divergence
 
-from .divergence import Divergence, codes_and_prior
 
-
+@final
 class SinkhornDivergence(Divergence):
     """The debiased Sinkhorn divergence S_ε(q̄_n, ζ_n) between n codes and n draws, cost ‖z − z'‖² (no ½).
 
@@ -27,7 +29,7 @@ class SinkhornDivergence(Divergence):
     https://arxiv.org/abs/1810.01118
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> bool(SinkhornDivergence(epsilon=0.1)(zeta.law.expand((32,)), zeta) >= 0)
         True

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Reference
 
-from .divergence import Divergence, codes_and_prior
 
-
+@final
 class SlicedWasserstein(Divergence):
     """SW₂²(q̄, ζ) = E_u W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ), u uniform on the unit sphere, by sorting; no factor k.
 
@@ -29,7 +31,7 @@ class SlicedWasserstein(Divergence):
     https://arxiv.org/abs/1804.01947
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> bool(SlicedWasserstein()(zeta.law.expand((32,)), zeta) >= 0)
         True
@@ -52,6 +54,7 @@ class SlicedWasserstein(Divergence):
         return f"projections={self.projections}, draws={self.draws}"
 
 
+@final
 class MaxSlicedWasserstein(Divergence):
     """max-SW₂²(q̄, ζ) = max over unit u of W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ): the one direction that tells them best apart.
 
@@ -68,7 +71,7 @@ class MaxSlicedWasserstein(Divergence):
     Source: Deshpande et al., 2019, https://arxiv.org/abs/1904.05877
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> bool(MaxSlicedWasserstein()(zeta.law.expand((32,)), zeta) >= 0)
         True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.costs import squared_distances
+from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Reference
-from ot_gen.transport.assignment import assignment
-
-from .divergence import Divergence, codes_and_prior
+from ot_gen.transport import assignment
 
 
+@final
 class BatchTransport(Divergence):
     """W₂²(q̄_n, ζ_n) between n codes and n draws of ζ, cost ‖z − z'‖² (no ½), by linear assignment.
 
@@ -22,7 +24,7 @@ class BatchTransport(Divergence):
     Source: Fatras et al., 2020, https://arxiv.org/abs/1910.04091
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> bool(BatchTransport()(zeta.law.expand((32,)), zeta) > 0)
         True
@@ -35,6 +37,7 @@ class BatchTransport(Divergence):
         return _transport(codes, prior)
 
 
+@final
 class DebiasedTransport(Divergence):
     """The energy-type divergence of mini-batch transport, with n/2 codes z, z' and n/2 draws w, w' in each batch.
 
@@ -47,7 +50,7 @@ class DebiasedTransport(Divergence):
 
     Example:
         >>> import torch
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> values = torch.stack([DebiasedTransport()(zeta.law.expand((32,)), zeta) for _ in range(50)])
         >>> bool(values.mean().abs() < 0.2)

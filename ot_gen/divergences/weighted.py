@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.divergences.divergence import Divergence
 from ot_gen.measures import Reference
 
-from .divergence import Divergence
 
-
+@final
 class WeightedSum(Divergence):
     """Σ_l w_l D_l(q, ζ): e.g. InfoVAE's (1 − α) KL + (α + λ − 1) MMD.
 
@@ -26,8 +27,8 @@ class WeightedSum(Divergence):
     Source: Zhao, Song, Ermon, 2019, https://arxiv.org/abs/1706.02262
 
     Example:
-        >>> from ot_gen.divergences import KL, MMD, InverseMultiquadric
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import KL, MMD, InverseMultiquadric
+        >>> from ot_gen import standard_gaussian
         >>> zeta = standard_gaussian(2)
         >>> WeightedSum([KL(), MMD(InverseMultiquadric())], [1.0, 10.0])(zeta.law.expand((8,)), zeta).shape
         torch.Size([])

@@ -1,20 +1,19 @@
 """Independent judges: of a generator, by its samples and never by the objective that trained it; of an encoder."""
 
+from ot_gen.evaluation.certificate import certify
+from ot_gen.evaluation.classes import ClassError, Components, ModeCoverage
+from ot_gen.evaluation.classifier import DigitClassifier, digit_classes, digit_features
+from ot_gen.evaluation.discrepancies import CubicKernel, EnergyKernel, GaussianScales, MeanDiscrepancy
+from ot_gen.evaluation.encoders import EncoderJudgement, judge_encoder
+from ot_gen.evaluation.information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
+from ot_gen.evaluation.interval import Certificate
+from ot_gen.evaluation.judgement import Judgement, judge, wasserstein
+from ot_gen.evaluation.likelihood import iwae_bound, log_weights
+from ot_gen.evaluation.metric import Estimate, Metric
+from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View
+from ot_gen.evaluation.neighbours import Coverage, Density, Memorisation, Precision, Recall
+from ot_gen.evaluation.transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
 from ot_gen.measures import undisturbed
-
-from .certificate import certify
-from .classes import ClassError, Components, ModeCoverage
-from .classifier import DigitClassifier, digit_classes, digit_features
-from .discrepancies import CubicKernel, EnergyKernel, GaussianScales, MeanDiscrepancy
-from .encoders import EncoderJudgement, judge_encoder
-from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
-from .interval import Certificate
-from .judgement import Judgement, judge, wasserstein
-from .likelihood import iwae_bound, log_weights
-from .metric import Estimate, Metric
-from .metrics import Measured, Measurements, Metrics, View
-from .neighbours import Coverage, Density, Memorisation, Precision, Recall
-from .transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
 
 __all__ = [
     "Certificate",

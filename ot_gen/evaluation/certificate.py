@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
+from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
+from ot_gen.evaluation.interval import Certificate
+from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual import semidiscrete
 from ot_gen.semidual.problem import Problem, Sampler
-
-from .draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
-from .interval import Certificate
-from .replicates import Contest, Replicates, bytes_per_row
 
 Potential = Callable[[Tensor], Tensor]
 

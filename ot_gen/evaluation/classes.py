@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
 from ot_gen.data.law import Law
+from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order
 from ot_gen.measures import Measure, Reference
-
-from .metric import Cloud, Estimate, Metric, first_order
 
 
 @final

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ot_gen.clouds import check_cloud
+from ot_gen.measures import check_cloud
 
 FEATURES, CLASSES, PIXELS = 64, 10, 784
 WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.costs import squared_distances
-
-from .metric import Cloud, Estimate, Metric, first_order, points
+from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, check_cloud
 
 REPLICATES = 6
 FEWEST_ROWS = 200
@@ -45,6 +44,7 @@ class Draws(ABC):
         """Replicate 0, ..., REPLICATES − 1: independent of the others, of the pilot and of what was fitted."""
 
 
+@final
 class Sampled(Draws):
     """Independent draws from a law that is sampled for ever.
 
@@ -75,6 +75,7 @@ class Sampled(Draws):
         return Fresh(self.law, self.seed + 1 + number)
 
 
+@final
 class Fresh:
     """Independent samples of a law, from a seed of their own."""
 
@@ -90,6 +91,7 @@ class Fresh:
         return self.law.sample(n)
 
 
+@final
 class Rows:
     """Rows of a finite sample, given out once each."""
 
@@ -103,6 +105,7 @@ class Rows:
         return self.points[self.drawn - n : self.drawn]
 
 
+@final
 class Tabulated(Draws):
     """Draws from N rows, independent samples of a law that is not known: split at random, 45 % to fit, 45 % to judge.
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from ot_gen.costs import Cost, SquaredEuclidean
+from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
-from ot_gen.laws import Dirac
-from ot_gen.likelihood import BernoulliNLL, NegativeLogLikelihood
-from ot_gen.measures import Empirical, Pushforward, Reference, undisturbed
+from ot_gen.evaluation.information import (
+    MonteCarlo,
+    active_units,
+    aggregate_kl,
+    conditional_kl,
+    has_density,
+    mutual_information,
+)
+from ot_gen.evaluation.likelihood import LogLikelihood, iwae_bound, log_weights
+from ot_gen.measures import Dirac, Empirical, Pushforward, Reference, undisturbed
 
-from .information import MonteCarlo, active_units, aggregate_kl, conditional_kl, has_density, mutual_information
-from .likelihood import LogLikelihood, iwae_bound, log_weights
 
-
+@final
 class EncoderJudgement(NamedTuple):
     """An encoder model in numbers: what the coupling costs, how far its codes are from ζ, and what it bounds.
 
@@ -116,8 +121,8 @@ def judge_encoder(
     Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
 
     Example:
-        >>> from ot_gen.measures import standard_gaussian
-        >>> from ot_gen.encoders import GaussianEncoder
+        >>> from ot_gen import standard_gaussian
+        >>> from ot_gen import GaussianEncoder
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> encoder, nu = GaussianEncoder(nn.Linear(3, 4)), Empirical(torch.randn(50, 3))
         >>> found = judge_encoder(mu, encoder, SquaredEuclidean(), nu, variance=1.0)

@@ -11,7 +11,7 @@ its own, so that adding the right side up checks all three.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from ot_gen.measures import Reference
 _CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
 
 
+@final
 class MonteCarlo(NamedTuple):
     """A mean over the N points and a standard error of it, which is an upper bound: the points themselves are fixed."""
 
@@ -60,7 +61,7 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
 
     Example:
         >>> from torch.distributions import Independent, Normal
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> q = Independent(Normal(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1.0), 1)
         >>> conditional_kl(q, standard_gaussian(2))  # the mean of 25 / 2 and 0
         MonteCarlo(mean=6.25, error=0.0)
@@ -92,7 +93,7 @@ def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo
 
     Example:
         >>> from torch.distributions import Independent, Normal
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> q = Independent(Normal(torch.zeros(5, 2), 1.0), 1)  # each posterior is ζ
         >>> abs(aggregate_kl(q, standard_gaussian(2)).mean) < 1e-6
         True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, final
 
 from torch import Tensor
 
 from ot_gen.costs import Cost
 
 
+@final
 @dataclass(frozen=True)
 class Certificate:
     """An interval that holds W_c(μ, ν) with probability at least `level`.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from torch import Tensor
 
 from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
+from ot_gen.evaluation.metrics import draws
 from ot_gen.measures import Empirical, Measure
 from ot_gen.transport import exact_plan
 
-from .metrics import draws
 
-
+@final
 class Judgement(NamedTuple):
     """Exact W₁ and W₂² between n model samples and n held-out points, and the same between two real samples.
 

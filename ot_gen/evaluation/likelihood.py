@@ -8,9 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ot_gen.evaluation.information import log_density
 from ot_gen.measures import Reference
-
-from .information import log_density
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 _CHUNK = 2**22  # numbers decoded at a time
@@ -38,7 +37,7 @@ def log_weights(
 
     Example:
         >>> from torch.distributions import Independent, Normal
-        >>> from ot_gen.measures import standard_gaussian
+        >>> from ot_gen import standard_gaussian
         >>> gaussian = lambda mean: Independent(Normal(mean, 1.0), 1)
         >>> w = log_weights(gaussian, standard_gaussian(2), lambda z, y: gaussian(z).log_prob(y), torch.zeros(3, 2), 5)
         >>> w.shape

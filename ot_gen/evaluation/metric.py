@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
+from ot_gen.measures import check_cloud
 
 Cloud = Tensor | NDArray[Any]
 
 
+@final
 class Estimate(NamedTuple):
     """A metric between two samples, and its standard error: that of the number itself, from sample to sample.
 

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.evaluation.metric import Cloud, Metric
+from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.measures import Empirical, Measure, undisturbed
 from ot_gen.transport import NotConverged
-
-from .metric import Cloud, Metric
-from .neighbours import Memorisation
 
 Map = Callable[[Tensor], Tensor]
 
 
+@final
 class Measured(NamedTuple):
     """A metric of a model, and the same of real data (the floor), each with its standard error.
 
@@ -29,6 +29,7 @@ class Measured(NamedTuple):
     floor_se: float
 
 
+@final
 class Measurements(NamedTuple):
     """What `Metrics` found, by name.
 
@@ -80,8 +81,8 @@ class Metrics:
         ValueError: two metrics of one name.
 
     Example:
+        >>> from ot_gen import Euclidean
         >>> from ot_gen.evaluation import ExactTransport, Precision
-        >>> from ot_gen.costs import Euclidean
         >>> metrics = Metrics({"points": View({"w1": ExactTransport(Euclidean()), "precision": Precision()})})
         >>> train, test = torch.randn(400, 2), torch.randn(400, 2)
         >>> found = metrics(torch.randn(400, 2) + 1.0, train, test).values["w1"]
@@ -136,6 +137,7 @@ class Metrics:
         return Measurements(len(drawn.fake), found, failures)
 
 
+@final
 class Draws(NamedTuple):
     """Samples on the CPU, n each: of the model, of the training data, held-out, and held-out ones beyond these."""
 

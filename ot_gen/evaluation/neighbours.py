@@ -9,11 +9,12 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from .metric import Cloud, Estimate, Metric, first_order, points
+from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
 
 _CHUNK = 2**25  # distances at a time
 
 
+@final
 class Balls(NamedTuple):
     """Distances ‖x_i − y_j‖, (n, m), and each point's distance to its k-th neighbour in its own sample, (n,), (m,)."""
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 from torch import Tensor
 
+from ot_gen.evaluation.draws import REPLICATES, Draws
 from ot_gen.measures import Empirical
 from ot_gen.semidual.ascent import Ascent
-from ot_gen.semidual.cells import Tally, batches, feasible_plan
+from ot_gen.semidual.bracket import Tally, batches, feasible_plan
 from ot_gen.semidual.problem import Problem
 from ot_gen.semidual.sample import CANDIDATES, FEW_ATOMS
 from ot_gen.transport import SparsePlan, exact_plan
-
-from .draws import REPLICATES, Draws
 
 LARGEST_COUPLING = 2**16
 # Of a linear programme: costs, and samples.
@@ -45,8 +45,9 @@ class Plan(ABC):
         """⟨P, C⟩ for a feasible coupling P of the sample x (n, d) with ν, made with the help of the table h̃ (m,)."""
 
 
+@final
 class CellsPlan(Plan):
-    """The coupling that follows the cells of the table, repaired: `ot_gen.semidual.cells.feasible_plan`.
+    """The coupling that follows the cells of the table, repaired: `ot_gen.semidual.bracket.feasible_plan`.
 
     Args:
         epsilon: its softness, in the units of the cost.
@@ -62,6 +63,7 @@ class CellsPlan(Plan):
         return float(plan.mass @ plan.costs)
 
 
+@final
 class ExactPlan(Plan):
     """The optimal coupling of the sample, by linear programming."""
 
@@ -72,6 +74,7 @@ class ExactPlan(Plan):
         return float(_exact(problem, x).value)
 
 
+@final
 class Contest:
     """Chooses, on a pilot sample that judges nothing, the best table and the cheapest coupling.
 
@@ -145,6 +148,7 @@ class Contest:
         return plans[number], rate, slack
 
 
+@final
 class Replicates:
     """Independent replicates of both sides for one table: L_k a mean of h(x) + Σ_j b_j h̃_j, U_k = L_k + slack_k.
 

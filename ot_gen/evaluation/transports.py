@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ot_gen.costs import Cost, SquaredEuclidean
+from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
 from ot_gen.transport import exact_plan, sinkhorn_potentials
-
-from .metric import Cloud, Estimate, Metric, first_order, points
 
 
 @final

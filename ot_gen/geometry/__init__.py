@@ -3,18 +3,18 @@
 It knows only callables: a decoder trained here or elsewhere, with or without a standard deviation, or a metric.
 """
 
-from .adaptive import AdaptiveFit, LocallyAdaptiveNormal, fit_adaptive_normal
-from .cost import GeodesicCost
-from .curves import Curve, Polyline, Spline
-from .fields import MatrixMetric, conformal, euclidean
-from .geodesics import Geodesics
-from .latent import LatentGeometry
-from .laws import BrownianMotion, WrappedNormal
-from .means import frechet_mean, k_medoids
-from .metrics import Metric
-from .pullback import PullbackMetric
-from .starts import Best, Graph, Line, Start
-from .volume import VolumeMap, volume_map
+from ot_gen.geometry.adaptive import AdaptiveFit, LocallyAdaptiveNormal, fit_adaptive_normal
+from ot_gen.geometry.cost import GeodesicCost
+from ot_gen.geometry.curves import Curve, Polyline, Spline
+from ot_gen.geometry.fields import MatrixMetric, conformal, euclidean
+from ot_gen.geometry.geodesics import Geodesics
+from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.laws import BrownianMotion, WrappedNormal
+from ot_gen.geometry.means import frechet_mean, k_medoids
+from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.pullback import PullbackMetric
+from ot_gen.geometry.starts import Best, Graph, Line, Start
+from ot_gen.geometry.volume import VolumeMap, volume_map
 
 __all__ = [
     "AdaptiveFit",

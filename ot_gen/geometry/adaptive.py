@@ -8,12 +8,11 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud, check_weights
-
-from .curves import Spline
-from .latent import LatentGeometry
-from .means import frechet_mean
-from .starts import Line, Start
+from ot_gen.geometry.curves import Spline
+from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.means import frechet_mean
+from ot_gen.geometry.starts import Line, Start
+from ot_gen.measures import check_cloud, check_weights
 
 SHORTCUT = 1e-3  # a tangent vector is past the cut locus when a geodesic is shorter than it by this fraction
 HALVINGS = 6
@@ -157,6 +156,7 @@ class LocallyAdaptiveNormal:
         return torch.where(before & (sign > 0), volume, 0), end
 
 
+@final
 class AdaptiveFit(NamedTuple):
     """A law fitted to points.
 

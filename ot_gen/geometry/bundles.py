@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+@final
 class UnknownFunction(Exception):
     """A map calls a function that has no rule here."""
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
-
-from .metrics import Metric, check_rank
-from .starts import Start
+from ot_gen.geometry.metrics import Metric, check_rank
+from ot_gen.geometry.starts import Start
+from ot_gen.measures import check_cloud
 
 
 def check_ends(metric: Metric, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
-
-from .latent import LatentGeometry
-from .pairs import BATCH
-from .starts import Line, Start
+from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.pairs import BATCH
+from ot_gen.geometry.starts import Line, Start
 
 
 @final

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .geodesics import Geodesics
-from .metrics import Metric
+from ot_gen.geometry.geodesics import Geodesics
+from ot_gen.geometry.metrics import Metric
 
 
 def squared_distance(metric: Metric, found: Geodesics, z0: Tensor, z1: Tensor) -> Tensor:

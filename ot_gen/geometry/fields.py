@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from .jets import Map, directional, gram, pushforward
-from .metrics import Metric, Model, Squares, solve_metric
+from ot_gen.geometry.jets import Map, directional, gram, pushforward
+from ot_gen.geometry.metrics import Metric, Model, Squares, solve_metric
 
 
 @final

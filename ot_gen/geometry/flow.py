@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .curves import Curve
-from .geodesics import Geodesics
-from .jets import directional
-from .metrics import Metric
+from ot_gen.geometry.curves import Curve
+from ot_gen.geometry.geodesics import Geodesics
+from ot_gen.geometry.jets import directional
+from ot_gen.geometry.metrics import Metric
 
 CORRECTIONS = 8
 STEPS = 128  # at least, of parallel transport

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 import torch
 from torch import Tensor
 
-from .curves import Spline
-from .lengths import squared_speed
-from .metrics import Metric, energy, length
-from .minimise import Minimum, minimise, pick
-from .starts import Start
+from ot_gen.geometry.curves import Spline
+from ot_gen.geometry.lengths import squared_speed
+from ot_gen.geometry.metrics import Metric, energy, length
+from ot_gen.geometry.minimise import Minimum, minimise, pick
+from ot_gen.geometry.starts import Start
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from .bundles import Bundle, UnknownFunction
+from ot_gen.geometry.bundles import Bundle, UnknownFunction
 
 Map = Callable[[Tensor], Tensor]
 # Tangents of one pass, in bytes: what stays in a core's cache between two layers.

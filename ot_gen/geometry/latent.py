@@ -9,17 +9,16 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.clouds import check_cloud
-
-from . import flow, lengths, pairs
-from .checks import check_alike, check_ends, check_starts
-from .curves import Curve, Polyline, Spline
-from .distance import squared_distance
-from .geodesics import Effort, Geodesics, connect
-from .jets import Map
-from .metrics import Metric
-from .pullback import PullbackMetric, stacked
-from .starts import Graph, Line, Start
+from ot_gen.geometry import flow, lengths, pairs
+from ot_gen.geometry.checks import check_alike, check_ends, check_starts
+from ot_gen.geometry.curves import Curve, Polyline, Spline
+from ot_gen.geometry.distance import squared_distance
+from ot_gen.geometry.geodesics import Effort, Geodesics, connect
+from ot_gen.geometry.jets import Map
+from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.pullback import PullbackMetric, stacked
+from ot_gen.geometry.starts import Graph, Line, Start
+from ot_gen.measures import check_cloud
 
 
 @final

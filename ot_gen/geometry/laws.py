@@ -8,10 +8,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
-
-from .latent import LatentGeometry
-from .metrics import check_rank
+from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.metrics import check_rank
+from ot_gen.measures import check_cloud
 
 
 @final

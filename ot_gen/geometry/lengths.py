@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .curves import Curve, Spline
-from .metrics import Metric
+from ot_gen.geometry.curves import Curve, Spline
+from ot_gen.geometry.metrics import Metric
 
 # Gauss-Legendre with 4 points: exact to degree 7 on each piece of a curve.
 PLACES = (0.06943184420297371, 0.33000947820757187, 0.6699905217924281, 0.9305681557970263)

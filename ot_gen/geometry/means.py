@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_weights
+from ot_gen.geometry.geodesics import Geodesics
+from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.starts import Line, Start
+from ot_gen.measures import check_weights
 
-from .geodesics import Geodesics
-from .latent import LatentGeometry
-from .starts import Line, Start
 
-
+@final
 class FrechetMean(NamedTuple):
     """A local minimum of Σ_i w_i d(m, z_i)².
 
@@ -87,6 +87,7 @@ def frechet_mean(
     return FrechetMean(point, value, False)
 
 
+@final
 class Medoids(NamedTuple):
     """A partition around points of the cloud itself.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
 
+@final
 class Squares(NamedTuple):
     """Squared lengths of the T segments of a curve, (B, T), and of those between every other node, (B, T/2)."""
 
@@ -16,6 +17,7 @@ class Squares(NamedTuple):
     coarse: Tensor
 
 
+@final
 class Model(NamedTuple):
     """A quadratic model of half the energy, (T/2) Σ s_i, in the T−1 inner nodes of B curves.
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from .metrics import Metric, Model, Squares
-from .tridiagonal import solve
+from ot_gen.geometry.metrics import Metric, Model, Squares
+from ot_gen.geometry.tridiagonal import solve
 
 PATIENCE = 8  # rounds with secants before slow curves get second derivatives
 SLOW = 0.2  # a curve is slow when its decrement shrinks by less than this in a round
 MOST_DAMPING = 1e8
 
 
+@final
 class Minimum(NamedTuple):
     """The best curves found.
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .geodesics import Effort, connect
-from .metrics import Metric
-from .starts import NEIGHBOURS, Best, Graph, Line, Start
+from ot_gen.geometry.geodesics import Effort, connect
+from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.starts import NEIGHBOURS, Best, Graph, Line, Start
 
 BATCH = 512  # pairs at once
 

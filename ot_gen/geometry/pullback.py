@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from .jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
-from .metrics import Metric, Model, Squares, solve_metric
+from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
+from ot_gen.geometry.metrics import Metric, Model, Squares, solve_metric
 
 
 @final

@@ -8,9 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.clouds import check_cloud
-
-from .metrics import Metric, length
+from ot_gen.geometry.metrics import Metric, length
+from ot_gen.measures import check_cloud
 
 EDGE = 2  # segments by which the length of an edge is measured
 NEIGHBOURS = 8  # of each code in a graph

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 DENSE = 64  # rows of a system that one dense factorisation solves faster than a step of reduction
 
 
+@final
 class Solved(NamedTuple):
     """x of Hx = b, (B, N, k), and whether H is positive definite, (B,); where it is not, x means nothing."""
 

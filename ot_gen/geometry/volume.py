@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from .latent import LatentGeometry
+from ot_gen.geometry.latent import LatentGeometry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

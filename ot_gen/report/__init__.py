@@ -1,1 +1,1 @@
-"""What a run leaves behind and how runs are compared: records, figures, and one self-contained page."""
+"""What is read out of the folders of many runs: tables, and one self-contained page that compares them."""

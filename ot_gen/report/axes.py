@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, final
 
 
 class Axis(Protocol):
@@ -18,6 +18,7 @@ class Axis(Protocol):
         """Values worth a word, ascending."""
 
 
+@final
 @dataclass(frozen=True)
 class LinearAxis:
     """Equal steps from `low` to `high`.
@@ -44,6 +45,7 @@ class LinearAxis:
         return [float(f"{step * i:.12g}") for i in range(first, last + 1)]
 
 
+@final
 @dataclass(frozen=True)
 class LogAxis:
     """Equal ratios from `low` > 0 to `high`.

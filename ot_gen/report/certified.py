@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 
+@final
 class Certificate(NamedTuple):
     """Bounds of W_c(μ, ν) with their Monte-Carlo errors, and the interval that holds it at confidence `level`.
 
@@ -29,6 +30,7 @@ class Certificate(NamedTuple):
     seconds: float | None = None
 
 
+@final
 class Metric(NamedTuple):
     """A metric with its standard error, and the same between two real samples; None where it is not known."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 LEVEL = 0.95
 
 
+@final
 class Difference(NamedTuple):
     """The mean of first − second over the seeds in common, with its t-interval; None where one seed is not enough.
 

@@ -8,7 +8,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from ot_gen.report.runs import Run
 
@@ -26,6 +26,7 @@ WIDEST, NARROWEST = 460, 64  # pixels of a picture that was made smaller
 DENSITY = 0.12  # bytes a pixel, the first guess
 
 
+@final
 class Picture(NamedTuple):
     """A picture as a data URL, and its size in pixels, so that a page need not wait for it to be laid out."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from ot_gen.report.certified import Metric
 from ot_gen.report.runs import Run
@@ -29,6 +29,7 @@ _METRICS = {  # name: how the page calls it, and which way is better
 _FIRST = ("frechet", "sliced_w2", "precision", "coverage", "mode_coverage")  # the columns that are shown unasked
 
 
+@final
 class Quantity(NamedTuple):
     """One figure that every run may have: its name in run.json, the page's word for it, which way is better.
 
@@ -49,6 +50,7 @@ class Quantity(NamedTuple):
         return None if value is None else Metric(value, None, getattr(run, f"{self.name}_floor"))
 
 
+@final
 class Statistic(NamedTuple):
     """Mean and sample standard deviation (None for one value) of `size` values; NaN where one of them is not finite."""
 

@@ -8,19 +8,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import yaml
 
 from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.certified import Certificate, Metric, read_certificate, read_metric
-from ot_gen.report.record import RUN, read_metrics
+from ot_gen.runs.record import RUN, read_metrics
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
 FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", "curves")
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "str | None": (str,), "float | None": (int, float)}
 
 
+@final
 @dataclass(frozen=True)
 class Run:
     """One run as its folder tells it, in the words of run.json; None where the folder does not say.

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.axes import LinearAxis
@@ -19,6 +19,7 @@ from ot_gen.report.traces import Panel, Trace, panel
 ALPHA = 0.05  # of Holm's correction
 
 
+@final
 class Scale(NamedTuple):
     """How a column of values is drawn: bars on `axis`, numbers with `places` decimals, and the floors there are."""
 
@@ -27,6 +28,7 @@ class Scale(NamedTuple):
     floors: Sequence[float]
 
 
+@final
 class Pair(NamedTuple):
     """Two groups of runs, their difference in one quantity, and what may be said of it."""
 
@@ -37,6 +39,7 @@ class Pair(NamedTuple):
     verdict: str
 
 
+@final
 class Section:
     """All runs on one data set.
 

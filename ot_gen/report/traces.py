@@ -8,15 +8,16 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from ot_gen.report.axes import Axis, LinearAxis, LogAxis
-from ot_gen.report.record import METRICS
+from ot_gen.runs.record import METRICS
 
 POINTS = 80
 DASHES = ("none", "7 3", "2 2.5", "9 3 2 3", "4 2", "12 3")
 
 
+@final
 class Trace(NamedTuple):
     """Means of seconds, images and value over bins of consecutive steps; bins grow in geometric progression."""
 
@@ -25,6 +26,7 @@ class Trace(NamedTuple):
     value: list[float]
 
 
+@final
 class Panel(NamedTuple):
     """One drawing: the axes, and a polyline of each run, by its number, in the unit square with y downwards."""
 

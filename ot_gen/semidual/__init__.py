@@ -1,7 +1,17 @@
-"""Semi-discrete optimal transport: a law that is sampled against finitely many atoms, to a stated accuracy."""
+"""A law against finitely many atoms: the c-transform, its Laguerre cells, and the semi-discrete solve."""
 
-from .progress import SolveProgress
-from .solution import SemidiscreteSolution
-from .solve import semidiscrete
+from ot_gen.semidual.laguerre import LaguerreCells
+from ot_gen.semidual.progress import SolveProgress
+from ot_gen.semidual.sharded import ShardedAtoms
+from ot_gen.semidual.solution import SemidiscreteSolution
+from ot_gen.semidual.solve import semidiscrete
+from ot_gen.semidual.transform import c_transform
 
-__all__ = ["SemidiscreteSolution", "SolveProgress", "semidiscrete"]
+__all__ = [
+    "LaguerreCells",
+    "SemidiscreteSolution",
+    "ShardedAtoms",
+    "SolveProgress",
+    "c_transform",
+    "semidiscrete",
+]

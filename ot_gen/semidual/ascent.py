@@ -9,14 +9,16 @@ linearised; ε is driven down by the number of atoms that are seen to compete fo
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from .rows import CostRows
-from .sample import SampleProblem
+from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.sample import SampleProblem
 
 
+@final
 class Ascent(nn.Module):
     """The state of an ascent: the iterate h̃, its weighted average, the softness ε and the samples used.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, final
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..costs import Cost
-from ..measures import Empirical, Measure, Reference
-from .rows import TILE_ATOMS, CostRows
+from ot_gen.costs import Cost
+from ot_gen.measures import Empirical, Measure, Reference
+from ot_gen.semidual.rows import TILE_ATOMS, CostRows
 
 
 class Sampler(Protocol):
@@ -21,6 +21,7 @@ class Sampler(Protocol):
         """n samples, (n, d)."""
 
 
+@final
 class Problem:
     """W_c(μ, ν) in the form that is solved, with the way back to all atoms of ν.
 
@@ -35,7 +36,7 @@ class Problem:
         ValueError: μ, ν and the cost do not fit together.
 
     Example:
-        >>> from ot_gen.costs import SquaredEuclidean
+        >>> from ot_gen import SquaredEuclidean
         >>> nu = Empirical(torch.tensor([[0.0], [1.0], [0.0]]))
         >>> problem = Problem(nu, nu, SquaredEuclidean())
         >>> problem.weights, problem.expand(torch.tensor([1.0, 2.0]), 0.0)

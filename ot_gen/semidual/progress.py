@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import final
 
 from torch import Tensor
 
 
+@final
 @dataclass(frozen=True)
 class SolveProgress:
     """What `semidiscrete` tells its callbacks after each step.

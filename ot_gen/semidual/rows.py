@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ..costs import Cost
+from ot_gen.costs import Cost
 
 # Entries of a chunk of scores, 4 MB in float32: it stays in the cache between the product and the softmax.
 CHUNK_ENTRIES = 2**20
@@ -16,6 +17,7 @@ KEPT_BYTES = 2**30
 TILE_ATOMS = 2**14
 
 
+@final
 class CostRows:
     """Costs, and soft assignments, of samples against fixed atoms, chunk by chunk of rows, in one buffer.
 
@@ -24,7 +26,7 @@ class CostRows:
         atoms: y_j, (m, d); in tiles of their own where they fill more than `KEPT_BYTES`.
 
     Example:
-        >>> from ot_gen.costs import SquaredEuclidean
+        >>> from ot_gen import SquaredEuclidean
         >>> rows = CostRows(SquaredEuclidean(), torch.eye(2))
         >>> [(part, costs)] = rows.costs(torch.zeros(1, 2))
         >>> costs

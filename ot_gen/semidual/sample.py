@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from .rows import CostRows
+from ot_gen.semidual.rows import CostRows
 
 # Atoms that compete for a sample; all of them, where they are few.
 CANDIDATES = 48
@@ -16,6 +16,7 @@ WIDTHS = (64.0, 16.0, 4.0, 1.0)
 DAMPING = 0.2  # of the first step at each width
 
 
+@final
 class SampleProblem:
     """max over h̃ of D(h̃) = −(ε/n) Σ_i log Σ_j exp((h̃_j − c_ij) / ε) + Σ_j b_j h̃_j, j among the candidates of x_i.
 
@@ -31,7 +32,7 @@ class SampleProblem:
     Source: Kitagawa, Mérigot, Thibert, 2019, https://doi.org/10.4171/JEMS/889 (damped Newton)
 
     Example:
-        >>> from ot_gen.costs import SquaredEuclidean
+        >>> from ot_gen import SquaredEuclidean
         >>> costs = CostRows(SquaredEuclidean(), torch.tensor([[0.0], [1.0]]))
         >>> x = (torch.arange(100)[:, None] + 0.5) / 100
         >>> sample = SampleProblem(costs, torch.tensor([0.25, 0.75]), x, torch.zeros(2))

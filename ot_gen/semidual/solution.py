@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ..costs import Cost
-from ..laguerre import c_transform
-from ..measures import Empirical
-from .cells import Bracket
-from .rows import CostRows
+from ot_gen.costs import Cost
+from ot_gen.measures import Empirical
+from ot_gen.semidual.bracket import Bracket
+from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.transform import c_transform
 
 
+@final
 @dataclass(frozen=True, repr=False)
 class SemidiscreteSolution:
     """A table h̃ over the atoms of ν, and what samples that it was not made from say about it.

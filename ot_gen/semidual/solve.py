@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..checkpoints import load_checkpoint, save_checkpoint
-from ..costs import Cost
-from ..measures import Empirical, undisturbed
-from .ascent import Ascent, samples_for
-from .cells import Bracket, Tally, batches
-from .problem import Problem, Sampler, check_arguments
-from .progress import Callback, SolveProgress, progress_bar
-from .rows import KEPT_BYTES
-from .solution import SemidiscreteSolution
-from .stream import Stream
+from ot_gen.costs import Cost
+from ot_gen.execution import load_checkpoint, save_checkpoint
+from ot_gen.measures import Empirical, undisturbed
+from ot_gen.semidual.ascent import Ascent, samples_for
+from ot_gen.semidual.bracket import Bracket, Tally, batches
+from ot_gen.semidual.problem import Problem, Sampler, check_arguments
+from ot_gen.semidual.progress import Callback, SolveProgress, progress_bar
+from ot_gen.semidual.rows import KEPT_BYTES
+from ot_gen.semidual.solution import SemidiscreteSolution
+from ot_gen.semidual.stream import Stream
 
 # Where the solve ends in Newton's method: up to so many atoms, after so many samples, so often at most, on samples of
 # so many costs (16 MB).

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ..measures import Measure
+from ot_gen.measures import Measure
 
 
+@final
 class Stream:
     """Fresh samples of μ: low-discrepancy where μ is the image of a small cube, else independent.
 

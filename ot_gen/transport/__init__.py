@@ -4,12 +4,12 @@ C is a cost matrix (n, m); a (n,) and b (m,) are probability vectors. POT is imp
 its import takes seconds that `--help` and every job of a sweep would pay.
 """
 
-from .assignment import assignment, assignment_potentials
-from .entropic import sinkhorn_divergence, sinkhorn_potentials
-from .plan import DensePlan, Dual, Pairs, Plan, SparsePlan
-from .plans import exact_plan, sinkhorn_plan
-from .problem import NotConverged
-from .relaxed import partial_plan, unbalanced_plan
+from ot_gen.transport.assignment import assignment, assignment_potentials
+from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
+from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
+from ot_gen.transport.plans import exact_plan, sinkhorn_plan
+from ot_gen.transport.problem import NotConverged
+from ot_gen.transport.relaxed import partial_plan, unbalanced_plan
 
 __all__ = [
     "DensePlan",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .problem import NotConverged
+from ot_gen.transport.problem import NotConverged
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

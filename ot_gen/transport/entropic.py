@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .problem import NotConverged, problem
+from ot_gen.transport.problem import NotConverged, problem
 
 CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow nor become slow subnormal numbers
 WINDOW = 4  # sweeps between two looks at the error

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from ot_gen.costs import Cost
 
 
+@final
 class Pairs(NamedTuple):
     """The entries of a sparse plan: P[i_k, j_k] = mass_k > 0, all other entries are 0. Each (k,)."""
 
@@ -32,6 +33,7 @@ class Pairs(NamedTuple):
         return Pairs(self.i.to(C.device), self.j.to(C.device), self.mass.to(C))
 
 
+@final
 class Dual(NamedTuple):
     """Optimal potentials f (n,), g (m,) of a plan's problem, their value (), and what the primal adds to ⟨P, C⟩, ()."""
 
@@ -125,6 +127,7 @@ class Plan(ABC):
         """P y, (n, d)."""
 
 
+@final
 @dataclass(frozen=True, eq=False, repr=False)
 class SparsePlan(Plan):
     """A plan with few entries, as the vertices of the transport polytope: at most n + m − 1 of n m are not 0.
@@ -164,6 +167,7 @@ class SparsePlan(Plan):
         return y.new_zeros(len(self.C), y.shape[1]).index_add(0, i, mass[:, None] * y[j])
 
 
+@final
 @dataclass(frozen=True, eq=False, repr=False)
 class DensePlan(Plan):
     """A plan with all entries, as entropic plans have.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .assignment import assignment, assignment_potentials
-from .entropic import sinkhorn_potentials
-from .plan import DensePlan, Dual, Pairs, SparsePlan
-from .problem import NotConverged, Problem, problem
+from ot_gen.transport.assignment import assignment, assignment_potentials
+from ot_gen.transport.entropic import sinkhorn_potentials
+from ot_gen.transport.plan import DensePlan, Dual, Pairs, SparsePlan
+from ot_gen.transport.problem import NotConverged, Problem, problem
 
 
 def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> SparsePlan:

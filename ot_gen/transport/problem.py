@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
 
+@final
 class NotConverged(RuntimeError):
     """A solver did not reach its tolerance; it never returns less than was asked for."""
 
 
+@final
 class Problem(NamedTuple):
     """Costs C (n, m) and masses a (n,), b (m,) of total 1, in float64 on the CPU."""
 

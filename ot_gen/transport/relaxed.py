@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .plan import Dual, Pairs, SparsePlan
-from .plans import exact_plan
-from .problem import NotConverged, Problem, problem
+from ot_gen.transport.plan import Dual, Pairs, SparsePlan
+from ot_gen.transport.plans import exact_plan
+from ot_gen.transport.problem import NotConverged, Problem, problem
 
 _LEAST_MASS = 1e-9  # below it the constant with which POT keeps its divisions finite takes part in the result
 

@@ -1,0 +1,33 @@
+"""Ground costs c(x, y), x on the model's side and y on the data's.
+
+Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs,
+which never forms an (n, m, d) array.
+"""
+
+from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.costs.distances import (
+    Euclidean,
+    InnerProduct,
+    Lp,
+    SquaredEuclidean,
+    squared_distances,
+    squared_distances_to,
+    widened,
+)
+from ot_gen.costs.features import FeatureCost
+from ot_gen.costs.likelihood import BernoulliNLL, NegativeLogLikelihood
+
+__all__ = [
+    "BernoulliNLL",
+    "Bilinear",
+    "Cost",
+    "Euclidean",
+    "FeatureCost",
+    "InnerProduct",
+    "Lp",
+    "NegativeLogLikelihood",
+    "SquaredEuclidean",
+    "squared_distances",
+    "squared_distances_to",
+    "widened",
+]

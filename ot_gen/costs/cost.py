@@ -1,0 +1,88 @@
+"""Ground costs c(x, y), x on the model's side and y on the data's.
+
+Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs,
+which never forms an (n, m, d) array.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+Side = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@final
+class Bilinear(NamedTuple):
+    """A cost written as one matrix product: c(x_i, y_j) = u(x_i)·v(y_j) + r(x_i) + s(y_j).
+
+    Attributes:
+        left: x (n, d) -> (u (n, k), r (n,)).
+        right: y (m, d) -> (v (m, k), s (m,)), for all atoms or a tile of them.
+        nonnegative: whether c >= 0 everywhere.
+    """
+
+    left: Side
+    right: Side
+    nonnegative: bool = True
+
+
+class Cost(nn.Module, ABC):
+    """A ground cost c : X × X -> R.
+
+    `is_metric` says whether c is a distance; only then is every 1-Lipschitz h a feasible potential with h^c = −h.
+    """
+
+    is_metric: bool = False
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """c(x_i, y_i) on paired points: (*, d), (*, d) -> (*), with broadcasting."""
+
+    @abstractmethod
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
+
+    def decoded(self, out: Tensor | Distribution, y: Tensor) -> Tensor:
+        """c(g(z_i), y_i), (n,), where out is what the generator returned: points (n, d), or laws, of which it draws.
+
+        Raises:
+            ValueError: the laws have no differentiable draw.
+        """
+        if isinstance(out, Tensor):
+            return self(out, y)
+        if not out.has_rsample:
+            raise ValueError(
+                f"{self} needs draws that can be differentiated, and {out} has none; use NegativeLogLikelihood"
+            )
+        return self(out.rsample(), y)
+
+    def bilinear(self, y: Tensor) -> Bilinear | None:
+        """The cost as one matrix product, or None where it is none; y (m, d) are typical atoms, of which few are read.
+
+        Example:
+            >>> import torch
+            >>> from ot_gen import SquaredEuclidean
+            >>> x, y = torch.rand(3, 2), torch.rand(4, 2)
+            >>> form = SquaredEuclidean().bilinear(y)
+            >>> (u, r), (v, s) = form.left(x), form.right(y)
+            >>> torch.allclose(u @ v.T + r[:, None] + s, SquaredEuclidean().matrix(x, y), atol=1e-6)
+            True
+        """
+        return None
+
+    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        """x (n, d) -> C_ij = c(x_i, y_j), (n, m), for atoms that stay: what depends on them alone is computed once.
+
+        Example:
+            >>> import torch
+            >>> from ot_gen import Euclidean
+            >>> x, y = torch.rand(3, 2), torch.rand(4, 2)
+            >>> torch.equal(Euclidean().against(y)(x), Euclidean().matrix(x, y))
+            True
+        """
+        return lambda x: self.matrix(x, y)

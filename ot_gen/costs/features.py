@@ -1,0 +1,65 @@
+"""A ground cost between features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ot_gen.costs.cost import Bilinear, Cost
+
+
+@final
+class FeatureCost(Cost):
+    """c(x, y) = c₀(φ(x), φ(y)): a ground cost between features of any module φ.
+
+    φ is a fixed part of the cost: a frozen copy in evaluation mode, through which gradients flow to x. The composition
+    is a distance only where φ is injective, so `is_metric` is False unless the caller vouches for it.
+
+    Args:
+        features: φ, (n, d) -> (n, p).
+        cost: c₀ on features.
+        is_metric: True where φ is known to be injective and c₀ is a distance.
+
+    Example:
+        >>> from ot_gen import SquaredEuclidean
+        >>> c = FeatureCost(nn.Flatten(), SquaredEuclidean())
+        >>> c.matrix(torch.zeros(3, 2), torch.ones(4, 2)).shape
+        torch.Size([3, 4])
+    """
+
+    def __init__(self, features: nn.Module, cost: Cost, is_metric: bool = False) -> None:
+        super().__init__()
+        if is_metric and not cost.is_metric:
+            raise ValueError(f"FeatureCost over {cost} cannot be a distance, since {cost} is none; use Euclidean()")
+        self.features = copy.deepcopy(features).requires_grad_(False)
+        self.cost = cost
+        self.is_metric = is_metric
+        self.train(False)
+
+    def train(self, mode: bool = True) -> FeatureCost:
+        super().train(mode)
+        self.features.eval()
+        return self
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        phi_x, phi_y = (self.features(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
+        return self.cost(phi_x, phi_y)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.cost.matrix(self.features(x), self.features(y))
+
+    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        inner = self.cost.against(self.features(y))
+        return lambda x: inner(self.features(x))
+
+    def bilinear(self, y: Tensor) -> Bilinear | None:
+        with torch.no_grad():
+            inner = self.cost.bilinear(self.features(y[:: -(-len(y) // 1024)]))
+        if inner is None:
+            return None
+        left, right, nonnegative = inner
+        return Bilinear(lambda x: left(self.features(x)), lambda y: right(self.features(y)), nonnegative)

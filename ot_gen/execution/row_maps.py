@@ -1,0 +1,93 @@
+"""Which modules are maps of rows, and how to stand at their doors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+Function = Callable[..., Any]
+
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+LAYERS = (
+    *WEIGHTED,
+    *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LogSigmoid, nn.Softsign),
+    *(nn.Hardtanh, nn.Identity, nn.LayerNorm, nn.GroupNorm, nn.Unflatten, nn.AvgPool2d, nn.MaxPool2d, nn.Upsample),
+)
+
+
+def is_rowwise(module: nn.Module) -> bool:
+    """Whether a module is known to map the rows of its first argument one by one, (n, ...) -> (n, ...).
+
+    Known are torch's own layers that do, chains of them, and classes with the attribute `by_rows = True` all of whose
+    parts are known. Batch normalisation, for one, couples the rows, and dropout draws for all of them.
+
+    Example:
+        >>> is_rowwise(nn.Sequential(nn.Linear(2, 3), nn.ReLU())), is_rowwise(nn.BatchNorm1d(3))
+        (True, False)
+    """
+    if isinstance(module, LAYERS):
+        return True
+    if isinstance(module, nn.Flatten):
+        return module.start_dim >= 1
+    is_chain = isinstance(module, nn.ModuleList) or type(module).forward is nn.Sequential.forward
+    return (is_chain or getattr(module, "by_rows", False)) and all(map(is_rowwise, module.children()))
+
+
+def row_maps(*modules: nn.Module) -> list[nn.Module]:
+    """The largest parts of modules that are maps of rows and worth a share: those with weights or `by_rows`.
+
+    Example:
+        >>> from ot_gen import MLP
+        >>> from ot_gen import Pushforward, standard_gaussian
+        >>> net = MLP(2, 3)
+        >>> row_maps(Pushforward(net, standard_gaussian(2))) == [net]
+        True
+    """
+    found: dict[nn.Module, None] = {}
+    for module in modules:
+        _collect(module, found)
+    # A part of one map may stand elsewhere by itself: there it stays whole.
+    inner = {part for module in found for part in module.modules() if part is not module}
+    return [module for module in found if module not in inner]
+
+
+def networks(*modules: nn.Module) -> list[nn.Module]:
+    """Those of the `row_maps` that are made of layers with weights."""
+    return [m for m in row_maps(*modules) if any(isinstance(part, WEIGHTED) for part in m.modules())]
+
+
+@contextmanager
+def at_the_doors(of: Iterable[nn.Module], door: Callable[[Function], Function]) -> Iterator[None]:
+    """While the context lasts, each module's forward f is door(f): no wrapper, no other names in the state dict.
+
+    Example:
+        >>> net = nn.Identity()
+        >>> with at_the_doors([net], lambda f: lambda x: 2 * f(x)):
+        ...     net(3)
+        6
+        >>> net(3)
+        3
+    """
+    before = [(module, vars(module).get("forward")) for module in of]
+    for module, _ in before:
+        vars(module)["forward"] = door(module.forward)
+    try:
+        yield
+    finally:
+        for module, forward in before:
+            if forward is None:
+                del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = forward
+
+
+def _collect(module: nn.Module, found: dict[nn.Module, None]) -> None:
+    worth = getattr(module, "by_rows", False) or any(True for _ in module.parameters())
+    if worth and not isinstance(module, nn.ModuleList) and is_rowwise(module):
+        found[module] = None
+        return
+    for child in module.children():
+        _collect(child, found)

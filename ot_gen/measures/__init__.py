@@ -1,0 +1,39 @@
+"""Probability measures: the reference ζ, the data ν and the model μ = g#ζ.
+
+Every measure answers `sample(n)` with a point cloud of shape (n, dim). Randomness comes from torch's global
+generator, so `torch.manual_seed` (set by the caller, never here) makes every draw reproducible.
+"""
+
+from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere
+from ot_gen.measures.empirical import Empirical
+from ot_gen.measures.measure import Measure, undisturbed
+from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
+from ot_gen.measures.points import check_cloud, check_weights
+from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
+from ot_gen.measures.pushforward import Pushforward
+from ot_gen.measures.reference import Reference, standard_gaussian, uniform_cube, uniform_sphere
+
+__all__ = [
+    "Dirac",
+    "Empirical",
+    "FullMixture",
+    "LearnedMixture",
+    "Measure",
+    "Mixture",
+    "Pushforward",
+    "Reference",
+    "Transported",
+    "UniformSphere",
+    "check_cloud",
+    "check_weights",
+    "ex_post_prior",
+    "gaussian_mixture",
+    "gaussian_shell",
+    "learned_mixture",
+    "load_prior",
+    "save_prior",
+    "standard_gaussian",
+    "undisturbed",
+    "uniform_cube",
+    "uniform_sphere",
+]

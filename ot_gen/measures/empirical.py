@@ -1,0 +1,73 @@
+"""The data ν as atoms with masses."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ot_gen.measures.measure import Measure
+from ot_gen.measures.points import check_cloud, check_weights
+
+
+@final
+class Empirical(Measure):
+    """The data ν = Σ_j b_j δ_{y_j}.
+
+    Args:
+        atoms: the points y_j, (m, d), m >= 2, finite.
+        weights: the masses b_j, (m,), non-negative, summing to 1; None means b_j = 1/m.
+
+    Raises:
+        ValueError: atoms that are not a finite (m, d) cloud of at least two points, or weights that are not a
+            probability vector of length m.
+
+    Atoms and weights are buffers that stay out of the state dict: a checkpoint holds the model, not the data.
+
+    Example:
+        >>> nu = Empirical(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), weights=torch.tensor([0.25, 0.75]))
+        >>> len(nu), nu.dim
+        (2, 2)
+    """
+
+    atoms: Tensor
+    weights: Tensor
+
+    def __init__(self, atoms: Tensor, weights: Tensor | None = None) -> None:
+        super().__init__()
+        check_cloud(atoms, "atoms")
+        m = len(atoms)
+        if m < 2:
+            raise ValueError(
+                f"the data have {m} atom{'s' if m != 1 else ''}, (m, d) = {tuple(atoms.shape)}: "
+                "there is nothing to learn from fewer than two points; give at least two"
+            )
+        self.is_uniform = weights is None
+        if weights is None:
+            weights = torch.full((m,), 1.0 / m, dtype=atoms.dtype, device=atoms.device)
+        check_weights(weights, m)
+        self.register_buffer("atoms", atoms, persistent=False)
+        self.register_buffer("weights", weights.to(atoms), persistent=False)
+        self.dim = atoms.shape[1]
+        self.cube_dim = 1
+
+    def __len__(self) -> int:
+        return len(self.atoms)
+
+    def sample(self, n: int) -> Tensor:
+        """n independent draws y ~ ν, (n, d), with replacement."""
+        if self.is_uniform:
+            index = torch.randint(len(self), (n,), device=self.atoms.device)
+        else:
+            index = torch.multinomial(self.weights, n, replacement=True)
+        return self.atoms.index_select(0, index)
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        """The atoms in whose share of [0, 1] the u fall, (n, d): evenly spread u visit all atoms evenly."""
+        shares = self.weights.double().cumsum(0)
+        index = torch.searchsorted(shares, u[:, 0].contiguous().to(shares) * shares[-1])
+        return self.atoms[index.clamp_max(len(self) - 1)]
+
+    def extra_repr(self) -> str:
+        return f"atoms={len(self)}, dim={self.dim}, uniform={self.is_uniform}"

@@ -1,0 +1,61 @@
+"""Probability measures: the reference ζ, the data ν and the model μ = g#ζ.
+
+Every measure answers `sample(n)` with a point cloud of shape (n, dim). Randomness comes from torch's global
+generator, so `torch.manual_seed` (set by the caller, never here) makes every draw reproducible.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Measure(nn.Module, ABC):
+    """A probability measure on R^dim that can be sampled.
+
+    `cube_dim` is k where the law is known as the image of the uniform law on the cube (0, 1)^k under `from_cube`, so
+    that low-discrepancy points can stand in for random ones; else None.
+    """
+
+    dim: int
+    cube_dim: int | None = None
+
+    @abstractmethod
+    def sample(self, n: int) -> Tensor:
+        """n independent points, (n, dim), without a graph."""
+
+    def rsample(self, n: int) -> Tensor:
+        """n points, (n, dim), differentiable in the measure's parameters where it has any."""
+        return self.sample(n)
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        """The points that u (n, cube_dim), uniform in the open cube, stands for, (n, dim)."""
+        raise NotImplementedError(f"{type(self).__name__} is not known as the image of a cube")
+
+
+@contextmanager
+def undisturbed(*modules: nn.Module) -> Iterator[None]:
+    """Look at modules without changing training: evaluation mode, no graph, the random state put back.
+
+    Example:
+        >>> net = nn.Linear(2, 2)
+        >>> before = torch.get_rng_state()
+        >>> with undisturbed(net):
+        ...     _ = torch.randn(3)
+        >>> bool((torch.get_rng_state() == before).all())
+        True
+    """
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    devices = range(torch.cuda.device_count())
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        for part, _ in modes:
+            part.training = False
+        try:
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training

@@ -1,0 +1,129 @@
+"""The reference ζ on the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, Uniform
+
+from ot_gen.measures.distributions import UniformSphere, factors, mapped
+from ot_gen.measures.measure import Measure
+
+
+@final
+class Reference(Measure):
+    """The reference ζ on the latent space Z = R^k, held by a torch `Distribution`.
+
+    A fixed law follows `.to(device)` and `.to(dtype)` and stays out of the state dict; a module is an ordinary part.
+
+    Args:
+        law: a distribution with batch_shape () and event_shape (k,), or a module that returns one when it is called
+            without arguments, at the current values of its parameters (`ot_gen.learned_mixture`).
+
+    Raises:
+        ValueError: the law is batched or its events are not vectors.
+
+    Example:
+        >>> from torch.distributions import Independent, Normal
+        >>> zeta = Reference(Independent(Normal(torch.zeros(3), torch.ones(3)), 1))
+        >>> zeta.sample(5).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(self, law: Distribution | nn.Module) -> None:
+        super().__init__()
+        self.family: Distribution | nn.Module = law
+        law = self.law
+        if len(law.event_shape) != 1 or len(law.batch_shape) != 0:
+            raise ValueError(
+                f"a reference needs a law with batch_shape () and event_shape (k,), got batch_shape "
+                f"{tuple(law.batch_shape)} and event_shape {tuple(law.event_shape)}; "
+                "wrap it: torch.distributions.Independent(law, 1)"
+            )
+        self.dim = law.event_shape[0]
+        self.cube_dim = None if factors(law) is None else self.dim
+
+    @property
+    def law(self) -> Distribution:
+        """The law itself, with its `log_prob`; for a module the law at its parameters' current values."""
+        law: Distribution = self.family() if isinstance(self.family, nn.Module) else self.family
+        return law
+
+    def sample(self, n: int) -> Tensor:
+        """n independent draws z ~ ζ, (n, k)."""
+        return self.law.sample(torch.Size((n,)))
+
+    def rsample(self, n: int) -> Tensor:
+        """n independent draws z ~ ζ, (n, k), differentiable in the law's parameters where the law has `rsample`."""
+        law = self.law
+        return (law.rsample if law.has_rsample else law.sample)(torch.Size((n,)))
+
+    def from_cube(self, u: Tensor) -> Tensor:
+        """z with z_l the u_l-quantile of the law's l-th coordinate, (n, k)."""
+        coordinates = factors(self.law)
+        if coordinates is None:
+            return super().from_cube(u)
+        return coordinates.icdf(u.to(coordinates.mean.device)).to(coordinates.mean.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Distributions are not modules: `.to` reaches their tensors only from here.
+        super()._apply(fn, recurse)
+        if isinstance(self.family, Distribution):
+            self.family = mapped(self.family, fn)
+        return self
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}" if isinstance(self.family, nn.Module) else f"dim={self.dim}, law={self.family}"
+
+
+def standard_gaussian(dim: int) -> Reference:
+    """The standard Gaussian ζ = N(0, I_dim).
+
+    Example:
+        >>> standard_gaussian(8).dim
+        8
+    """
+    return Reference(Independent(Normal(torch.zeros(dim), torch.ones(dim)), 1))
+
+
+def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
+    """The uniform law ζ on the cube [low, high]^dim.
+
+    Example:
+        >>> bool(uniform_cube(2).sample(100).abs().max() <= 1)
+        True
+    """
+    return Reference(Independent(Uniform(torch.full((dim,), float(low)), torch.full((dim,), float(high))), 1))
+
+
+def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
+    """The uniform law ζ on the sphere of a radius in R^dim; `law.log_prob` is with respect to its surface.
+
+    It has no density in R^dim: join it to a `SphereEncoder` by divergences between samples, not by KL. Unlike a
+    Gaussian it has no middle in which all kinds of codes meet. With radius √dim it has a Gaussian's covariance, I.
+
+    Raises:
+        ValueError: dim < 1 or radius <= 0.
+
+    Example:
+        >>> uniform_sphere(3).sample(100).norm(dim=1).allclose(torch.ones(100))
+        True
+    """
+    check_counts(dim=dim)
+    if not radius > 0:
+        raise ValueError(f"a sphere needs a radius > 0, got {radius}")
+    return Reference(UniformSphere(torch.zeros(dim), radius))
+
+
+def check_counts(**counts: int) -> None:
+    """Raise a `ValueError` unless each count is at least 1.
+
+    Example:
+        >>> check_counts(dim=2)
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"a reference needs {name} >= 1, got {count}")

@@ -1,0 +1,55 @@
+"""Networks: generators, features for critics and encoders, input-convex functions, and Lipschitz constraints.
+
+A point cloud is always (n, d). Networks that work on images reshape at their own door.
+"""
+
+from ot_gen.networks.convolutional import ConvFeatures, ConvGenerator
+from ot_gen.networks.decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
+from ot_gen.networks.dense import MLP
+from ot_gen.networks.encoders import (
+    DiracEncoder,
+    FlowEncoder,
+    FullGaussianEncoder,
+    GaussianEncoder,
+    NoisyEncoder,
+    SphereEncoder,
+)
+from ot_gen.networks.heads import add_head
+from ot_gen.networks.icnn import ICNN
+from ot_gen.networks.lipschitz import (
+    GradientPenalty,
+    GroupSort,
+    Lipschitz,
+    OneSidedPenalty,
+    Orthogonal,
+    SpectralNorm,
+    WeightClip,
+    is_contraction,
+)
+
+__all__ = [
+    "ICNN",
+    "MLP",
+    "BernoulliDecoder",
+    "ConvFeatures",
+    "ConvGenerator",
+    "DiracEncoder",
+    "FlowEncoder",
+    "FullGaussianEncoder",
+    "GaussianDecoder",
+    "GaussianEncoder",
+    "GradientPenalty",
+    "GroupSort",
+    "LearnedStd",
+    "Lipschitz",
+    "NoisyEncoder",
+    "OneSidedPenalty",
+    "Orthogonal",
+    "PixelwiseStd",
+    "RBFPrecision",
+    "SpectralNorm",
+    "SphereEncoder",
+    "WeightClip",
+    "add_head",
+    "is_contraction",
+]

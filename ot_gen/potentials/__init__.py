@@ -1,0 +1,24 @@
+"""Potentials (h, h̃) with h(x) + h̃(y) <= c(x, y): the dual way to hold the auxiliary variable ξ.
+
+h lives on the model's side and h̃ on the data's, so a trained h is higher on generated samples than on data, and θ
+always descends ∫ h(g_θ(z)) dζ(z).
+"""
+
+from ot_gen.potentials.critics import AnchorCritic, BatchCritic, Critic
+from ot_gen.potentials.discrete import DiscretePotential, NaturalDescent
+from ot_gen.potentials.potential import OptimizerFactory, Potential
+from ot_gen.potentials.w2 import BrenierPotential, Displacement, Frame, Paraboloid
+
+__all__ = [
+    "AnchorCritic",
+    "BatchCritic",
+    "BrenierPotential",
+    "Critic",
+    "DiscretePotential",
+    "Displacement",
+    "Frame",
+    "NaturalDescent",
+    "OptimizerFactory",
+    "Paraboloid",
+    "Potential",
+]

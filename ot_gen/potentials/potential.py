@@ -1,0 +1,60 @@
+"""Potentials (h, h̃) with h(x) + h̃(y) <= c(x, y): the dual way to hold the auxiliary variable ξ.
+
+h lives on the model's side and h̃ on the data's, so a trained h is higher on generated samples than on data, and θ
+always descends ∫ h(g_θ(z)) dζ(z).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ot_gen.costs import Cost
+from ot_gen.measures import Measure
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class Potential(nn.Module, ABC):
+    """A pair (h, h̃), called as x (n, d) -> h(x) (n,).
+
+    `bound` says what E[h(x)] + Σ_j b_j h̃_j is: "lower" if it bounds W_c(μ, ν) from below for every ξ, None if it
+    bounds nothing.
+    """
+
+    kind: Literal["table", "network"]
+    bound: Literal["lower"] | None = None
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """h(x): (n, d) -> (n,)."""
+
+    @abstractmethod
+    def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
+        """∫ h̃ dν, (): the exact sum where h̃ is a table, else the mean over the sample y (n, d) of ν.
+
+        x (n, d) is the model's sample, with θ's graph: h̃ may be read off it.
+        """
+
+    @abstractmethod
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        """Fit the potential to its problem; raises a `ValueError` where it cannot serve it."""
+
+    def penalty(self, x: Tensor, y: Tensor) -> Tensor:
+        """A term of ξ's objective, (); x is the model's sample, detached, and y the data's."""
+        return x.new_zeros(())
+
+    def project(self) -> None:
+        """Move ξ back into its constraint, after each of its steps."""
+
+    def optimizer(self) -> OptimizerFactory | None:
+        """The optimizer that ξ asks for, or None for the caller's choice."""
+        return None
+
+    def diagnostics(self) -> dict[str, float]:
+        """Named figures that say how well the inner problem is solved."""
+        return {}

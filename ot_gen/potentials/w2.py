@@ -1,0 +1,310 @@
+"""Brenier potentials: W₂ duals held by networks, whose gradients are transport maps in both directions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ot_gen.costs import Cost, SquaredEuclidean
+from ot_gen.measures import Measure, check_cloud
+from ot_gen.potentials.potential import OptimizerFactory, Potential
+
+
+@final
+class BrenierPotential(Potential):
+    """A neural W₂ dual with maps: h(x) = ‖x − q‖² − 2s²φ(u) for a network φ and a network S, the mover.
+
+        T(x) = x − ½∇h(x)          h̃(y) = ‖S(y) − y‖² − h(S(y)),  S(y) ≈ argmin_x ‖x − y‖² − h(x)
+
+    u = u(x) are the coordinates of a `Frame`, in which T is ∇φ. There S proposes a point, the model's sample offers
+    others, so that h cannot grow unseen where S does not look, and `descents` steps down φ(u) − ⟨u, v⟩ mend the best of
+    them. h ascends the value at the best points of all that were tried, which count as constants (envelope theorem),
+    and S descends its mean squared distance to them.
+
+    At the optimum T carries μ to ν, S carries ν to μ and the value is W₂²(μ, ν). On the way it bounds nothing: the
+    points are no exact argmin, so h̃ lies above h^c. With φ = `Paraboloid(MLP(d, 1))` this is the max-min dual of a free
+    network; φ = `ICNN(d)` makes h c-concave and T monotone for every ξ. With `linear_decay` as the schedule of `fit`
+    the maps become several times more accurate.
+
+    The frame is taken from samples in `bind`: where μ has no parameters to train, from the moments of both laws, so
+    that the search starts at the optimal map of Gaussians; else from the data's mean and scale alone. Bound again to
+    the same dimension it keeps its frame, as a warm start.
+
+    Args:
+        phi: φ in the coordinates of the frame, (n, d) -> (n, 1) or (n,), differentiable and better smooth.
+        mover: S in the coordinates of the frame, v (n, d) -> u (n, d), e.g. `Displacement(MLP(d, d))`.
+        descents: steps down from each proposal, >= 1.
+        step: the length of the first of them, in units of the gradient; the next ones follow the curvature seen.
+        lr: the rate of Adam, the optimizer that ξ asks for; an `ICNN` bears 5e-2.
+
+    Raises:
+        ValueError: descents < 1, or step or lr <= 0; when bound, a cost that is not ‖x − y‖², networks of other shapes,
+            a law that is a single point, or samples that hold NaN.
+
+    Source: Amos, On amortizing convex conjugates for optimal transport, 2023, https://arxiv.org/abs/2210.12153
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> from ot_gen import MLP
+        >>> h = BrenierPotential(Paraboloid(MLP(2, 1)), Displacement(MLP(2, 2)))
+        >>> h.bind(standard_gaussian(2), standard_gaussian(2), SquaredEuclidean())
+        >>> h.map(torch.zeros(5, 2)).shape
+        torch.Size([5, 2])
+    """
+
+    kind = "network"
+
+    def __init__(
+        self, phi: nn.Module, mover: nn.Module, descents: int = 2, step: float = 0.6, lr: float = 5e-3
+    ) -> None:
+        super().__init__()
+        if descents < 1 or not step > 0 or not lr > 0:
+            raise ValueError(
+                f"BrenierPotential needs descents >= 1, step > 0 and lr > 0, got {descents}, {step} and {lr}"
+            )
+        self.phi = phi
+        self.mover = mover
+        self.descents = descents
+        self.step = step
+        self.lr = lr
+        self.frame = Frame()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.frame.q).square().sum(dim=1) - 2 * self.frame.scale**2 * self._phi(self.frame.of_model(x))
+
+    def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
+        v = self.frame.of_data(y)
+        proposed = self.mover(v)
+        best = self._least(proposed.detach(), v, self.frame.of_model(x.detach()))
+        nearest = self.frame.to_model(best)
+        way = self.frame.scale**2 * (proposed - best).square().sum(dim=1)
+        # ξ ascends the value: what is subtracted is 0, and draws the proposals to the points found.
+        return ((nearest - y).square().sum(dim=1) - self(nearest) - (way - way.detach())).mean()
+
+    def map(self, x: Tensor) -> Tensor:
+        """T(x) = x − ½∇h(x), (n, d) -> (n, d): samples of μ become samples of ν. No graph."""
+        return self.frame.to_data(self._gradient(self.frame.of_model(x))[1])
+
+    def inverse_map(self, y: Tensor) -> Tensor:
+        """The mended S(y), (n, d) -> (n, d): samples of ν become samples of μ. No graph."""
+        v = self.frame.of_data(y)
+        with torch.no_grad():
+            proposed = self.mover(v)
+        return self.frame.to_model(self._least(proposed, v))
+
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        if not isinstance(cost, SquaredEuclidean):
+            raise ValueError(
+                f"a BrenierPotential needs the squared distance as its cost (its map is a gradient for no other), got "
+                f"{cost}; use cost=squared_euclidean, or solver=dual/semidiscrete, which takes any cost"
+            )
+        if self.frame.p.shape != (nu.dim,):
+            moves = any(parameter.requires_grad for parameter in mu.parameters())
+            n = max(min(2**16, 2**24 // nu.dim), 2)  # enough for moments, within 64 MB
+            y = nu.sample(n).detach()
+            check_cloud(y, "samples of the data")
+            if moves:
+                self.frame.standardise(y)
+            else:
+                x = mu.sample(n).detach()
+                check_cloud(x, "samples of the model")
+                self.frame.match(x, y)
+        v = self.frame.of_data(nu.sample(2))
+        _check_shape(self.phi, v, {(2,), (2, 1)}, "φ returns one value a point")
+        _check_shape(self.mover, v, {tuple(v.shape)}, "a mover returns one point of the same dimension a point")
+
+    def optimizer(self) -> OptimizerFactory:
+        # The value carries s², and so must the ε that Adam adds to the size of its gradients.
+        return partial(Adam, lr=self.lr, betas=(0.5, 0.99), eps=1e-8 * float(self.frame.scale) ** 2)
+
+    def _phi(self, u: Tensor) -> Tensor:
+        phi: Tensor = self.phi(u)
+        return phi.reshape(len(u))
+
+    def _gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """(φ(u) (n,), ∇φ(u) (n, d)), without a graph."""
+        with torch.enable_grad():
+            u = u.detach().requires_grad_()
+            phi = self._phi(u)
+            (gradient,) = torch.autograd.grad(phi.sum(), u)
+        return phi.detach(), gradient
+
+    @torch.no_grad()
+    def _least(self, proposed: Tensor, v: Tensor, others: Tensor | None = None) -> Tensor:
+        """The least point of φ(u) − ⟨u, v⟩ among those tried for each v, (n, d), without a graph."""
+        u = proposed
+        if others is not None:
+            least, index = (self._phi(others) - v @ others.T).min(dim=1)
+            own = self._phi(u) - (u * v).sum(dim=1)
+            u = torch.where((own <= least).unsqueeze(1), u, others[index])
+        best, least = u, torch.full_like(u[:, 0], torch.inf)
+        step = torch.full_like(u[:, :1], self.step)
+        change = slope_before = torch.zeros_like(u)
+        for i in range(self.descents):
+            phi, gradient = self._gradient(u)
+            slope = gradient - v
+            best, least = _lesser(best, least, u, phi - (u * v).sum(dim=1))
+            if i:
+                # The step of Barzilai and Borwein, where φ curves upwards; bounds keep a flat or a kink from throwing.
+                curvature = (change * (slope - slope_before)).sum(dim=1, keepdim=True)
+                secant = change.square().sum(dim=1, keepdim=True) / curvature
+                step = torch.where(curvature > 0, secant, self.step).clamp(0.1 * self.step, 4 * self.step)
+            change, slope_before = -step * slope, slope
+            u = u + change
+        return _lesser(best, least, u, self._phi(u) - (u * v).sum(dim=1))[0]
+
+    def extra_repr(self) -> str:
+        return f"descents={self.descents}, step={self.step:g}"
+
+
+@final
+class Frame(nn.Module):
+    """Coordinates u of the model and v of the data in which both laws have mean 0 and one covariance, of trace d.
+
+        u = R(x − p)/s          v = R⁻¹(y − q)/s          ⟨x − p, y − q⟩ = s²⟨u, v⟩
+
+    p and q are the means and R² = Σμ^(−½) (Σμ^½ Σν Σμ^½)^½ Σμ^(−½), so that u = v is the optimal map between the
+    Gaussians of the same moments. Gradients of convex functions stay that in these coordinates, and so do optimal maps
+    for ‖x − y‖². A new frame changes nothing: u = x, v = y.
+
+    Source: Gelbrich, 1990, https://doi.org/10.1002/mana.19901470121
+
+    Example:
+        >>> frame, x = Frame(), torch.randn(500, 2)
+        >>> frame.match(x, 3 * x + 1)
+        >>> torch.allclose(frame.to_data(frame.of_model(x)), 3 * x + 1, atol=1e-2)
+        True
+    """
+
+    p: Tensor
+    q: Tensor
+    root: Tensor
+    inverse_root: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("p", torch.zeros(()))
+        self.register_buffer("q", torch.zeros(()))
+        self.register_buffer("root", torch.ones(()))
+        self.register_buffer("inverse_root", torch.ones(()))
+        self.register_buffer("scale", torch.ones(()))
+
+    def match(self, x: Tensor, y: Tensor) -> None:
+        """Take the moments of both laws from samples, (n, d) each; d³ operations."""
+        first, second = _covariance(x), _covariance(y)
+        half, inverse_half = _power(first, 0.5), _power(first, -0.5)
+        gaussian = inverse_half @ _power(half @ second @ half, 0.5) @ inverse_half
+        self.p, self.q = x.mean(dim=0), y.mean(dim=0)
+        self.root, self.inverse_root = _power(gaussian, 0.5).to(y), _power(gaussian, -0.5).to(y)
+        self.scale = (gaussian @ first).diagonal().mean().sqrt().to(y)
+
+    def standardise(self, y: Tensor) -> None:
+        """Take mean and scale of both laws from a sample of ν, (n, d): for a μ that is still to move there."""
+        self.p = self.q = y.mean(dim=0)
+        self.root = self.inverse_root = y.new_ones(())
+        self.scale = _checked_variance(y.var(dim=0).mean()).sqrt()
+
+    def of_model(self, x: Tensor) -> Tensor:
+        """u(x), (n, d)."""
+        return _times(x - self.p, self.root) / self.scale
+
+    def of_data(self, y: Tensor) -> Tensor:
+        """v(y), (n, d)."""
+        return _times(y - self.q, self.inverse_root) / self.scale
+
+    def to_model(self, u: Tensor) -> Tensor:
+        """x(u), (n, d)."""
+        return self.p + self.scale * _times(u, self.inverse_root)
+
+    def to_data(self, v: Tensor) -> Tensor:
+        """y(v), (n, d)."""
+        return self.q + self.scale * _times(v, self.root)
+
+
+@final
+class Paraboloid(nn.Module):
+    """φ(u) = ½‖u‖² + net(u), (n, d) -> (n,): a free potential that starts near the identity map.
+
+    Args:
+        net: (n, d) -> (n, 1) or (n,).
+
+    Example:
+        >>> Paraboloid(nn.Linear(3, 1))(torch.zeros(4, 3)).shape
+        torch.Size([4])
+    """
+
+    by_rows = True
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, u: Tensor) -> Tensor:
+        rest: Tensor = self.net(u)
+        return 0.5 * u.square().sum(dim=1) + rest.reshape(len(u))
+
+
+@final
+class Displacement(nn.Module):
+    """The map v -> v + net(v), (n, d) -> (n, d).
+
+    Args:
+        net: (n, d) -> (n, d).
+
+    Example:
+        >>> Displacement(nn.Linear(3, 3))(torch.zeros(4, 3)).shape
+        torch.Size([4, 3])
+    """
+
+    by_rows = True
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, v: Tensor) -> Tensor:
+        return v + self.net(v)
+
+
+def _lesser(u: Tensor, of_u: Tensor, w: Tensor, of_w: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row the point whose value is less, and that value."""
+    lesser = of_w < of_u
+    return torch.where(lesser.unsqueeze(1), w, u), torch.where(lesser, of_w, of_u)
+
+
+def _times(points: Tensor, root: Tensor) -> Tensor:
+    return points @ root if root.ndim else points * root
+
+
+def _covariance(points: Tensor) -> Tensor:
+    """Σ in float64, (d, d), kept off the singular ones by 1e-4 of the mean variance."""
+    covariance = torch.cov(points.double().T).reshape(points.shape[1], points.shape[1])
+    mean = _checked_variance(covariance.diagonal().mean())
+    return covariance + 1e-4 * mean * torch.eye(len(covariance), dtype=mean.dtype, device=mean.device)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp_min(torch.finfo(values.dtype).tiny) ** exponent) @ vectors.mT
+
+
+def _checked_variance(variance: Tensor) -> Tensor:
+    if not variance > 0:
+        raise ValueError("the sample is a single point, which has no scale; give a law that is spread out")
+    return variance
+
+
+def _check_shape(net: nn.Module, points: Tensor, shapes: set[tuple[int, ...]], rule: str) -> None:
+    dim = points.shape[1]
+    try:
+        with torch.no_grad():
+            shape = tuple(net(points).shape)
+    except RuntimeError as error:
+        raise ValueError(f"{type(net).__name__} does not accept points of dimension {dim} ({error})") from error
+    if shape not in shapes:
+        raise ValueError(f"{rule}, got shape {shape} for {len(points)} points of dimension {dim}")

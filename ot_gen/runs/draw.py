@@ -1,0 +1,50 @@
+"""The pictures that a run leaves in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ot_gen.data import Dataset
+from ot_gen.measures import Pushforward, undisturbed
+from ot_gen.runs import figures, latents
+from ot_gen.runs.record import read_metrics
+
+SEGMENTS = 8  # of the interpolations
+
+
+def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset, seed: int = 0) -> None:
+    """Draw into `folder`, without changing the random state or the mode of any module.
+
+    samples.png            of the model
+    reconstructions.png    held-out points y and g(E q(·|y)), where there is an encoder
+    codes.png              one code of each held-out point, by class, over draws of the reference; the same
+    manifold.png           the image of a grid of the latent plane, for k = 2
+    interpolations.png     images of straight segments between codes, or between draws of ζ without an encoder
+    curves.png             of training
+    """
+    modules = [mu] if encoder is None else [mu, encoder]
+    points, shape = data.test.atoms[:2000], data.shape
+    drawn = {}
+    with undisturbed(*modules):
+        torch.manual_seed(seed)
+        drawn["samples"] = figures.sample_figure(mu.sample(100 if shape else 2000), points, shape)
+        ends = mu.base.sample(2 * SEGMENTS)
+        if encoder is not None:
+            y = points[: 20 if shape else 200]
+            drawn["reconstructions"] = figures.reconstruction_figure(y, mu(encoder(y).mean), shape)
+            labels = None if data.test_labels is None else data.test_labels[:2000]
+            drawn["codes"] = latents.code_figure(encoder(points).sample(), labels, mu.base.sample(2000))
+            some = points[: min(2 * SEGMENTS, len(points) // 2 * 2)]
+            ends = encoder(some).mean
+        manifold = latents.manifold_figure(mu, points, shape)
+        if manifold is not None:
+            drawn["manifold"] = manifold
+        ends = ends.unflatten(0, (-1, 2))
+        drawn["interpolations"] = latents.interpolation_figure(mu, ends, points, shape)
+    if rows := read_metrics(folder):
+        drawn["curves"] = figures.curve_figure(rows)
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")

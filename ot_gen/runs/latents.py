@@ -1,0 +1,261 @@
+"""Pictures of a model's latent space. Each function returns a matplotlib `Figure`, as in `figures`.
+
+They decode through `mu`, a `Pushforward`, and draw in the data space: images as images, points in the plane in which
+the data vary most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ot_gen.geometry import Geodesics, VolumeMap
+from ot_gen.measures import Pushforward, Reference
+from ot_gen.runs.figures import DATA, MODEL, blank, canvas, image_grid, planar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS: dict[str, Any] = {"s": 5, "linewidths": 0}
+FEW = (  # matplotlib's ten, but for their grey, which is the reference's
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#1a1a1a", "#bcbd22", "#17becf"),
+)
+LEGEND = 25  # classes that a legend can name
+_NODES, _LINES = 200, 20
+
+
+def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
+    """Codes of data, coloured by class, over draws of the reference in grey; a class's number stands at its median.
+
+    Codes of more than two dimensions are projected on their own two principal directions, and the draws with them;
+    codes on a line are spread over one strip for each class, the draws below them.
+
+    Args:
+        codes: (n, k).
+        labels: the classes, (n,) int64 >= 0, or None.
+        prior: draws of the reference, (m, k).
+    """
+    points, draws, names = _principal(codes, prior) if codes.shape[1] > 1 else _strips(codes, labels, prior)
+    figure = blank(4.6, 5.2)
+    axes = figure.add_subplot()
+    axes.scatter(*draws.T, color=DATA, alpha=0.45, **DOTS)
+    if labels is None:
+        axes.scatter(*points.T, color=MODEL, alpha=0.7, **DOTS, label="codes")
+    else:
+        _scatter_classes(axes, points, labels.cpu().numpy())
+    axes.set_title(f"{len(points)} codes; grey: {len(draws)} draws of the reference", fontsize=9)
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.locator_params(nbins=6)
+    if codes.shape[1] > 1:
+        axes.set_aspect("equal", adjustable="datalim")
+    _legend(figure, axes)
+    return figure
+
+
+def manifold_figure(mu: Pushforward, data: Tensor, shape: Sequence[int] | None) -> Figure | None:
+    """The image of a grid of the latent plane, spaced by the reference's quantiles; None where there is no such grid.
+
+    There is none unless k = 2, nor where the grid leaves the reference's support (a circle). Images: 20 x 20 of them,
+    z₁ to the right and z₂ upwards. Points: the images of the grid's lines, over the data.
+
+    Args:
+        mu: the model.
+        data: held-out data, (m, d).
+        shape: (channels, height, width), or None.
+    """
+    levels = (torch.arange(_LINES) + 0.5) / _LINES
+    if mu.base.dim != 2:
+        return None
+    if shape is not None:
+        u = torch.cartesian_prod(levels.flip(0), levels).flip(1)  # rows from the top: z₂ falls, z₁ rises
+    else:
+        fine = torch.linspace(float(levels[0]), float(levels[-1]), _NODES)
+        across = torch.cartesian_prod(levels, fine)
+        u = torch.cat([across, across.flip(1)])
+    z = _quantiles(mu.base, u)
+    support = mu.base.law.support
+    if support is not None and not support.check(z).all():
+        return None
+    decoded = mu(z.to(data))
+    if shape is not None:
+        return image_grid(decoded, shape, columns=_LINES)
+    return _curves(decoded.reshape(2 * _LINES, _NODES, -1), data, ["image of a line z₂ = const", "z₁ = const"], _LINES)
+
+
+def interpolation_figure(mu: Pushforward, ends: Tensor, data: Tensor, shape: Sequence[int] | None) -> Figure:
+    """The images of straight segments between pairs of latent points: linear interpolation, ends included.
+
+    Args:
+        mu: the model.
+        ends: the pairs, (p, 2, k): held-out codes, whose images are reconstructions, or draws of the reference.
+        data: held-out data, (m, d).
+        shape: (channels, height, width): each pair is a row of ten images; or None: each is a path over the data.
+    """
+    steps = 10 if shape is not None else _NODES
+    t = torch.linspace(0, 1, steps).to(ends)[:, None]
+    z = (1 - t) * ends[:, None, 0] + t * ends[:, None, 1]
+    decoded = mu(z.flatten(0, 1))
+    if shape is not None:
+        return image_grid(decoded, shape, columns=steps)
+    paths = decoded.reshape(len(ends), steps, -1)
+    return _curves(paths, data, ["image of a straight segment of codes"], len(ends), marked=True)
+
+
+def volume_figure(volume: VolumeMap, codes: Tensor, labels: Tensor | None, geodesics: Geodesics, metric: str) -> Figure:
+    """How much the decoder magnifies the latent plane, with codes and geodesics over it.
+
+    Args:
+        volume: log √det M over the plane.
+        codes: (n, 2).
+        labels: the codes' classes, (n,) int64 >= 0, or None.
+        geodesics: between some of the codes; the straight segments are dashed.
+        metric: its name.
+    """
+    from matplotlib.patheffects import withStroke
+
+    figure = blank(6.2, 5.2)
+    axes = figure.add_subplot()
+    shown = volume.plot(axes, cmap="Greys", aspect="equal")
+    figure.colorbar(shown, label="log √det M(z), magnification of areas", extend="both", shrink=0.85)
+    points = codes.detach().cpu().double().numpy()
+    if labels is None:
+        axes.scatter(*points.T, color=MODEL, alpha=0.5, **DOTS)
+    else:
+        _scatter_classes(axes, points, labels.cpu().numpy())
+    halo = [withStroke(linewidth=3.2, foreground="white")]
+    frame = axes.get_xlim(), axes.get_ylim()
+    for a, *_, b in geodesics.nodes.detach().cpu().double().numpy():
+        line = np.stack([a, b]).T
+        axes.plot(*line, color="white", lw=2.2, alpha=0.7)
+        axes.plot(*line, color="black", lw=1.0, ls=(0, (4, 3)))
+    geodesics.plot(axes, color="black", lw=1.6, path_effects=halo)
+    ends = geodesics.nodes[:, [0, -1]].detach().cpu().flatten(0, 1)
+    axes.plot(*ends.T, ls="", marker="o", ms=4.5, mec="black", mfc="white")
+    axes.set(xlim=frame[0], ylim=frame[1])  # where M is nearly singular, a curve may stray
+    axes.set_title(f"{len(geodesics.nodes)} geodesics of the {metric}; dashed: straight", fontsize=9)
+    _legend(figure, axes)
+    return figure
+
+
+def geodesic_figure(
+    mu: Pushforward, geodesics: Geodesics, lengths: Tensor, data: Tensor, shape: Sequence[int] | None
+) -> Figure:
+    """What the decoder shows along geodesics, beside straight segments of codes between the same ends.
+
+    Images: for up to six geodesics a row along the segment above one along the geodesic, ten images each. Points: the
+    images of both in the data space.
+
+    Args:
+        mu: the model.
+        geodesics: in its latent space.
+        lengths: of the straight segments, (B,).
+        data: held-out data, (m, d).
+        shape: (channels, height, width), or None.
+    """
+    steps = 10 if shape is not None else _NODES
+    shown = geodesics.nodes[: 6 if shape is not None else len(geodesics.nodes)]
+    t = torch.linspace(0, 1, steps, dtype=shown.dtype)
+    straight = torch.lerp(shown[:, :1], shown[:, -1:], t[None, :, None])
+    both = torch.stack([straight, geodesics(t)[: len(shown)]], dim=1)
+    decoded = mu(both.flatten(0, 2)).unflatten(0, both.shape[:3])
+    if shape is None:
+        paths = decoded.transpose(0, 1).flatten(0, 1)
+        return _curves(paths, data, ["image of a straight segment", "of a geodesic"], len(shown), marked=True)
+    _, height, width = shape
+    aspect = 2 * (height + 2) / (steps * (width + 2))
+    inches = 5.2 * aspect * len(shown) * 1.08 + 0.4
+    figure = blank(6.6, inches, layout=None)
+    figure.subplots_adjust(left=0.2, right=0.99, bottom=0.01, top=1 - 0.4 / inches, hspace=0.08)
+    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+    both_lengths = torch.stack([lengths, geodesics.length], dim=1)[: len(shown)].tolist()
+    for panel, pair, (line, least) in zip(axes, decoded, both_lengths, strict=True):
+        panel.imshow(canvas(pair.flatten(0, 1), shape, steps), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        panel.set_yticks([height / 2, height * 1.5 + 2], [f"straight {line:.3g}", f"geodesic {least:.3g}"])
+        panel.set_xticks([])
+        panel.tick_params(length=0, labelsize=8)
+        panel.spines[:].set_visible(False)
+    figure.suptitle(
+        "Along straight segments of codes and along geodesics, with their lengths in data units", fontsize=9
+    )
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """The classes, above all; none without them."""
+    if axes.get_legend_handles_labels()[0]:
+        close: dict[str, Any] = {"columnspacing": 0.7, "handletextpad": 0.0, "fontsize": 8}
+        figure.legend(loc="outside upper center", ncols=10, frameon=False, markerscale=3, **close)
+
+
+def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    from matplotlib import colormaps
+    from matplotlib.patheffects import withStroke
+
+    classes = np.unique(labels)
+    levels = np.linspace(0.02, 0.98, len(classes))
+    colours = np.array(FEW) if len(classes) <= len(FEW) else colormaps["turbo"](levels)
+    order = np.random.default_rng(0).permutation(len(points))  # no class hides the others
+    x, y = points[order].T
+    axes.scatter(x, y, c=colours[np.searchsorted(classes, labels)[order]], alpha=0.8, **DOTS)
+    if len(classes) > LEGEND:
+        return
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    for number, colour in zip(classes, colours, strict=False):
+        axes.scatter([], [], color=colour, label=str(number), **DOTS)
+        x, y = np.median(points[labels == number], axis=0)
+        axes.text(x, y, str(number), ha="center", va="center", fontsize=9, weight="bold", path_effects=halo)
+
+
+def _curves(paths: Tensor, data: Tensor, names: Sequence[str], group: int, marked: bool = False) -> Figure:
+    """Paths (p, nodes, d) over the data; each `group` of them has a style and a name."""
+    flat, cloud, labels = planar(paths.flatten(0, 1), data)
+    figure = blank(4.6, 4.9)
+    axes = figure.add_subplot()
+    axes.scatter(*cloud.T, color=DATA, alpha=0.5, **DOTS, label=f"held-out data ({len(cloud)})")
+    for index, path in enumerate(np.split(flat, len(paths))):
+        colour = (MODEL, "#2f4b7c")[index // group]
+        axes.plot(*path.T, color=colour, lw=0.8, alpha=0.85, label=None if index % group else names[index // group])
+        if marked:
+            axes.plot(*path[[0, -1]].T, ls="", marker="o", ms=4, mec=colour, mfc="white")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, markerscale=2, fontsize=8)
+    return figure
+
+
+def _principal(codes: Tensor, prior: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    """Codes and draws in the plane with the names of its axes."""
+    points, draws = (cloud.detach().cpu().double().numpy() for cloud in (codes, prior))
+    if points.shape[1] == 2:
+        return points, draws, ("z₁", "z₂")
+    centre = points.mean(axis=0)
+    _, scales, directions = np.linalg.svd(points - centre, full_matrices=False)
+    shares = 100 * scales**2 / max((scales**2).sum(), np.finfo(float).tiny)
+    plane = directions[:2].T
+    names = (f"1st principal direction ({shares[0]:.0f} % of the codes' variance)", f"2nd ({shares[1]:.0f} %)")
+    return (points - centre) @ plane, (draws - centre) @ plane, names
+
+
+def _strips(codes: Tensor, labels: Tensor | None, prior: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    generator = np.random.default_rng(0)
+    heights = (torch.zeros(len(codes)) if labels is None else labels.cpu()).numpy()
+    strips = []
+    for cloud, height in ((codes, heights), (prior, np.full(len(prior), -1.0))):
+        spread = height + generator.uniform(-0.35, 0.35, len(cloud))
+        strips.append(np.stack([cloud[:, 0].detach().cpu().double().numpy(), spread], axis=1))
+    return strips[0], strips[1], ("z", "" if labels is None else "class (−1: the reference)")
+
+
+def _quantiles(zeta: Reference, u: Tensor) -> Tensor:
+    """The latent points at the levels u (n, 2): by coordinate, of a sample where the law has no known quantiles."""
+    if zeta.cube_dim == 2:
+        return zeta.from_cube(u)
+    draws = zeta.sample(10_000)
+    return torch.stack([torch.quantile(draws[:, i], u[:, i].to(draws)) for i in range(2)], dim=1)

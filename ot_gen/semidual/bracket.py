@@ -1,0 +1,217 @@
+"""What fresh samples say about a table of potentials h̃: the masses of its cells, and a bracket of W_c(μ, ν).
+
+Nothing here may see a sample that h̃ was made from: then every figure is an honest one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.sample import SampleProblem
+
+
+@final
+class Tally:
+    """The cells of h̃, counted on two independent halves of a held-out sample.
+
+    With p the masses counted on all samples, and p₁, p₂ on the halves, the observed error ‖p − b‖₁ holds the noise of
+    counting, which E‖p₁ − p₂‖₁ / 2 measures, also for low-discrepancy samples. `marginal_error` removes it in
+    quadrature, which is exact where the true errors p_j − b_j are normal like the noise.
+
+    Args:
+        costs: the cost and the atoms.
+        weights: their masses b, (m,).
+        h_tilde: the table, (m,).
+        epsilon: counts soft masses if > 0, else cells of the hard minimum.
+        barycentres: whether to add up the samples of each cell, which takes as much memory as the atoms.
+    """
+
+    def __init__(
+        self, costs: CostRows, weights: Tensor, h_tilde: Tensor, epsilon: float = 0.0, barycentres: bool = False
+    ) -> None:
+        self.costs = costs
+        self.weights = weights
+        self.h_tilde = h_tilde
+        self.epsilon = epsilon
+        self.counts = torch.zeros(2, len(h_tilde), dtype=torch.float64)
+        self.sums = torch.zeros_like(costs.atoms) if barycentres else None
+        self.sizes = [0, 0]
+        self.total = self.squares = 0.0
+
+    @torch.no_grad()
+    def add(self, half: int, x: Tensor) -> None:
+        """Count the sample x (n, d) into half 0 or 1."""
+        values, argmin = self.costs.hard(x, self.h_tilde)
+        self.total += float(values.double().sum())
+        self.squares += float(values.double().square().sum())
+        self.sizes[half] += len(x)
+        if self.epsilon == 0:
+            self.counts[half] += torch.bincount(argmin.cpu(), minlength=len(self.weights))
+            if self.sums is not None:
+                self.sums.index_add_(0, argmin, x)
+            return
+        parts = x.split(self.costs.chunk)
+        for part, (z, w) in zip(parts, self.costs.soft(x, self.h_tilde, self.epsilon), strict=True):
+            self.counts[half] += (w @ z).cpu()
+            if self.sums is not None:
+                self.sums += z.T @ (w.unsqueeze(1) * part)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples counted."""
+        return sum(self.sizes)
+
+    @property
+    def masses(self) -> Tensor:
+        """p, (m,), float64."""
+        return self.counts.sum(dim=0) / self.samples
+
+    def marginal_error(self) -> tuple[float, float]:
+        """‖P − b‖₁ with the noise of counting removed, and its standard error."""
+        first, second = (self.counts[half] / self.sizes[half] for half in (0, 1))
+        observed = float((self.masses - self.weights.double().cpu()).abs().sum())
+        noise = float((first - second).abs().sum()) / 2
+        deviation = math.sqrt((1 - 2 / math.pi) * float((first - second).square().sum()) / 2)
+        error = math.sqrt(max(0.0, observed**2 - noise**2))
+        return error, math.hypot(observed, noise) * deviation / max(error, deviation, 1e-300)
+
+    def lower(self) -> tuple[float, float]:
+        """E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), an unbiased estimate, and its standard error.
+
+        The standard error is that of independent samples: for low-discrepancy ones it is too large.
+        """
+        mean = self.total / self.samples
+        variance = max(0.0, self.squares / self.samples - mean**2)
+        table = float(self.weights.double() @ self.h_tilde.double())
+        return mean + table, math.sqrt(variance / max(1, self.samples - 1))
+
+    def barycentres(self) -> Tensor | None:
+        """E[x | cell j], (m, d), where they were asked for; NaN for a cell that no sample fell into."""
+        return None if self.sums is None else self.sums / self.counts.sum(dim=0).to(self.sums).unsqueeze(1)
+
+
+@final
+@dataclass(frozen=True)
+class SparsePlan:
+    """A feasible coupling of an empirical sample with ν, by its entries: mass[k] goes from row[k] to column[k]."""
+
+    rows: Tensor
+    columns: Tensor
+    mass: Tensor
+    costs: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Bracket:
+    """lower <= W_c(μ, ν) <= upper = lower + slack, each with its standard error.
+
+    slack = Σ_ij P_ij (c(x_i, y_j) − h(x_i) − h̃_j) >= 0 for a feasible coupling P of fresh samples with ν. Added to a
+    lower value from more samples it gives the expectation of ⟨P, C⟩ with less noise.
+    """
+
+    lower: float
+    lower_se: float
+    slack: float
+    slack_se: float
+
+    @property
+    def upper(self) -> float:
+        """lower + slack, at least W_c in expectation."""
+        return self.lower + self.slack
+
+    @property
+    def upper_se(self) -> float:
+        """The standard error of upper."""
+        return math.hypot(self.lower_se, self.slack_se)
+
+    @property
+    def gap(self) -> float:
+        """(upper − lower) / |upper|."""
+        return self.slack / max(abs(self.upper), 1e-300)
+
+    @classmethod
+    def of(cls, tally: Tally, x: Tensor, epsilon: float) -> Bracket:
+        """The bracket of the tally's table, with the slack from the fresh samples x (n, d); ε of `feasible_plan`."""
+        costs, table = tally.costs, tally.h_tilde
+        plan = feasible_plan(costs, tally.weights, x, table, epsilon)
+        h = costs.hard(x, table)[0].double().cpu()
+        entries = plan.mass * (plan.costs - table.double().cpu()[plan.columns]) * len(x)
+        each = torch.zeros_like(h).index_add_(0, plan.rows, entries) - h
+        lower, lower_se = tally.lower()
+        return cls(lower, lower_se, float(each.mean()), float(each.std()) / math.sqrt(len(x)))
+
+
+@torch.no_grad()
+def feasible_plan(costs: CostRows, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> SparsePlan:
+    """A coupling of the sample x with ν that follows the cells of h̃ and gives every atom exactly b_j.
+
+    Its cost bounds W_c(μ, ν) from above in expectation, for every sample size: the sample's law has mean μ, and W_c is
+    convex. The sample's own transport problem between crowded and empty cells is solved on the pairs that compete
+    (`SampleProblem`); what that leaves is repaired by the monotone coupling of the excess rows with the wanting atoms
+    along the main axis of the data.
+
+    Args:
+        costs: the cost and the atoms.
+        weights: their masses b, (m,).
+        x: fresh samples, (n, d).
+        h_tilde: the table, (m,).
+        epsilon: ε > 0 of the plan's softness, in the units of the cost.
+    """
+    n = len(x)
+    sample = SampleProblem(costs, weights, x, h_tilde)
+    shares = sample.shares(sample.solve(h_tilde, epsilon), epsilon)
+    shares *= (sample.b / sample.masses(shares).clamp_min(1e-30)).clamp_max(1)[sample.columns] / n
+    rows = torch.arange(n).unsqueeze(1).expand_as(shares)
+    kept = shares > 0
+    i, j, mass = _repair(costs.atoms, x, 1 / n - shares.sum(dim=1), sample.b - n * sample.masses(shares))
+    device = x.device
+    repaired = [
+        costs.cost(x[part_i.to(device)], costs.atoms[part_j.to(device)]).double().cpu()
+        for part_i, part_j in zip(i.split(2**14), j.split(2**14), strict=True)
+    ]
+    return SparsePlan(
+        torch.cat([rows[kept], i]),
+        torch.cat([sample.columns[kept], j]),
+        torch.cat([shares[kept], mass]),
+        torch.cat([sample.costs[kept], *repaired]),
+    )
+
+
+def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The monotone coupling of excess rows with wanting columns along the main axis of y: (rows, columns, mass)."""
+    sample = y[:: max(1, len(y) // 1024)]
+    centred = sample - sample.mean(dim=0)
+    axis = centred[centred.square().sum(dim=1).argmax()]
+    for _ in range(10):  # power iteration: any axis gives a feasible coupling, a long one a cheap coupling
+        axis = centred.T @ (centred @ axis)
+        axis = axis / axis.norm().clamp_min(torch.finfo(axis.dtype).tiny)
+    by_row, by_column = (x @ axis).argsort().cpu(), (y @ axis).argsort().cpu()
+    row_ends = excess.clamp_min(0)[by_row].cumsum(0)
+    column_ends = want.clamp_min(0)[by_column].cumsum(0)
+    column_ends *= row_ends[-1] / column_ends[-1].clamp_min(1e-300)
+    ends = torch.cat([row_ends, column_ends]).sort().values
+    mass = ends.diff(prepend=ends.new_zeros(1))
+    middle = ends - mass / 2
+    row = by_row[torch.searchsorted(row_ends, middle).clamp_max(len(x) - 1)]
+    column = by_column[torch.searchsorted(column_ends, middle).clamp_max(len(y) - 1)]
+    kept = mass > 0
+    return row[kept], column[kept], mass[kept]
+
+
+def batches(total: int, size: int = 2**13) -> Iterator[int]:
+    """Sizes of at most `size` that add up to `total`.
+
+    Example:
+        >>> list(batches(5, size=2))
+        [2, 2, 1]
+    """
+    for start in range(0, total, size):
+        yield min(size, total - start)

@@ -1,0 +1,81 @@
+"""A kept index of Laguerre cells: the c-transform of one table at many points."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ot_gen.costs import Cost
+from ot_gen.semidual.envelope import EnvelopeTree
+from ot_gen.semidual.panels import Panel, Scores
+from ot_gen.semidual.transform import attained, check_points, check_table, transform
+
+INDEXED = 3  # columns of the product up to which cells are looked up
+MANY = 256  # atoms from which on a lookup beats the stream
+
+
+@final
+class LaguerreCells:
+    """The c-transform of a fixed table h̃: x -> (h(x), the atom whose cell holds x), `c_transform`'s answer.
+
+    A cost that is a product u(x)·v_j + s_j + r(x) of at most three columns (`SquaredEuclidean`, `InnerProduct` in
+    d <= 3, features in R³) makes c(·, y_j) − h̃_j affine in u: then an `EnvelopeTree` looks cells up, in float64, and
+    points out of its box (the atoms', three times as wide) are streamed. Elsewhere what the stream prepares of the
+    atoms is kept, such as their features. Later changes of the atoms or the table are not seen.
+
+    A tree takes seconds to build (three for 100,000 atoms in d = 2, or for 20,000 in d = 3), so it pays where a table
+    is queried for many batches of points. Else at most a copy of the atoms (or their features) is kept.
+
+    Args:
+        cost: the ground cost c.
+        atoms: y_j, (m, d).
+        h_tilde: potentials h̃_j, (m,).
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit, NaN or Inf.
+
+    Source: Aurenhammer, 1987, https://doi.org/10.1137/0216006 (power diagrams as lower envelopes)
+
+    Example:
+        >>> from ot_gen import SquaredEuclidean
+        >>> cells = LaguerreCells(SquaredEuclidean(), torch.tensor([[0.0], [3.0]]), torch.tensor([0.0, 1.0]))
+        >>> cells(torch.tensor([[1.0], [2.0]]))
+        (tensor([1., 0.]), tensor([0, 1]))
+    """
+
+    def __init__(self, cost: Cost, atoms: Tensor, h_tilde: Tensor) -> None:
+        check_table(atoms, h_tilde)
+        self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
+        self._scores = Scores(cost, self.atoms, self.h_tilde)
+        self._tree = self._envelope() if self._scores.columns <= INDEXED and len(atoms) >= MANY else None
+        self._panels: list[Panel] | None = None if self._tree else list(self._scores)
+
+    @torch.no_grad()
+    def _envelope(self) -> EnvelopeTree | None:
+        form = self._scores.form
+        if form is None:
+            return None
+        slopes, offsets = form.right(self.atoms)
+        offsets = offsets.double() - self.h_tilde
+        if not bool(torch.isfinite(offsets).all() & torch.isfinite(slopes).all()):
+            raise ValueError("atoms hold NaN or Inf; remove or repair these rows")
+        places = form.left(self.atoms)[0].double()
+        low, high = places.amin(dim=0), places.amax(dim=0)
+        half = 1.5 * (high - low)
+        half = torch.where(half > 0, half, half.max().clamp_min(1))
+        return EnvelopeTree(slopes, offsets, (low + high) / 2 - half, (low + high) / 2 + half)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(h(x), argmin), each (n,), for points (n, d)."""
+        check_points(x, self.atoms)
+        form = self._scores.form
+        if self._tree is None or form is None:
+            return transform(self._scores, x, self.atoms, self.h_tilde, panels=self._panels)
+        with torch.no_grad():
+            argmin = self._tree(form.left(x)[0])
+            unknown = (argmin < 0).nonzero().squeeze(1)
+            if len(unknown):
+                argmin[unknown] = transform(self._scores, x[unknown], self.atoms, self.h_tilde)[1]
+        return attained(self.cost, x, self.atoms, self.h_tilde, argmin), argmin
