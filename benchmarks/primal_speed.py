@@ -35,7 +35,7 @@ from training_overhead import LATENT, features, generator
 
 from ot_gen.cli import build
 from ot_gen.data import Dataset
-from ot_gen.potentials import OptimizerFactory
+from ot_gen.execution import OptimizerFactory
 
 WARM_UP = 60  # steps
 SCALES = [2.0 * LATENT * s for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]

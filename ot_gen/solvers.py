@@ -14,8 +14,9 @@ from torch.nn.utils import parametrize
 
 from ot_gen.costs import Cost
 from ot_gen.couplings import Coupling, Estimate
+from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, Pushforward, undisturbed
-from ot_gen.potentials import OptimizerFactory, Potential
+from ot_gen.potentials import Potential
 
 
 class Solver(nn.Module, ABC):

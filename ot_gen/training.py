@@ -7,46 +7,36 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
-
 from ot_gen.couplings import Estimate
 from ot_gen.execution import (
     ALONE,
+    CHECKPOINT_NAME,
+    Descent,
+    Doors,
+    OptimizerFactory,
     Precision,
     Processes,
-    at_the_doors,
+    adam,
+    checkpoint_in,
+    frozen,
     load_checkpoint,
     networks,
     row_maps,
     save_checkpoint,
     stop_signal,
+    target,
 )
 from ot_gen.measures import Empirical, Measure
-from ot_gen.potentials import OptimizerFactory
 from ot_gen.schedules import Schedule
 from ot_gen.solvers import Solver
 
-CHECKPOINT_NAME = "checkpoint.safetensors"
-
-
-def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
-    """torch's Adam in its fused form, one kernel for all parameters: the same step in about half the time.
-
-    Example:
-        >>> adam(nn.Linear(2, 1).parameters(), lr=1e-2, betas=(0.5, 0.9)).defaults["lr"]
-        0.01
-    """
-    parameters = list(parameters)
-    tensors = [p for entry in parameters for p in (entry["params"] if isinstance(entry, dict) else [entry])]
-    fused = all(p.device.type in ("cpu", "cuda") for p in tensors)
-    return Adam(parameters, lr=lr, fused=fused, **options)
+__all__ = ["CHECKPOINT_NAME", "Callback", "Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
 
 
 @final
@@ -93,9 +83,9 @@ def fit(
     inner_optimizer: OptimizerFactory | None = None,
     schedule: Schedule | None = None,
     callbacks: Sequence[Callback] = (),
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     checkpoint_every: int = 1000,
-    resume: Path | None = None,
+    resume: str | Path | None = None,
     processes: Processes = ALONE,
     precision: Precision | None = None,
 ) -> Progress:
@@ -119,14 +109,16 @@ def fit(
         schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them.
         callbacks: called with the `Progress` after each step; they must leave the random state alone.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
-            stops training, which then raises `Interrupted`.
+            stops training, which then raises `Interrupted`. Its folder is made before the first step.
         checkpoint_every: outer steps between checkpoints.
-        resume: checkpoint file of the same composition to continue from. With the same `steps` the result equals that
-            of no interruption; with more, a `schedule` goes on from where the new total puts it.
+        resume: checkpoint of the same composition to continue from, the file or a run's folder. With the same `steps`
+            the result equals that of no interruption; with more, a `schedule` goes on from where the new total puts it.
         processes: those that train together, each of which calls `fit` alike (`ot_gen.launch`). They start from the
             weights and the random state of process 0, share the rows of one batch where networks and c-transforms are
             evaluated, and take the same steps as one process would, to rounding. Process 0 alone writes.
         precision: of the networks, e.g. `Precision(torch.bfloat16)`; None leaves them as they are.
+
+    Callbacks see the networks as they are: whole in each process, and in full precision.
 
     Returns:
         The `Progress`, with one row of figures for each step.
@@ -145,127 +137,153 @@ def fit(
         >>> progress.step, progress.images
         (3, 48)
     """
+    checkpoint = None if checkpoint is None else target(checkpoint)
+    resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
-    seconds = _checked_seconds(max_seconds, processes)
     precision = precision or Precision()
     solver.prepare(mu, nu)
-    inner_optimizer = inner_optimizer or solver.optimizer()
-    of_xi = list(solver.xi.parameters())
-    held = {id(p) for p in of_xi}  # what both sides hold, a learned reference, is trained as ξ
-    of_theta = [p for p in mu.parameters() if id(p) not in held]
-    if solver.inner_steps == solver.warmup_steps == 0 and inner_optimizer is None:
-        # Both move in every step and on one loss: one optimizer for both is a step's overhead less.
-        theta, xi = _make(optimizer, of_theta + of_xi), None
-    else:
-        theta, xi = _make(optimizer, of_theta), _make(inner_optimizer or optimizer, of_xi)
-    modules, optimizers = {"mu": mu, "solver": solver}, {"theta": theta, "xi": xi}
-    rates = [group["lr"] for group in _groups(theta, xi)]
+    descent = _descent(mu, solver, optimizer, inner_optimizer, precision, processes)
     progress = Progress(steps)
-    scaler = precision.scaler(next((p.device for p in of_theta + of_xi), processes.device))
+    keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint)
     if resume is not None:
-        saved = load_checkpoint(resume, modules, optimizers)
-        progress.step, progress.images, progress.seconds = saved["step"], saved["images"], saved["seconds"]
-        if progress.step > steps:
-            raise ValueError(f"{resume} is at step {progress.step}, beyond steps = {steps}; raise trainer.steps")
-        scaler.load_state_dict(saved.get("scaler", {}))
+        keeper.load(resume)
     processes.align(mu, solver)
-    lowered = networks(mu, solver) if precision.is_lower else []
-    shared = row_maps(mu, solver) if processes.size > 1 else []
     mu.train()
     solver.train()
-
-    def save() -> None:
-        if checkpoint is not None and processes.rank == 0:
-            told: dict[str, Any] = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
-            told |= {"scaler": scaler.state_dict()} if scaler.is_enabled() else {}
-            save_checkpoint(checkpoint, modules, optimizers, told)
-
-    first = progress.step
-
-    def evaluate() -> Estimate:
-        try:
-            with at_the_doors(lowered, precision.lower), at_the_doors(shared, processes.share):
-                estimate: Estimate = solver(mu, nu, batch_size)
-        except ValueError as error:
-            if progress.step == first:
-                raise
-            # What the parts accepted in the first step they refuse now: the numbers ran away.
-            raise _ran_away(str(error), progress.step, solver, checkpoint) from error
-        loss = (estimate.value + estimate.penalty).item()
-        if not math.isfinite(loss):
-            raise _ran_away(f"the loss became {loss}", progress.step, solver, checkpoint)
-        return estimate
-
-    def descend(loss: Tensor, *optimizers: Optimizer | None) -> None:
-        moving = [optimizer for optimizer in optimizers if optimizer is not None]
-        if not moving:
-            return
-        for optimizer in moving:
-            optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        processes.average(p for group in _groups(*moving) for p in group["params"])
-        for optimizer in moving:
-            scaler.step(optimizer)
-        scaler.update()
-
-    began = time.perf_counter() - progress.seconds
-    with stop_signal() as stopped:
-        while progress.step < steps and progress.seconds < seconds:
-            fraction = max(progress.step / steps, progress.seconds / seconds)
-            solver.at(fraction)
-            factor = 1.0 if schedule is None else schedule(fraction)
-            for group, rate in zip(_groups(theta, xi), rates, strict=True):
-                group["lr"] = rate * factor
+    together = solver.inner_steps == 0  # both sides move, on one estimate
+    lowered = networks(mu, solver) if precision.is_lower else []
+    shared = row_maps(mu, solver) if processes.size > 1 else []
+    clock = _Clock(progress, max_seconds, processes)
+    with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors:
+        while clock.runs:
+            solver.at(clock.fraction)
+            descent.scale_rates(1.0 if schedule is None else schedule(clock.fraction))
             for _ in range(solver.inner_steps):
-                with _frozen(mu):
-                    estimate = evaluate()
-                descend(solver.sense * estimate.value + estimate.penalty, xi)
+                with frozen(mu):
+                    estimate = keeper.checked(lambda: solver(mu, nu, batch_size))
+                descent.step(solver.sense * estimate.value + estimate.penalty, xi=True)
                 solver.project()
-            theta_moves = theta is not None and progress.step >= solver.warmup_steps
-            together = solver.inner_steps == 0
+            theta_moves = descent.theta is not None and progress.step >= solver.warmup_steps
             if theta_moves or together:
-                with nullcontext() if together else _frozen(solver.xi):
-                    estimate = evaluate()
-                loss = estimate.value + estimate.penalty
-                descend(loss, theta if theta_moves else None, xi if together else None)
-            progress.step += 1
+                with nullcontext() if together else frozen(solver.xi):
+                    estimate = keeper.checked(lambda: solver(mu, nu, batch_size))
+                descent.step(estimate.value + estimate.penalty, theta=theta_moves, xi=together)
             progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
-            progress.seconds = time.perf_counter() - began
+            clock.tick()
             progress.rows.append(_row(progress, estimate, solver))
-            for callback in callbacks:
-                callback(progress)
+            with doors.aside():
+                for callback in callbacks:
+                    callback(progress)
             if processes.any(stopped()):
-                save()
+                keeper.save()
                 raise Interrupted(f"stopped after step {progress.step} of {steps}")
             if progress.step % checkpoint_every == 0 and progress.step < steps:
-                save()
-    save()
+                keeper.save()
+    keeper.save()
     return progress
 
 
-def _make(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer | None:
-    parameters = [p for p in among if p.requires_grad]
-    try:
-        return factory(parameters) if parameters else None
-    except TypeError as error:
-        raise ValueError(f"the optimizer cannot be built: {error}; check its arguments, e.g. lr") from error
+def _descent(
+    mu: Measure,
+    solver: Solver,
+    optimizer: OptimizerFactory,
+    inner_optimizer: OptimizerFactory | None,
+    precision: Precision,
+    processes: Processes,
+) -> Descent:
+    """The optimizers of both sides; what both hold, a learned reference, is trained as ξ."""
+    xi = list(solver.xi.parameters())
+    held = {id(p) for p in xi}
+    theta = [p for p in mu.parameters() if id(p) not in held]
+    of_xi = inner_optimizer or solver.optimizer()
+    if of_xi is None and not solver.inner_steps == solver.warmup_steps == 0:
+        of_xi = optimizer
+    return Descent(theta, xi, optimizer, of_xi, precision, processes)
 
 
-def _groups(*optimizers: Optimizer | None) -> list[dict[str, Any]]:
-    return [group for optimizer in optimizers if optimizer is not None for group in optimizer.param_groups]
+@final
+class _Clock:
+    """When a training ends, by steps or by wall time, and which fraction of it is done."""
+
+    def __init__(self, progress: Progress, max_seconds: float | None, processes: Processes) -> None:
+        if max_seconds is not None:
+            if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
+                raise ValueError(f"fit needs max_seconds > 0, or None for no limit, got {max_seconds!r}")
+            if processes.size > 1:
+                raise ValueError("max_seconds is for one process: clocks differ, so several count steps; give steps")
+        self.progress = progress
+        self.seconds = math.inf if max_seconds is None else max_seconds
+        self.began = time.perf_counter() - progress.seconds
+
+    @property
+    def runs(self) -> bool:
+        return self.progress.step < self.progress.steps and self.progress.seconds < self.seconds
+
+    @property
+    def fraction(self) -> float:
+        return max(self.progress.step / self.progress.steps, self.progress.seconds / self.seconds)
+
+    def tick(self) -> None:
+        self.progress.step += 1
+        self.progress.seconds = time.perf_counter() - self.began
 
 
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Build no graph through the module's parameters: half of the work of a step that moves only the other side."""
-    moving = [p for p in module.parameters() if p.requires_grad]
-    for parameter in moving:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in moving:
-            parameter.requires_grad_(True)
+@final
+class _Keeper:
+    """Keeps a training's last good state: writes and reads its checkpoint, and lets no loss pass that is not finite."""
+
+    def __init__(
+        self, progress: Progress, modules: dict[str, Measure | Solver], descent: Descent, file: Path | None
+    ) -> None:
+        self.progress = progress
+        self.modules = modules
+        self.descent = descent
+        self.file = file
+        self.first = 0
+
+    def save(self) -> None:
+        if self.file is None or self.descent.processes.rank > 0:
+            return
+        progress, scaler = self.progress, self.descent.scaler
+        state: dict[str, Any] = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
+        state |= {"scaler": scaler.state_dict()} if scaler.is_enabled() else {}
+        save_checkpoint(self.file, self.modules, self.descent.optimizers, state)
+
+    def load(self, file: Path) -> None:
+        state, progress = load_checkpoint(file, self.modules, self.descent.optimizers), self.progress
+        progress.step, progress.images, progress.seconds = state["step"], state["images"], state["seconds"]
+        if progress.step > progress.steps:
+            raise ValueError(f"{file} is at step {progress.step}, beyond steps = {progress.steps}; give more steps")
+        self.descent.scaler.load_state_dict(state.get("scaler", {}))
+        self.first = progress.step
+
+    def checked(self, estimate: Callable[[], Estimate]) -> Estimate:
+        """An estimate that is finite.
+
+        Raises:
+            NonFiniteLoss: it is not, or the parts refuse what they accepted in the first step.
+        """
+        try:
+            value, penalty = made = estimate()
+        except ValueError as error:
+            if self.progress.step == self.first:
+                raise
+            raise self._ran_away(str(error)) from error
+        loss = (value + penalty).item()
+        if not math.isfinite(loss):
+            raise self._ran_away(f"the loss became {loss}")
+        return made
+
+    def _ran_away(self, what: str) -> NonFiniteLoss:
+        solver = self.modules["solver"]
+        assert isinstance(solver, Solver)
+        kept = self.file is not None and self.file.exists()
+        return NonFiniteLoss(
+            f"training stopped at step {self.progress.step + 1} of {type(solver).__name__}"
+            f"({type(solver.xi).__name__}): {what}; "
+            + (f"the last good checkpoint is {self.file}" if kept else "no checkpoint had been written")
+            + "; lower the learning rates of optimizer and inner_optimizer, or check the data's scale"
+        )
 
 
 def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:
@@ -287,29 +305,10 @@ def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int
             f"got {steps}, {batch_size} and {checkpoint_every}"
         )
     if isinstance(nu, Empirical) and batch_size > len(nu):
-        raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower trainer.batch_size")
+        raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower it")
     if batch_size % processes.size:
         near = -(-batch_size // processes.size) * processes.size
         raise ValueError(
             f"{processes.size} processes share each batch in equal parts, and batch_size {batch_size} is no multiple "
-            f"of {processes.size}; take trainer.batch_size={near}"
+            f"of {processes.size}; take batch_size={near}"
         )
-
-
-def _checked_seconds(max_seconds: float | None, processes: Processes) -> float:
-    if max_seconds is None:
-        return math.inf
-    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
-        raise ValueError(f"fit needs max_seconds > 0, or None for no limit, got {max_seconds!r}")
-    if processes.size > 1:
-        raise ValueError("max_seconds is for one process: clocks differ, so several count steps (trainer.steps)")
-    return max_seconds
-
-
-def _ran_away(what: str, step: int, solver: Solver, checkpoint: Path | None) -> NonFiniteLoss:
-    kept = checkpoint is not None and checkpoint.exists()
-    return NonFiniteLoss(
-        f"training stopped at step {step + 1} of {type(solver).__name__}({type(solver.xi).__name__}): {what}; "
-        + (f"the last good checkpoint is {checkpoint}" if kept else "no checkpoint had been written")
-        + "; lower the learning rates (trainer.optimizer.lr, trainer.inner_optimizer.lr) or check the data's scale"
-    )

@@ -170,3 +170,8 @@ def test_a_public_name_exists_and_has_a_docstring_of_its_own(name):
     assert not isinstance(thing, type) or "__doc__" in vars(thing)
     # A NamedTuple or a dataclass without a docstring shows its signature instead.
     assert not own.startswith(f"{name}(")
+
+
+def test_the_loop_is_read_from_top_to_bottom_on_one_screen():
+    (loop,) = [node for node in tree(PACKAGE / "training.py").body if getattr(node, "name", "") == "fit"]
+    assert loop.end_lineno - loop.body[1].lineno + 1 <= 60

@@ -1,6 +1,7 @@
 import math
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -182,6 +183,31 @@ def test_a_checkpoint_is_safetensors_and_gives_its_weights_back(tmp_path):
     load_weights(path, fresh)
     assert torch.equal(weights(mu), weights(fresh))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind_of_path", [str, Path])
+def test_a_checkpoint_is_named_by_a_str_or_a_path(tmp_path, kind_of_path):
+    path = tmp_path / "made" / "for" / "it.safetensors"  # its folder is made
+    whole = train("plan")
+    train("plan", steps=5, checkpoint=kind_of_path(path))
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    resumed = train("plan", resume=kind_of_path(path))
+    assert torch.equal(weights(*resumed[:2]), weights(*whole[:2]))
+
+
+def test_a_run_folder_stands_for_its_checkpoint(tmp_path):
+    train("plan", steps=5, checkpoint=tmp_path / "checkpoint.safetensors")
+    assert torch.equal(weights(*train("plan", resume=str(tmp_path))[:2]), weights(*train("plan")[:2]))
+
+
+@pytest.mark.parametrize("option", ["checkpoint", "resume"])
+def test_places_of_checkpoints_that_cannot_be_are_refused_before_the_first_step(tmp_path, option):
+    steps = []
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file" / "x.safetensors", 3, b"x"):
+        with pytest.raises(ValueError, match="checkpoint"):
+            train("plan", callbacks=[steps.append], **{option: place})
+    assert steps == []
 
 
 @pytest.mark.parametrize("other", ["plan", "encoder", "table"])

@@ -1,17 +1,32 @@
 """How a computation is carried out, never what it is: processes, signals, precision, checkpoints, maps of rows."""
 
-from ot_gen.execution.checkpoints import load_checkpoint, load_weights, read_progress, save_checkpoint
+from ot_gen.execution.checkpoints import (
+    CHECKPOINT_NAME,
+    checkpoint_in,
+    load_checkpoint,
+    load_weights,
+    read_progress,
+    save_checkpoint,
+    target,
+)
+from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import Precision
 from ot_gen.execution.processes import ALONE, Processes
-from ot_gen.execution.row_maps import at_the_doors, is_rowwise, networks, row_maps
+from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import stop_signal
 
 __all__ = [
     "ALONE",
+    "CHECKPOINT_NAME",
+    "Descent",
+    "Doors",
+    "OptimizerFactory",
     "Precision",
     "Processes",
-    "at_the_doors",
+    "adam",
+    "checkpoint_in",
+    "frozen",
     "is_rowwise",
     "launch",
     "load_checkpoint",
@@ -21,4 +36,5 @@ __all__ = [
     "row_maps",
     "save_checkpoint",
     "stop_signal",
+    "target",
 ]

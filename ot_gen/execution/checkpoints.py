@@ -19,10 +19,62 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 FORMAT = "ot_gen checkpoint 1"
+CHECKPOINT_NAME = "checkpoint.safetensors"  # in a run's folder
+
+
+def checkpoint_in(path: str | Path) -> Path:
+    """The checkpoint named by a run's folder or by the file itself.
+
+    Raises:
+        ValueError: there is no such file.
+
+    Example:
+        >>> checkpoint_in("no/such/file")
+        Traceback (most recent call last):
+            ...
+        ValueError: no checkpoint at ...; give a run folder or its checkpoint.safetensors
+    """
+    file = _as_path(path)
+    file = file / CHECKPOINT_NAME if file.is_dir() else file
+    if not file.is_file():
+        raise ValueError(f"no checkpoint at {file.absolute()}; give a run folder or its {CHECKPOINT_NAME}")
+    return file
+
+
+def target(path: str | Path) -> Path:
+    """`path` as a file to write checkpoints to; its folder is made where it is missing.
+
+    Raises:
+        ValueError: `path` is a folder, or its folder cannot be written to.
+
+    Example:
+        >>> target("/")
+        Traceback (most recent call last):
+            ...
+        ValueError: a checkpoint is one file, and / is a folder; give a name in it, /checkpoint.safetensors
+    """
+    file = _as_path(path)
+    if file.is_dir():
+        raise ValueError(
+            f"a checkpoint is one file, and {file} is a folder; give a name in it, {file / CHECKPOINT_NAME}"
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"no checkpoint can be written to {file}: {error}; choose another place") from error
+    if not os.access(file.parent, os.W_OK):
+        raise ValueError(f"no checkpoint can be written to {file}: its folder is read-only; choose another place")
+    return file
+
+
+def _as_path(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"a checkpoint is named by a str or a Path, got {type(path).__name__}")
+    return Path(path)
 
 
 def save_checkpoint(
-    path: Path,
+    path: str | Path,
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer | None],
     progress: Mapping[str, Any],
@@ -32,6 +84,7 @@ def save_checkpoint(
     Raises:
         ValueError: a weight or an optimizer state is NaN or Inf; the file on disk is left as it was.
     """
+    path = target(path)
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {}
     for name, module in modules.items():
@@ -64,7 +117,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer | None]
+    path: str | Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer | None]
 ) -> dict[str, Any]:
     """Load `path` into modules, optimizers and torch's random state; returns `progress`.
 
@@ -100,7 +153,7 @@ def load_checkpoint(
     return progress
 
 
-def read_progress(path: Path) -> dict[str, Any]:
+def read_progress(path: str | Path) -> dict[str, Any]:
     """What a checkpoint says of the run that wrote it: {"step", "images", "seconds"}."""
     progress: dict[str, Any] = json.loads(_read(path)[0]["progress"])
     return progress
@@ -112,7 +165,7 @@ def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
     Example:
         >>> load_weights("runs/best/checkpoint.safetensors", mu)  # doctest: +SKIP
     """
-    _, tensors = _read(Path(path))
+    _, tensors = _read(path)
     prefix = f"{name}."
     weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     try:
@@ -121,9 +174,8 @@ def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
         raise ValueError(f"{path} does not hold these weights: {error}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    if not path.is_file():
-        raise ValueError(f"no checkpoint at {path.absolute()}; give a run folder or its checkpoint.safetensors")
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    path = checkpoint_in(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

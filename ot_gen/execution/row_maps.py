@@ -1,10 +1,10 @@
-"""Which modules are maps of rows, and how to stand at their doors."""
+"""Which modules are maps of rows, and how to change what passes through their doors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self, final
 
 from torch import nn
 
@@ -59,29 +59,49 @@ def networks(*modules: nn.Module) -> list[nn.Module]:
     return [m for m in row_maps(*modules) if any(isinstance(part, WEIGHTED) for part in m.modules())]
 
 
-@contextmanager
-def at_the_doors(of: Iterable[nn.Module], door: Callable[[Function], Function]) -> Iterator[None]:
+@final
+class Doors:
     """While the context lasts, each module's forward f is door(f): no wrapper, no other names in the state dict.
+
+    Args:
+        pairs: (modules, door), the later ones outermost. A door maps a function to a function.
 
     Example:
         >>> net = nn.Identity()
-        >>> with at_the_doors([net], lambda f: lambda x: 2 * f(x)):
-        ...     net(3)
-        6
-        >>> net(3)
-        3
+        >>> with Doors(([net], lambda f: lambda x: 2 * f(x))) as doors:
+        ...     inside = net(3)
+        ...     with doors.aside():
+        ...         aside = net(3)
+        >>> inside, aside, net(3)
+        (6, 3, 3)
     """
-    before = [(module, vars(module).get("forward")) for module in of]
-    for module, _ in before:
-        vars(module)["forward"] = door(module.forward)
-    try:
-        yield
-    finally:
-        for module, forward in before:
+
+    def __init__(self, *pairs: tuple[Iterable[nn.Module], Callable[[Function], Function]]) -> None:
+        self._pairs = [(module, door) for modules, door in pairs for module in modules]
+        self._before: list[tuple[nn.Module, Function | None]] = []
+
+    def __enter__(self) -> Self:
+        for module, door in self._pairs:
+            self._before.append((module, vars(module).get("forward")))
+            vars(module)["forward"] = door(module.forward)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._before:
+            module, forward = self._before.pop()
             if forward is None:
                 del vars(module)["forward"]
             else:
                 vars(module)["forward"] = forward
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """For a while the modules are as they were: for those who only look at them."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
 
 
 def _collect(module: nn.Module, found: dict[nn.Module, None]) -> None:

@@ -6,7 +6,7 @@ always descends ∫ h(g_θ(z)) dζ(z).
 
 from ot_gen.potentials.critics import AnchorCritic, BatchCritic, Critic
 from ot_gen.potentials.discrete import DiscretePotential, NaturalDescent
-from ot_gen.potentials.potential import OptimizerFactory, Potential
+from ot_gen.potentials.potential import Potential
 from ot_gen.potentials.w2 import BrenierPotential, Displacement, Frame, Paraboloid
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Displacement",
     "Frame",
     "NaturalDescent",
-    "OptimizerFactory",
     "Paraboloid",
     "Potential",
 ]

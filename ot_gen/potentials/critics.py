@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ot_gen.costs import Cost, Euclidean, squared_distances
+from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure
 from ot_gen.networks import Lipschitz, is_contraction
-from ot_gen.potentials.potential import OptimizerFactory, Potential
+from ot_gen.potentials.potential import Potential
 
 
 @final

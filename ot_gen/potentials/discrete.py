@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ot_gen.costs import Cost
+from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Empirical, Measure
-from ot_gen.potentials.potential import OptimizerFactory, Potential
+from ot_gen.potentials.potential import Potential
 from ot_gen.semidual import c_transform
 
 

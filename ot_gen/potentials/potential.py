@@ -7,16 +7,13 @@ always descends ∫ h(g_θ(z)) dζ(z).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from ot_gen.costs import Cost
+from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure
-
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 class Potential(nn.Module, ABC):

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from ot_gen.costs import Cost, SquaredEuclidean
+from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud
-from ot_gen.potentials.potential import OptimizerFactory, Potential
+from ot_gen.potentials.potential import Potential
 
 
 @final

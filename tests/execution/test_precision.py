@@ -21,7 +21,7 @@ from ot_gen import (
     standard_gaussian,
     wasserstein,
 )
-from ot_gen.execution import at_the_doors, networks
+from ot_gen.execution import Doors, networks
 
 ATOMS, BATCH = 64, 16
 
@@ -74,7 +74,7 @@ def test_a_lowered_network_gives_back_the_dtype_it_got_and_computes_in_its_own()
     net = nn.Linear(64, 1)
     x = torch.randn(8, 64)
     exact = net(x)
-    with at_the_doors([net], Precision(torch.bfloat16).lower):
+    with Doors(([net], Precision(torch.bfloat16).lower)):
         rounded = net(x)
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - exact).abs().max() < 0.05
@@ -105,3 +105,25 @@ def test_fp16_scales_its_losses_resumes_and_leaves_out_steps_that_overflow(tmp_p
 def test_other_dtypes_are_refused():
     with pytest.raises(ValueError, match=r"bfloat16 or torch\.float16, got torch\.float64"):
         Precision(torch.float64)
+
+
+def test_callbacks_see_the_networks_in_full_precision():
+    mu = Pushforward(MLP(2, 2, hidden=(8,)), standard_gaussian(2))
+    z = torch.randn(4, 2)
+    seen = []
+
+    def look(progress):
+        with torch.no_grad():
+            seen.append(torch.equal(mu(z), mu.map.layers(z)))
+
+    solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
+    fit(
+        mu,
+        Empirical(torch.randn(8, 2)),
+        solver,
+        steps=2,
+        batch_size=4,
+        callbacks=[look],
+        precision=Precision(torch.bfloat16),
+    )
+    assert seen == [True, True]

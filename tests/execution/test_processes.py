@@ -272,7 +272,7 @@ def test_a_launch_refuses_a_device_that_is_not_there():
 def test_a_batch_that_cannot_be_shared_out_is_refused_with_one_that_can():
     mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
     solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
-    with pytest.raises(ValueError, match=r"3 processes share each batch .* take trainer\.batch_size=18"):
+    with pytest.raises(ValueError, match=r"3 processes share each batch .* take batch_size=18"):
         fit(mu, Empirical(torch.randn(64, 2)), solver, batch_size=16, processes=Processes(0, 3))
 
 
