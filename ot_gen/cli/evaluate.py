@@ -9,15 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, conf_dir
+from ot_gen.cli.compose import build, completed, composed, use_threads
 from ot_gen.cli.errors import composition_error, one_line, usage
-from ot_gen.cli.finished import load_data, load_model, read_run
+from ot_gen.cli.finished import read_run, trained
 from ot_gen.data import samples
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
@@ -79,8 +77,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _judge_samples(given: argparse.Namespace) -> str:
-    cfg, choices = _composed(given.overrides, given.config_dir)
-    data = load_data(cfg)
+    cfg, choices = composed(given.overrides, given.config_dir)
+    use_threads(cfg)
+    data = build(cfg.data)
+    cfg = completed(cfg, data)
     cloud = samples(given.samples, data.dim, data.shape)
     name = given.samples.absolute().name
     facts = {"solver": name, "data": choices["data"], "samples": str(given.samples.absolute())}
@@ -110,11 +110,12 @@ def _judge_run(given: argparse.Namespace) -> str:
             f"a run is judged with the data and the model that it recorded, got {' '.join(others)}; what may change is "
             f"{', '.join(OF_JUDGING)}"
         )
-    cfg, _ = _composed([f"data={facts['data']}", *given.overrides], given.config_dir)
+    cfg, _ = composed([f"data={facts['data']}", *given.overrides], given.config_dir)
+    use_threads(cfg)
     for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
         cfg[name] = saved.get(name)
-    data = load_data(cfg)
-    mu, solver, encoder = load_model(given.run, cfg, data, saved.seed)
+    model = trained(given.run, cfg, saved.seed)
+    data, solver, cfg = model.data, model.solver, model.config
     parts, ex_post = _judging_parts(cfg), build(cfg.ex_post)
     check_judging(data, solver, parts["evaluation"], ex_post, parts["metrics"])
     kept = {name: facts[name] for name in KEPT if name in facts}
@@ -122,32 +123,12 @@ def _judge_run(given: argparse.Namespace) -> str:
     told = {**named, "overrides": facts.get("overrides", []), "run": str(given.run.absolute()), **kept}
 
     def work(folder: Path) -> dict[str, Any]:
-        found, sampled = judge_run(folder, mu, solver, data, ex_post=ex_post, **parts)
-        draw(folder, sampled, encoder, data)
+        found, sampled = judge_run(folder, model.mu, solver, data, ex_post=ex_post, **parts)
+        draw(folder, sampled, model.encoder, data)
         return found
 
     label = f"{facts.get('solver')} on {facts['data']}"
     return _recorded(_output(given.output, facts["data"], given.run.absolute().name), told, cfg, label, work)
-
-
-def _composed(overrides: Sequence[str], config_dir: Path | None) -> tuple[DictConfig, dict[str, str]]:
-    """The configuration with these overrides, and the names of the chosen entries."""
-    extra = []
-    if config_dir is not None:
-        if not config_dir.is_dir():
-            raise ValueError(f"there is no folder {config_dir.absolute()} to take entries from")
-        extra = [f"hydra.searchpath=['file://{config_dir.absolute()}']"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
-        cfg = compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
-    choices = dict(cfg.hydra.runtime.choices)
-    OmegaConf.set_readonly(cfg, False)
-    OmegaConf.set_struct(cfg, False)
-    del cfg["hydra"]
-    if cfg.threads is not None:
-        if not isinstance(cfg.threads, int) or cfg.threads < 1:
-            raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
-        torch.set_num_threads(cfg.threads)
-    return cfg, choices
 
 
 def _judging_parts(cfg: DictConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.errors import one_line, usage
-from ot_gen.cli.finished import load_data, load_model, read_run
+from ot_gen.cli.finished import read_run, trained
 from ot_gen.runs.manifold import segments, shortest_paths, study, told
 
 STARTS = {"graph": shortest_paths, "line": segments}
@@ -98,12 +98,11 @@ def _study(run: Path, out: Path | None, chosen: Any) -> str:
             f"ot-gen ... resume={run}"
         )
     torch.set_num_threads(chosen.threads)
-    data = load_data(saved)
-    mu, _, encoder = load_model(run, saved, data, saved.seed)
+    model = trained(run, saved, saved.seed)
     kept = {name: facts.get(name) for name in ("solver", "data", "generator")} | {"run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "nodes", "ridge", "seed")}
     folder = out or run
     starts = STARTS[chosen.start]
-    summary = study(folder, mu, encoder, data, kept | {"start": chosen.start}, starts, **settings)
+    summary = study(folder, model.mu, model.encoder, model.data, kept | {"start": chosen.start}, starts, **settings)
     head = f"{facts.get('solver')} on {facts['data']}"
     return "\n".join([head, told(summary), "", f"record and figures in {folder}"])
