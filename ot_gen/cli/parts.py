@@ -86,6 +86,7 @@ def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = N
     return Parts(cfg, data, mu, build(cfg.solver), trainer)
 
 
+@final
 class Recipe(NamedTuple):
     """What `fit` needs, tuned: `fit(mu, data.train, solver, **trainer)`."""
 
