@@ -1,6 +1,7 @@
 """How a computation is carried out, never what it is: processes, signals, precision, checkpoints, maps of rows."""
 
 from ot_gen.execution.checkpoints import load_checkpoint, load_weights, read_progress, save_checkpoint
+from ot_gen.execution.deprecation import renamed
 from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import Precision
 from ot_gen.execution.processes import ALONE, Processes
@@ -18,6 +19,7 @@ __all__ = [
     "load_weights",
     "networks",
     "read_progress",
+    "renamed",
     "row_maps",
     "save_checkpoint",
     "stop_signal",
