@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure
 
 
 @final
@@ -46,7 +46,7 @@ class SlicedWasserstein(Divergence):
         self.projections = projections
         self.draws = draws
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "SlicedWasserstein", self.draws)
         return _on_lines(codes, prior, _directions(codes, self.projections)).mean()
 
@@ -88,7 +88,7 @@ class MaxSlicedWasserstein(Divergence):
         self.projections = projections
         self.ascents = ascents
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "MaxSlicedWasserstein")
         return _on_lines(codes, prior, self._direction(codes.detach(), prior.detach())).squeeze(0)
 
