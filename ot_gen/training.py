@@ -31,7 +31,7 @@ from ot_gen.execution import (
 from ot_gen.measures import Empirical, Measure
 from ot_gen.potentials import OptimizerFactory
 from ot_gen.schedules import Schedule
-from ot_gen.solvers import Solver
+from ot_gen.solvers import Solver, check_kinds
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -145,6 +145,7 @@ def fit(
         >>> progress.step, progress.images
         (3, 48)
     """
+    check_kinds(mu, nu, solver)
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
     seconds = _checked_seconds(max_seconds, processes)
     precision = precision or Precision()
