@@ -26,8 +26,8 @@ class Divergence(nn.Module, ABC):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` on arguments of the right kind; a `ValueError` tells those who give it points what to do."""
-        for name, given, kind in zip(("q", "zeta"), args, (Distribution, Measure), strict=False):
-            if not isinstance(given, kind):
+        for name, given in zip(("q", "zeta"), args, strict=False):
+            if not callable(getattr(given, "rsample", None)):  # both are drawn from; points are not
                 raise ValueError(
                     f"{type(self).__name__}(q, zeta) compares the laws of codes, a torch Distribution with batch_shape "
                     f"(n,), with a Measure ζ; got {described(given)} as {name}. Points are laws too: Dirac(x) and "

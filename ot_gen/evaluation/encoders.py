@@ -199,7 +199,7 @@ def _information(encoder: nn.Module, zeta: Measure, y: Tensor) -> dict[str, Any]
     }
     conditional, aggregate, information = figures.values()
     gap = aggregate.mean + information.mean - conditional.mean
-    figures["gap"] = MonteCarlo(gap, math.hypot(conditional.error, aggregate.error, information.error))
+    figures["gap"] = MonteCarlo(gap, math.hypot(conditional.se, aggregate.se, information.se))
     return {"information_n": len(y)} | _with_errors(figures)
 
 
@@ -219,7 +219,7 @@ def _likelihood(
 
 def _with_errors(figures: Mapping[str, MonteCarlo]) -> dict[str, Any]:
     means = {name: figure.mean for name, figure in figures.items()}
-    return means | {f"{name}_error": figure.error for name, figure in figures.items()}
+    return means | {f"{name}_error": figure.se for name, figure in figures.items()}
 
 
 def _is_gaussian(q: Distribution) -> bool:
