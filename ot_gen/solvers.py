@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from ot_gen.costs import Cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, Pushforward, undisturbed
+from ot_gen.measures import Measure, Pushforward, check_measure, described, undisturbed
 from ot_gen.potentials import Potential
 
 
@@ -56,6 +56,7 @@ class Solver(nn.Module, ABC):
         Raises:
             ValueError: dimensions or kinds that do not fit.
         """
+        check_kinds(mu, nu, self)
         if mu.dim != nu.dim:
             raise ValueError(
                 f"the model lives in dimension {mu.dim} and the data in dimension {nu.dim}; "
@@ -214,3 +215,21 @@ class DualSolver(Solver):
 
     def diagnostics(self) -> dict[str, float]:
         return self.potential.diagnostics()
+
+
+def check_kinds(mu: object, nu: object, solver: object) -> None:
+    """Raise a `ValueError` unless these are a model, data and a solver, in this order.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> check_kinds(standard_gaussian(2), standard_gaussian(2), None)
+        Traceback (most recent call last):
+        ValueError: solver must be a PrimalSolver or a DualSolver, got None; the order is (mu, nu, solver)
+    """
+    if isinstance(nu, Solver):
+        raise ValueError(f"nu must be a Measure, got {described(nu)}; the order is (mu, nu, solver)")
+    check_measure(mu, "mu")
+    check_measure(nu, "nu")
+    if not isinstance(solver, Solver):
+        got = described(solver)
+        raise ValueError(f"solver must be a PrimalSolver or a DualSolver, got {got}; the order is (mu, nu, solver)")

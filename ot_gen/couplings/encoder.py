@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.divergences import Divergence
-from ot_gen.measures import Measure, Pushforward, Reference
+from ot_gen.measures import Measure, Pushforward, probe
 from ot_gen.schedules import Schedule
 
 
@@ -85,7 +85,7 @@ class EncoderCoupling(Coupling):
         q, zeta = check_encoder(self, self.encoder, mu, nu)
         if not torch.isfinite(self.divergence(q, zeta)):
             raise ValueError(
-                f"{self.divergence} between the codes and the reference {zeta.law} is not finite: the codes leave "
+                f"{self.divergence} between the codes and the reference {zeta} is not finite: the codes leave "
                 "the reference's support; use a Gaussian reference, or MMD, SinkhornDivergence or SlicedWasserstein"
             )
 
@@ -93,7 +93,7 @@ class EncoderCoupling(Coupling):
         return f"weight={self.weight:g}"
 
 
-def check_encoder(coupling: nn.Module, encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distribution, Reference]:
+def check_encoder(coupling: nn.Module, encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distribution, Measure]:
     """The posteriors of two data points and ζ, if the encoder fits the model and the data; a `ValueError` if not.
 
     A reference with parameters is registered on the coupling: ξ trains it.
@@ -102,14 +102,6 @@ def check_encoder(coupling: nn.Module, encoder: nn.Module, mu: Measure, nu: Meas
         raise ValueError(f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}")
     if any(True for _ in mu.base.parameters()):
         coupling.reference = mu.base
-    try:
-        q: Distribution = encoder(nu.sample(2))
-        codes = q.rsample()
-    except RuntimeError as error:
-        raise ValueError(f"the encoder does not accept data of dimension {nu.dim} ({error})") from error
-    if codes.shape != (2, mu.base.dim):
-        raise ValueError(
-            f"the encoder returns codes of shape {tuple(codes.shape[1:])} but the reference has dimension "
-            f"{mu.base.dim}; give both the same latent dimension"
-        )
+    rule = f"an encoder maps the data to laws of codes of ζ's dimension, {mu.base.dim}, in batch_shape (n,)"
+    q: Distribution = probe(encoder, nu.sample(2), "the encoder", rule, row=((mu.base.dim,),))
     return q, mu.base

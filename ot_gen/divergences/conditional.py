@@ -7,8 +7,8 @@ from typing import final
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from ot_gen.divergences.divergence import Divergence
-from ot_gen.measures import Reference
+from ot_gen.divergences.divergence import Divergence, density
+from ot_gen.measures import Measure
 
 
 @final
@@ -34,9 +34,9 @@ class KL(Divergence):
 
     unbiased = True
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         try:
-            return kl_divergence(q, zeta.law).mean()
+            return kl_divergence(q, density(zeta, "KL")).mean()
         except NotImplementedError:
             return sampled_kl(q, zeta, q.rsample()).mean()
 
@@ -59,11 +59,11 @@ class CodeNorm(Divergence):
 
     unbiased = True
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         return 0.5 * q.rsample().square().sum(dim=1).mean()
 
 
-def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
+def sampled_kl(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
     """log q(z|y) − log ζ(z) at codes z (..., n, k) of the posteriors, (..., n); its mean is the KL.
 
     Raises:
@@ -76,16 +76,17 @@ def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
         >>> sampled_kl(q, zeta, q.sample())
         tensor([0., 0., 0., 0., 0.])
     """
+    law = density(zeta, "KL")
     try:
-        return q.log_prob(codes) - zeta.law.log_prob(codes)
+        return q.log_prob(codes) - law.log_prob(codes)
     except NotImplementedError:
         raise ValueError(
-            f"KL has no closed form for an encoder that returns {type(q).__name__} and the reference {zeta.law}, and "
+            f"KL has no closed form for an encoder that returns {type(q).__name__} and the reference {law}, and "
             "one of them has no density to sample it with; use an encoder with a density, or MMD, SinkhornDivergence "
             "or SlicedWasserstein"
         ) from None
     except ValueError as error:  # torch's, of values outside a support
         raise ValueError(
-            f"codes of an encoder that returns {type(q).__name__} leave the support of the reference {zeta.law}; use "
+            f"codes of an encoder that returns {type(q).__name__} leave the support of the reference {law}; use "
             "a reference on all of R^k, or an encoder and a divergence made for this one"
         ) from error

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from ot_gen.costs import squared_distances
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure
 
 
 @final
@@ -41,7 +41,7 @@ class MMD(Divergence):
         super().__init__()
         self.kernel = kernel
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "MMD")
         n, k = codes.shape
         pairs = ((codes, codes), (prior, prior), (codes, prior))

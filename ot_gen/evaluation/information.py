@@ -11,6 +11,7 @@ its own, so that adding the right side up checks all three.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple, final
 
 import torch
@@ -27,7 +28,13 @@ class MonteCarlo(NamedTuple):
     """A mean over the N points and a standard error of it, which is an upper bound: the points themselves are fixed."""
 
     mean: float
-    error: float
+    se: float
+
+    @property
+    def error(self) -> float:
+        """The old name of `se`."""
+        warnings.warn("MonteCarlo: .error is now called .se; the old name goes away in 0.3", DeprecationWarning, 2)
+        return self.se
 
 
 def has_density(q: Distribution) -> bool:
@@ -64,7 +71,7 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
         >>> from ot_gen import standard_gaussian
         >>> q = Independent(Normal(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1.0), 1)
         >>> conditional_kl(q, standard_gaussian(2))  # the mean of 25 / 2 and 0
-        MonteCarlo(mean=6.25, error=0.0)
+        MonteCarlo(mean=6.25, se=0.0)
     """
     _check(q)
     try:

@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from ot_gen.costs import Cost, Euclidean, squared_distances
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, probe
 from ot_gen.networks import Lipschitz, is_contraction
 from ot_gen.potentials.potential import Potential
 
@@ -269,10 +269,4 @@ def _contracted(directions: Tensor) -> Tensor:
 
 
 def _check_net(net: nn.Module, nu: Measure) -> None:
-    try:
-        with torch.no_grad():
-            shape = net(nu.sample(2)).shape
-    except RuntimeError as error:
-        raise ValueError(f"the critic does not accept data of dimension {nu.dim} ({error})") from error
-    if shape.numel() != 2:
-        raise ValueError(f"a critic returns one value a point, got shape {tuple(shape)} for 2 points")
+    probe(net, nu.sample(2), "the critic", "a critic maps the data to one value a point", row=((), (1,)))

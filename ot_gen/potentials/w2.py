@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, check_cloud
+from ot_gen.measures import Measure, check_cloud, probe
 from ot_gen.potentials.potential import Potential
 
 
@@ -115,8 +115,8 @@ class BrenierPotential(Potential):
                 check_cloud(x, "samples of the model")
                 self.frame.match(x, y)
         v = self.frame.of_data(nu.sample(2))
-        _check_shape(self.phi, v, {(2,), (2, 1)}, "φ returns one value a point")
-        _check_shape(self.mover, v, {tuple(v.shape)}, "a mover returns one point of the same dimension a point")
+        probe(self.phi, v, "φ", "φ maps the data to one value a point", row=((), (1,)))
+        probe(self.mover, v, "the mover", "a mover maps each point to one of the same dimension", row=(v.shape[1:],))
 
     def optimizer(self) -> OptimizerFactory:
         # The value carries s², and so must the ε that Adam adds to the size of its gradients.
@@ -298,14 +298,3 @@ def _checked_variance(variance: Tensor) -> Tensor:
     if not variance > 0:
         raise ValueError("the sample is a single point, which has no scale; give a law that is spread out")
     return variance
-
-
-def _check_shape(net: nn.Module, points: Tensor, shapes: set[tuple[int, ...]], rule: str) -> None:
-    dim = points.shape[1]
-    try:
-        with torch.no_grad():
-            shape = tuple(net(points).shape)
-    except RuntimeError as error:
-        raise ValueError(f"{type(net).__name__} does not accept points of dimension {dim} ({error})") from error
-    if shape not in shapes:
-        raise ValueError(f"{rule}, got shape {shape} for {len(points)} points of dimension {dim}")

@@ -333,7 +333,7 @@ def test_a_weighted_sum_is_the_sum():
     [
         (lambda: WeightedSum([KL()], [1.0, 2.0]), "one weight"),
         (lambda: WeightedSum([KL()], [-1.0]), "weight >= 0"),
-        (lambda: SlicedWasserstein(0), "projections >= 1"),
+        (lambda: SlicedWasserstein(0), "directions >= 1"),
         (lambda: SlicedWasserstein(draws=0), "draws >= 1"),
         (lambda: MaxSlicedWasserstein(5, -1), "ascents >= 0"),
         (lambda: StratifiedKL(1), "at least two"),
@@ -354,3 +354,9 @@ def test_a_divergence_that_is_infinite_is_refused_before_training():
     coupling = EncoderCoupling(GaussianEncoder(add_head(MLP(5, hidden=(8,)), 2 * K)), KL(), weight=1.0)
     with pytest.raises(ValueError, match="not finite"):
         coupling.check(Pushforward(MLP(K, 5), uniform_cube(K)), Empirical(torch.randn(8, 5)))
+
+
+@pytest.mark.parametrize("divergence", [SlicedWasserstein, MaxSlicedWasserstein])
+def test_the_number_of_directions_is_still_taken_under_its_old_name(divergence):
+    with pytest.warns(DeprecationWarning, match="projections= is now called directions="):
+        assert divergence(projections=7).directions == 7

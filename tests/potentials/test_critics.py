@@ -290,9 +290,9 @@ def test_a_critic_refuses_a_cost_that_is_no_distance(lipschitz):
 @pytest.mark.parametrize("critic", [lambda net: Critic(net, GradientPenalty()), BatchCritic])
 def test_nets_of_the_wrong_size_are_named(critic):
     mu, nu = standard_gaussian(2), Empirical(torch.randn(4, 2))
-    with pytest.raises(ValueError, match="does not accept data of dimension 2"):
+    with pytest.raises(ValueError, match=r"the critic does not accept points of shape \(n, 2\)"):
         critic(MLP(3, 1)).bind(mu, nu, Euclidean())
-    with pytest.raises(ValueError, match=r"one value a point, got shape \(2, 5\)"):
+    with pytest.raises(ValueError, match=r"to \(2, 5\); a critic maps the data to one value a point"):
         critic(MLP(2, 5)).bind(mu, nu, Euclidean())
 
 
