@@ -46,12 +46,10 @@ class Solver(nn.Module, ABC):
     def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
         """(value, penalty) from n samples of μ and of ν."""
 
-    @abstractmethod
-    def check(self, mu: Measure, nu: Measure) -> None:
-        """Fit ξ to its problem; a `ValueError` says what does not fit."""
-
     def prepare(self, mu: Measure, nu: Measure) -> None:
-        """Check that μ, ν, the cost and ξ fit together, without touching the caller's random state.
+        """Bind ξ to this problem, once μ, ν and the cost are known to fit. The caller's random state stays as it was.
+
+        `fit` does it. A solver that served another model before keeps nothing of it, but for what ξ itself has learned.
 
         Raises:
             ValueError: dimensions or kinds that do not fit.
@@ -77,7 +75,7 @@ class Solver(nn.Module, ABC):
                 ) from error
             if shape != (2,):
                 raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
-            self.check(mu, nu)
+            self.xi.bind(mu, nu, self.cost)
 
     def at(self, fraction: float) -> None:
         """Hear, before each step, which fraction of the training's steps is done."""
@@ -126,9 +124,6 @@ class PrimalSolver(Solver):
     def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
         estimate: Estimate = self.coupling(mu, nu, self.cost, n)
         return estimate
-
-    def check(self, mu: Measure, nu: Measure) -> None:
-        self.coupling.check(mu, nu)
 
     def at(self, fraction: float) -> None:
         self.coupling.at(fraction)
@@ -206,9 +201,6 @@ class DualSolver(Solver):
         moves = any(parameter.requires_grad for parameter in self.potential.parameters())
         penalty = self.potential.penalty(x.detach(), y) if moves else value.new_zeros(())
         return Estimate(value, penalty)
-
-    def check(self, mu: Measure, nu: Measure) -> None:
-        self.potential.bind(mu, nu, self.cost)
 
     def project(self) -> None:
         self.potential.project()

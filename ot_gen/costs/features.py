@@ -39,7 +39,7 @@ class FeatureCost(Cost):
         self.features = copy.deepcopy(features).requires_grad_(False)
         self.cost = cost
         self.is_metric = is_metric
-        self.train(False)
+        self.features.eval()
 
     def train(self, mode: bool = True) -> FeatureCost:
         super().train(mode)

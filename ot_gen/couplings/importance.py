@@ -10,7 +10,7 @@ from torch import nn
 
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
-from ot_gen.couplings.encoder import check_encoder
+from ot_gen.couplings.encoder import learned, posterior
 from ot_gen.divergences import sampled_kl
 from ot_gen.measures import Measure, Pushforward
 
@@ -23,7 +23,8 @@ class ImportanceCoupling(Coupling):
 
     For K = 1 this is the VAE's value + penalty, with the KL sampled; it falls as K grows. With c = −log p(y|z) and
     λ = 1 it is an upper bound, in expectation, of −log p(y), and tends to it. It bounds no transport cost: the
-    coupling is as infeasible as any encoder's. θ and ξ share the one value, so there is no penalty.
+    coupling is as infeasible as any encoder's. θ and ξ share the one value, so there is no penalty. A reference with
+    parameters belongs to ξ, as it does to `EncoderCoupling`.
 
     Args:
         encoder: y (n, d) -> q(·|y), a torch `Distribution` with a density.
@@ -47,11 +48,14 @@ class ImportanceCoupling(Coupling):
 
     kind = "network"
 
+    reference: Measure | None
+
     def __init__(self, encoder: nn.Module, weight: float, samples: int = 5) -> None:
         super().__init__()
         if not weight > 0 or samples < 1:
             raise ValueError(f"ImportanceCoupling needs a weight λ > 0 and samples >= 1, got {weight} and {samples}")
         self.encoder = encoder
+        self.register_module("reference", None)
         self.weight = float(weight)
         self.samples = samples
 
@@ -66,9 +70,10 @@ class ImportanceCoupling(Coupling):
         return Estimate(value, value.new_zeros(()))
 
     @torch.no_grad()
-    def check(self, mu: Measure, nu: Measure) -> None:
-        q, zeta = check_encoder(self, self.encoder, mu, nu)
-        sampled_kl(q, zeta, q.rsample())
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        q, zeta = posterior(self.encoder, mu, nu)
+        sampled_kl(q, zeta, q.rsample())  # raises where there are no densities
+        self.reference = learned(zeta)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}, samples={self.samples}"

@@ -101,7 +101,7 @@ class BrenierPotential(Potential):
         if not isinstance(cost, SquaredEuclidean):
             raise ValueError(
                 f"a BrenierPotential needs the squared distance as its cost (its map is a gradient for no other), got "
-                f"{cost}; use cost=squared_euclidean, or solver=dual/semidiscrete, which takes any cost"
+                f"{cost}; use SquaredEuclidean(), or a DiscretePotential, which takes any cost"
             )
         if self.frame.p.shape != (nu.dim,):
             moves = any(parameter.requires_grad for parameter in mu.parameters())

@@ -353,7 +353,7 @@ def test_codes_off_the_references_support_are_refused():
 def test_a_divergence_that_is_infinite_is_refused_before_training():
     coupling = EncoderCoupling(GaussianEncoder(add_head(MLP(5, hidden=(8,)), 2 * K)), KL(), weight=1.0)
     with pytest.raises(ValueError, match="not finite"):
-        coupling.check(Pushforward(MLP(K, 5), uniform_cube(K)), Empirical(torch.randn(8, 5)))
+        coupling.bind(Pushforward(MLP(K, 5), uniform_cube(K)), Empirical(torch.randn(8, 5)), SquaredEuclidean())
 
 
 @pytest.mark.parametrize("divergence", [SlicedWasserstein, MaxSlicedWasserstein])
