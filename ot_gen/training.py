@@ -149,8 +149,9 @@ def fit(
     if resume is not None:
         keeper.load(resume)
     processes.align(mu, solver)
-    mu.train()
-    solver.train()
+    if descent.theta is not None:
+        mu.train()
+    solver.xi.train()  # a model that is given and a cost keep their modes
     together = solver.inner_steps == 0  # both sides move, on one estimate
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []

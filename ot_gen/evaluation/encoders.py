@@ -137,7 +137,7 @@ def judge_encoder(
         )
     if variance is not None and not variance > 0:
         raise ValueError(f"the variance σ² of a Gaussian decoder must be positive, got {variance}; it is λ/2")
-    with undisturbed(mu, encoder):
+    with undisturbed(mu, encoder, cost):
         torch.manual_seed(seed)
         y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:n]]
         q = encoder(y)
