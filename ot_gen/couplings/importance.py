@@ -6,7 +6,7 @@ import math
 from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
@@ -66,7 +66,7 @@ class ImportanceCoupling(Coupling):
         codes = q.rsample(torch.Size((self.samples,)))  # (K, n, k)
         c = cost.decoded(mu.decode(codes.flatten(0, 1)), y.repeat(self.samples, 1)).view(self.samples, n)
         log_w = -c / self.weight - sampled_kl(q, mu.base, codes)
-        value = -self.weight * (torch.logsumexp(log_w, dim=0) - math.log(self.samples)).mean()
+        value = -self.weight * iwae_bound(log_w).mean()
         return Estimate(value, value.new_zeros(()))
 
     @torch.no_grad()
@@ -77,3 +77,22 @@ class ImportanceCoupling(Coupling):
 
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}, samples={self.samples}"
+
+
+def iwae_bound(log_w: Tensor) -> Tensor:
+    """log 1/K Σ_i w_ij, the importance-weighted bound of log p(y_j): (K, n) -> (n,), in nats.
+
+    In expectation a lower bound of log p(y_j) that grows with K and tends to it; at K = 1 it is the ELBO. On the same
+    weights it is never below the mean of log w_ij (Jensen).
+
+    Args:
+        log_w: log weights, (K, n), e.g. of `ot_gen.evaluation.log_weights`.
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
+
+    Example:
+        >>> w = torch.tensor([[1.0], [3.0]])
+        >>> iwae_bound(w.log()).exp()
+        tensor([2.])
+    """
+    return log_w.logsumexp(dim=0) - math.log(len(log_w))

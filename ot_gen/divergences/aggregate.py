@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.divergences.divergence import Divergence, density
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, log_density
 
 
 class _AggregateKL(Divergence):
@@ -39,7 +39,7 @@ class _AggregateKL(Divergence):
         law = density(zeta, type(self).__name__)
         try:
             log_q = q.log_prob(codes[:, None])  # (n, n): code i under posterior j
-            log_zeta = law.log_prob(codes)
+            log_zeta = log_density(law, codes)
         except NotImplementedError:
             raise ValueError(
                 f"{type(self).__name__} needs densities, but {type(q).__name__} or the reference {law} has none; "

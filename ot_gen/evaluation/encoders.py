@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
+from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
 from ot_gen.evaluation.information import (
     MonteCarlo,
@@ -20,7 +21,7 @@ from ot_gen.evaluation.information import (
     has_density,
     mutual_information,
 )
-from ot_gen.evaluation.likelihood import LogLikelihood, iwae_bound, log_weights
+from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
 from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, undisturbed
 
 
@@ -180,8 +181,7 @@ def _mismatch(codes: Tensor, zeta: Measure) -> dict[str, Any]:
     }
     for name, divergence in divergences.items():
         for key, points in ((name, codes), (f"{name}_floor", zeta.sample(n).to(codes))):
-            with torch.no_grad():  # again: GeomLoss turns gradients on, and leaves them on
-                figures[key] = float(divergence(Dirac(points), zeta).detach())
+            figures[key] = float(divergence(Dirac(points), zeta))
     return figures
 
 

@@ -4,7 +4,7 @@ Every measure answers `sample(n)` with a point cloud of shape (n, dim). Randomne
 generator, so `torch.manual_seed` (set by the caller, never here) makes every draw reproducible.
 """
 
-from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere
+from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere, log_density
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, check_measure, described, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
@@ -34,6 +34,7 @@ __all__ = [
     "gaussian_shell",
     "learned_mixture",
     "load_prior",
+    "log_density",
     "probe",
     "save_prior",
     "standard_gaussian",

@@ -13,6 +13,7 @@ from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud, probe
 from ot_gen.potentials.potential import Potential
+from ot_gen.transport import gaussian_maps, powers
 
 
 @final
@@ -198,10 +199,9 @@ class Frame(nn.Module):
     def match(self, x: Tensor, y: Tensor) -> None:
         """Take the moments of both laws from samples, (n, d) each; d³ operations."""
         first, second = _covariance(x), _covariance(y)
-        half, inverse_half = _power(first, 0.5), _power(first, -0.5)
-        gaussian = inverse_half @ _power(half @ second @ half, 0.5) @ inverse_half
+        gaussian = gaussian_maps(first, second).forth
         self.p, self.q = x.mean(dim=0), y.mean(dim=0)
-        self.root, self.inverse_root = _power(gaussian, 0.5).to(y), _power(gaussian, -0.5).to(y)
+        self.root, self.inverse_root = (power.to(y) for power in powers(gaussian, 0.5, -0.5))
         self.scale = (gaussian @ first).diagonal().mean().sqrt().to(y)
 
     def standardise(self, y: Tensor) -> None:
@@ -287,11 +287,6 @@ def _covariance(points: Tensor) -> Tensor:
     covariance = torch.cov(points.double().T).reshape(points.shape[1], points.shape[1])
     mean = _checked_variance(covariance.diagonal().mean())
     return covariance + 1e-4 * mean * torch.eye(len(covariance), dtype=mean.dtype, device=mean.device)
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(torch.finfo(values.dtype).tiny) ** exponent) @ vectors.mT
 
 
 def _checked_variance(variance: Tensor) -> Tensor:
