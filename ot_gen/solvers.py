@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from ot_gen.costs import Cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, Pushforward, undisturbed
+from ot_gen.measures import Measure, Pushforward, check_measure, described, undisturbed
 from ot_gen.potentials import Potential
 
 
@@ -46,16 +46,15 @@ class Solver(nn.Module, ABC):
     def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
         """(value, penalty) from n samples of μ and of ν."""
 
-    @abstractmethod
-    def check(self, mu: Measure, nu: Measure) -> None:
-        """Fit ξ to its problem; a `ValueError` says what does not fit."""
-
     def prepare(self, mu: Measure, nu: Measure) -> None:
-        """Check that μ, ν, the cost and ξ fit together, without touching the caller's random state.
+        """Bind ξ to this problem, once μ, ν and the cost are known to fit. The caller's random state stays as it was.
+
+        `fit` does it. A solver that served another model before keeps nothing of it, but for what ξ itself has learned.
 
         Raises:
             ValueError: dimensions or kinds that do not fit.
         """
+        check_kinds(mu, nu, self)
         if mu.dim != nu.dim:
             raise ValueError(
                 f"the model lives in dimension {mu.dim} and the data in dimension {nu.dim}; "
@@ -76,7 +75,7 @@ class Solver(nn.Module, ABC):
                 ) from error
             if shape != (2,):
                 raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
-            self.check(mu, nu)
+            self.xi.bind(mu, nu, self.cost)
 
     def at(self, fraction: float) -> None:
         """Hear, before each step, which fraction of the training's steps is done."""
@@ -125,9 +124,6 @@ class PrimalSolver(Solver):
     def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
         estimate: Estimate = self.coupling(mu, nu, self.cost, n)
         return estimate
-
-    def check(self, mu: Measure, nu: Measure) -> None:
-        self.coupling.check(mu, nu)
 
     def at(self, fraction: float) -> None:
         self.coupling.at(fraction)
@@ -206,11 +202,26 @@ class DualSolver(Solver):
         penalty = self.potential.penalty(x.detach(), y) if moves else value.new_zeros(())
         return Estimate(value, penalty)
 
-    def check(self, mu: Measure, nu: Measure) -> None:
-        self.potential.bind(mu, nu, self.cost)
-
     def project(self) -> None:
         self.potential.project()
 
     def diagnostics(self) -> dict[str, float]:
         return self.potential.diagnostics()
+
+
+def check_kinds(mu: object, nu: object, solver: object) -> None:
+    """Raise a `ValueError` unless these are a model, data and a solver, in this order.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> check_kinds(standard_gaussian(2), standard_gaussian(2), None)
+        Traceback (most recent call last):
+        ValueError: solver must be a PrimalSolver or a DualSolver, got None; the order is (mu, nu, solver)
+    """
+    if isinstance(nu, Solver):
+        raise ValueError(f"nu must be a Measure, got {described(nu)}; the order is (mu, nu, solver)")
+    check_measure(mu, "mu")
+    check_measure(nu, "nu")
+    if not isinstance(solver, Solver):
+        got = described(solver)
+        raise ValueError(f"solver must be a PrimalSolver or a DualSolver, got {got}; the order is (mu, nu, solver)")

@@ -34,7 +34,7 @@ from ot_gen.execution import (
 )
 from ot_gen.measures import Empirical, Measure
 from ot_gen.schedules import Schedule
-from ot_gen.solvers import Solver
+from ot_gen.solvers import Solver, check_kinds
 
 __all__ = ["CHECKPOINT_NAME", "Callback", "Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
 
@@ -137,6 +137,7 @@ def fit(
         >>> progress.step, progress.images
         (3, 48)
     """
+    check_kinds(mu, nu, solver)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
@@ -148,8 +149,9 @@ def fit(
     if resume is not None:
         keeper.load(resume)
     processes.align(mu, solver)
-    mu.train()
-    solver.train()
+    if descent.theta is not None:
+        mu.train()
+    solver.xi.train()  # a model that is given and a cost keep their modes
     together = solver.inner_steps == 0  # both sides move, on one estimate
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []

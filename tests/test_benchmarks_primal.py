@@ -112,5 +112,5 @@ def test_the_bare_kernel_is_the_librarys(benchmark):
 
     speed = benchmark("primal_speed")
     x, y = torch.randn(2, 6, speed.LATENT, generator=torch.Generator().manual_seed(0))
-    expected = InverseMultiquadric()(torch.cdist(x, y).square(), speed.LATENT)
+    expected = InverseMultiquadric()(x, y)
     torch.testing.assert_close(speed.kernel(x, y), expected)

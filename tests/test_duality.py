@@ -163,10 +163,10 @@ def test_divergences_are_zero_in_theta_and_move_the_encoder(divergence):
 
 def test_encoders_of_the_wrong_size_are_named():
     solver = PrimalSolver(SquaredEuclidean(), EncoderCoupling(DiracEncoder(MLP(5, 3)), SlicedWasserstein(), 1.0))
-    with pytest.raises(ValueError, match=r"codes of shape \(3,\) but the reference has dimension 2"):
+    with pytest.raises(ValueError, match=r"the encoder maps points of shape \(2, 5\) to \(2, 3\); .*dimension, 2"):
         solver.prepare(model(), Empirical(torch.rand(4, 5)))
     wrong_input = EncoderCoupling(DiracEncoder(MLP(4, 2)), SlicedWasserstein(), 1.0)
-    with pytest.raises(ValueError, match="does not accept data of dimension 5"):
+    with pytest.raises(ValueError, match=r"the encoder does not accept points of shape \(n, 5\)"):
         PrimalSolver(SquaredEuclidean(), wrong_input).prepare(model(), Empirical(torch.rand(4, 5)))
 
 

@@ -12,10 +12,10 @@ from ot_gen.costs.distances import (
     SquaredEuclidean,
     squared_distances,
     squared_distances_to,
-    widened,
 )
 from ot_gen.costs.features import FeatureCost
 from ot_gen.costs.likelihood import BernoulliNLL, NegativeLogLikelihood
+from ot_gen.measures import widened
 
 __all__ = [
     "BernoulliNLL",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.measures import widened, widened_pair
 
 
 @final
@@ -22,6 +23,7 @@ class SquaredEuclidean(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return (x - y).square().sum(dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
@@ -65,9 +67,11 @@ class InnerProduct(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return -(x * y).sum(dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return -x @ y.T
 
     def bilinear(self, y: Tensor) -> Bilinear:
@@ -95,15 +99,17 @@ class Euclidean(Cost):
     is_metric = True
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return self.against(y)(x)
 
     def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
-        squared = squared_distances_to(y)
+        squared, tiny = squared_distances_to(y), torch.finfo(widened(y[:0]).dtype).tiny
         # The floor is inside the root: clamped entries get gradient 0 instead of 0/0.
-        return lambda x: squared(x).clamp_min(torch.finfo(y.dtype).tiny).sqrt()
+        return lambda x: squared(x).clamp_min(tiny).sqrt()
 
 
 @final
@@ -127,10 +133,11 @@ class Lp(Cost):
         self.p = float(p)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.cdist(x, y, p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.cdist(*widened_pair(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
@@ -143,6 +150,7 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
         >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([[25.]])
     """
+    x, y = widened_pair(x, y)
     return squared_distances_to(y)(x)
 
 
@@ -154,12 +162,13 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
         tensor([[25.]])
     """
     # Centring keeps the Gram expansion exact for clouds far from the origin.
+    y = widened(y)
     centre = y.detach().mean(dim=0)
     y = y - centre
     norms = y.square().sum(dim=1)
 
     def squared(x: Tensor) -> Tensor:
-        x = x - centre
+        x = widened(x) - centre
         gram = torch.addmm(norms, x, y.T, alpha=-2.0)
         return gram.add_(x.square().sum(dim=1, keepdim=True)).clamp_min(0)
 
@@ -170,8 +179,3 @@ def _squared_norms(points: Tensor) -> Tensor:
     # One read of the points and no copy of them, unlike the sum of their squares.
     norms: Tensor = torch.linalg.vector_norm(points, dim=1)
     return norms.square()
-
-
-def widened(points: Tensor) -> Tensor:
-    """Half precision widened: sums of squares overflow it, and it cannot tell near atoms apart."""
-    return points.float() if torch.finfo(points.dtype).bits < 32 else points

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.measures import widened_pair
 
 
 @final
@@ -38,7 +39,7 @@ class FeatureCost(Cost):
         self.features = copy.deepcopy(features).requires_grad_(False)
         self.cost = cost
         self.is_metric = is_metric
-        self.train(False)
+        self.features.eval()
 
     def train(self, mode: bool = True) -> FeatureCost:
         super().train(mode)
@@ -46,10 +47,12 @@ class FeatureCost(Cost):
         return self
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         phi_x, phi_y = (self.features(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
         return self.cost(phi_x, phi_y)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return self.cost.matrix(self.features(x), self.features(y))
 
     def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.costs.distances import widened
+from ot_gen.measures import widened, widened_pair
 
 
 @final
@@ -67,10 +67,11 @@ class BernoulliNLL(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = torch.broadcast_tensors(x, y)
+        x, y = torch.broadcast_tensors(*widened_pair(x, y))
         return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        x, y = widened_pair(x, y)
         return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
 
     def bilinear(self, y: Tensor) -> Bilinear:

@@ -6,7 +6,7 @@ A plan is a table between samples and has no parameters; an encoder is a network
 
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.encoder import EncoderCoupling
-from ot_gen.couplings.importance import ImportanceCoupling
+from ot_gen.couplings.importance import ImportanceCoupling, iwae_bound
 from ot_gen.couplings.plan import PlanCoupling
 
-__all__ = ["Coupling", "EncoderCoupling", "Estimate", "ImportanceCoupling", "PlanCoupling"]
+__all__ = ["Coupling", "EncoderCoupling", "Estimate", "ImportanceCoupling", "PlanCoupling", "iwae_bound"]

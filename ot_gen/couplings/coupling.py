@@ -32,8 +32,14 @@ class Coupling(nn.Module, ABC):
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
         """(E_π c(g_θ(z), y), penalty) from n samples."""
 
-    def check(self, mu: Measure, nu: Measure) -> None:
-        """Raise a `ValueError` where this coupling cannot join mu and nu."""
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        """Take up this problem in the place of any earlier one, of which nothing stays.
+
+        Binding twice to one problem is binding once. A solver does it in `prepare`, hence `fit`.
+
+        Raises:
+            ValueError: this coupling cannot join mu and nu; it stays bound as it was.
+        """
 
     def at(self, fraction: float) -> None:
         """Hear which fraction of the training's steps is done, for what is scheduled."""

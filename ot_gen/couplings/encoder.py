@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.divergences import Divergence
-from ot_gen.measures import Measure, Pushforward, Reference
+from ot_gen.measures import Measure, Pushforward, probe
 from ot_gen.schedules import Schedule
 
 
@@ -33,7 +33,9 @@ class EncoderCoupling(Coupling):
         weight: λ > 0, in the units of the cost.
         schedule: fraction of the steps done -> factor >= 0 on λ, e.g. `linear_warmup` or `cyclic`; None keeps λ.
 
-    A reference with parameters of its own (`learned_mixture`) is learned by the penalty, so its parameters belong to ξ.
+    A reference with parameters of its own (`learned_mixture`) is learned by the penalty, so its parameters belong to ξ:
+    `bind` makes it a part of the coupling, for as long as the coupling is bound to that model. The encoder and the
+    divergence are what is trained: they are shared with the caller and not copied.
 
     Raises:
         ValueError: λ <= 0.
@@ -54,6 +56,8 @@ class EncoderCoupling(Coupling):
 
     kind = "network"
 
+    reference: Measure | None
+
     def __init__(
         self, encoder: nn.Module, divergence: Divergence, weight: float, schedule: Schedule | None = None
     ) -> None:
@@ -62,6 +66,7 @@ class EncoderCoupling(Coupling):
             raise ValueError(f"EncoderCoupling needs a weight λ > 0 on its divergence, got {weight}")
         self.encoder = encoder
         self.divergence = divergence
+        self.register_module("reference", None)
         self.weight = float(weight)
         self.schedule = schedule
         self.factor = 1.0 if schedule is None else schedule(0.0)
@@ -81,35 +86,32 @@ class EncoderCoupling(Coupling):
         return {} if self.schedule is None else {"weight": self.factor * self.weight}
 
     @torch.no_grad()
-    def check(self, mu: Measure, nu: Measure) -> None:
-        q, zeta = check_encoder(self, self.encoder, mu, nu)
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        q, zeta = posterior(self.encoder, mu, nu)
         if not torch.isfinite(self.divergence(q, zeta)):
             raise ValueError(
-                f"{self.divergence} between the codes and the reference {zeta.law} is not finite: the codes leave "
+                f"{self.divergence} between the codes and the reference {zeta} is not finite: the codes leave "
                 "the reference's support; use a Gaussian reference, or MMD, SinkhornDivergence or SlicedWasserstein"
             )
+        self.reference = learned(zeta)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}"
 
 
-def check_encoder(coupling: nn.Module, encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distribution, Reference]:
-    """The posteriors of two data points and ζ, if the encoder fits the model and the data; a `ValueError` if not.
+def posterior(encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distribution, Measure]:
+    """The posteriors of two data points and ζ. Nothing is changed.
 
-    A reference with parameters is registered on the coupling: ξ trains it.
+    Raises:
+        ValueError: the model decodes no codes, or the encoder does not fit the model and the data.
     """
     if not isinstance(mu, Pushforward):
         raise ValueError(f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}")
-    if any(True for _ in mu.base.parameters()):
-        coupling.reference = mu.base
-    try:
-        q: Distribution = encoder(nu.sample(2))
-        codes = q.rsample()
-    except RuntimeError as error:
-        raise ValueError(f"the encoder does not accept data of dimension {nu.dim} ({error})") from error
-    if codes.shape != (2, mu.base.dim):
-        raise ValueError(
-            f"the encoder returns codes of shape {tuple(codes.shape[1:])} but the reference has dimension "
-            f"{mu.base.dim}; give both the same latent dimension"
-        )
+    rule = f"an encoder maps the data to laws of codes of ζ's dimension, {mu.base.dim}, in batch_shape (n,)"
+    q: Distribution = probe(encoder, nu.sample(2), "the encoder", rule, row=((mu.base.dim,),))
     return q, mu.base
+
+
+def learned(zeta: Measure) -> Measure | None:
+    """ζ where it has parameters, which ξ trains, else None."""
+    return zeta if any(True for _ in zeta.parameters()) else None

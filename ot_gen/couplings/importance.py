@@ -6,11 +6,11 @@ import math
 from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
-from ot_gen.couplings.encoder import check_encoder
+from ot_gen.couplings.encoder import learned, posterior
 from ot_gen.divergences import sampled_kl
 from ot_gen.measures import Measure, Pushforward
 
@@ -23,7 +23,8 @@ class ImportanceCoupling(Coupling):
 
     For K = 1 this is the VAE's value + penalty, with the KL sampled; it falls as K grows. With c = −log p(y|z) and
     λ = 1 it is an upper bound, in expectation, of −log p(y), and tends to it. It bounds no transport cost: the
-    coupling is as infeasible as any encoder's. θ and ξ share the one value, so there is no penalty.
+    coupling is as infeasible as any encoder's. θ and ξ share the one value, so there is no penalty. A reference with
+    parameters belongs to ξ, as it does to `EncoderCoupling`.
 
     Args:
         encoder: y (n, d) -> q(·|y), a torch `Distribution` with a density.
@@ -47,11 +48,14 @@ class ImportanceCoupling(Coupling):
 
     kind = "network"
 
+    reference: Measure | None
+
     def __init__(self, encoder: nn.Module, weight: float, samples: int = 5) -> None:
         super().__init__()
         if not weight > 0 or samples < 1:
             raise ValueError(f"ImportanceCoupling needs a weight λ > 0 and samples >= 1, got {weight} and {samples}")
         self.encoder = encoder
+        self.register_module("reference", None)
         self.weight = float(weight)
         self.samples = samples
 
@@ -62,13 +66,33 @@ class ImportanceCoupling(Coupling):
         codes = q.rsample(torch.Size((self.samples,)))  # (K, n, k)
         c = cost.decoded(mu.decode(codes.flatten(0, 1)), y.repeat(self.samples, 1)).view(self.samples, n)
         log_w = -c / self.weight - sampled_kl(q, mu.base, codes)
-        value = -self.weight * (torch.logsumexp(log_w, dim=0) - math.log(self.samples)).mean()
+        value = -self.weight * iwae_bound(log_w).mean()
         return Estimate(value, value.new_zeros(()))
 
     @torch.no_grad()
-    def check(self, mu: Measure, nu: Measure) -> None:
-        q, zeta = check_encoder(self, self.encoder, mu, nu)
-        sampled_kl(q, zeta, q.rsample())
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        q, zeta = posterior(self.encoder, mu, nu)
+        sampled_kl(q, zeta, q.rsample())  # raises where there are no densities
+        self.reference = learned(zeta)
 
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}, samples={self.samples}"
+
+
+def iwae_bound(log_w: Tensor) -> Tensor:
+    """log 1/K Σ_i w_ij, the importance-weighted bound of log p(y_j): (K, n) -> (n,), in nats.
+
+    In expectation a lower bound of log p(y_j) that grows with K and tends to it; at K = 1 it is the ELBO. On the same
+    weights it is never below the mean of log w_ij (Jensen).
+
+    Args:
+        log_w: log weights, (K, n), e.g. of `ot_gen.evaluation.log_weights`.
+
+    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
+
+    Example:
+        >>> w = torch.tensor([[1.0], [3.0]])
+        >>> iwae_bound(w.log()).exp()
+        tensor([2.])
+    """
+    return log_w.logsumexp(dim=0) - math.log(len(log_w))

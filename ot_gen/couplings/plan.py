@@ -67,6 +67,10 @@ class PlanCoupling(Coupling):
         self._last: tuple[Setting, Tensor] | None = None
         self._floors: dict[Setting, float] = {}
 
+    def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        self._last = None
+        self._floors = {setting: floor for setting, floor in self._floors.items() if setting[:2] == (nu, cost)}
+
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
         x, y = mu.rsample(n), nu.sample(n)
         plan = self._join(x, y, cost)

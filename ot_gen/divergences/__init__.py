@@ -5,10 +5,18 @@ q is the batched posterior q(·|y_i), batch_shape (n,). The aggregate is q̄ = 1
 
 from ot_gen.divergences.adversarial import AdversarialJS
 from ot_gen.divergences.aggregate import MinibatchWeightedKL, StratifiedKL
-from ot_gen.divergences.conditional import KL, CodeNorm, sampled_kl
+from ot_gen.divergences.conditional import KL, CodeNorm, closed_kl, log_ratio, sampled_kl
 from ot_gen.divergences.cramer_wold import CramerWold
 from ot_gen.divergences.divergence import Divergence
-from ot_gen.divergences.kernels import MMD, GaussianKernel, InverseMultiquadric
+from ot_gen.divergences.kernels import (
+    CubicKernel,
+    EnergyKernel,
+    GaussianKernel,
+    GaussianScales,
+    InverseMultiquadric,
+    Kernel,
+)
+from ot_gen.divergences.mmd import MMD, witnesses
 from ot_gen.divergences.sinkhorn import SinkhornDivergence
 from ot_gen.divergences.sliced import MaxSlicedWasserstein, SlicedWasserstein
 from ot_gen.divergences.transport import BatchTransport, DebiasedTransport
@@ -21,15 +29,22 @@ __all__ = [
     "BatchTransport",
     "CodeNorm",
     "CramerWold",
+    "CubicKernel",
     "DebiasedTransport",
     "Divergence",
+    "EnergyKernel",
     "GaussianKernel",
+    "GaussianScales",
     "InverseMultiquadric",
+    "Kernel",
     "MaxSlicedWasserstein",
     "MinibatchWeightedKL",
     "SinkhornDivergence",
     "SlicedWasserstein",
     "StratifiedKL",
     "WeightedSum",
+    "closed_kl",
+    "log_ratio",
     "sampled_kl",
+    "witnesses",
 ]

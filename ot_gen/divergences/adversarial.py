@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid, softplus
 
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure
 
 
 @final
@@ -44,7 +44,7 @@ class AdversarialJS(Divergence):
         super().__init__()
         self.discriminator = discriminator
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "AdversarialJS")
         fixed = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         descends = softplus(-torch.func.functional_call(self.discriminator, fixed, codes)).mean()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.divergences.divergence import Divergence
-from ot_gen.measures import Reference
+from ot_gen.divergences.divergence import Divergence, density
+from ot_gen.measures import Measure, log_density
 
 
 class _AggregateKL(Divergence):
@@ -29,19 +29,20 @@ class _AggregateKL(Divergence):
     def log_weights(self, n: int) -> tuple[float, float]:
         """Logarithms of the mass that q̂ gives to z_i's own posterior and to each other one of the batch."""
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes = q.rsample()
         n = len(codes)
         if n < 2 or n > self.atoms:
             raise ValueError(
                 f"{type(self).__name__} needs a batch of 2 to {self.atoms} posteriors (the number of atoms), got {n}"
             )
+        law = density(zeta, type(self).__name__)
         try:
             log_q = q.log_prob(codes[:, None])  # (n, n): code i under posterior j
-            log_zeta = zeta.law.log_prob(codes)
+            log_zeta = log_density(law, codes)
         except NotImplementedError:
             raise ValueError(
-                f"{type(self).__name__} needs densities, but {type(q).__name__} or the reference {zeta.law} has none; "
+                f"{type(self).__name__} needs densities, but {type(q).__name__} or the reference {law} has none; "
                 "use a Gaussian encoder"
             ) from None
         own, other = self.log_weights(n)

@@ -7,8 +7,8 @@ from typing import final
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from ot_gen.divergences.divergence import Divergence
-from ot_gen.measures import Reference
+from ot_gen.divergences.divergence import Divergence, density
+from ot_gen.measures import Measure, log_density
 
 
 @final
@@ -34,11 +34,9 @@ class KL(Divergence):
 
     unbiased = True
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
-        try:
-            return kl_divergence(q, zeta.law).mean()
-        except NotImplementedError:
-            return sampled_kl(q, zeta, q.rsample()).mean()
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
+        exact = closed_kl(q, zeta)
+        return (sampled_kl(q, zeta, q.rsample()) if exact is None else exact).mean()
 
 
 @final
@@ -59,15 +57,60 @@ class CodeNorm(Divergence):
 
     unbiased = True
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         return 0.5 * q.rsample().square().sum(dim=1).mean()
 
 
-def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
-    """log q(z|y) − log ζ(z) at codes z (..., n, k) of the posteriors, (..., n); its mean is the KL.
+def closed_kl(q: Distribution, zeta: Measure) -> Tensor | None:
+    """KL(q(·|y_i) ‖ ζ), (n,), where torch has it in closed form, else None.
 
     Raises:
-        ValueError: one of the laws has no density, or codes lie outside the support of one.
+        ValueError: ζ has no density.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Independent, Normal
+        >>> from ot_gen import standard_gaussian
+        >>> closed_kl(Independent(Normal(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1.0), 1), standard_gaussian(2))
+        tensor([12.5000,  0.0000])
+    """
+    try:
+        return kl_divergence(q, density(zeta, "KL"))
+    except NotImplementedError:
+        return None
+
+
+def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
+    """log q(z|y) − log ζ(z) at codes z (..., n, k) of the posteriors, (..., n); +inf off the support of ζ.
+
+    Its mean over z ~ q is KL(q ‖ ζ), and exp of −log_ratio is the importance weight of a code.
+
+    Raises:
+        ValueError: one of the laws has no density.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> zeta = standard_gaussian(2)
+        >>> q = zeta.law.expand((5,))
+        >>> log_ratio(q, zeta, q.sample())
+        tensor([0., 0., 0., 0., 0.])
+    """
+    law = density(zeta, "KL")
+    try:
+        return q.log_prob(codes) - log_density(law, codes)
+    except NotImplementedError:
+        raise ValueError(
+            f"KL has no closed form for an encoder that returns {type(q).__name__} and the reference {law}, and "
+            "one of them has no density to sample it with; use an encoder with a density, or MMD, SinkhornDivergence "
+            "or SlicedWasserstein"
+        ) from None
+
+
+def sampled_kl(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
+    """`log_ratio` for training: log q(z|y) − log ζ(z) at codes z (..., n, k), (..., n), finite.
+
+    Raises:
+        ValueError: one of the laws has no density, or codes lie outside the support of ζ.
 
     Example:
         >>> from ot_gen import standard_gaussian
@@ -76,16 +119,10 @@ def sampled_kl(q: Distribution, zeta: Reference, codes: Tensor) -> Tensor:
         >>> sampled_kl(q, zeta, q.sample())
         tensor([0., 0., 0., 0., 0.])
     """
-    try:
-        return q.log_prob(codes) - zeta.law.log_prob(codes)
-    except NotImplementedError:
+    ratio = log_ratio(q, zeta, codes)
+    if bool(ratio.isposinf().any()):
         raise ValueError(
-            f"KL has no closed form for an encoder that returns {type(q).__name__} and the reference {zeta.law}, and "
-            "one of them has no density to sample it with; use an encoder with a density, or MMD, SinkhornDivergence "
-            "or SlicedWasserstein"
-        ) from None
-    except ValueError as error:  # torch's, of values outside a support
-        raise ValueError(
-            f"codes of an encoder that returns {type(q).__name__} leave the support of the reference {zeta.law}; use "
+            f"codes of an encoder that returns {type(q).__name__} leave the support of the reference {zeta}; use "
             "a reference on all of R^k, or an encoder and a divergence made for this one"
-        ) from error
+        )
+    return ratio

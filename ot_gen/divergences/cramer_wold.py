@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from ot_gen.costs import squared_distances
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure, Reference
 
 
 @final
@@ -42,7 +42,7 @@ class CramerWold(Divergence):
 
     unbiased = False
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "CramerWold")
         n, k = codes.shape
         nodes, masses = (torch.tensor(values).to(codes) for values in _squared_cosines(k))
@@ -54,7 +54,7 @@ class CramerWold(Divergence):
             return (values @ masses) / math.sqrt(c)
 
         within = kappa(gamma, squared_distances(codes, codes))
-        if _is_standard_gaussian(zeta.law):
+        if isinstance(zeta, Reference) and _is_standard_gaussian(zeta.law):
             rest = (1 + gamma) ** -0.5 - 2 * kappa(0.5 + gamma, codes.square().sum(dim=1))
         else:
             rest = kappa(gamma, squared_distances(prior, prior)) - 2 * kappa(gamma, squared_distances(codes, prior))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure, Reference, described
 
 
 class Divergence(nn.Module, ABC):
@@ -20,11 +21,38 @@ class Divergence(nn.Module, ABC):
     unbiased: bool
 
     @abstractmethod
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         """D(q, ζ), (), differentiable in the encoder; it does not depend on the generator."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward` on arguments of the right kind; a `ValueError` tells those who give it points what to do."""
+        for name, given in zip(("q", "zeta"), args, strict=False):
+            if not callable(getattr(given, "rsample", None)):  # both are drawn from; points are not
+                raise ValueError(
+                    f"{type(self).__name__}(q, zeta) compares the laws of codes, a torch Distribution with batch_shape "
+                    f"(n,), with a Measure ζ; got {described(given)} as {name}. Points are laws too: Dirac(x) and "
+                    "Empirical(y)"
+                )
+        return super().__call__(*args, **kwargs)
 
-def codes_and_prior(q: Distribution, zeta: Reference, name: str, draws: int = 1) -> tuple[Tensor, Tensor]:
+
+def density(zeta: Measure, name: str) -> Distribution:
+    """ζ's law with its `log_prob`; a `ValueError` where ζ is only sampled.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> density(standard_gaussian(2), "KL").event_shape
+        torch.Size([2])
+    """
+    if not isinstance(zeta, Reference):
+        raise ValueError(
+            f"{name} needs the density of ζ, a Reference, got {described(zeta)}; a divergence between samples (MMD, "
+            "SinkhornDivergence, SlicedWasserstein) takes any Measure"
+        )
+    return zeta.law
+
+
+def codes_and_prior(q: Distribution, zeta: Measure, name: str, draws: int = 1) -> tuple[Tensor, Tensor]:
     """One code of each posterior, (n, k), and `draws` times as many of ζ; ValueError unless they can be compared."""
     codes = q.rsample()
     if codes.ndim != 2 or codes.shape[0] < 2 or codes.shape[1] != zeta.dim:

@@ -1,75 +1,47 @@
-"""The maximum mean discrepancy and its kernels."""
+"""Kernels: how alike two points are. Each is called on clouds, x (n, d) and y (m, d) -> k(x_i, y_j), (n, m).
+
+They serve divergences of codes (`MMD`) and metrics of samples (`ot_gen.evaluation.MeanDiscrepancy`) alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from ot_gen.costs import squared_distances
-from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
 
-
-@final
-class MMD(Divergence):
-    """The squared maximum mean discrepancy between the codes z_i and as many draws ζ_i ~ ζ, U-statistic.
-
-        Σ_{i≠j} [k(z_i, z_j) + k(ζ_i, ζ_j)] / (n(n−1))  −  2 Σ_{ij} k(z_i, ζ_j) / n²
-
-    The estimator is unbiased and may therefore be negative.
-
-    Args:
-        kernel: k as a function of squared distances, e.g. `InverseMultiquadric()` or `GaussianKernel()`.
-
-    Source: Gretton et al., 2012, https://jmlr.org/papers/v13/gretton12a.html; in this role Tolstikhin et al., 2018,
-    https://arxiv.org/abs/1711.01558
-
-    Example:
-        >>> from ot_gen import standard_gaussian
-        >>> zeta = standard_gaussian(2)
-        >>> MMD(InverseMultiquadric())(zeta.law.expand((64,)), zeta).shape
-        torch.Size([])
-    """
-
-    unbiased = True
-
-    def __init__(self, kernel: nn.Module) -> None:
-        super().__init__()
-        self.kernel = kernel
-
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
-        codes, prior = codes_and_prior(q, zeta, "MMD")
-        n, k = codes.shape
-        pairs = ((codes, codes), (prior, prior), (codes, prior))
-        values = self.kernel(torch.stack([squared_distances(u, v) for u, v in pairs]), k)
-        of_codes, of_prior, across = values.sum(dim=(1, 2))
-        on_diagonal = values[:2].diagonal(dim1=1, dim2=2).sum()
-        return (of_codes + of_prior - on_diagonal) / (n * (n - 1)) - 2 * across / n**2
+Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 @final
 class InverseMultiquadric(nn.Module):
-    """k(z, z') = mean_s  C_s / (C_s + ‖z − z'‖²), with C_s = 2 k s for the latent dimension k and scales s.
+    """k(x, y) = mean_s  C_s / (C_s + ‖x − y‖²), with C_s = 2 d s for the dimension d and scales s.
 
-    Its heavy tails give far codes a gradient. Averaged over scales, so that k(z, z) = 1.
+    Its heavy tails give far codes a gradient. Averaged over scales, so that k(x, x) = 1.
+
+    Args:
+        scales: s > 0, wide and narrow.
+
+    Raises:
+        ValueError: no scale, or one that is not positive.
 
     Source: Tolstikhin et al., 2018, https://arxiv.org/abs/1711.01558, appendix C
 
     Example:
-        >>> float(InverseMultiquadric()(torch.zeros(()), 8))
-        1.0
+        >>> InverseMultiquadric()(torch.zeros(1, 8), torch.zeros(2, 8))
+        tensor([[1., 1.]])
     """
 
     def __init__(self, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> None:
         super().__init__()
         self.scales = _positive(scales)
 
-    def forward(self, squared: Tensor, k: int) -> Tensor:
-        values: Tensor = _MeanOfFractions.apply(squared, [2.0 * k * s for s in self.scales])
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        constants = [2.0 * x.shape[1] * s for s in self.scales]
+        values: Tensor = _MeanOfFractions.apply(squared_distances(x, y), constants)
         return values
 
 
@@ -94,22 +66,91 @@ class _MeanOfFractions(torch.autograd.Function):
 
 @final
 class GaussianKernel(nn.Module):
-    """k(z, z') = mean_s  exp(−‖z − z'‖² / (2 k s)), for the latent dimension k and scales s.
+    """k(x, y) = mean_s  exp(−‖x − y‖² / (2 v s)), for scales s in units of a variance v.
+
+    Args:
+        scales: s > 0, wide and narrow.
+        variance: v > 0, in units of ‖x − y‖²; None is the dimension d, the total variance of a standard Gaussian.
+
+    Raises:
+        ValueError: no scale, or a scale or a variance that is not positive.
 
     Example:
-        >>> float(GaussianKernel()(torch.zeros(()), 8))
-        1.0
+        >>> GaussianKernel()(torch.zeros(1, 8), torch.zeros(2, 8))
+        tensor([[1., 1.]])
     """
 
-    def __init__(self, scales: tuple[float, ...] = (0.25, 1.0, 4.0)) -> None:
+    def __init__(self, scales: tuple[float, ...] = (0.25, 1.0, 4.0), variance: float | None = None) -> None:
         super().__init__()
+        if variance is not None and not variance > 0:
+            raise ValueError(f"a kernel needs a positive variance, got {variance}")
         self.scales = _positive(scales)
+        self.variance = variance
 
-    def forward(self, squared: Tensor, k: int) -> Tensor:
-        return torch.stack([torch.exp(squared / (-2.0 * k * s)) for s in self.scales]).mean(dim=0)
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        v = x.shape[1] if self.variance is None else self.variance
+        squared = squared_distances(x, y)
+        values = torch.zeros_like(squared)
+        for s in self.scales:
+            values = values + torch.exp(squared / (-2.0 * v * s))
+        return values / len(self.scales)
+
+
+@final
+class GaussianScales:
+    """`GaussianKernel` at scales that suit samples: k(x, y) = mean over s of exp(−‖x − y‖² / (2 s v)).
+
+    Args:
+        variance: v, the total variance E‖y − ȳ‖² of the data (`Dataset.variance`).
+        scales: s, wide and narrow.
+
+    Raises:
+        ValueError: v or a scale is not positive.
+
+    Example:
+        >>> GaussianScales(1.0)(torch.zeros(1, 2), torch.zeros(1, 2))
+        tensor([[1.]])
+    """
+
+    def __init__(self, variance: float, scales: tuple[float, ...] = (0.05, 0.25, 1.0)) -> None:
+        self.kernel = GaussianKernel(scales, variance)
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        values: Tensor = self.kernel(x, y)
+        return values
+
+
+@final
+class EnergyKernel:
+    """k(x, y) = −‖x − y‖, conditionally positive definite: its discrepancy is the energy distance.
+
+    Source: Székely, Rizzo, 2013, https://doi.org/10.1016/j.jspi.2013.03.018
+
+    Example:
+        >>> EnergyKernel()(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        tensor([[-5.]])
+    """
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return -torch.cdist(x, y)
+
+
+@final
+class CubicKernel:
+    """k(x, y) = (⟨x, y⟩ / d + 1)³, which compares three moments: the kernel of the kernel distance.
+
+    Source: Bińkowski et al., 2018, https://arxiv.org/abs/1801.01401
+
+    Example:
+        >>> CubicKernel()(torch.ones(1, 2), torch.ones(1, 2))
+        tensor([[8.]])
+    """
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 def _positive(scales: tuple[float, ...]) -> tuple[float, ...]:
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"kernel scales must be positive, got {tuple(scales)}")
+    if not scales or not min(scales) > 0:
+        raise ValueError(f"a kernel needs positive scales, got {tuple(scales)}")
     return tuple(scales)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure
 from ot_gen.transport import sinkhorn_divergence
 
 
@@ -44,7 +44,7 @@ class SinkhornDivergence(Divergence):
         self.epsilon = epsilon
         self.tol = tol
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "SinkhornDivergence")
         return sinkhorn_divergence(codes, prior, self.epsilon, tol=self.tol)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.execution import renamed
+from ot_gen.measures import Measure
 
 
 @final
@@ -21,7 +22,7 @@ class SlicedWasserstein(Divergence):
     of ζ out of the gradient.
 
     Args:
-        projections: number of random directions, drawn afresh at every call.
+        directions: number of random directions, drawn afresh at every call.
         draws: r, draws of ζ for each code.
 
     Raises:
@@ -39,30 +40,31 @@ class SlicedWasserstein(Divergence):
 
     unbiased = False
 
-    def __init__(self, projections: int = 50, draws: int = 1) -> None:
+    @renamed(projections="directions")
+    def __init__(self, directions: int = 50, draws: int = 1) -> None:
         super().__init__()
-        if projections < 1 or draws < 1:
-            raise ValueError(f"SlicedWasserstein needs projections >= 1 and draws >= 1, got {projections} and {draws}")
-        self.projections = projections
+        if directions < 1 or draws < 1:
+            raise ValueError(f"SlicedWasserstein needs directions >= 1 and draws >= 1, got {directions} and {draws}")
+        self.directions = directions
         self.draws = draws
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "SlicedWasserstein", self.draws)
-        return _on_lines(codes, prior, _directions(codes, self.projections)).mean()
+        return _on_lines(codes, prior, _directions(codes, self.directions)).mean()
 
     def extra_repr(self) -> str:
-        return f"projections={self.projections}, draws={self.draws}"
+        return f"directions={self.directions}, draws={self.draws}"
 
 
 @final
 class MaxSlicedWasserstein(Divergence):
     """max-SW₂²(q̄, ζ) = max over unit u of W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ): the one direction that tells them best apart.
 
-    The best of `projections` random directions, improved by `ascents` steps of normalised gradient ascent; a lower
+    The best of `directions` random directions, improved by `ascents` steps of normalised gradient ascent; a lower
     bound of the maximum over the samples. The encoder's gradient holds the direction fixed (envelope theorem).
 
     Args:
-        projections: number of random directions to start from.
+        directions: number of random directions to start from.
         ascents: gradient steps on the best one, each of length 1/(1 + step) before normalisation.
 
     Raises:
@@ -79,21 +81,22 @@ class MaxSlicedWasserstein(Divergence):
 
     unbiased = False
 
-    def __init__(self, projections: int = 50, ascents: int = 5) -> None:
+    @renamed(projections="directions")
+    def __init__(self, directions: int = 50, ascents: int = 5) -> None:
         super().__init__()
-        if projections < 1 or ascents < 0:
+        if directions < 1 or ascents < 0:
             raise ValueError(
-                f"MaxSlicedWasserstein needs projections >= 1 and ascents >= 0, got {projections} and {ascents}"
+                f"MaxSlicedWasserstein needs directions >= 1 and ascents >= 0, got {directions} and {ascents}"
             )
-        self.projections = projections
+        self.directions = directions
         self.ascents = ascents
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "MaxSlicedWasserstein")
         return _on_lines(codes, prior, self._direction(codes.detach(), prior.detach())).squeeze(0)
 
     def _direction(self, codes: Tensor, prior: Tensor) -> Tensor:
-        candidates = _directions(codes, self.projections)
+        candidates = _directions(codes, self.directions)
         best = u = candidates[_on_lines(codes, prior, candidates).argmax()][None]
         value = _on_lines(codes, prior, u)
         for step in range(self.ascents):
@@ -106,7 +109,7 @@ class MaxSlicedWasserstein(Divergence):
         return best.detach()
 
     def extra_repr(self) -> str:
-        return f"projections={self.projections}, ascents={self.ascents}"
+        return f"directions={self.directions}, ascents={self.ascents}"
 
 
 def _directions(points: Tensor, count: int) -> Tensor:

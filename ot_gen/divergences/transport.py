@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from ot_gen.costs import squared_distances
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure
 from ot_gen.transport import assignment
 
 
@@ -32,7 +32,7 @@ class BatchTransport(Divergence):
 
     unbiased = False
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "BatchTransport")
         return _transport(codes, prior)
 
@@ -59,7 +59,7 @@ class DebiasedTransport(Divergence):
 
     unbiased = True
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "DebiasedTransport")
         m = len(codes) // 2
         (z, z_), (w, w_) = ((points[:m], points[m : 2 * m]) for points in (codes, prior))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.divergences.divergence import Divergence
-from ot_gen.measures import Reference
+from ot_gen.measures import Measure
 
 
 @final
@@ -45,7 +45,7 @@ class WeightedSum(Divergence):
         self.weights = tuple(float(weight) for weight in weights)
         self.unbiased = all(term.unbiased for term in terms)
 
-    def forward(self, q: Distribution, zeta: Reference) -> Tensor:
+    def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         return torch.stack([w * term(q, zeta) for w, term in zip(self.weights, self.terms, strict=True)]).sum()
 
     def extra_repr(self) -> str:

@@ -1,14 +1,16 @@
 """Independent judges: of a generator, by its samples and never by the objective that trained it; of an encoder."""
 
+from ot_gen.couplings import iwae_bound
+from ot_gen.divergences import CubicKernel, EnergyKernel, GaussianScales
 from ot_gen.evaluation.certificate import certify
 from ot_gen.evaluation.classes import ClassError, Components, ModeCoverage
 from ot_gen.evaluation.classifier import DigitClassifier, digit_classes, digit_features
-from ot_gen.evaluation.discrepancies import CubicKernel, EnergyKernel, GaussianScales, MeanDiscrepancy
+from ot_gen.evaluation.discrepancies import MeanDiscrepancy
 from ot_gen.evaluation.encoders import EncoderJudgement, judge_encoder
 from ot_gen.evaluation.information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.judgement import Judgement, judge, wasserstein
-from ot_gen.evaluation.likelihood import iwae_bound, log_weights
+from ot_gen.evaluation.likelihood import log_weights
 from ot_gen.evaluation.metric import Estimate, Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View
 from ot_gen.evaluation.neighbours import Coverage, Density, Memorisation, Precision, Recall

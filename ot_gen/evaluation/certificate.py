@@ -168,7 +168,7 @@ def _certificate(
         h_tilde=None if contest.best is cold else contest.best,
         max_samples=max(1, effort.max_samples // 2),
         max_seconds=max(1e-3, 0.45 * effort.max_seconds - effort.seconds),
-        verbose=effort.progress,
+        progress=effort.progress,
     )
     stopped = "stopped by the user" in solution.message
     contest.enter(solution.h_tilde)

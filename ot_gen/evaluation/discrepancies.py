@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import final
 
-import torch
-from torch import Tensor
-
-from ot_gen.costs import squared_distances
+from ot_gen.divergences import Kernel, witnesses
 from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
-
-Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 @final
@@ -30,6 +24,8 @@ class MeanDiscrepancy(Metric):
     Source: Gretton et al., 2012, https://jmlr.org/papers/v13/gretton12a.html
 
     Example:
+        >>> import torch
+        >>> from ot_gen.evaluation import EnergyKernel
         >>> x, y = torch.zeros(2, 1), torch.full((2, 1), 3.0)
         >>> MeanDiscrepancy(EnergyKernel())(x, y)  # 2 E‖x − y‖
         6.0
@@ -40,71 +36,5 @@ class MeanDiscrepancy(Metric):
 
     def estimate(self, x: Cloud, y: Cloud) -> Estimate:
         x, y = points(x, y)
-        across = self.kernel(x, y)
-        of_x, of_y = (self._others(x) - across.mean(dim=1), self._others(y) - across.mean(dim=0))
+        of_x, of_y = witnesses(self.kernel(x, x), self.kernel(y, y), self.kernel(x, y))
         return first_order(of_x.mean() + of_y.mean(), 2 * of_x, 2 * of_y)
-
-    def _others(self, x: Tensor) -> Tensor:
-        """The mean of k(x_i, x_j) over j ≠ i, (n,)."""
-        k = self.kernel(x, x)
-        return (k.sum(dim=1) - k.diagonal()) / (len(x) - 1)
-
-
-@final
-class GaussianScales:
-    """k(x, y) = mean over s of exp(−‖x − y‖² / (2 s v)).
-
-    Args:
-        variance: v, the total variance E‖y − ȳ‖² of the data (`Dataset.variance`).
-        scales: s, wide and narrow.
-
-    Raises:
-        ValueError: v or a scale is not positive.
-
-    Example:
-        >>> GaussianScales(1.0)(torch.zeros(1, 2), torch.zeros(1, 2))
-        tensor([[1.]])
-    """
-
-    def __init__(self, variance: float, scales: tuple[float, ...] = (0.05, 0.25, 1.0)) -> None:
-        if not variance > 0 or not scales or not min(scales) > 0:
-            raise ValueError(f"a kernel needs a positive variance and positive scales, got {variance} and {scales}")
-        self.variance = variance
-        self.scales = tuple(scales)
-
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        squared = squared_distances(x, y)
-        total = torch.zeros_like(squared)
-        for s in self.scales:
-            total += torch.exp(squared / (-2 * s * self.variance))
-        return total / len(self.scales)
-
-
-@final
-class EnergyKernel:
-    """k(x, y) = −‖x − y‖, conditionally positive definite: its discrepancy is the energy distance.
-
-    Source: Székely, Rizzo, 2013, https://doi.org/10.1016/j.jspi.2013.03.018
-
-    Example:
-        >>> EnergyKernel()(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
-        tensor([[-5.]])
-    """
-
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return -torch.cdist(x, y)
-
-
-@final
-class CubicKernel:
-    """k(x, y) = (⟨x, y⟩ / d + 1)³, which compares three moments: the kernel of the kernel distance.
-
-    Source: Bińkowski et al., 2018, https://arxiv.org/abs/1801.01401
-
-    Example:
-        >>> CubicKernel()(torch.ones(1, 2), torch.ones(1, 2))
-        tensor([[8.]])
-    """
-
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return (x @ y.T / x.shape[1] + 1) ** 3

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
+from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
 from ot_gen.evaluation.information import (
     MonteCarlo,
@@ -20,8 +21,8 @@ from ot_gen.evaluation.information import (
     has_density,
     mutual_information,
 )
-from ot_gen.evaluation.likelihood import LogLikelihood, iwae_bound, log_weights
-from ot_gen.measures import Dirac, Empirical, Pushforward, Reference, undisturbed
+from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
+from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, undisturbed
 
 
 @final
@@ -137,7 +138,7 @@ def judge_encoder(
         )
     if variance is not None and not variance > 0:
         raise ValueError(f"the variance σ² of a Gaussian decoder must be positive, got {variance}; it is λ/2")
-    with undisturbed(mu, encoder):
+    with undisturbed(mu, encoder, cost):
         torch.manual_seed(seed)
         y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:n]]
         q = encoder(y)
@@ -170,7 +171,7 @@ def _log_likelihood(mu: Pushforward, cost: Cost, variance: float | None) -> LogL
     return None
 
 
-def _mismatch(codes: Tensor, zeta: Reference) -> dict[str, Any]:
+def _mismatch(codes: Tensor, zeta: Measure) -> dict[str, Any]:
     n = len(codes)
     scale = float(zeta.sample(1000).var(dim=0).sum())
     figures: dict[str, Any] = {"mismatch_n": n}
@@ -180,14 +181,13 @@ def _mismatch(codes: Tensor, zeta: Reference) -> dict[str, Any]:
     }
     for name, divergence in divergences.items():
         for key, points in ((name, codes), (f"{name}_floor", zeta.sample(n).to(codes))):
-            with torch.no_grad():  # again: GeomLoss turns gradients on, and leaves them on
-                figures[key] = float(divergence(Dirac(points), zeta).detach())
+            figures[key] = float(divergence(Dirac(points), zeta))
     return figures
 
 
-def _information(encoder: nn.Module, zeta: Reference, y: Tensor) -> dict[str, Any]:
+def _information(encoder: nn.Module, zeta: Measure, y: Tensor) -> dict[str, Any]:
     q = encoder(y)
-    if not has_density(q):
+    if not (isinstance(zeta, Reference) and has_density(q)):
         return {}
     if not _is_gaussian(q):
         y = y[:128]
@@ -199,14 +199,14 @@ def _information(encoder: nn.Module, zeta: Reference, y: Tensor) -> dict[str, An
     }
     conditional, aggregate, information = figures.values()
     gap = aggregate.mean + information.mean - conditional.mean
-    figures["gap"] = MonteCarlo(gap, math.hypot(conditional.error, aggregate.error, information.error))
+    figures["gap"] = MonteCarlo(gap, math.hypot(conditional.se, aggregate.se, information.se))
     return {"information_n": len(y)} | _with_errors(figures)
 
 
 def _likelihood(
-    encoder: nn.Module, zeta: Reference, log_likelihood: LogLikelihood | None, y: Tensor, samples: int
+    encoder: nn.Module, zeta: Measure, log_likelihood: LogLikelihood | None, y: Tensor, samples: int
 ) -> dict[str, Any]:
-    if log_likelihood is None or not has_density(encoder(y)):
+    if log_likelihood is None or not (isinstance(zeta, Reference) and has_density(encoder(y))):
         return {}
     log_w = log_weights(encoder, zeta, log_likelihood, y, samples).double()
     bounds = {"negative_elbo": -log_w.mean(dim=0), "negative_iwae": -iwae_bound(log_w)}
@@ -219,7 +219,7 @@ def _likelihood(
 
 def _with_errors(figures: Mapping[str, MonteCarlo]) -> dict[str, Any]:
     means = {name: figure.mean for name, figure in figures.items()}
-    return means | {f"{name}_error": figure.error for name, figure in figures.items()}
+    return means | {f"{name}_error": figure.se for name, figure in figures.items()}
 
 
 def _is_gaussian(q: Distribution) -> bool:

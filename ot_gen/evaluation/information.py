@@ -11,13 +11,15 @@ its own, so that adding the right side up checks all three.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution
 
-from ot_gen.measures import Reference
+from ot_gen.divergences import closed_kl, log_ratio
+from ot_gen.measures import Reference, log_density
 
 _CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
 
@@ -27,7 +29,13 @@ class MonteCarlo(NamedTuple):
     """A mean over the N points and a standard error of it, which is an upper bound: the points themselves are fixed."""
 
     mean: float
-    error: float
+    se: float
+
+    @property
+    def error(self) -> float:
+        """The old name of `se`."""
+        warnings.warn("MonteCarlo: .error is now called .se; the old name goes away in 0.3", DeprecationWarning, 2)
+        return self.se
 
 
 def has_density(q: Distribution) -> bool:
@@ -64,14 +72,13 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
         >>> from ot_gen import standard_gaussian
         >>> q = Independent(Normal(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1.0), 1)
         >>> conditional_kl(q, standard_gaussian(2))  # the mean of 25 / 2 and 0
-        MonteCarlo(mean=6.25, error=0.0)
+        MonteCarlo(mean=6.25, se=0.0)
     """
     _check(q)
-    try:
-        return MonteCarlo(float(kl_divergence(q, zeta.law).mean()), 0.0)
-    except NotImplementedError:
-        z = q.sample(torch.Size((draws,)))
-        return _mean(q.log_prob(z) - log_density(zeta.law, z))
+    exact = closed_kl(q, zeta)
+    if exact is not None:
+        return MonteCarlo(float(exact.mean()), 0.0)
+    return _mean(log_ratio(q, zeta, q.sample(torch.Size((draws,)))))
 
 
 @torch.no_grad()
@@ -144,27 +151,6 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
         1
     """
     return int((means.var(dim=0) > threshold).sum())
-
-
-def log_density(law: Distribution, z: Tensor) -> Tensor:
-    """log p(z), −inf outside the support, where torch's own laws raise.
-
-    Example:
-        >>> from torch.distributions import Uniform
-        >>> log_density(Uniform(0.0, 1.0), torch.tensor([0.5, 2.0]))
-        tensor([0., -inf])
-    """
-    try:
-        support = law.support
-    except NotImplementedError:  # torch's word of a law that does not say
-        support = None
-    if support is None:
-        return law.log_prob(z)
-    inside = support.check(z)
-    if inside.all():
-        return law.log_prob(z)
-    events = inside.reshape(*inside.shape, *[1] * len(law.event_shape))
-    return torch.where(inside, law.log_prob(torch.where(events, z, law.sample().to(z))), -math.inf)
 
 
 def _aggregate_log_density(q: Distribution, z: Tensor) -> Tensor:

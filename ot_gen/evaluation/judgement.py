@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
 from ot_gen.evaluation.metrics import draws
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, check_measure, described, widened_pair
 from ot_gen.transport import exact_plan
 
 
@@ -47,6 +47,10 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
         >>> wasserstein(x, x + torch.tensor([3.0, 4.0]))  # a translation costs its squared length
         25.0
     """
+    for name, points in (("x", x), ("y", y)):
+        if not isinstance(points, Tensor):
+            raise ValueError(f"{name} must be a tensor of points (n, d), got {described(points)}; use torch.as_tensor")
+    x, y = widened_pair(x, y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"wasserstein compares (n, d) with (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
     C = (cost or SquaredEuclidean()).matrix(x.detach().cpu().double(), y.detach().cpu().double())
@@ -72,6 +76,8 @@ def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int
         >>> judge(nu, nu, nu, n=20).n
         20
     """
+    for name, measure in (("mu", mu), ("train", train), ("test", test)):
+        check_measure(measure, name)
     fake, real, held_out, _ = draws(mu, train, test, n, seed)
     w1, w2 = Euclidean(), SquaredEuclidean()
     return Judgement(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from ot_gen.evaluation.information import log_density
+from ot_gen.divergences import log_ratio
 from ot_gen.measures import Reference
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
@@ -51,25 +50,6 @@ def log_weights(
             z = q.sample(torch.Size((len(s),)))
             repeated = part.expand(len(s), *part.shape).flatten(0, 1)
             likelihood = log_likelihood(z.flatten(0, 1), repeated).reshape(z.shape[:2])
-            blocks.append(likelihood + log_density(zeta.law, z) - q.log_prob(z))
+            blocks.append(likelihood - log_ratio(q, zeta, z))
         columns.append(torch.cat(blocks))
     return torch.cat(columns, dim=1)
-
-
-def iwae_bound(log_w: Tensor) -> Tensor:
-    """log 1/K Σ_i w_ij, the importance-weighted bound of log p(y_j): (K, n) -> (n,), in nats.
-
-    In expectation a lower bound of log p(y_j) that grows with K and tends to it; at K = 1 it is the ELBO. On the same
-    weights it is never below the mean of log w_ij (Jensen).
-
-    Args:
-        log_w: log weights, (K, n), see `log_weights`.
-
-    Source: Burda, Grosse, Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
-
-    Example:
-        >>> w = torch.tensor([[1.0], [3.0]])
-        >>> iwae_bound(w.log()).exp()
-        tensor([2.])
-    """
-    return log_w.logsumexp(dim=0) - math.log(len(log_w))

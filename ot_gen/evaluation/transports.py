@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
-from ot_gen.transport import exact_plan, sinkhorn_potentials
+from ot_gen.transport import exact_plan, gaussian_maps, sinkhorn_potentials
 
 
 @final
@@ -154,21 +154,10 @@ class FrechetDistance(Metric):
         x, y = points(x, y)
         m, n, S, R = x.mean(dim=0), y.mean(dim=0), torch.cov(x.T), torch.cov(y.T)
         S, R = torch.atleast_2d(S), torch.atleast_2d(R)
-        root, inverse = _roots(S)
-        middle, middle_inverse = _roots(root @ R @ root)
-        value = (m - n).square().sum() + S.trace() + R.trace() - 2 * middle.trace()
-        forth, back = inverse @ middle @ inverse, root @ middle_inverse @ root  # from S to R, and from R to S
+        maps = gaussian_maps(S, R)
+        value = (m - n).square().sum() + S.trace() + R.trace() - 2 * maps.overlap
         of_x, of_y = (
             z.square().sum(dim=1) - ((z @ T) * z).sum(dim=1) + 2 * z @ gap
-            for z, T, gap in ((x - m, forth, m - n), (y - n, back, n - m))
+            for z, T, gap in ((x - m, maps.forth, m - n), (y - n, maps.back, n - m))
         )
         return first_order(value.clamp_min(0), of_x, of_y)
-
-
-def _roots(S: Tensor) -> tuple[Tensor, Tensor]:
-    """S^½ and its pseudo-inverse, of a symmetric matrix that is positive semi-definite up to rounding."""
-    values, vectors = torch.linalg.eigh(S)
-    values = values.clamp_min(0).sqrt()
-    # Directions in which a sample does not vary have no map: they are left where they are.
-    inverses = torch.where(values > 1e-6 * values.max(), 1 / values, 0.0)
-    return vectors * values @ vectors.T, vectors * inverses @ vectors.T

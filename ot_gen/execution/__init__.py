@@ -9,6 +9,7 @@ from ot_gen.execution.checkpoints import (
     save_checkpoint,
     target,
 )
+from ot_gen.execution.deprecation import renamed
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import Precision
@@ -33,6 +34,7 @@ __all__ = [
     "load_weights",
     "networks",
     "read_progress",
+    "renamed",
     "row_maps",
     "save_checkpoint",
     "stop_signal",

@@ -6,10 +6,10 @@ It knows only callables: a decoder trained here or elsewhere, with or without a 
 from ot_gen.geometry.adaptive import AdaptiveFit, LocallyAdaptiveNormal, fit_adaptive_normal
 from ot_gen.geometry.cost import GeodesicCost
 from ot_gen.geometry.curves import Curve, Polyline, Spline
+from ot_gen.geometry.distributions import BrownianMotion, WrappedNormal
 from ot_gen.geometry.fields import MatrixMetric, conformal, euclidean
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.latent import LatentGeometry
-from ot_gen.geometry.laws import BrownianMotion, WrappedNormal
 from ot_gen.geometry.means import frechet_mean, k_medoids
 from ot_gen.geometry.metrics import Metric
 from ot_gen.geometry.pullback import PullbackMetric

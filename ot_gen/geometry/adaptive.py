@@ -12,7 +12,7 @@ from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import check_cloud, check_weights
+from ot_gen.measures import Measure, check_cloud, check_weights
 
 SHORTCUT = 1e-3  # a tangent vector is past the cut locus when a geodesic is shorter than it by this fraction
 HALVINGS = 6
@@ -20,7 +20,7 @@ BATCHES = 50
 
 
 @final
-class LocallyAdaptiveNormal:
+class LocallyAdaptiveNormal(Measure):
     """The law of density exp(−½ log_m(z)ᵀ Σ⁻¹ log_m(z)) / C against the volume measure √det M(z) dz.
 
     With Σ = σ² M(m)⁻¹ it is the Riemannian normal, of density ∝ exp(−d(m, z)²/2σ²). A `WrappedNormal` has the same
@@ -53,6 +53,12 @@ class LocallyAdaptiveNormal:
         (-1.381, -1.381)
     """
 
+    mean: Tensor
+    covariance: Tensor
+    _root: Tensor
+    _tangents: Tensor
+    _weights: Tensor
+
     def __init__(
         self,
         geometry: LatentGeometry,
@@ -70,22 +76,19 @@ class LocallyAdaptiveNormal:
         root, info = torch.linalg.cholesky_ex(covariance.detach().to(mean))
         if int(info) or not torch.allclose(covariance, covariance.T, rtol=1e-3):
             raise ValueError("the covariance must be symmetric positive definite; that of k points or fewer is not")
+        super().__init__()
         self.geometry = geometry
-        self.mean = mean.detach()
-        self.covariance = covariance.detach()
+        self.dim = len(mean)
+        self.register_buffer("mean", mean.detach(), persistent=False)
+        self.register_buffer("covariance", covariance.detach(), persistent=False)
         self.samples, self.nodes, self.start = samples, nodes, start
-        self._root = root
-        self._tangents = _quasi_normal(samples, mean) @ root.T
-        self._weights, _ = self._volume(self._tangents)
+        self.register_buffer("_root", root, persistent=False)
+        self.register_buffer("_tangents", _quasi_normal(samples, mean) @ root.T, persistent=False)
+        self.register_buffer("_weights", self._volume(self._tangents)[0], persistent=False)
         if not bool((self._weights > 0).any()):
             raise ValueError("no tangent vector ends before the cut locus: the covariance is too wide; choose less")
         scale = self.dim / 2 * math.log(2 * math.pi) + float(root.diagonal().log().sum())
         self.log_constant = scale + math.log(float(self._weights.double().mean()))
-
-    @property
-    def dim(self) -> int:
-        """k."""
-        return len(self.mean)
 
     @property
     def log_constant_error(self) -> float:
@@ -103,6 +106,7 @@ class LocallyAdaptiveNormal:
         v = _logarithms(self.geometry, self.mean, z, self.nodes, self.start)
         return -0.5 * self.squares(v) - self.log_constant
 
+    @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n draws, (n, k), by rejection from the wrapped normal.
 

@@ -4,12 +4,13 @@ Every measure answers `sample(n)` with a point cloud of shape (n, dim). Randomne
 generator, so `torch.manual_seed` (set by the caller, never here) makes every draw reproducible.
 """
 
-from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere
+from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere, log_density
 from ot_gen.measures.empirical import Empirical
-from ot_gen.measures.measure import Measure, undisturbed
+from ot_gen.measures.measure import Measure, check_measure, described, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
-from ot_gen.measures.points import check_cloud, check_weights
+from ot_gen.measures.points import check_cloud, check_weights, widened, widened_pair
 from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
+from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
 from ot_gen.measures.reference import Reference, standard_gaussian, uniform_cube, uniform_sphere
 
@@ -25,15 +26,21 @@ __all__ = [
     "Transported",
     "UniformSphere",
     "check_cloud",
+    "check_measure",
     "check_weights",
+    "described",
     "ex_post_prior",
     "gaussian_mixture",
     "gaussian_shell",
     "learned_mixture",
     "load_prior",
+    "log_density",
+    "probe",
     "save_prior",
     "standard_gaussian",
     "undisturbed",
     "uniform_cube",
     "uniform_sphere",
+    "widened",
+    "widened_pair",
 ]

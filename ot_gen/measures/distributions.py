@@ -224,6 +224,27 @@ def factors(law: Distribution) -> Distribution | None:
     return coordinates
 
 
+def log_density(law: Distribution, z: Tensor) -> Tensor:
+    """log p(z), −inf outside the support, where torch's own laws raise.
+
+    Example:
+        >>> from torch.distributions import Uniform
+        >>> log_density(Uniform(0.0, 1.0), torch.tensor([0.5, 2.0]))
+        tensor([0., -inf])
+    """
+    try:
+        support = law.support
+    except NotImplementedError:  # torch's word of a law that does not say
+        support = None
+    if support is None:
+        return law.log_prob(z)
+    inside = support.check(z)
+    if inside.all():
+        return law.log_prob(z)
+    events = inside.reshape(*inside.shape, *[1] * len(law.event_shape))
+    return torch.where(inside, law.log_prob(torch.where(events, z, law.sample().to(z))), -math.inf)
+
+
 def mapped(part: Any, fn: Callable[[Tensor], Tensor]) -> Any:
     """A copy of a law with `fn` applied to each of its tensors.
 

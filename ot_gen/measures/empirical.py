@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ class Empirical(Measure):
 
     Args:
         atoms: the points y_j, (m, d), m >= 2, finite.
-        weights: the masses b_j, (m,), non-negative, summing to 1; None means b_j = 1/m.
+        weights: the masses b_j, (m,), non-negative, summing to 1; None means b_j = 1/m. They are kept in the dtype of
+            the atoms, and in float32 for atoms in half precision.
 
     Raises:
         ValueError: atoms that are not a finite (m, d) cloud of at least two points, or weights that are not a
@@ -45,10 +47,12 @@ class Empirical(Measure):
             )
         self.is_uniform = weights is None
         if weights is None:
-            weights = torch.full((m,), 1.0 / m, dtype=atoms.dtype, device=atoms.device)
+            weights = torch.full((m,), 1.0 / m, dtype=torch.float64)
         check_weights(weights, m)
+        is_half = weights.is_floating_point() and torch.finfo(weights.dtype).bits < 32
+        weights = weights.to(atoms.device, torch.promote_types(atoms.dtype, torch.float32))
         self.register_buffer("atoms", atoms, persistent=False)
-        self.register_buffer("weights", weights.to(atoms), persistent=False)
+        self.register_buffer("weights", weights / weights.sum() if is_half else weights, persistent=False)
         self.dim = atoms.shape[1]
         self.cube_dim = 1
 
@@ -68,6 +72,14 @@ class Empirical(Measure):
         shares = self.weights.double().cumsum(0)
         index = torch.searchsorted(shares, u[:, 0].contiguous().to(shares) * shares[-1])
         return self.atoms[index.clamp_max(len(self) - 1)]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Masses of many atoms do not sum to 1 in half precision: a move to it leaves them as they are.
+        weights = self.weights
+        super()._apply(fn, recurse)
+        if torch.finfo(self.weights.dtype).bits < 32:
+            self.weights = weights.to(self.weights.device)
+        return self
 
     def extra_repr(self) -> str:
         return f"atoms={len(self)}, dim={self.dim}, uniform={self.is_uniform}"

@@ -7,11 +7,12 @@ generator, so `torch.manual_seed` (set by the caller, never here) makes every dr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 
 class Measure(nn.Module, ABC):
@@ -35,6 +36,47 @@ class Measure(nn.Module, ABC):
     def from_cube(self, u: Tensor) -> Tensor:
         """The points that u (n, cube_dim), uniform in the open cube, stands for, (n, dim)."""
         raise NotImplementedError(f"{type(self).__name__} is not known as the image of a cube")
+
+
+def check_measure(measure: object, name: str) -> None:
+    """Raise a `ValueError` unless this is a `Measure`; the text says how to make one of what was given.
+
+    Example:
+        >>> check_measure(torch.zeros(3, 2), "nu")
+        Traceback (most recent call last):
+        ValueError: nu must be a Measure, with dim and sample(n), got a tensor (3, 2); wrap points: Empirical(points)
+    """
+    if isinstance(measure, Measure):
+        return
+    remedy = "see ot_gen.measures"
+    if isinstance(measure, type):
+        remedy = "call the class with its arguments"
+    elif isinstance(measure, Distribution):
+        remedy = "wrap a law: Reference(law)"
+    elif isinstance(measure, Tensor):
+        remedy = "wrap points: Empirical(points)"
+    elif hasattr(measure, "__array__") or (isinstance(measure, Sequence) and not isinstance(measure, str)):
+        remedy = "wrap points: Empirical(torch.as_tensor(points))"
+    elif isinstance(measure, nn.Module):
+        remedy = "of a generator make the law of its outputs: Pushforward(generator, zeta)"
+    raise ValueError(f"{name} must be a Measure, with dim and sample(n), got {described(measure)}; {remedy}")
+
+
+def described(thing: object) -> str:
+    """What was given, in the words of an error: "a tensor (3, 2)", "the class MLP", "a list".
+
+    Example:
+        >>> described(torch.zeros(3, 2)), described([1.0]), described(nn.Linear), described(None)
+        ('a tensor (3, 2)', 'a list', 'the class Linear', 'None')
+    """
+    if thing is None:
+        return "None"
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    if isinstance(thing, Tensor):
+        return f"a tensor {tuple(thing.shape)}"
+    name = type(thing).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 @contextmanager

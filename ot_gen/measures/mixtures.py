@@ -160,9 +160,10 @@ class FullMixture(nn.Module):
                 f"Cholesky factors must have shape {(*means.shape, means.shape[1])} for means of shape "
                 f"{tuple(means.shape)}, got {tuple(scale_tril.shape)}"
             )
-        self.register_buffer("weights", _probabilities(weights, means))
-        self.register_buffer("means", means)
-        self.register_buffer("scale_tril", scale_tril.contiguous())
+        # Copies: a state dict that is loaded is written into buffers in place.
+        self.register_buffer("weights", _probabilities(weights, means).clone())
+        self.register_buffer("means", means.clone())
+        self.register_buffer("scale_tril", scale_tril.clone(memory_format=torch.contiguous_format))
 
     def forward(self) -> Mixture:
         components = MultivariateNormal(self.means, scale_tril=self.scale_tril, validate_args=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,8 @@ def check_cloud(points: Tensor, name: str) -> None:
             f"{name} must be a non-empty point cloud of shape (n, d), got {tuple(points.shape)}; "
             "flatten images to one row a point"
         )
+    if points.is_complex():
+        refuse_complex(points, name)
     if not points.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {points.dtype}; convert them, e.g. {name}.float()")
     bad = ~torch.isfinite(points.sum(dim=1))  # a sum is finite only if (overflow aside) each entry is
@@ -31,16 +35,64 @@ def check_cloud(points: Tensor, name: str) -> None:
         )
 
 
+def widened(numbers: Tensor, name: str = "points") -> Tensor:
+    """Real numbers to compute with: integers in torch's default dtype, half precision in float32, others as they are.
+
+    Differences of unsigned integers wrap around. Sums of squares overflow half precision, which cannot tell near atoms
+    apart either.
+
+    Raises:
+        ValueError: complex numbers, whose imaginary part would be lost.
+
+    Example:
+        >>> widened(torch.tensor([3], dtype=torch.uint8)), widened(torch.ones(1).half()).dtype
+        (tensor([3.]), torch.float32)
+    """
+    if numbers.is_complex():
+        refuse_complex(numbers, name)
+    if not numbers.is_floating_point():
+        return numbers.to(torch.get_default_dtype())
+    return numbers.float() if torch.finfo(numbers.dtype).bits < 32 else numbers
+
+
+def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both `widened`, and in one dtype: the wider of the two.
+
+    Example:
+        >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
+        [torch.float64, torch.float64]
+    """
+    if x.dtype == y.dtype:
+        return widened(x), widened(y)
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return widened(x.to(dtype)), widened(y.to(dtype))
+
+
+def refuse_complex(numbers: Tensor, name: str) -> NoReturn:
+    """Raise the `ValueError` about complex numbers."""
+    raise ValueError(
+        f"{name} must be real, got {numbers.dtype}: the imaginary part would be lost; make coordinates of both parts, "
+        "torch.view_as_real(z).flatten(1)"
+    )
+
+
 def check_weights(weights: Tensor, m: int) -> None:
     """Raise a `ValueError` unless `weights` is a probability vector of m masses.
+
+    Their sum may be off by 1e-4, or by the rounding of their own dtype where that is more.
 
     Example:
         >>> check_weights(torch.tensor([0.25, 0.75]), 2)
     """
+    if not isinstance(weights, Tensor):
+        raise ValueError(f"weights must be a tensor ({m},), got {type(weights).__name__}; use torch.as_tensor")
+    if weights.is_complex():
+        refuse_complex(weights, "weights")
     if weights.shape != (m,):
         raise ValueError(f"weights must have shape ({m},), one for each of them, got {tuple(weights.shape)}")
     if not torch.isfinite(weights).all() or bool((weights < 0).any()):
         raise ValueError(f"weights must be finite and non-negative, got a minimum of {float(weights.min()):g}")
     total = float(weights.double().sum())
-    if abs(total - 1) > 1e-4:
+    rounding = torch.finfo(weights.dtype).eps if weights.is_floating_point() else 0.0
+    if abs(total - 1) > max(1e-4, rounding):
         raise ValueError(f"weights must sum to 1, got {total:g}; divide them by their sum")

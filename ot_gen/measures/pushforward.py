@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.measures.measure import Measure, undisturbed
-from ot_gen.measures.reference import Reference
+from ot_gen.measures.measure import Measure, check_measure, described, undisturbed
+from ot_gen.measures.probing import probe
 
 
 @final
@@ -22,10 +22,12 @@ class Pushforward(Measure):
     Args:
         map: the generator g_θ, (n, k) -> (n, d), or a decoder, (n, k) -> `Distribution` with batch_shape (n,) and
             event_shape (d,).
-        base: the reference ζ on R^k.
+        base: the reference ζ on R^k: a `Reference`, or any other `Measure`, such as a law on a latent manifold. An
+            encoder is compared by divergences with its `law` or with its `rsample`.
 
     Raises:
-        ValueError: g_θ does not take (n, k), or does not return a cloud of shape (n, d).
+        ValueError: g_θ is no module or ζ no measure, g_θ does not take (n, k) in ζ's dtype and on its device, or does
+            not return a cloud of shape (n, d).
 
     Example:
         >>> from ot_gen import standard_gaussian
@@ -34,32 +36,25 @@ class Pushforward(Measure):
         (5, torch.Size([3, 5]), True)
     """
 
-    def __init__(self, map: nn.Module, base: Reference) -> None:
+    def __init__(self, map: nn.Module, base: Measure) -> None:
         super().__init__()
+        if not isinstance(map, nn.Module):
+            raise ValueError(f"Pushforward(map, base) needs a torch module as its map, got {described(map)}")
+        check_measure(base, "the base of Pushforward(map, base)")
+        with undisturbed(base):
+            z = base.sample(2)
+        out = probe(
+            map,
+            z,
+            "the generator",
+            f"a generator maps latent points (n, {base.dim}) of its base to a point cloud (n, d): give both the same "
+            "latent dimension, and flatten images at its end",
+            row=((None,),),
+        )
         self.map = map
         self.base = base
-        out = self._probe()
         self.dim = _mean(out).shape[1]
         self.cube_dim = base.cube_dim if isinstance(out, Tensor) else None  # the noise is no image of the cube
-
-    def _probe(self) -> Tensor | Distribution:
-        probe = torch.zeros(2, self.base.dim)
-        probe = probe.to(next((p for p in self.map.parameters()), probe))
-        try:
-            with undisturbed(self.map):
-                out = self.decode(probe)
-        except RuntimeError as error:
-            raise ValueError(
-                f"the generator does not accept latent points of shape (n, {self.base.dim}), the dimension of its "
-                f"reference ({error}); give both the same latent dimension"
-            ) from error
-        shape = _mean(out).shape
-        if len(shape) != 2 or shape[0] != 2:
-            raise ValueError(
-                f"the generator maps (2, {self.base.dim}) to {tuple(shape)}, but a point cloud is (n, d): "
-                "flatten images at the end of the generator"
-            )
-        return out
 
     def decode(self, z: Tensor) -> Tensor | Distribution:
         """What the map returns, (n, k) -> g_θ(z) (n, d), or the law p_θ(·|z) of a decoder with noise."""

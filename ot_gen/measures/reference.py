@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Self, final
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from ot_gen.measures.distributions import UniformSphere, factors, mapped
-from ot_gen.measures.measure import Measure
+from ot_gen.measures.measure import Measure, described
 
 
 @final
@@ -35,8 +37,16 @@ class Reference(Measure):
 
     def __init__(self, law: Distribution | nn.Module) -> None:
         super().__init__()
+        if not isinstance(law, Distribution | nn.Module):
+            raise ValueError(
+                f"Reference(law) needs a torch Distribution, or a module that returns one, got {described(law)}"
+            )
         self.family: Distribution | nn.Module = law
         law = self.law
+        if not isinstance(law, Distribution):
+            raise ValueError(f"the module of a reference must return a torch Distribution, got {described(law)}")
+        if law.event_shape == (0,):
+            raise ValueError("a reference needs events of dimension >= 1, got event_shape (0,)")
         if len(law.event_shape) != 1 or len(law.batch_shape) != 0:
             raise ValueError(
                 f"a reference needs a law with batch_shape () and event_shape (k,), got batch_shape "
@@ -82,20 +92,30 @@ class Reference(Measure):
 def standard_gaussian(dim: int) -> Reference:
     """The standard Gaussian ζ = N(0, I_dim).
 
+    Raises:
+        ValueError: dim is no whole number >= 1.
+
     Example:
         >>> standard_gaussian(8).dim
         8
     """
+    check_counts(dim=dim)
     return Reference(Independent(Normal(torch.zeros(dim), torch.ones(dim)), 1))
 
 
 def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
     """The uniform law ζ on the cube [low, high]^dim.
 
+    Raises:
+        ValueError: dim is no whole number >= 1, or the bounds are not finite with low < high.
+
     Example:
         >>> bool(uniform_cube(2).sample(100).abs().max() <= 1)
         True
     """
+    check_counts(dim=dim)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"a cube needs finite bounds low < high, got low = {low} and high = {high}")
     return Reference(Independent(Uniform(torch.full((dim,), float(low)), torch.full((dim,), float(high))), 1))
 
 
@@ -113,17 +133,17 @@ def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
         True
     """
     check_counts(dim=dim)
-    if not radius > 0:
+    if not 0 < radius < math.inf:
         raise ValueError(f"a sphere needs a radius > 0, got {radius}")
     return Reference(UniformSphere(torch.zeros(dim), radius))
 
 
 def check_counts(**counts: int) -> None:
-    """Raise a `ValueError` unless each count is at least 1.
+    """Raise a `ValueError` unless each count is a whole number, at least 1.
 
     Example:
         >>> check_counts(dim=2)
     """
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"a reference needs {name} >= 1, got {count}")
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"a reference needs a whole number {name} >= 1, got {count!r}")

@@ -1,11 +1,12 @@
 """Ways to keep a critic network near or inside the 1-Lipschitz functions.
 
-A mechanism fills one of three hooks and leaves the others as they are: `attach` rewrites the network once, `penalty`
-adds a term to the critic's objective, `project` moves the weights back after each critic step.
+A mechanism fills one of three hooks and leaves the others as they are: `attach` makes a rewritten copy of the network,
+`penalty` adds a term to the critic's objective, `project` moves the weights back after each critic step.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC
 from collections.abc import Callable
 from typing import final
@@ -31,7 +32,7 @@ class Lipschitz(nn.Module, ABC):
     certifies_one: bool = False
 
     def attach(self, net: nn.Module) -> nn.Module:
-        """The network to train in place of `net`."""
+        """The network to train in place of `net`, which stays as it is: `net` itself, or a rewritten copy."""
         return net
 
     def penalty(self, h: Function, x: Tensor, y: Tensor) -> Tensor:
@@ -141,6 +142,7 @@ class SpectralNorm(Lipschitz):
         self.power_iterations = power_iterations
 
     def attach(self, net: nn.Module) -> nn.Module:
+        net = copy.deepcopy(net)
         layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
         if not layers:
             raise ValueError("SpectralNorm found no linear or convolutional layer to normalise in the critic")
@@ -184,17 +186,20 @@ class Orthogonal(Lipschitz):
         self.group = GroupSort(group).group
 
     def attach(self, net: nn.Module) -> nn.Module:
+        return self._rewritten(copy.deepcopy(net))
+
+    def _rewritten(self, net: nn.Module) -> nn.Module:
         if isinstance(net, ACTIVATIONS):
             return GroupSort(self.group)
         if isinstance(net, nn.Linear):
             return orthogonal(net, orthogonal_map="cayley")
         if isinstance(net, nn.Sequential | MLP):
             for name, part in net.named_children():
-                setattr(net, name, self.attach(part))
+                setattr(net, name, self._rewritten(part))
         elif not isinstance(net, nn.Identity | nn.Flatten | GroupSort):
             raise ValueError(
                 f"Orthogonal cannot make {type(net).__name__} 1-Lipschitz for certain: it takes chains of linear "
-                "layers and activations; use an MLP (generator=mlp, mlp_image), or GradientPenalty, which takes any net"
+                "layers and activations; use an MLP, or GradientPenalty, which takes any net"
             )
         return net
 

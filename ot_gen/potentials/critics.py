@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from ot_gen.costs import Cost, Euclidean, squared_distances
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, probe
 from ot_gen.networks import Lipschitz, is_contraction
 from ot_gen.potentials.potential import Potential
 
@@ -25,7 +25,8 @@ class Critic(Potential):
     certify nothing, so the value is no bound unless `lipschitz.certifies_one` and the output is 1-Lipschitz too.
 
     Args:
-        net: (n, d) -> (n, 1) or (n,).
+        net: (n, d) -> (n, 1) or (n,). It is what is trained, shared with the caller; a mechanism that rewrites layers
+            (`SpectralNorm`, `Orthogonal`) trains a copy of it, the critic's `net`, and leaves the caller's alone.
         lipschitz: the mechanism, e.g. `GradientPenalty(10.0)`.
         output: a module applied to h, e.g. `nn.Sigmoid()` for h ∈ [0, 1], which is ¼-Lipschitz, so that a lower bound
             stays one; None leaves h unbounded.
@@ -62,7 +63,7 @@ class Critic(Potential):
         if not cost.is_metric:
             raise ValueError(
                 f"a Critic needs a distance as its cost (h^c = −h holds for no other), got {cost}; "
-                "use cost=euclidean, or solver=dual/semidiscrete, which takes any cost"
+                "use Euclidean(), or a DiscretePotential, which takes any cost"
             )
         _check_net(self.net, nu)
 
@@ -87,7 +88,8 @@ class AnchorCritic(Potential):
     among nearly equal cones is subject to the rounding of a matrix product; the cone itself is evaluated directly.
 
     For a cost that is no distance, h is the first bracket alone, a c-concave function, and h^c is taken over the batch
-    as in `BatchCritic`: no bound. The optimizer that it asks for is Adam at a rate in units of the data's spread.
+    as in `BatchCritic`: no bound. The optimizer that it asks for is Adam at a rate in units of the data's spread. Bound
+    again in the same dimension it keeps its anchors, as a warm start.
 
     Args:
         anchors: the number of anchors in each bracket, >= 1.
@@ -130,16 +132,16 @@ class AnchorCritic(Potential):
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         if self.flat_dim and not isinstance(cost, Euclidean):
-            raise ValueError(f"flats need the Euclidean distance as cost, got {cost}; use flat_dim=0 or cost=euclidean")
+            raise ValueError(f"flats need the Euclidean distance as cost, got {cost}; use flat_dim=0 or Euclidean()")
         y = nu.sample(2)
         try:
             cost(y, y.abs().max() + 1 + y)  # anchors go wherever they like
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"anchors move freely, but the cost {cost} does not accept points outside of the data's range "
-                f"({error}); use a BatchCritic (solver=dual/batch_critic) or another cost"
+                f"({error}); use a BatchCritic or another cost"
             ) from error
-        self._cost = cost
+        vars(self)["_cost"] = cost  # the problem's and not ξ's: no part of this module
         self.bound = "lower" if cost.is_metric else None
         brackets = 2 if cost.is_metric else 1
         if self.anchors.shape != (brackets, self.count, nu.dim):
@@ -223,8 +225,8 @@ class BatchCritic(Potential):
         return h.reshape(len(x))
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        self._cost = cost
         _check_net(self.net, nu)
+        vars(self)["_cost"] = cost  # the problem's and not ξ's: no part of this module
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
         if self._cost is None:
@@ -269,10 +271,4 @@ def _contracted(directions: Tensor) -> Tensor:
 
 
 def _check_net(net: nn.Module, nu: Measure) -> None:
-    try:
-        with torch.no_grad():
-            shape = net(nu.sample(2)).shape
-    except RuntimeError as error:
-        raise ValueError(f"the critic does not accept data of dimension {nu.dim} ({error})") from error
-    if shape.numel() != 2:
-        raise ValueError(f"a critic returns one value a point, got shape {tuple(shape)} for 2 points")
+    probe(net, nu.sample(2), "the critic", "a critic maps the data to one value a point", row=((), (1,)))

@@ -39,7 +39,15 @@ class Potential(nn.Module, ABC):
 
     @abstractmethod
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        """Fit the potential to its problem; raises a `ValueError` where it cannot serve it."""
+        """Take up this problem in the place of any earlier one.
+
+        Binding twice to one problem is binding once. What is trained may stay where it has the size that the new
+        problem asks for, as a warm start; of the model, the data and the cost nothing stays. A solver does this in
+        `prepare`, hence `fit`.
+
+        Raises:
+            ValueError: the potential cannot serve this problem.
+        """
 
     def penalty(self, x: Tensor, y: Tensor) -> Tensor:
         """A term of ξ's objective, (); x is the model's sample, detached, and y the data's."""

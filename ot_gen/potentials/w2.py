@@ -11,8 +11,9 @@ from torch.optim import Adam
 
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, check_cloud
+from ot_gen.measures import Measure, check_cloud, probe
 from ot_gen.potentials.potential import Potential
+from ot_gen.transport import gaussian_maps, powers
 
 
 @final
@@ -101,7 +102,7 @@ class BrenierPotential(Potential):
         if not isinstance(cost, SquaredEuclidean):
             raise ValueError(
                 f"a BrenierPotential needs the squared distance as its cost (its map is a gradient for no other), got "
-                f"{cost}; use cost=squared_euclidean, or solver=dual/semidiscrete, which takes any cost"
+                f"{cost}; use SquaredEuclidean(), or a DiscretePotential, which takes any cost"
             )
         if self.frame.p.shape != (nu.dim,):
             moves = any(parameter.requires_grad for parameter in mu.parameters())
@@ -115,8 +116,8 @@ class BrenierPotential(Potential):
                 check_cloud(x, "samples of the model")
                 self.frame.match(x, y)
         v = self.frame.of_data(nu.sample(2))
-        _check_shape(self.phi, v, {(2,), (2, 1)}, "φ returns one value a point")
-        _check_shape(self.mover, v, {tuple(v.shape)}, "a mover returns one point of the same dimension a point")
+        probe(self.phi, v, "φ", "φ maps the data to one value a point", row=((), (1,)))
+        probe(self.mover, v, "the mover", "a mover maps each point to one of the same dimension", row=(v.shape[1:],))
 
     def optimizer(self) -> OptimizerFactory:
         # The value carries s², and so must the ε that Adam adds to the size of its gradients.
@@ -198,10 +199,9 @@ class Frame(nn.Module):
     def match(self, x: Tensor, y: Tensor) -> None:
         """Take the moments of both laws from samples, (n, d) each; d³ operations."""
         first, second = _covariance(x), _covariance(y)
-        half, inverse_half = _power(first, 0.5), _power(first, -0.5)
-        gaussian = inverse_half @ _power(half @ second @ half, 0.5) @ inverse_half
+        gaussian = gaussian_maps(first, second).forth
         self.p, self.q = x.mean(dim=0), y.mean(dim=0)
-        self.root, self.inverse_root = _power(gaussian, 0.5).to(y), _power(gaussian, -0.5).to(y)
+        self.root, self.inverse_root = (power.to(y) for power in powers(gaussian, 0.5, -0.5))
         self.scale = (gaussian @ first).diagonal().mean().sqrt().to(y)
 
     def standardise(self, y: Tensor) -> None:
@@ -289,23 +289,7 @@ def _covariance(points: Tensor) -> Tensor:
     return covariance + 1e-4 * mean * torch.eye(len(covariance), dtype=mean.dtype, device=mean.device)
 
 
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(torch.finfo(values.dtype).tiny) ** exponent) @ vectors.mT
-
-
 def _checked_variance(variance: Tensor) -> Tensor:
     if not variance > 0:
         raise ValueError("the sample is a single point, which has no scale; give a law that is spread out")
     return variance
-
-
-def _check_shape(net: nn.Module, points: Tensor, shapes: set[tuple[int, ...]], rule: str) -> None:
-    dim = points.shape[1]
-    try:
-        with torch.no_grad():
-            shape = tuple(net(points).shape)
-    except RuntimeError as error:
-        raise ValueError(f"{type(net).__name__} does not accept points of dimension {dim} ({error})") from error
-    if shape not in shapes:
-        raise ValueError(f"{rule}, got shape {shape} for {len(points)} points of dimension {dim}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.geometry import Geodesics, VolumeMap
-from ot_gen.measures import Pushforward, Reference
+from ot_gen.measures import Measure, Pushforward, Reference
 from ot_gen.runs.figures import DATA, MODEL, blank, canvas, image_grid, planar
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def manifold_figure(mu: Pushforward, data: Tensor, shape: Sequence[int] | None) 
         across = torch.cartesian_prod(levels, fine)
         u = torch.cat([across, across.flip(1)])
     z = _quantiles(mu.base, u)
-    support = mu.base.law.support
+    support = mu.base.law.support if isinstance(mu.base, Reference) else None
     if support is not None and not support.check(z).all():
         return None
     decoded = mu(z.to(data))
@@ -253,7 +253,7 @@ def _strips(codes: Tensor, labels: Tensor | None, prior: Tensor) -> tuple[np.nda
     return strips[0], strips[1], ("z", "" if labels is None else "class (−1: the reference)")
 
 
-def _quantiles(zeta: Reference, u: Tensor) -> Tensor:
+def _quantiles(zeta: Measure, u: Tensor) -> Tensor:
     """The latent points at the levels u (n, 2): by coordinate, of a sample where the law has no known quantiles."""
     if zeta.cube_dim == 2:
         return zeta.from_cube(u)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
-from ot_gen.execution import load_checkpoint, save_checkpoint
+from ot_gen.execution import load_checkpoint, renamed, save_checkpoint
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
 from ot_gen.semidual.bracket import Bracket, Tally, batches
@@ -32,6 +32,7 @@ FINISHES = 3
 FINISH_ENTRIES = 2**21
 
 
+@renamed(verbose="progress")
 def semidiscrete(
     mu: Sampler | Distribution,
     nu: Empirical,
@@ -44,7 +45,7 @@ def semidiscrete(
     max_samples: int = 2**22,
     max_seconds: float = math.inf,
     callbacks: Sequence[Callback] = (),
-    verbose: bool = False,
+    progress: bool = False,
     checkpoint: Path | None = None,
     resume: Path | None = None,
 ) -> SemidiscreteSolution:
@@ -72,7 +73,7 @@ def semidiscrete(
         h_tilde: a table to start from, (m,).
         max_samples, max_seconds: the budget, of samples (those of the tests included) and of wall time.
         callbacks: called with a `SolveProgress` after each step.
-        verbose: shows a progress bar on stderr.
+        progress: shows a progress bar on stderr.
         checkpoint: a file to write at each test and at the end.
         resume: such a file, to go on from; `max_samples` then counts those before it too.
 
@@ -102,7 +103,7 @@ def semidiscrete(
         tol = 0.05
     seed = int(torch.randint(2**30, ()))
     modules = [mu] if isinstance(mu, torch.nn.Module) else []
-    with undisturbed(*modules), progress_bar(verbose, max_samples) as bar:
+    with undisturbed(*modules), progress_bar(progress, max_samples) as bar:
         solve = _Solve(Problem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)
         solve.start(h_tilde, resume)
         return solve.run([*callbacks, *bar], checkpoint)

@@ -6,6 +6,7 @@ its import takes seconds that `--help` and every job of a sweep would pay.
 
 from ot_gen.transport.assignment import assignment, assignment_potentials
 from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
+from ot_gen.transport.gaussian import GaussianMaps, gaussian_maps, powers
 from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 from ot_gen.transport.plans import exact_plan, sinkhorn_plan
 from ot_gen.transport.problem import NotConverged
@@ -14,6 +15,7 @@ from ot_gen.transport.relaxed import partial_plan, unbalanced_plan
 __all__ = [
     "DensePlan",
     "Dual",
+    "GaussianMaps",
     "NotConverged",
     "Pairs",
     "Plan",
@@ -21,7 +23,9 @@ __all__ = [
     "assignment",
     "assignment_potentials",
     "exact_plan",
+    "gaussian_maps",
     "partial_plan",
+    "powers",
     "sinkhorn_divergence",
     "sinkhorn_plan",
     "sinkhorn_potentials",

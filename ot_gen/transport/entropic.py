@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ot_gen.measures import check_cloud, described, widened_pair
 from ot_gen.transport.problem import NotConverged, problem
 
 CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow nor become slow subnormal numbers
@@ -84,7 +85,7 @@ def sinkhorn_divergence(
     closed form, ∇_{x_i} S_ε = 2 a_i (T_α x_i − T_β x_i), with T_β x_i the mean of β under the plan's row of x_i.
 
     Args:
-        x, y: points, (n, d) and (m, d), float32 or float64; both have gradients.
+        x, y: points, (n, d) and (m, d); both have gradients.
         epsilon: ε > 0, in the units of ‖x − y‖².
         a, b: masses, (n,) and (m,), positive; None means uniform, and others are divided by their total. No gradient.
         tol: largest marginal error accepted, in total variation norm. The value's error is of second order in it. The
@@ -109,14 +110,20 @@ def sinkhorn_divergence(
         raise ValueError(f"sinkhorn_divergence needs epsilon > 0, got {epsilon}; for epsilon = 0 use wasserstein")
     if max_iterations < 1:
         raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
+    for name, points in (("x", x), ("y", y)):
+        if not isinstance(points, Tensor):
+            raise ValueError(f"{name} must be a tensor of points, got {described(points)}; use torch.as_tensor")
+    x, y = widened_pair(x, y)
+    check_cloud(x, "x")
+    check_cloud(y, "y")
+    if x.shape[1] != y.shape[1]:
         raise ValueError(
             f"sinkhorn_divergence compares points (n, d) and (m, d), got {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    if not (x.isfinite().all() and y.isfinite().all()):
-        raise ValueError("sinkhorn_divergence needs finite points, got NaN or Inf; check the codes or samples")
     for name, mass, points in (("a", a, x), ("b", b, y)):
-        if mass is not None and (mass.shape != points.shape[:1] or not bool((mass > 0).all())):
+        if mass is not None and (
+            not isinstance(mass, Tensor) or mass.shape != points.shape[:1] or not bool((mass > 0).all())
+        ):
             raise ValueError(f"{name} must hold the {len(points)} positive masses of its points, got {mass}")
     a, b = (
         p.new_full((len(p),), 1 / len(p)) if mass is None else (mass / mass.sum()).detach().to(p)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ot_gen.measures import widened
 from ot_gen.transport.assignment import assignment, assignment_potentials
 from ot_gen.transport.entropic import sinkhorn_potentials
 from ot_gen.transport.plan import DensePlan, Dual, Pairs, SparsePlan
@@ -27,7 +28,8 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
         a, b: masses, (n,) and (m,), non-negative, divided by their total; None means uniform.
 
     Returns:
-        The plan, with at most n + m − 1 pairs, in C's dtype and device; `bound` "upper", `penalty` 0.
+        The plan, with at most n + m − 1 pairs, in C's dtype, float32 at least, and on its device. Its `bound` is
+        "upper", its `penalty` 0.
 
     Raises:
         ValueError: C is not a finite matrix, or a or b no masses for it.
@@ -43,6 +45,7 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
         (True, 0.0)
     """
     given = problem(C, a, b)
+    C = widened(C.detach(), "costs")
     n, m = C.shape
     if a is None and b is None and n == m:
         sigma = assignment(given.C)
@@ -66,7 +69,7 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
         g = (given.C - f[:, None]).amin(dim=0)
         return _linear_dual(given, (given.C - g).amin(dim=1), g)
 
-    return SparsePlan(C.detach(), "upper", dual, Pairs.of(torch.from_numpy(P)).like(C))
+    return SparsePlan(C, "upper", dual, Pairs.of(torch.from_numpy(P)).like(C))
 
 
 def sinkhorn_plan(
@@ -94,7 +97,7 @@ def sinkhorn_plan(
         max_iterations: after these without reaching `tol` the solve fails, loudly.
 
     Returns:
-        The plan, in C's dtype and device; `bound` "upper".
+        The plan, in C's dtype, float32 at least, and on its device; `bound` "upper".
 
     Raises:
         ValueError: ε is not positive, C is not a finite matrix, or a or b no masses for it.
@@ -112,6 +115,7 @@ def sinkhorn_plan(
     if not epsilon > 0:
         raise ValueError(f"an entropic plan needs epsilon > 0, got {epsilon}; for epsilon = 0 use exact_plan")
     given = problem(C, a, b)
+    C = widened(C.detach(), "costs")
     f, g = sinkhorn_potentials(*given, epsilon=epsilon, tol=tol, max_iterations=max_iterations)
     f, g = centred(f, g, given)
     P = ((f[:, None] + g - given.C) / epsilon).exp() * given.a[:, None] * given.b
@@ -129,7 +133,7 @@ def sinkhorn_plan(
         penalty = p @ f + q @ g - (P * given.C).sum() + excess  # ε log(P / a ⊗ b) = f + g − C
         return Dual(f, g, value, penalty)
 
-    return DensePlan(C.detach(), "upper", dual, P.to(C))
+    return DensePlan(C, "upper", dual, P.to(C))
 
 
 def centred(f: Tensor, g: Tensor, given: Problem) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
 from ot_gen.transport.problem import NotConverged, Problem, problem
@@ -47,7 +48,7 @@ def unbalanced_plan(
         max_iterations: after these without reaching `tol` the solve fails, loudly.
 
     Returns:
-        The plan, in C's dtype and device; `bound` None, `penalty` the two λ KL.
+        The plan, in C's dtype, float32 at least, and on its device; `bound` None, `penalty` the two λ KL.
 
     Raises:
         ValueError: λ is not positive or so small that no mass moves, C is not a finite matrix of costs >= 0, or a or b
@@ -64,6 +65,7 @@ def unbalanced_plan(
     if not penalty > 0:
         raise ValueError(f"an unbalanced plan needs a penalty λ > 0, got {penalty}; partial_plan takes a mass instead")
     given = problem(C, a, b)
+    C = widened(C.detach(), "costs")
     if bool((given.C < 0).any()):
         raise ValueError(
             f"an unbalanced plan needs costs >= 0, got {float(given.C.min()):g}: a negative cost creates mass; add a "
@@ -86,7 +88,7 @@ def unbalanced_plan(
         gap = float(plan.value + plan.penalty - plan.dual_value)
         done += steps
         if gap <= allowed:
-            return SparsePlan(C.detach(), None, plan.solve_dual, plan.pairs.like(C))
+            return SparsePlan(C, None, plan.solve_dual, plan.pairs.like(C))
         if done >= max_iterations:
             raise NotConverged(
                 f"the unbalanced plan left a gap of {gap:.2g} > {allowed:.2g} to its dual after {done} iterations at "
@@ -114,7 +116,7 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
         mass: s, the part of the total mass 1 to carry, 0 < s <= 1; s = 1 is `exact_plan`.
 
     Returns:
-        The plan, in C's dtype and device; `bound` None for s < 1, `penalty` 0.
+        The plan, in C's dtype, float32 at least, and on its device; `bound` None for s < 1, `penalty` 0.
 
     Raises:
         ValueError: s is not in (0, 1], C is not a finite matrix, or a or b no masses for it.
@@ -133,6 +135,7 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
     if mass == 1:
         return exact_plan(C, a, b)
     given = problem(C, a, b)
+    C = widened(C.detach(), "costs")
     # A constant moves no plan of a given mass; the added points need costs >= 0 that are not all 0.
     shift = 1.0 - float(given.C.min())
     try:
@@ -152,7 +155,7 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
         value = given.a @ f + given.b @ g - 2 * (1 - mass) * ceiling
         return Dual(f, g, value, torch.zeros_like(value))
 
-    return SparsePlan(C.detach(), None, dual, Pairs.of(torch.from_numpy(P)).like(C))
+    return SparsePlan(C, None, dual, Pairs.of(torch.from_numpy(P)).like(C))
 
 
 def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:

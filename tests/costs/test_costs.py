@@ -126,3 +126,28 @@ def test_features_are_a_frozen_copy_that_stays_in_evaluation_mode():
     assert x.grad is not None
     assert all(p.grad is None and not p.requires_grad for p in cost.parameters())
     assert all(p.requires_grad for p in features.parameters()) and features.training
+
+
+@pytest.mark.parametrize("cost", [*COSTS[:5], InnerProduct()], ids=ids)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_whole_points_cost_what_the_same_real_points_do(cost, dtype):
+    x, y = torch.tensor([[0, 250], [7, 3]], dtype=dtype), torch.tensor([[255, 1], [2, 9]], dtype=dtype)
+    for face in (cost, cost.matrix):
+        assert torch.equal(face(x, y), face(x.float(), y.float()))
+        assert torch.equal(face(x, y.double()), face(x.double(), y.double()))
+    assert torch.equal(cost.against(y)(x), cost.against(y.float())(x.float()))
+
+
+@pytest.mark.parametrize("cost", [*COSTS[:5], InnerProduct()], ids=ids)
+def test_costs_of_half_precision_are_computed_in_float32(cost):
+    x, y = torch.full((2, 3), 300.0).half(), torch.zeros(2, 3).half()  # the squares overflow it
+    for face in (cost, cost.matrix):
+        assert torch.equal(face(x, y), face(x.float(), y.float())) and face(x, y).dtype == torch.float32
+
+
+@pytest.mark.parametrize("cost", COSTS[:7], ids=ids)
+def test_complex_points_are_refused(cost):
+    x = torch.ones(2, 4, dtype=torch.complex64)
+    for face in (cost, cost.matrix):
+        with pytest.raises(ValueError, match=r"must be real, got .*complex64"):
+            face(x, x)

@@ -1,5 +1,6 @@
 """Divergences between codes and the reference: closed forms, bias, and gradients in the encoder alone."""
 
+import itertools
 import math
 
 import pytest
@@ -19,6 +20,7 @@ from ot_gen import (
     Dirac,
     Empirical,
     EncoderCoupling,
+    Euclidean,
     GaussianEncoder,
     GaussianKernel,
     InverseMultiquadric,
@@ -35,7 +37,8 @@ from ot_gen import (
     uniform_cube,
     uniform_sphere,
 )
-from ot_gen.divergences import sampled_kl
+from ot_gen.divergences import CubicKernel, EnergyKernel, GaussianScales, sampled_kl
+from ot_gen.evaluation import MeanDiscrepancy
 
 K = 3
 EVERY = [
@@ -178,10 +181,11 @@ def test_mmd_is_unbiased_over_resamples(kernel):
 
 
 def test_the_multiquadrics_derivative_is_that_of_its_formula():
-    squared = (4 * torch.rand(5, 5).double()).requires_grad_()
-    torch.autograd.gradcheck(lambda s: InverseMultiquadric()(s, 3), squared)
+    x, y = torch.rand(2, 5, 3).double().requires_grad_()
+    torch.autograd.gradcheck(InverseMultiquadric(), (x, y))
+    squared = torch.cdist(x, y).square()
     expected = torch.stack([6 * s / (6 * s + squared) for s in InverseMultiquadric().scales]).mean(dim=0)
-    torch.testing.assert_close(InverseMultiquadric()(squared, 3), expected)
+    torch.testing.assert_close(InverseMultiquadric()(x, y), expected)
 
 
 def test_gaussian_mmd_has_its_closed_form():
@@ -333,7 +337,7 @@ def test_a_weighted_sum_is_the_sum():
     [
         (lambda: WeightedSum([KL()], [1.0, 2.0]), "one weight"),
         (lambda: WeightedSum([KL()], [-1.0]), "weight >= 0"),
-        (lambda: SlicedWasserstein(0), "projections >= 1"),
+        (lambda: SlicedWasserstein(0), "directions >= 1"),
         (lambda: SlicedWasserstein(draws=0), "draws >= 1"),
         (lambda: MaxSlicedWasserstein(5, -1), "ascents >= 0"),
         (lambda: StratifiedKL(1), "at least two"),
@@ -353,4 +357,42 @@ def test_codes_off_the_references_support_are_refused():
 def test_a_divergence_that_is_infinite_is_refused_before_training():
     coupling = EncoderCoupling(GaussianEncoder(add_head(MLP(5, hidden=(8,)), 2 * K)), KL(), weight=1.0)
     with pytest.raises(ValueError, match="not finite"):
-        coupling.check(Pushforward(MLP(K, 5), uniform_cube(K)), Empirical(torch.randn(8, 5)))
+        coupling.bind(Pushforward(MLP(K, 5), uniform_cube(K)), Empirical(torch.randn(8, 5)), SquaredEuclidean())
+
+
+@pytest.mark.parametrize("divergence", [SlicedWasserstein, MaxSlicedWasserstein])
+def test_the_number_of_directions_is_still_taken_under_its_old_name(divergence):
+    with pytest.warns(DeprecationWarning, match="projections= is now called directions="):
+        assert divergence(projections=7).directions == 7
+
+
+KERNELS = [InverseMultiquadric(), GaussianKernel(), GaussianScales(2.0), EnergyKernel(), CubicKernel()]
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=name_of)
+def test_a_kernel_serves_codes_and_samples_alike_and_there_is_one_u_statistic(kernel):
+    """Against the double sum, for the divergence and for the metric."""
+    x, y = torch.randn(2, 6, K).double()
+
+    def k(a, b):
+        return float(kernel(a[None], b[None]))
+
+    within = sum(k(a, b) for cloud in (x, y) for a, b in itertools.permutations(cloud, 2)) / (6 * 5)
+    expected = within - 2 * sum(k(a, b) for a in x for b in y) / 36
+    assert float(MMD(kernel)(Dirac(x), Given(y))) == pytest.approx(expected, abs=1e-9)
+    assert MeanDiscrepancy(kernel)(x, y) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_gaussian_kernels_are_one_in_other_units():
+    x, y = torch.randn(4, K), torch.randn(5, K)
+    scales = (0.5, 2.0)
+    torch.testing.assert_close(GaussianKernel(scales)(x, y), GaussianScales(float(K), scales)(x, y))
+    with pytest.raises(ValueError, match="positive variance"):
+        GaussianKernel(variance=0.0)
+
+
+def test_codes_off_the_support_are_infinitely_far_in_every_estimate_of_the_kl():
+    """A reference on a cube; torch's own error of values outside a support speaks of neither."""
+    coupling = EncoderCoupling(GaussianEncoder(add_head(MLP(5, hidden=(8,)), 2 * K)), StratifiedKL(64), weight=1.0)
+    with pytest.raises(ValueError, match="not finite: the codes leave the reference's support"):
+        coupling.bind(Pushforward(MLP(K, 5), uniform_cube(K, 50.0, 51.0)), Empirical(torch.randn(8, 5)), Euclidean())

@@ -63,7 +63,7 @@ def test_constructing_a_model_leaves_the_random_state_and_the_mode_alone():
 
 
 def test_mismatched_latent_dimensions_are_named():
-    with pytest.raises(ValueError, match=r"latent points of shape \(n, 2\)"):
+    with pytest.raises(ValueError, match=r"the generator does not accept points of shape \(n, 2\)"):
         Pushforward(nn.Linear(3, 5), standard_gaussian(2))
 
 

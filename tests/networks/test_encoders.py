@@ -149,8 +149,8 @@ def test_nets_with_the_wrong_number_of_outputs_are_named(encoder, message):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_latent_of_the_wrong_size_is_named(name):
     mu, nu = Pushforward(MLP(2, D), standard_gaussian(2)), Empirical(torch.randn(8, D))
-    with pytest.raises(ValueError, match=r"codes of shape \(3,\) but the reference has dimension 2"):
-        EncoderCoupling(ENCODERS[name](), MMD(InverseMultiquadric()), 1.0).check(mu, nu)
+    with pytest.raises(ValueError, match=r"to \(2, 3\); .* codes of ζ's dimension, 2"):
+        EncoderCoupling(ENCODERS[name](), MMD(InverseMultiquadric()), 1.0).bind(mu, nu, SquaredEuclidean())
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])

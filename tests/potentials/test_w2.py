@@ -271,16 +271,16 @@ def test_a_generator_is_trained_through_the_one_loop():
 
 def test_costs_that_have_no_gradient_map_are_refused():
     mu = standard_gaussian(2)
-    with pytest.raises(ValueError, match=r"needs the squared distance.*cost=squared_euclidean"):
+    with pytest.raises(ValueError, match=r"needs the squared distance.*use SquaredEuclidean\(\)"):
         DualSolver(Euclidean(), free(2)).prepare(mu, mu)
 
 
 @pytest.mark.parametrize(
     ("phi", "mover", "message"),
     [
-        (nn.Linear(2, 3), nn.Linear(2, 2), "φ returns one value a point, got shape \\(2, 3\\)"),
-        (nn.Linear(2, 1), nn.Linear(2, 1), "a mover returns one point .* got shape \\(2, 1\\)"),
-        (nn.Linear(5, 1), nn.Linear(2, 2), "Linear does not accept points of dimension 2"),
+        (nn.Linear(2, 3), nn.Linear(2, 2), "φ maps points of shape .* to \\(2, 3\\)"),
+        (nn.Linear(2, 1), nn.Linear(2, 1), "the mover maps points of shape .* to \\(2, 1\\)"),
+        (nn.Linear(5, 1), nn.Linear(2, 2), "φ does not accept points of shape \\(n, 2\\)"),
     ],
 )
 def test_networks_of_other_shapes_are_refused(phi, mover, message):

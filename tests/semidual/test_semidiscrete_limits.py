@@ -312,7 +312,7 @@ def test_bad_input_is_named(changes, message):
 
 
 def test_a_progress_bar_shows_on_request(capsys):
-    solved(GAUSS, PLANE, SQUARES, tol=0.2, verbose=True)
+    solved(GAUSS, PLANE, SQUARES, tol=0.2, progress=True)
     shown = capsys.readouterr()
     assert "semidiscrete" in shown.err
     assert shown.out == ""

@@ -1,4 +1,4 @@
-"""Random points on a latent manifold. As measures they have `sample(n)` and `dim`."""
+"""Random points on a latent manifold: measures like any other, for `fit`, `certify` and `Pushforward`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.metrics import check_rank
-from ot_gen.measures import check_cloud
+from ot_gen.measures import Measure, check_cloud
 
 
 @final
-class WrappedNormal:
+class WrappedNormal(Measure):
     """The law of exp_m(v), v ~ N(0, σ² M(m)⁻¹): a normal in the tangent space, wrapped onto the manifold.
 
     σ is in units of the metric, so that about as much spreads along each direction of the data. It is not the
@@ -27,6 +27,8 @@ class WrappedNormal:
         mean: m, (k,).
         scale: σ > 0.
 
+    `.to(device)` moves the law; the decoder behind the geometry is the caller's, and stays where it is.
+
     Raises:
         ValueError: another shape, scale <= 0, or M(m) singular.
 
@@ -37,19 +39,20 @@ class WrappedNormal:
         torch.Size([3, 2])
     """
 
+    mean: Tensor
+    _spread: Tensor
+
     def __init__(self, geometry: LatentGeometry, mean: Tensor, scale: float) -> None:
         if mean.ndim != 1 or not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"a wrapped normal needs a mean (k,) and a scale > 0, got {tuple(mean.shape)} and {scale}")
+        super().__init__()
         self.geometry = geometry
-        self.mean = mean.detach()
+        self.dim = len(mean)
         self.scale = scale
-        self._spread = _root(geometry, self.mean.unsqueeze(0))[0]
+        self.register_buffer("mean", mean.detach(), persistent=False)
+        self.register_buffer("_spread", _root(geometry, mean.detach().unsqueeze(0))[0], persistent=False)
 
-    @property
-    def dim(self) -> int:
-        """k."""
-        return len(self.mean)
-
+    @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """n draws, (n, k)."""
         noise = torch.randn(n, self.dim, dtype=self.mean.dtype, device=self.mean.device)
@@ -58,7 +61,7 @@ class WrappedNormal:
 
 
 @final
-class BrownianMotion:
+class BrownianMotion(Measure):
     """Brownian motion on the manifold, the diffusion of generator ½Δ, from a point: z after a time t.
 
         z ← z + v − ½Γ(v, v),  v ~ N(0, (t/steps) M(z)⁻¹)
@@ -82,21 +85,20 @@ class BrownianMotion:
         torch.Size([3, 2])
     """
 
+    start: Tensor
+
     def __init__(self, geometry: LatentGeometry, start: Tensor, time: float, steps: int = 50) -> None:
         if start.ndim != 1 or not (time > 0 and math.isfinite(time)) or steps < 1:
             raise ValueError(
                 f"Brownian motion needs a start (k,), a time > 0 and steps >= 1, got "
                 f"{tuple(start.shape)}, {time}, {steps}"
             )
+        super().__init__()
         self.geometry = geometry
-        self.start = start.detach()
+        self.dim = len(start)
+        self.register_buffer("start", start.detach(), persistent=False)
         self.time = time
         self.steps = steps
-
-    @property
-    def dim(self) -> int:
-        """k."""
-        return len(self.start)
 
     def sample(self, n: int) -> Tensor:
         """n independent walkers at the time t, (n, k)."""

@@ -1,0 +1,56 @@
+"""Optimal transport between Gaussians for ‖x − y‖², and the matrix roots that it is made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+
+@final
+class GaussianMaps(NamedTuple):
+    """The optimal maps x -> T x between N(0, S) and N(0, R), as matrices (d, d), and what they earn.
+
+    Attributes:
+        forth: S^(−½) (S^½ R S^½)^½ S^(−½), from S to R.
+        back: S^½ (S^½ R S^½)^(−½) S^½, from R to S.
+        overlap: tr (S^½ R S^½)^½, (), so that W₂² = tr S + tr R − 2 overlap.
+    """
+
+    forth: Tensor
+    back: Tensor
+    overlap: Tensor
+
+
+def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
+    """The optimal maps between two centred Gaussians with covariances S and R, (d, d); d³ operations.
+
+    Directions in which S does not vary have no map and are left out.
+
+    Source: Gelbrich, 1990, https://doi.org/10.1002/mana.19901470121
+
+    Example:
+        >>> maps = gaussian_maps(torch.eye(2), 9 * torch.eye(2))  # three times as wide
+        >>> maps.forth.diagonal(), maps.overlap
+        (tensor([3., 3.]), tensor(6.))
+    """
+    half, inverse_half = powers(S, 0.5, -0.5)
+    middle, inverse_middle = powers(half @ R @ half, 0.5, -0.5)
+    return GaussianMaps(inverse_half @ middle @ inverse_half, half @ inverse_middle @ half, middle.trace())
+
+
+def powers(matrix: Tensor, *exponents: float) -> list[Tensor]:
+    """Powers of a symmetric matrix (d, d) that is positive semi-definite up to rounding; negative ones are pseudo.
+
+    Example:
+        >>> root, inverse = powers(torch.tensor([[4.0, 0.0], [0.0, 0.0]]), 0.5, -1.0)
+        >>> root.diagonal(), inverse.diagonal()
+        (tensor([2., 0.]), tensor([0.2500, 0.0000]))
+    """
+    values, vectors = torch.linalg.eigh(matrix)
+    values = values.clamp_min(0)
+    is_null = values <= 1e-12 * values.max()
+    return [
+        (vectors * torch.where(is_null & (exponent < 0), 0.0, values**exponent)) @ vectors.mT for exponent in exponents
+    ]
