@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +14,7 @@ from ot_gen.cli.compose import build, generator_of
 from ot_gen.data import Dataset
 from ot_gen.execution import load_weights
 from ot_gen.measures import Pushforward
-from ot_gen.runs.record import CONFIG, RUN, checkpoint_in
+from ot_gen.runs.record import CONFIG, RUN, RunRecord, checkpoint_in, read_record
 from ot_gen.solvers import Solver
 
 
@@ -28,20 +27,20 @@ class Model(NamedTuple):
     encoder: nn.Module | None
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], DictConfig]:
-    """run.json and the configuration of a run that has a checkpoint."""
+def read_run(folder: Path) -> tuple[RunRecord, DictConfig]:
+    """The record and the configuration of a run that has a checkpoint."""
     for name in (RUN, CONFIG):
         if not (folder / name).is_file():
             raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
+    record = read_record(folder)
     try:
-        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
         saved = DictConfig(OmegaConf.load(folder / CONFIG))
         lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
     except (ValueError, LookupError, OmegaConfBaseException) as error:
         raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("data"), str) or lacks:
+    if record is None or record.data is None or lacks:
         raise ValueError(f"the record in {folder.absolute()} does not say what was trained; train the run again")
-    return facts, saved
+    return record, saved
 
 
 def load_data(cfg: DictConfig) -> Dataset:

@@ -7,7 +7,15 @@ from ot_gen.evaluation.discrepancies import CubicKernel, EnergyKernel, GaussianS
 from ot_gen.evaluation.encoders import EncoderJudgement, judge_encoder
 from ot_gen.evaluation.information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
 from ot_gen.evaluation.interval import Certificate
-from ot_gen.evaluation.judgement import Judgement, judge, wasserstein
+from ot_gen.evaluation.judgement import (
+    EXACT,
+    Judgement,
+    judge,
+    judge_beside,
+    judgement_of,
+    measures_exactly,
+    wasserstein,
+)
 from ot_gen.evaluation.likelihood import iwae_bound, log_weights
 from ot_gen.evaluation.metric import Estimate, Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View
@@ -16,6 +24,7 @@ from ot_gen.evaluation.transports import ExactTransport, FrechetDistance, Sinkho
 from ot_gen.measures import undisturbed
 
 __all__ = [
+    "EXACT",
     "Certificate",
     "ClassError",
     "Components",
@@ -51,8 +60,11 @@ __all__ = [
     "digit_features",
     "iwae_bound",
     "judge",
+    "judge_beside",
     "judge_encoder",
+    "judgement_of",
     "log_weights",
+    "measures_exactly",
     "mutual_information",
     "undisturbed",
     "wasserstein",
