@@ -84,7 +84,9 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
     if isinstance(error, ValueError | OSError | NotConverged):
-        return " ".join(str(error).split())
+        text = " ".join(str(error).split())
+        overrides = [override for words, override in SPOKEN.items() if words in text and override not in text]
+        return f"{text} (on the command line: {', '.join(overrides)})" if overrides else text
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

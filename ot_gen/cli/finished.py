@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.execution import checkpoint_in, load_weights
-from ot_gen.runs.record import CONFIG, RUN
+from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], DictConfig]:
-    """run.json and the configuration of a run that has a checkpoint."""
+def read_run(folder: Path) -> tuple[RunRecord, DictConfig]:
+    """The record and the configuration of a run that has a checkpoint."""
     for name in (RUN, CONFIG):
         if not (folder / name).is_file():
             raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
+    record = read_record(folder)
     try:
-        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
         saved = DictConfig(OmegaConf.load(folder / CONFIG))
         lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
     except (ValueError, LookupError, OmegaConfBaseException) as error:
         raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("data"), str) or lacks:
+    if record is None or record.data is None or lacks:
         raise ValueError(f"the record in {folder.absolute()} does not say what was trained; train the run again")
-    return facts, saved
+    return record, saved
 
 
 def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
