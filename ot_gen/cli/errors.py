@@ -22,6 +22,15 @@ PLUGINS = {
 }
 
 
+# The library's errors speak Python; the overrides that say the same on the command line.
+SPOKEN = {
+    "use Euclidean()": "cost=euclidean",
+    "batch_size": "trainer.batch_size=...",
+    "give more steps": "trainer.steps=...",
+    "inner_optimizer": "trainer.optimizer.lr=..., trainer.inner_optimizer.lr=...",
+}
+
+
 @final
 class BadInput(CompactHydraException):
     """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
