@@ -78,7 +78,7 @@ def entries(group):
 
 
 def has_warmup(solver):
-    return "warmup_steps" in (conf_dir() / "solver" / f"{solver}.yaml").read_text()
+    return solver.startswith("dual/")
 
 
 DATA, SOLVERS = entries("data"), entries("solver")

@@ -36,14 +36,7 @@ NAMES |= {"density", "coverage", "memorisation"}
 OF_CLASSES = {"class_error", "mode_coverage"}
 
 
-@pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that its absence is restored
-    monkeypatch.delenv("HYDRA_FULL_ERROR")
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("clean_process")
 
 
 @pytest.fixture
