@@ -18,7 +18,7 @@ from ot_gen import (
     SquaredEuclidean,
     c_transform,
 )
-from ot_gen.semidual import envelope, panels, transform
+from ot_gen.semidual import envelope, scores, transform
 
 FEATURES = nn.Sequential(nn.Linear(4, 20).double(), nn.Tanh())
 COSTS = [
@@ -42,11 +42,10 @@ def dual_value(cost, problem, h_tilde):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Several panels of several tiles of a few blocks, also for tiny problems."""
-    for kind in (panels.NarrowPanel, panels.WidePanel, panels.MatrixPanel):
-        monkeypatch.setattr(kind, "tile", 1)
-    monkeypatch.setattr(panels, "LEAST_PANEL", 384)
-    monkeypatch.setattr(panels, "NARROW_PANEL", 1)
-    monkeypatch.setattr(panels, "WIDE_PANEL", 1)
+    monkeypatch.setattr(scores, "PANEL_ATOMS", 384)
+    monkeypatch.setattr(scores, "TILE_ENTRIES", 1)
+    monkeypatch.setattr(scores, "FEWEST_ROWS", 4)
+    monkeypatch.setattr(scores, "DIRECT", 70)
 
 
 # --- the c-transform is a min, and duality
@@ -201,7 +200,8 @@ def test_a_c_transform_of_nothing_that_needs_a_graph_makes_none():
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 def test_many_queries_are_streamed_too(monkeypatch, epsilon):
-    monkeypatch.setattr(transform, "MAX_ROWS", 7)
+    monkeypatch.setattr(scores, "PART_ENTRIES", 14)
+    monkeypatch.setattr(transform, "PART_ENTRIES", 14)
     x, y = torch.rand(23, 2, requires_grad=True), torch.rand(5, 2)
     h_tilde = torch.rand(5, requires_grad=True)
     value, argmin = c_transform(SquaredEuclidean(), x, y, h_tilde, epsilon)
