@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ot_gen.costs import Cost
 
-BLOCK = 64  # atoms whose minimum is taken together
+NARROW, WIDE, MANY = 64, 128, 2**10  # atoms whose minimum is taken together: few, and from MANY atoms on more
 DIRECT = 192  # atoms up to which a plain minimum is as fast
-TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 64, 2**12  # scores of a tile, 1 MB in float32, and its points
-PANEL_ATOMS, PANEL_ENTRIES = 2**14, 2**21  # atoms of a panel, and entries of them, which may be a copy
+TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 128, 2**12  # scores of a tile, 1 MB in float32, and its points
+PANEL_ATOMS, PANEL_ENTRIES = 2**13, 2**21  # atoms of a panel, and entries of them, which may be a copy
 PART_ENTRIES = 2**20  # entries of the points that pass the atoms together
 CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # points, and scores, of a chunk with all atoms
+LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
 KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
 
 
@@ -33,10 +34,14 @@ class Panel(ABC):
         self.atoms = slice(first, first + count)
 
     @abstractmethod
-    def scores(self, points: Tensor, h_tilde: Tensor, scale: float, out: Tensor) -> Tensor:
+    def table(self, h_tilde: Tensor) -> Tensor:
+        """What `scores` asks of a table h̃ (m,) over all atoms, (t,)."""
+
+    @abstractmethod
+    def scores(self, points: Tensor, table: Tensor, scale: float, out: Tensor) -> Tensor:
         """scale · (c(x_i, y_j) − h̃_j) up to a constant of each point, (n, t), in `out`.
 
-        Points come from `Scores.points`; h̃ (m,) is the table over all atoms.
+        Points come from `Scores.points`, the table from `table`.
         """
 
     @abstractmethod
@@ -51,13 +56,16 @@ class ProductPanel(Panel):
     def __init__(self, first: int, v: Tensor, s: Tensor) -> None:
         super().__init__(first, len(v))
         self.v, self.s = v, s
+        self.columns = v.T
 
-    def scores(self, points: Tensor, h_tilde: Tensor, scale: float, out: Tensor) -> Tensor:
-        bias = self.s - h_tilde[self.atoms]
-        return torch.addmm(bias, points, self.v.T, beta=scale, alpha=scale, out=out)
+    def table(self, h_tilde: Tensor) -> Tensor:
+        return self.s - h_tilde[self.atoms]
+
+    def scores(self, points: Tensor, table: Tensor, scale: float, out: Tensor) -> Tensor:
+        return torch.addmm(table, points, self.columns, beta=scale, alpha=scale, out=out)
 
     def costs(self, points: Tensor, out: Tensor) -> Tensor:
-        return torch.addmm(self.s, points, self.v.T, out=out)
+        return torch.addmm(self.s, points, self.columns, out=out)
 
 
 @final
@@ -68,8 +76,11 @@ class MatrixPanel(Panel):
         super().__init__(first, count)
         self.against = against
 
-    def scores(self, points: Tensor, h_tilde: Tensor, scale: float, out: Tensor) -> Tensor:
-        torch.sub(self.against(points), h_tilde[self.atoms], out=out)
+    def table(self, h_tilde: Tensor) -> Tensor:
+        return h_tilde[self.atoms]
+
+    def scores(self, points: Tensor, table: Tensor, scale: float, out: Tensor) -> Tensor:
+        torch.sub(self.against(points), table, out=out)
         return out if scale == 1 else out.mul_(scale)
 
     def costs(self, points: Tensor, out: Tensor) -> Tensor:
@@ -84,30 +95,31 @@ class Tile:
     """
 
     def __init__(self, rows: int, atoms: int, like: Tensor) -> None:
-        blocks = -(-atoms // BLOCK)
-        width = atoms if atoms <= DIRECT and atoms % 128 else BLOCK * (blocks + 1 - blocks % 2)
+        self.block = NARROW if atoms < MANY else WIDE
+        blocks = -(-atoms // self.block)
+        width = atoms if atoms <= DIRECT and atoms % WIDE else self.block * (blocks + 1 - blocks % 2)
         self.room = like.new_empty(rows, width)
         self.room[:, atoms:] = math.inf
         self.atoms = atoms
 
-    def __getitem__(self, rows: int) -> Tensor:
-        """The first rows, (rows, atoms)."""
-        return self.room[:rows, : self.atoms]
+    def __getitem__(self, rows: slice) -> Tensor:
+        """The scores of these points, (rows, atoms)."""
+        return self.room[rows, : self.atoms]
 
-    def minimum(self, rows: int) -> tuple[Tensor, Tensor]:
-        """The least score of each of the first rows, and its atom; the lowest one where scores tie.
+    def minimum(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """The least score of each of these points, and its atom; the lowest one where scores tie.
 
         `Tensor.min(dim)` is ten times slower than `amin`, so that only the winning block is searched for its index.
         """
         if self.atoms <= DIRECT:
             value, index = self[rows].min(dim=1)
             return value, index
-        room = self.room[:rows]
-        blocks = room.view(rows, -1, BLOCK)
+        blocks = self.room[rows].unflatten(1, (-1, self.block))
+        n, count, _ = blocks.shape
         block = blocks.amin(dim=2).min(dim=1).indices
-        start = torch.arange(0, room.numel() // BLOCK, blocks.shape[1], device=room.device)
-        value, index = room.view(-1, BLOCK).index_select(0, start.add_(block)).min(dim=1)
-        return value, index.add_(block, alpha=BLOCK)
+        winners = torch.arange(0, n * count, count, device=block.device).add_(block)
+        value, index = blocks.view(-1, self.block).index_select(0, winners).min(dim=1)
+        return value, index.add_(block, alpha=self.block)
 
 
 @final
@@ -153,10 +165,10 @@ class Scores:
         m, d = atoms.shape
         self.dtype = torch.float32 if torch.finfo(atoms.dtype).bits < 32 else atoms.dtype
         self.form = cost.bilinear(atoms.detach())
-        self.chunk = min(CHUNK_ROWS, max(FEWEST_ROWS, CHUNK_ENTRIES // m))
+        self.chunk = min(CHUNK_ROWS, max(64, CHUNK_ENTRIES // m))
         most = min(PANEL_ATOMS, max(2**11, PANEL_ENTRIES // d))
         even = -(-m // -(-m // most))
-        self.size = -(-even // BLOCK) * BLOCK
+        self.size = -(-even // WIDE) * WIDE
         self._kept = None
 
     @property
@@ -191,8 +203,9 @@ class Scores:
 
     def rows(self, n: int) -> int:
         """The number of points in a tile against a panel, of n points."""
-        size = min(self.size, len(self.atoms))
-        return min(n, MOST_ROWS, max(FEWEST_ROWS, TILE_ENTRIES // size))
+        # Each tile reads its panel anew, which takes longer than a narrow product over few points.
+        fewest = max(FEWEST_ROWS, min(MOST_ROWS // 8, self.atoms.shape[1] // 2))
+        return min(n, MOST_ROWS, max(fewest, TILE_ENTRIES // min(self.size, len(self.atoms))))
 
     def pull(
         self, panel: Panel, points: Tensor, weights: Tensor, factor: Tensor, needs_y: bool
@@ -239,10 +252,12 @@ class Scores:
             count = panel.atoms.stop - panel.first
             if tile is None or tile.atoms != count:
                 tile = Tile(size, count, points)
+            table = panel.table(h_tilde)
             minima = []
             for part in points.split(size):
-                panel.scores(part, h_tilde, 1.0, tile[len(part)])
-                minima.append(tile.minimum(len(part)))
+                rows = slice(len(part))
+                panel.scores(part, table, 1.0, tile[rows])
+                minima.append(tile.minimum(rows))
             least, at = minima[0] if len(minima) == 1 else (torch.cat(each) for each in zip(*minima, strict=True))
             if panel.first == 0:
                 value, index = least, at
@@ -256,11 +271,12 @@ class Scores:
 
         w_i z_ij = softmax_j((h̃_j − c(x_i, y_j)) / ε). Shares below e⁻⁶⁰ of the largest are raised to that.
         """
+        tables = None if self._kept is None else [(panel, panel.table(h_tilde)) for panel in self._kept]
         for part, room in self._chunks(x):
             points, _ = self.points(part)
-            for panel in self.panels():
-                panel.scores(points, h_tilde, 1 / epsilon, room[:, panel.atoms])
-            shares(room, room.amin(dim=1))
+            for panel, table in tables or ((panel, panel.table(h_tilde)) for panel in self.panels()):
+                panel.scores(points, table, -1 / epsilon, room[:, panel.atoms])
+            room.sub_(room.amax(dim=1, keepdim=True)).clamp_(min=LEAST_SHARE).exp_()
             yield room, 1 / room.sum(dim=1)
 
     def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -272,9 +288,12 @@ class Scores:
             yield part, room if constants is None else room.add_(constants.unsqueeze(1))
 
     def _chunks(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        tile = Tile(min(self.chunk, len(x)), len(self.atoms), x.new_empty(0, dtype=self.dtype))
+        """Points, a chunk at a time, and room for their scores against all atoms."""
+        m = len(self.atoms)
+        # See `Tile` for rows that lie a multiple of 4 kB apart.
+        room = x.new_empty(min(self.chunk, len(x)), m + 16 if m % 1024 == 0 else m, dtype=self.dtype)[:, :m]
         for part in x.split(self.chunk):
-            yield part, tile[len(part)]
+            yield part, room[: len(part)]
 
 
 def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
@@ -299,8 +318,5 @@ def below(new: Tensor, old: Tensor) -> Tensor:
 
 
 def shares(scores: Tensor, low: Tensor) -> Tensor:
-    """exp(low_i − s_ij), in place, at least e⁻⁶⁰.
-
-    Denormal numbers, of which a softmax of small ε is full, are slow on a CPU, and so is an exp that underflows.
-    """
-    return torch.sub(low.unsqueeze(1), scores, out=scores).clamp_(min=-60).exp_()
+    """exp(low_i − s_ij) for low (n, 1), in place, at least e⁻⁶⁰: see `LEAST_SHARE`."""
+    return torch.sub(low, scores, out=scores).clamp_(min=LEAST_SHARE).exp_()

@@ -65,7 +65,7 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
     check_points(x, y)
     if not epsilon >= 0:
         raise ValueError(f"epsilon must be >= 0 (0 is the hard minimum), got {epsilon}")
-    if epsilon == 0 and len(x) * len(y) <= SMALL:
+    if epsilon == 0 and len(x) * len(y) <= SMALL and x.numel() <= PART_ENTRIES:
         return _hard(cost, x, y, h_tilde)
     scores = Scores.streamed(cost, y)
     if epsilon == 0:
@@ -145,21 +145,21 @@ class _SoftMin(torch.autograd.Function):
         kept = []
         tile: Tile | None = None
         for panel in scores.panels():
-            count = panel.atoms.stop - panel.first
+            count, table = panel.atoms.stop - panel.first, panel.table(h_tilde)
+            if tile is None or keep or tile.atoms != count:
+                tile = Tile(n if keep else rows, count, points)
             for first in range(0, n, rows):
                 part = slice(first, min(first + rows, n))
-                t = part.stop - first
-                if tile is None or keep or tile.atoms != count:
-                    tile = Tile(min(rows, t) if keep else rows, count, points)
-                panel.scores(points[part], h_tilde, scale, tile[t])
-                least, at = tile.minimum(t)
+                room = part if keep else slice(part.stop - first)
+                panel.scores(points[part], table, scale, tile[room])
+                least, at = tile.minimum(room)
                 index[part] = torch.where(below(least, low[part]), at + panel.first, index[part])
                 lower = torch.minimum(low[part], least)
-                sums = shares(tile[t], lower).sum(dim=1)
+                sums = shares(tile[room], lower.unsqueeze(1)).sum(dim=1)
                 total[part] = total[part] * (lower - low[part]).exp() + sums
                 low[part] = lower
                 if keep:
-                    kept.append((tile[t], lower))
+                    kept.append((tile[room], lower))
         soft = low - total.log()
         ctx.save_for_backward(points, y, h_tilde, soft)
         ctx.scores, ctx.scale, ctx.rows, ctx.kept = scores, scale, rows, kept
@@ -179,18 +179,18 @@ class _SoftMin(torch.autograd.Function):
         kept = iter(ctx.kept)
         tile: Tile | None = None
         for panel in scores.panels():
-            count = panel.atoms.stop - panel.first
+            count, table = panel.atoms.stop - panel.first, panel.table(h_tilde)
+            if not ctx.kept and (tile is None or tile.atoms != count):
+                tile = Tile(rows, count, points)
             for first in range(0, n, rows):
                 part = slice(first, min(first + rows, n))
-                t = part.stop - first
-                if ctx.kept:
+                factor = gradients[0][part]
+                if tile is None:
                     weights, low = next(kept)
-                    factor = gradients[0][part] * (soft[part] - low).exp()
+                    factor = factor * (soft[part] - low).exp()
                 else:
-                    if tile is None or tile.atoms != count:
-                        tile = Tile(rows, count, points)
-                    weights = shares(panel.scores(points[part], h_tilde, scale, tile[t]), soft[part])
-                    factor = gradients[0][part]
+                    room = tile[: part.stop - first]
+                    weights = shares(panel.scores(points[part], table, scale, room), soft[part].unsqueeze(1))
                 if grad_h is not None:
                     grad_h[panel.atoms] -= scale * (factor @ weights)
                 if grad_points is None and grad_y is None:
