@@ -1,125 +1,27 @@
-"""Scores of points against atoms, c(x_i, y_j) − h̃_j, their minima and their soft assignments, tile by tile.
+"""Scores of points against atoms, c(x_i, y_j) − h̃_j: their minima and their soft assignments, tile by tile.
 
-Scores are laid out (points, atoms). A tile holds a few points against a panel of consecutive atoms, and its size is
-chosen so that it stays in the cache between the product that makes it and the reduction that reads it.
+The constants were measured over (n, m, d) by benchmarks/c_transform.py.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import final
 
 import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.semidual.tiles import WIDE, MatrixPanel, Panel, ProductPanel, Tile
 
-NARROW, WIDE, MANY = 64, 128, 2**10  # atoms whose minimum is taken together: few, and from MANY atoms on more
-DIRECT = 192  # atoms up to which a plain minimum is as fast
 TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 128, 2**12  # scores of a tile, 1 MB in float32, and its points
 PANEL_ATOMS, PANEL_ENTRIES = 2**13, 2**21  # atoms of a panel, and entries of them, which may be a copy
+MATRIX_ATOMS, MATRIX_ENTRIES = 15 * 2**7, 2**17  # the same of a cost that is no product
 PART_ENTRIES = 2**20  # entries of the points that pass the atoms together
 CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # points, and scores, of a chunk with all atoms
 LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
 KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
-
-
-class Panel(ABC):
-    """Consecutive atoms, from the number `first` on, made ready to be scored."""
-
-    def __init__(self, first: int, count: int) -> None:
-        self.first = first
-        self.atoms = slice(first, first + count)
-
-    @abstractmethod
-    def table(self, h_tilde: Tensor) -> Tensor:
-        """What `scores` asks of a table h̃ (m,) over all atoms, (t,)."""
-
-    @abstractmethod
-    def scores(self, points: Tensor, table: Tensor, scale: float, out: Tensor) -> Tensor:
-        """scale · (c(x_i, y_j) − h̃_j) up to a constant of each point, (n, t), in `out`.
-
-        Points come from `Scores.points`, the table from `table`.
-        """
-
-    @abstractmethod
-    def costs(self, points: Tensor, out: Tensor) -> Tensor:
-        """c(x_i, y_j) up to the same constant, (n, t), in `out`."""
-
-
-@final
-class ProductPanel(Panel):
-    """u_i·v_j + s_j, for a cost that is a product (`Cost.bilinear`)."""
-
-    def __init__(self, first: int, v: Tensor, s: Tensor) -> None:
-        super().__init__(first, len(v))
-        self.v, self.s = v, s
-        self.columns = v.T
-
-    def table(self, h_tilde: Tensor) -> Tensor:
-        return self.s - h_tilde[self.atoms]
-
-    def scores(self, points: Tensor, table: Tensor, scale: float, out: Tensor) -> Tensor:
-        return torch.addmm(table, points, self.columns, beta=scale, alpha=scale, out=out)
-
-    def costs(self, points: Tensor, out: Tensor) -> Tensor:
-        return torch.addmm(self.s, points, self.columns, out=out)
-
-
-@final
-class MatrixPanel(Panel):
-    """c(x_i, y_j) of any other cost."""
-
-    def __init__(self, first: int, count: int, against: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(first, count)
-        self.against = against
-
-    def table(self, h_tilde: Tensor) -> Tensor:
-        return h_tilde[self.atoms]
-
-    def scores(self, points: Tensor, table: Tensor, scale: float, out: Tensor) -> Tensor:
-        torch.sub(self.against(points), table, out=out)
-        return out if scale == 1 else out.mul_(scale)
-
-    def costs(self, points: Tensor, out: Tensor) -> Tensor:
-        return out.copy_(self.against(points))
-
-
-@final
-class Tile:
-    """Room for scores of `rows` points against `atoms` atoms, in blocks that are padded with infinity.
-
-    A row is an odd number of blocks, since a product whose rows lie a multiple of 4 kB apart is six times slower.
-    """
-
-    def __init__(self, rows: int, atoms: int, like: Tensor) -> None:
-        self.block = NARROW if atoms < MANY else WIDE
-        blocks = -(-atoms // self.block)
-        width = atoms if atoms <= DIRECT and atoms % WIDE else self.block * (blocks + 1 - blocks % 2)
-        self.room = like.new_empty(rows, width)
-        self.room[:, atoms:] = math.inf
-        self.atoms = atoms
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        """The scores of these points, (rows, atoms)."""
-        return self.room[rows, : self.atoms]
-
-    def minimum(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """The least score of each of these points, and its atom; the lowest one where scores tie.
-
-        `Tensor.min(dim)` is ten times slower than `amin`, so that only the winning block is searched for its index.
-        """
-        if self.atoms <= DIRECT:
-            value, index = self[rows].min(dim=1)
-            return value, index
-        blocks = self.room[rows].unflatten(1, (-1, self.block))
-        n, count, _ = blocks.shape
-        block = blocks.amin(dim=2).min(dim=1).indices
-        winners = torch.arange(0, n * count, count, device=block.device).add_(block)
-        value, index = blocks.view(-1, self.block).index_select(0, winners).min(dim=1)
-        return value, index.add_(block, alpha=self.block)
 
 
 @final
@@ -167,8 +69,13 @@ class Scores:
         self.form = cost.bilinear(atoms.detach())
         self.chunk = min(CHUNK_ROWS, max(64, CHUNK_ENTRIES // m))
         most = min(PANEL_ATOMS, max(2**11, PANEL_ENTRIES // d))
+        self.entries = TILE_ENTRIES
+        if self.form is None:  # whose matrix is made anew for each tile, in several steps: small ones reuse memory
+            most, self.entries = min(most, MATRIX_ATOMS), MATRIX_ENTRIES
         even = -(-m // -(-m // most))
         self.size = -(-even // WIDE) * WIDE
+        if self.form is None and self.size % 2**10 == 0:  # see `Tile`
+            self.size += WIDE
         self._kept = None
 
     @property
@@ -203,9 +110,11 @@ class Scores:
 
     def rows(self, n: int) -> int:
         """The number of points in a tile against a panel, of n points."""
+        if self.form is None:
+            return min(n, max(1, self.entries // min(self.size, len(self.atoms))))
         # Each tile reads its panel anew, which takes longer than a narrow product over few points.
         fewest = max(FEWEST_ROWS, min(MOST_ROWS // 8, self.atoms.shape[1] // 2))
-        return min(n, MOST_ROWS, max(fewest, TILE_ENTRIES // min(self.size, len(self.atoms))))
+        return min(n, MOST_ROWS, max(fewest, self.entries // min(self.size, len(self.atoms))))
 
     def pull(
         self, panel: Panel, points: Tensor, weights: Tensor, factor: Tensor, needs_y: bool

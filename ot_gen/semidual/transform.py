@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ot_gen.costs import Cost, widened
-from ot_gen.semidual.scores import PART_ENTRIES, Scores, Tile, all_finite, attained, below, shares
+from ot_gen.costs import Cost
+from ot_gen.semidual.scores import PART_ENTRIES, Scores, all_finite, attained, below, shares
+from ot_gen.semidual.tiles import Tile
 
-SMALL = 2**17  # scores up to which a plain minimum over the matrix of costs is as fast
+SMALL = 2**17  # scores whose minimum is taken plainly, 0.5 MB in float32
 KEPT = 2**22  # scores that are kept for the backward pass instead of being made again, 16 MB in float32
 
 
@@ -65,19 +66,20 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
     check_points(x, y)
     if not epsilon >= 0:
         raise ValueError(f"epsilon must be >= 0 (0 is the hard minimum), got {epsilon}")
-    if epsilon == 0 and len(x) * len(y) <= SMALL and x.numel() <= PART_ENTRIES:
-        return _hard(cost, x, y, h_tilde)
+    if epsilon == 0 and _small(x, y):
+        with torch.no_grad():
+            least, argmin = cost.matrix(x, y).sub_(h_tilde).min(dim=1)
+        return attained(cost, x, y, h_tilde, argmin, least), argmin
     scores = Scores.streamed(cost, y)
     if epsilon == 0:
         return scores.hard(x, h_tilde)
     return _soft(scores, x, h_tilde, epsilon)
 
 
-def _hard(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
-    """The hard c-transform of a small problem, over before anything would be prepared."""
-    with torch.no_grad():
-        least, argmin = cost.matrix(widened(x), widened(y)).sub_(h_tilde).min(dim=1)
-    return attained(cost, x, y, h_tilde, argmin, least), argmin
+def _small(x: Tensor, y: Tensor) -> bool:
+    """Whether a plain minimum over the matrix of costs is done before a stream would be prepared."""
+    few = len(x) * len(y) <= SMALL and max(x.numel(), y.numel()) <= PART_ENTRIES
+    return few and torch.finfo(y.dtype).bits >= 32
 
 
 def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
