@@ -13,7 +13,7 @@ from ot_gen.semidual.scores import Scores, attained
 from ot_gen.semidual.transform import check_points, check_table
 
 INDEXED = 3  # columns of the product up to which cells are looked up
-MANY = 256  # atoms from which on a lookup beats the stream
+MANY = 700  # atoms from which on a lookup beats the stream
 
 
 @final

@@ -18,7 +18,7 @@ from ot_gen.semidual.tiles import WIDE, MatrixPanel, Panel, ProductPanel, Tile
 TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 128, 2**12  # scores of a tile, 1 MB in float32, and its points
 PANEL_ATOMS, PANEL_ENTRIES = 2**13, 2**21  # atoms of a panel, and entries of them, which may be a copy
 MATRIX_ATOMS, MATRIX_ENTRIES = 15 * 2**7, 2**17  # the same of a cost that is no product
-PART_ENTRIES = 2**20  # entries of the points that pass the atoms together
+PART_ENTRIES, PAIR_ENTRIES = 2**20, 2**18  # entries of the points that pass the atoms together, or meet their own
 CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # points, and scores, of a chunk with all atoms
 LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
 KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
@@ -207,13 +207,21 @@ class Scores:
 
 def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
     """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is what was compared."""
-    value = cost(x, y.index_select(0, argmin)) - h_tilde.index_select(0, argmin)
+    value = _paired(cost, x, y, argmin) - h_tilde.index_select(0, argmin)
     if not all_finite(value.detach() + least):
         raise ValueError(
             f"a least cost is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
             "repair the atoms, or use a wider dtype"
         )
     return value
+
+
+def _paired(cost: Cost, x: Tensor, y: Tensor, argmin: Tensor) -> Tensor:
+    size = max(1, PAIR_ENTRIES // x.shape[1])
+    if len(x) <= size:
+        return cost(x, y.index_select(0, argmin))
+    parts = zip(x.split(size), argmin.split(size), strict=True)
+    return torch.cat([cost(part, y.index_select(0, at)) for part, at in parts])
 
 
 def all_finite(tensor: Tensor) -> bool:

@@ -229,6 +229,7 @@ def test_a_c_transform_of_nothing_that_needs_a_graph_makes_none():
 def test_many_queries_are_streamed_too(monkeypatch, epsilon):
     monkeypatch.setattr(transform, "SMALL", 0)
     monkeypatch.setattr(scores, "PART_ENTRIES", 14)
+    monkeypatch.setattr(scores, "PAIR_ENTRIES", 6)
     monkeypatch.setattr(transform, "PART_ENTRIES", 14)
     x, y = torch.rand(23, 2, requires_grad=True), torch.rand(5, 2)
     h_tilde = torch.rand(5, requires_grad=True)
@@ -353,7 +354,7 @@ def test_what_is_kept_of_any_cost_answers_as_the_stream(small_tiles, cost):
 
 @pytest.mark.parametrize("d", [2, 5])
 def test_the_kept_index_is_differentiable_in_x(d):
-    y, h_tilde = torch.rand(400, d), torch.rand(400) / 10
+    y, h_tilde = torch.rand(800, d), torch.rand(800) / 10
     x = torch.rand(6, d, requires_grad=True)
     (kept,) = torch.autograd.grad(LaguerreCells(SquaredEuclidean(), y, h_tilde)(x)[0].sum(), x)
     (streamed,) = torch.autograd.grad(c_transform(SquaredEuclidean(), x, y, h_tilde)[0].sum(), x)
