@@ -21,7 +21,7 @@ from torch import Tensor
 
 import ot_gen as og
 from ot_gen.semidual.ascent import Ascent
-from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.scores import Scores
 from ot_gen.semidual.stream import Stream
 
 SNAPSHOTS, TOL = (512, 2048), 0.01
@@ -43,7 +43,7 @@ def tables(mu: og.Reference, nu: og.Empirical) -> dict[str, Tensor]:
     cost = og.SquaredEuclidean()
     zero = torch.zeros(len(nu))
     found = {"h̃ = 0: Voronoi cells": zero}
-    ascent = Ascent(CostRows(cost, nu.atoms), nu.weights)
+    ascent = Ascent(Scores(cost, nu.atoms), nu.weights)
     ascent.start(mu.sample(512), zero)
     for samples in SNAPSHOTS:
         while ascent.samples < samples:

@@ -31,7 +31,7 @@ from ot_gen import (
 )
 from ot_gen.semidual import SolveProgress
 from ot_gen.semidual.bracket import Bracket, Tally
-from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.scores import Scores
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
@@ -44,7 +44,7 @@ def closing(samples: int, atoms: int = 500, fresh: int = 8192) -> list[dict[str,
     """N(0, I) to two moons: the bracket of the averaged table, at sample counts that double."""
     torch.manual_seed(0)
     nu, mu = Empirical(data.two_moons().sample(atoms)), standard_gaussian(2)
-    costs = CostRows(COST, nu.atoms)
+    costs = Scores(COST, nu.atoms)
     tables: list[tuple[SolveProgress, Tensor]] = []
 
     def keep(progress: SolveProgress) -> None:

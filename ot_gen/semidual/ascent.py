@@ -14,8 +14,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.semidual.rows import CostRows
 from ot_gen.semidual.sample import SampleProblem
+from ot_gen.semidual.scores import Scores
 
 
 @final
@@ -41,7 +41,7 @@ class Ascent(nn.Module):
     Example:
         >>> from ot_gen import SquaredEuclidean, standard_gaussian
         >>> atoms, weights = torch.tensor([[-1.0], [2.0]]), torch.tensor([0.5, 0.5])
-        >>> ascent = Ascent(CostRows(SquaredEuclidean(), atoms), weights)
+        >>> ascent = Ascent(Scores(SquaredEuclidean(), atoms), weights)
         >>> ascent.start(standard_gaussian(1).sample(100))
         >>> ascent.step(standard_gaussian(1).sample(100))
         >>> ascent.samples
@@ -60,7 +60,7 @@ class Ascent(nn.Module):
     )
     SLOW_FROM, SLOW_EVERY, SLOW_WIDTH, SLOW_DAMPING = 64, 1.5, 32.0, 0.1
 
-    def __init__(self, costs: CostRows, weights: Tensor, epsilon: float = 0.0) -> None:
+    def __init__(self, costs: Scores, weights: Tensor, epsilon: float = 0.0) -> None:
         super().__init__()
         self.costs = costs
         self.weights = weights

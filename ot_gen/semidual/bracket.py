@@ -13,8 +13,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.semidual.rows import CostRows
 from ot_gen.semidual.sample import SampleProblem
+from ot_gen.semidual.scores import Scores
 
 
 @final
@@ -34,7 +34,7 @@ class Tally:
     """
 
     def __init__(
-        self, costs: CostRows, weights: Tensor, h_tilde: Tensor, epsilon: float = 0.0, barycentres: bool = False
+        self, costs: Scores, weights: Tensor, h_tilde: Tensor, epsilon: float = 0.0, barycentres: bool = False
     ) -> None:
         self.costs = costs
         self.weights = weights
@@ -150,7 +150,7 @@ class Bracket:
 
 
 @torch.no_grad()
-def feasible_plan(costs: CostRows, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> SparsePlan:
+def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> SparsePlan:
     """A coupling of the sample x with ν that follows the cells of h̃ and gives every atom exactly b_j.
 
     Its cost bounds W_c(μ, ν) from above in expectation, for every sample size: the sample's law has mean μ, and W_c is

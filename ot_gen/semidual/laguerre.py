@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ot_gen.costs import Cost
 from ot_gen.semidual.envelope import EnvelopeTree
-from ot_gen.semidual.panels import Panel, Scores
-from ot_gen.semidual.transform import attained, check_points, check_table, transform
+from ot_gen.semidual.scores import Scores, attained
+from ot_gen.semidual.transform import check_points, check_table
 
 INDEXED = 3  # columns of the product up to which cells are looked up
-MANY = 256  # atoms from which on a lookup beats the stream
+MANY = 700  # atoms from which on a lookup beats the stream
 
 
 @final
@@ -48,9 +48,12 @@ class LaguerreCells:
     def __init__(self, cost: Cost, atoms: Tensor, h_tilde: Tensor) -> None:
         check_table(atoms, h_tilde)
         self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
-        self._scores = Scores(cost, self.atoms, self.h_tilde)
-        self._tree = self._envelope() if self._scores.columns <= INDEXED and len(atoms) >= MANY else None
-        self._panels: list[Panel] | None = None if self._tree else list(self._scores)
+        self._tree: EnvelopeTree | None = None
+        self._scores = Scores.streamed(cost, self.atoms)
+        if len(atoms) >= MANY and self._scores.columns <= INDEXED:
+            self._tree = self._envelope()
+        else:
+            self._scores = Scores(cost, self.atoms)
 
     @torch.no_grad()
     def _envelope(self) -> EnvelopeTree | None:
@@ -72,10 +75,10 @@ class LaguerreCells:
         check_points(x, self.atoms)
         form = self._scores.form
         if self._tree is None or form is None:
-            return transform(self._scores, x, self.atoms, self.h_tilde, panels=self._panels)
+            return self._scores.hard(x, self.h_tilde)
         with torch.no_grad():
             argmin = self._tree(form.left(x)[0])
             unknown = (argmin < 0).nonzero().squeeze(1)
             if len(unknown):
-                argmin[unknown] = transform(self._scores, x[unknown], self.atoms, self.h_tilde)[1]
+                argmin[unknown] = self._scores.hard(x[unknown], self.h_tilde)[1]
         return attained(self.cost, x, self.atoms, self.h_tilde, argmin), argmin

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
 from ot_gen.measures import Empirical, Measure, Reference
-from ot_gen.semidual.rows import TILE_ATOMS, CostRows
+from ot_gen.semidual.scores import PANEL_ATOMS, Scores
 
 
 class Sampler(Protocol):
@@ -59,12 +59,12 @@ class Problem:
         masses = torch.zeros(len(self.first), dtype=torch.float64, device=nu.weights.device)
         masses.index_add_(0, self.group[present], nu.weights[present].double())
         self.weights = (masses / masses.sum()).to(nu.weights)
-        self.rows = CostRows(cost, self.atoms)
+        self.rows = Scores(cost, self.atoms)
         self.largest = 0.0 if bool(present.all()) else self._largest(self.law.sample(512))
 
     @torch.no_grad()
     def _largest(self, x: Tensor) -> float:
-        return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.atoms.split(TILE_ATOMS))
+        return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.atoms.split(PANEL_ATOMS))
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: of coinciding atoms the highest counts."""
@@ -131,7 +131,7 @@ def _measure(mu: Sampler | Distribution, dim: int) -> _Law:
 
 def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
     """The first of each group of coinciding atoms of positive mass, and the group of each atom (−1: no mass)."""
-    keys = torch.cat([_keys(tile) for tile in nu.atoms.split(TILE_ATOMS)])
+    keys = torch.cat([_keys(tile) for tile in nu.atoms.split(PANEL_ATOMS)])
     group: dict[int, int] = {}
     first: list[int] = []
     numbers = []

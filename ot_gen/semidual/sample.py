@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.scores import Scores
 
 # Atoms that compete for a sample; all of them, where they are few.
 CANDIDATES = 48
@@ -33,14 +33,14 @@ class SampleProblem:
 
     Example:
         >>> from ot_gen import SquaredEuclidean
-        >>> costs = CostRows(SquaredEuclidean(), torch.tensor([[0.0], [1.0]]))
+        >>> costs = Scores(SquaredEuclidean(), torch.tensor([[0.0], [1.0]]))
         >>> x = (torch.arange(100)[:, None] + 0.5) / 100
         >>> sample = SampleProblem(costs, torch.tensor([0.25, 0.75]), x, torch.zeros(2))
         >>> sample.solve(torch.zeros(2), epsilon=1e-3).diff()  # the boundary lies at 1/4
         tensor([0.5000], dtype=torch.float64)
     """
 
-    def __init__(self, costs: CostRows, weights: Tensor, x: Tensor, h_tilde: Tensor) -> None:
+    def __init__(self, costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor) -> None:
         found = [_candidates(part, h_tilde) for _, part in costs.costs(x)]
         self.columns = torch.cat([columns for columns, _ in found])
         self.costs = torch.cat([values for _, values in found])

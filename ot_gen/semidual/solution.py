@@ -13,7 +13,7 @@ from torch import Tensor
 from ot_gen.costs import Cost
 from ot_gen.measures import Empirical
 from ot_gen.semidual.bracket import Bracket
-from ot_gen.semidual.rows import CostRows
+from ot_gen.semidual.scores import Scores
 from ot_gen.semidual.transform import c_transform
 
 
@@ -89,7 +89,7 @@ class SemidiscreteSolution:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:
             return self.nu.atoms[c_transform(self.cost, x, self.nu.atoms, self.h_tilde)[1]]
-        soft = CostRows(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
+        soft = Scores(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
         return torch.cat([w.unsqueeze(1) * (z @ self.nu.atoms) for z, w in soft])
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from ot_gen.semidual.ascent import Ascent, samples_for
 from ot_gen.semidual.bracket import Bracket, Tally, batches
 from ot_gen.semidual.problem import Problem, Sampler, check_arguments
 from ot_gen.semidual.progress import Callback, SolveProgress, progress_bar
-from ot_gen.semidual.rows import KEPT_BYTES
+from ot_gen.semidual.scores import KEPT_BYTES
 from ot_gen.semidual.solution import SemidiscreteSolution
 from ot_gen.semidual.stream import Stream
 

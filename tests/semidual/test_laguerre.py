@@ -18,7 +18,7 @@ from ot_gen import (
     SquaredEuclidean,
     c_transform,
 )
-from ot_gen.semidual import envelope, panels, transform
+from ot_gen.semidual import envelope, scores, tiles, transform
 
 FEATURES = nn.Sequential(nn.Linear(4, 20).double(), nn.Tanh())
 COSTS = [
@@ -42,11 +42,13 @@ def dual_value(cost, problem, h_tilde):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Several panels of several tiles of a few blocks, also for tiny problems."""
-    for kind in (panels.NarrowPanel, panels.WidePanel, panels.MatrixPanel):
-        monkeypatch.setattr(kind, "tile", 1)
-    monkeypatch.setattr(panels, "LEAST_PANEL", 384)
-    monkeypatch.setattr(panels, "NARROW_PANEL", 1)
-    monkeypatch.setattr(panels, "WIDE_PANEL", 1)
+    monkeypatch.setattr(transform, "SMALL", 0)
+    monkeypatch.setattr(scores, "PANEL_ATOMS", 384)
+    monkeypatch.setattr(scores, "MATRIX_ATOMS", 256)
+    monkeypatch.setattr(scores, "MATRIX_ENTRIES", 1000)
+    monkeypatch.setattr(scores, "TILE_ENTRIES", 1)
+    monkeypatch.setattr(scores, "FEWEST_ROWS", 4)
+    monkeypatch.setattr(tiles, "DIRECT", 70)
 
 
 # --- the c-transform is a min, and duality
@@ -169,11 +171,35 @@ def test_float32_values_are_feasible_to_rounding_also_far_from_the_origin(seed, 
     x, y = (offset + torch.randn(size, d, generator=generator) for size in (5, 300))
     h_tilde = scale * torch.randn(300, generator=generator)
     h, _ = c_transform(SquaredEuclidean(), x, y, h_tilde, epsilon)
+    kept, _ = scores.Scores(SquaredEuclidean(), y).hard(x, h_tilde)
     C = (x.double()[:, None] - y.double()[None]).square().sum(-1)
     expected = dense_of(C - h_tilde.double(), epsilon)
     rounding = 1e-6 * (scale + float(C.max()) + epsilon)
     assert bool((h[:, None] + h_tilde <= C + 10 * rounding).all())
     assert torch.allclose(h.double(), expected, atol=10 * rounding, rtol=0)
+    assert torch.allclose(kept.double(), dense_of(C - h_tilde.double(), 0.0), atol=10 * rounding, rtol=0)
+
+
+@pytest.mark.parametrize("m", [1, 64, 128, 192, 193, 256, 1000, 1024, 2048])
+def test_the_minimum_of_a_tile_is_the_lowest_atom_of_the_least_score_and_keeps_a_nan(m):
+    values = torch.randint(5, (7, m)).float()  # many ties
+    tile = tiles.Tile(7, m, values)
+    tile[slice(7)].copy_(values)
+    least, at = tile.minimum(slice(7))
+    lowest = [row.index(min(row)) for row in values.tolist()]
+    assert torch.equal(least, values.amin(dim=1)) and at.tolist() == lowest
+    tile[slice(2, 3)][:, m // 2] = NAN
+    assert tile.minimum(slice(7))[0].isnan().tolist() == [False, False, True, *[False] * 4]
+
+
+@EVERY_COST
+def test_kept_costs_and_soft_assignments_are_those_of_the_matrix(small_tiles, cost):
+    x, y, h_tilde = (torch.rand(*shape, dtype=torch.float64) for shape in ((600, 4), (1024, 4), (1024,)))
+    C = cost.matrix(x, y)
+    for engine in (scores.Scores(cost, y), scores.Scores.streamed(cost, y)):
+        assert torch.allclose(torch.cat([part.clone() for _, part in engine.costs(x)]), C, atol=1e-9)
+        shares = torch.cat([w.unsqueeze(1) * z for z, w in engine.soft(x, h_tilde, 0.1)])
+        assert torch.allclose(shares, ((h_tilde - C) / 0.1).softmax(dim=1), atol=1e-9)
 
 
 def test_the_inner_product_turns_w2_around():
@@ -201,7 +227,10 @@ def test_a_c_transform_of_nothing_that_needs_a_graph_makes_none():
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 def test_many_queries_are_streamed_too(monkeypatch, epsilon):
-    monkeypatch.setattr(transform, "MAX_ROWS", 7)
+    monkeypatch.setattr(transform, "SMALL", 0)
+    monkeypatch.setattr(scores, "PART_ENTRIES", 14)
+    monkeypatch.setattr(scores, "PAIR_ENTRIES", 6)
+    monkeypatch.setattr(transform, "PART_ENTRIES", 14)
     x, y = torch.rand(23, 2, requires_grad=True), torch.rand(5, 2)
     h_tilde = torch.rand(5, requires_grad=True)
     value, argmin = c_transform(SquaredEuclidean(), x, y, h_tilde, epsilon)
@@ -264,7 +293,9 @@ def test_bad_input_is_named(x, y, h_tilde, epsilon, message):
             LaguerreCells(SquaredEuclidean(), y, h_tilde)(x)
 
 
-def test_one_bad_atom_among_many_does_not_go_unnoticed():
+@pytest.mark.parametrize("small", [0, 2**17])
+def test_one_bad_atom_among_many_does_not_go_unnoticed(monkeypatch, small):
+    monkeypatch.setattr(transform, "SMALL", small)
     for bad in (NAN, -NAN):
         for cost, d in ((SquaredEuclidean(), 2), (SquaredEuclidean(), 30), (Lp(1.0), 2)):
             y = torch.rand(1000, d)
@@ -323,7 +354,7 @@ def test_what_is_kept_of_any_cost_answers_as_the_stream(small_tiles, cost):
 
 @pytest.mark.parametrize("d", [2, 5])
 def test_the_kept_index_is_differentiable_in_x(d):
-    y, h_tilde = torch.rand(400, d), torch.rand(400) / 10
+    y, h_tilde = torch.rand(800, d), torch.rand(800) / 10
     x = torch.rand(6, d, requires_grad=True)
     (kept,) = torch.autograd.grad(LaguerreCells(SquaredEuclidean(), y, h_tilde)(x)[0].sum(), x)
     (streamed,) = torch.autograd.grad(c_transform(SquaredEuclidean(), x, y, h_tilde)[0].sum(), x)

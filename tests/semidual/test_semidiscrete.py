@@ -12,7 +12,8 @@ from torch.distributions import Independent, Normal
 
 from ot_gen import Empirical, Euclidean, SquaredEuclidean, standard_gaussian
 from ot_gen.costs import FeatureCost, InnerProduct, Lp
-from ot_gen.semidual import rows, semidiscrete
+from ot_gen.semidual import semidiscrete
+from ot_gen.semidual.scores import Scores
 
 
 def cloud(m, d, seed=0, dtype=torch.float32):
@@ -125,7 +126,7 @@ def test_the_marginal_error_is_that_of_fresh_samples(tol):
     assert solution.converged
     assert solution.marginal_error + 2 * solution.marginal_error_se <= tol
     x = GAUSS.sample(400_000)
-    fresh = torch.bincount(rows.CostRows(SquaredEuclidean(), PLANE.atoms).hard(x, solution.h_tilde)[1], minlength=30)
+    fresh = torch.bincount(Scores(SquaredEuclidean(), PLANE.atoms).hard(x, solution.h_tilde)[1], minlength=30)
     observed = float((fresh / len(x) - PLANE.weights).abs().sum())
     noise = math.sqrt(2 * 30 / (math.pi * len(x)))
     assert abs(math.sqrt(max(0.0, observed**2 - noise**2)) - solution.marginal_error) < (

@@ -12,7 +12,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 
 from ot_gen import Cost, Empirical, Euclidean, Pushforward, SquaredEuclidean, standard_gaussian
 from ot_gen.costs import InnerProduct
-from ot_gen.semidual import rows, semidiscrete, solve
+from ot_gen.semidual import scores, semidiscrete, solve
 
 
 def cloud(m, d, dtype=torch.float32):
@@ -132,9 +132,9 @@ def test_atoms_may_live_on_disk(tmp_path, monkeypatch, float64):
     np.save(tmp_path / "atoms.npy", nu.atoms.numpy())
     mapped = Empirical(torch.from_numpy(np.load(tmp_path / "atoms.npy", mmap_mode="c")))
     assert torch.equal(solved(mu, mapped, SQUARES, tol=0.1).h_tilde, kept.h_tilde)
-    for module in (rows, solve):
+    for module in (scores, solve):
         monkeypatch.setattr(module, "KEPT_BYTES", 0)
-    monkeypatch.setattr(rows, "TILE_ATOMS", 16)
+    monkeypatch.setattr(scores, "PANEL_ATOMS", 16)
     tiled = solved(mu, mapped, SQUARES, tol=0.1)
     assert tiled.barycentres is None
     assert torch.allclose(tiled.h_tilde, kept.h_tilde, atol=1e-6)

@@ -1,0 +1,239 @@
+"""Scores of points against atoms, c(x_i, y_j) − h̃_j: their minima and their soft assignments, tile by tile.
+
+The constants were measured over (n, m, d) by benchmarks/c_transform.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import final
+
+import torch
+from torch import Tensor
+
+from ot_gen.costs import Cost
+from ot_gen.semidual.tiles import WIDE, MatrixPanel, Panel, ProductPanel, Tile
+
+TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 128, 2**12  # scores of a tile, 1 MB in float32, and its points
+PANEL_ATOMS, PANEL_ENTRIES = 2**13, 2**21  # atoms of a panel, and entries of them, which may be a copy
+MATRIX_ATOMS, MATRIX_ENTRIES = 15 * 2**7, 2**17  # the same of a cost that is no product
+PART_ENTRIES, PAIR_ENTRIES = 2**20, 2**18  # entries of the points that pass the atoms together, or meet their own
+CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # points, and scores, of a chunk with all atoms
+LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
+KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
+
+
+@final
+class Scores:
+    """All scores c(x, y_j) − h̃_j of points against fixed atoms, for any table h̃.
+
+    What depends on the atoms alone, such as their features, is made once and kept, up to atoms of `KEPT_BYTES`.
+    Beyond that, and in `Scores.streamed`, it is made panel by panel at every use.
+
+    Args:
+        cost: the ground cost c.
+        atoms: y_j, (m, d).
+
+    Example:
+        >>> from ot_gen import SquaredEuclidean
+        >>> scores = Scores(SquaredEuclidean(), torch.eye(2))
+        >>> [(part, costs)] = scores.costs(torch.zeros(1, 2))
+        >>> costs
+        tensor([[1., 1.]])
+        >>> scores.hard(torch.tensor([[0.0, 2.0]]), torch.zeros(2))
+        (tensor([1.]), tensor([1]))
+    """
+
+    _kept: list[Panel] | None
+
+    def __init__(self, cost: Cost, atoms: Tensor) -> None:
+        self._prepare(cost, atoms)
+        if atoms.nbytes <= KEPT_BYTES:
+            self._kept = list(self._made())
+
+    @classmethod
+    def streamed(cls, cost: Cost, atoms: Tensor) -> Scores:
+        """Scores for one use, of which nothing is kept but a single panel."""
+        scores = cls.__new__(cls)
+        scores._prepare(cost, atoms)
+        if scores.size >= len(atoms):
+            scores._kept = list(scores._made())
+        return scores
+
+    @torch.no_grad()
+    def _prepare(self, cost: Cost, atoms: Tensor) -> None:
+        self.cost, self.atoms = cost, atoms
+        m, d = atoms.shape
+        self.dtype = torch.float32 if torch.finfo(atoms.dtype).bits < 32 else atoms.dtype
+        self.form = cost.bilinear(atoms.detach())
+        self.chunk = min(CHUNK_ROWS, max(64, CHUNK_ENTRIES // m))
+        most = min(PANEL_ATOMS, max(2**11, PANEL_ENTRIES // d))
+        self.entries = TILE_ENTRIES
+        if self.form is None:  # whose matrix is made anew for each tile, in several steps: small ones reuse memory
+            most, self.entries = min(most, MATRIX_ATOMS), MATRIX_ENTRIES
+        even = -(-m // -(-m // most))
+        self.size = -(-even // WIDE) * WIDE
+        if self.form is None and self.size % 2**10 == 0:  # see `Tile`
+            self.size += WIDE
+        self._kept = None
+
+    @property
+    def columns(self) -> int:
+        """The number K of columns of the product; d where the cost is none."""
+        if self.form is None:
+            return self.atoms.shape[1]
+        return self.form.right(self.atoms[:1].detach())[0].shape[1]
+
+    def points(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the panels ask of points (n, d), (n, K), and the constants that scores lack, (n,), or None."""
+        if self.form is None:
+            return x.to(self.dtype), None
+        u, r = self.form.left(x)
+        return u.to(self.dtype), r
+
+    def panels(self) -> Iterable[Panel]:
+        """The atoms, panel after panel."""
+        return self._made() if self._kept is None else self._kept
+
+    @torch.no_grad()
+    def _made(self) -> Iterator[Panel]:
+        for first in range(0, len(self.atoms), self.size):
+            y = self.atoms.detach()[first : first + self.size]
+            if self.form is None:
+                yield MatrixPanel(first, len(y), self.cost.against(y.to(self.dtype)))
+                continue
+            v, s = self.form.right(y)
+            if not all_finite(s):
+                raise ValueError(f"atoms {first} to {first + len(y) - 1} hold NaN or Inf; remove or repair these rows")
+            yield ProductPanel(first, v, s)
+
+    def rows(self, n: int) -> int:
+        """The number of points in a tile against a panel, of n points."""
+        if self.form is None:
+            return min(n, max(1, self.entries // min(self.size, len(self.atoms))))
+        # Each tile reads its panel anew, which takes longer than a narrow product over few points.
+        fewest = max(FEWEST_ROWS, min(MOST_ROWS // 8, self.atoms.shape[1] // 2))
+        return min(n, MOST_ROWS, max(fewest, self.entries // min(self.size, len(self.atoms))))
+
+    def pull(
+        self, panel: Panel, points: Tensor, weights: Tensor, factor: Tensor, needs_y: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """The gradients Σ_j p_ij ∂c_ij in the points, (n, K), and Σ_i p_ij ∂c_ij in the atoms of a panel, (t, d).
+
+        The weights are p_ij = factor_i · weights_ij, (n, t).
+        """
+        y = self.atoms.detach()[panel.atoms]
+        if not isinstance(panel, ProductPanel) or self.form is None:
+            with torch.enable_grad():
+                points, y = points.detach().requires_grad_(), y.to(self.dtype).requires_grad_()
+                by_points, by_y = torch.autograd.grad(
+                    self.cost.matrix(points, y), (points, y), factor.unsqueeze(1) * weights
+                )
+            return by_points, by_y
+        by_points = factor.unsqueeze(1) * (weights @ panel.v)
+        if not needs_y:
+            return by_points, None
+        with torch.enable_grad():
+            y = y.requires_grad_()
+            v, s = self.form.right(y)
+            paired = (v * (weights.T @ (factor.unsqueeze(1) * points))).sum() + s @ (factor @ weights)
+            (by_y,) = torch.autograd.grad(paired, y)
+        return by_points, by_y
+
+    def hard(self, x: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
+        """The c-transform of h̃ and the atom that attains it, each (n,); differentiable in x, the atoms and h̃."""
+        size = max(1, PART_ENTRIES // x.shape[1])
+        if len(x) <= size:
+            least, argmin = self._minimum(x, h_tilde)
+            return attained(self.cost, x, self.atoms, h_tilde, argmin, least), argmin
+        parts = [self.hard(part, h_tilde) for part in x.split(size)]
+        return torch.cat([value for value, _ in parts]), torch.cat([argmin for _, argmin in parts])
+
+    @torch.no_grad()
+    def _minimum(self, x: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
+        """The least score of each point, up to its constant, and its atom."""
+        points, _ = self.points(x)
+        size = max(1, self.rows(len(x)))
+        value = index = points.new_empty(0)
+        tile: Tile | None = None
+        for panel in self.panels():
+            count = panel.atoms.stop - panel.first
+            if tile is None or tile.atoms != count:
+                tile = Tile(size, count, points)
+            table = panel.table(h_tilde)
+            minima = []
+            for part in points.split(size):
+                rows = slice(len(part))
+                panel.scores(part, table, 1.0, tile[rows])
+                minima.append(tile.minimum(rows))
+            least, at = minima[0] if len(minima) == 1 else (torch.cat(each) for each in zip(*minima, strict=True))
+            if panel.first == 0:
+                value, index = least, at
+                continue
+            better = below(least, value)
+            value, index = torch.where(better, least, value), torch.where(better, at + panel.first, index)
+        return value, index
+
+    def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Soft assignments (z, w), a chunk of points at a time, valid until the next one.
+
+        w_i z_ij = softmax_j((h̃_j − c(x_i, y_j)) / ε). Shares below e⁻⁶⁰ of the largest are raised to that.
+        """
+        tables = None if self._kept is None else [(panel, panel.table(h_tilde)) for panel in self._kept]
+        for part, room in self._chunks(x):
+            points, _ = self.points(part)
+            for panel, table in tables or ((panel, panel.table(h_tilde)) for panel in self.panels()):
+                panel.scores(points, table, -1 / epsilon, room[:, panel.atoms])
+            room.sub_(room.amax(dim=1, keepdim=True)).clamp_(min=LEAST_SHARE).exp_()
+            yield room, 1 / room.sum(dim=1)
+
+    def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """(x_i, c(x_i, y_j)), a chunk of points at a time; valid until the next one."""
+        for part, room in self._chunks(x):
+            points, constants = self.points(part)
+            for panel in self.panels():
+                panel.costs(points, room[:, panel.atoms])
+            yield part, room if constants is None else room.add_(constants.unsqueeze(1))
+
+    def _chunks(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Points, a chunk at a time, and room for their scores against all atoms."""
+        m = len(self.atoms)
+        # See `Tile` for rows that lie a multiple of 4 kB apart.
+        room = x.new_empty(min(self.chunk, len(x)), m + 16 if m % 1024 == 0 else m, dtype=self.dtype)[:, :m]
+        for part in x.split(self.chunk):
+            yield part, room[: len(part)]
+
+
+def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
+    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is what was compared."""
+    value = _paired(cost, x, y, argmin) - h_tilde.index_select(0, argmin)
+    if not all_finite(value.detach() + least):
+        raise ValueError(
+            f"a least cost is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
+            "repair the atoms, or use a wider dtype"
+        )
+    return value.to(x.dtype)  # half precision is widened by the cost
+
+
+def _paired(cost: Cost, x: Tensor, y: Tensor, argmin: Tensor) -> Tensor:
+    size = max(1, PAIR_ENTRIES // x.shape[1])
+    if len(x) <= size:
+        return cost(x, y.index_select(0, argmin))
+    parts = zip(x.split(size), argmin.split(size), strict=True)
+    return torch.cat([cost(part, y.index_select(0, at)) for part, at in parts])
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no entry is NaN or Inf: a sum is finite only if each entry is, and is quicker to look at."""
+    return math.isfinite(tensor.detach().sum()) or bool(torch.isfinite(tensor).all())
+
+
+def below(new: Tensor, old: Tensor) -> Tensor:
+    """new < old, where a NaN counts as below everything, so that it stays to be noticed."""
+    return (new < old) | new.isnan()
+
+
+def shares(scores: Tensor, low: Tensor) -> Tensor:
+    """exp(low_i − s_ij) for low (n, 1), in place, at least e⁻⁶⁰: see `LEAST_SHARE`."""
+    return torch.sub(low, scores, out=scores).clamp_(min=LEAST_SHARE).exp_()
