@@ -15,7 +15,7 @@ class Divergence(nn.Module, ABC):
     """A measure of how far the codes are from the reference.
 
     `unbiased` says whether the estimate from n codes has the divergence between the laws as its expectation, for
-    every n. A biased one has another minimum: mini-batch transport, for one, shrinks the codes.
+    every n. A biased one may have another minimum: mini-batch transport, for one, shrinks the codes.
     """
 
     unbiased: bool

@@ -43,8 +43,11 @@ class DebiasedTransport(Divergence):
 
         ½ [W(z, w) + W(z, w') + W(z', w) + W(z', w')] − W(z, z') − W(w, w'),   W = W₂² by linear assignment
 
-    Its expectation is 2 E W(q̄_m, ζ_m) − E W(q̄_m, q̄'_m) − E W(ζ_m, ζ'_m) at m = n/2, estimated without bias: 0 where
-    q̄ = ζ, and there its gradient vanishes too, so the codes do not shrink. One estimate may be negative.
+    Its expectation is 2 E W(q̄_m, ζ_m) − E W(q̄_m, q̄'_m) − E W(ζ_m, ζ'_m) at m = n/2: 0 where q̄ = ζ, and there its
+    gradient vanishes too, so the codes do not shrink. One estimate may be negative.
+
+    As an estimate of the limit 2 W₂²(q̄, ζ) it is unbiased at equal laws and at translations, for every n. Elsewhere it
+    depends on m: small batches tell differences in shape less well, and at m = 1 only means count.
 
     Source: Salimans et al., 2018, https://arxiv.org/abs/1803.05573 (mini-batch energy distance)
 
@@ -57,7 +60,7 @@ class DebiasedTransport(Divergence):
         True
     """
 
-    unbiased = True
+    unbiased = False
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "DebiasedTransport")
