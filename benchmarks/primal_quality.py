@@ -37,12 +37,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from digit_judge import COLUMNS, TRAIN, A, ceiling, digits, floor, judge
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from torch import Tensor
 
 from ot_gen import Empirical, Pushforward, Solver, evaluation, ex_post_prior, fit
-from ot_gen.cli import build, conf_dir
+from ot_gen.cli import conf_dir, parts
 from ot_gen.data import Dataset
 
 STEPS, BATCH, SAMPLES, COMPONENTS = 2400, 100, 2000, 50
@@ -67,27 +65,15 @@ def protocol_data() -> Dataset:
     return Dataset(Empirical(images[TRAIN]), Empirical(images[A]), shape=(1, 28, 28))
 
 
-def composed(entry: str, data: Dataset, overrides: Sequence[str] = ()) -> DictConfig:
-    """The configuration of an entry on the digits, completed as ot-gen does."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", overrides=["data=mnist", f"solver=primal/{entry}", *overrides])
-    cfg.space.update(dim=data.dim, shape=list(data.shape), variance=data.variance)
-    return cfg
-
-
 def trained(
     entry: str, data: Dataset, seed: int, steps: int, overrides: Sequence[str] = ()
 ) -> tuple[Pushforward, Solver, float]:
     """(model, solver, CPU seconds of `fit`) of an entry under the protocol."""
     sizes = [f"trainer.steps={steps}", f"trainer.batch_size={BATCH}"]
-    cfg = composed(entry, data, [*sizes, *overrides])
-    torch.manual_seed(seed)
-    reference = build(cfg.reference)
-    mu = Pushforward(build(cfg.generator), reference)
-    solver, trainer = build(cfg.solver), build(cfg.trainer)
+    made = parts("data=mnist", f"solver=primal/{entry}", *sizes, *overrides, data=data, seed=seed)
     began = time.process_time()
-    fit(mu, data.train, solver, **trainer)
-    return mu, solver, time.process_time() - began
+    fit(made.mu, data.train, made.solver, **made.trainer)
+    return made.mu, made.solver, time.process_time() - began
 
 
 def spread_of(codes: Tensor) -> dict[str, float]:

@@ -27,13 +27,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from primal_quality import BATCH, composed, peer, protocol_data, trained
+from primal_quality import BATCH, peer, protocol_data, trained
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy
 from training_overhead import LATENT, features, generator
 
-from ot_gen.cli import build
+from ot_gen.cli import parts
 from ot_gen.data import Dataset
 from ot_gen.execution import OptimizerFactory
 
@@ -105,7 +105,7 @@ CASES = {
 
 def bare_rate(case: Case, data: Dataset, steps: int) -> float:
     """Images per CPU second of the bare loop, with the optimizer of the entry."""
-    adam = build(composed(case.entry, data, case.overrides).trainer.optimizer)
+    adam = parts("data=mnist", f"solver=primal/{case.entry}", *case.overrides, data=data).trainer["optimizer"]
     began = time.process_time()
     case.bare(data.train.atoms, steps, adam)
     return steps * BATCH / (time.process_time() - began)

@@ -19,7 +19,7 @@ ROWS = ("eight_gaussians", "mnist")
 
 def main(folder: str = "runs/demo") -> None:
     """Lay the samples of the runs out in a grid, each under its exact W₁ and floor."""
-    runs = {(run.data, run.solver): run for run in find_runs(Path(folder))}
+    runs = {(run.record.data, run.record.solver): run for run in find_runs(Path(folder))}
     figure = Figure(figsize=(12.4, 6.8), layout="constrained")
     for i, data in enumerate(ROWS):
         for j, solver in enumerate(COLUMNS):
@@ -27,7 +27,8 @@ def main(folder: str = "runs/demo") -> None:
             axes = figure.add_subplot(len(ROWS), len(COLUMNS), i * len(COLUMNS) + j + 1)
             axes.imshow(mpimg.imread(run.folder / "samples.png"))
             axes.set_axis_off()
-            axes.set_title(f"{solver}, {data}\nW₁ {run.w1:.3g}, floor {run.w1_floor:.3g}", fontsize=10)
+            w1 = run.record.measured("w1")
+            axes.set_title(f"{solver}, {data}\nW₁ {w1.value:.3g}, floor {w1.floor:.3g}", fontsize=10)
     figure.savefig(Path(__file__).with_name("demo.png"), dpi=80, pil_kwargs={"optimize": True})
 
 

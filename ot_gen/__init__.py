@@ -4,6 +4,8 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 `ot_gen.evaluation` judges any generator.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ot_gen import data, evaluation, geometry
 from ot_gen.costs import (
     BernoulliNLL,
@@ -98,6 +100,9 @@ from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, ShardedAtoms, c
 from ot_gen.solvers import DualSolver, PrimalSolver, Solver
 from ot_gen.training import Interrupted, NonFiniteLoss, Progress, adam, fit
 from ot_gen.transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
+
+if TYPE_CHECKING:
+    from ot_gen.cli import recipe
 
 __all__ = [
     "ICNN",
@@ -207,6 +212,7 @@ __all__ = [
     "load_prior",
     "load_weights",
     "partial_plan",
+    "recipe",
     "save_prior",
     "semidiscrete",
     "sinkhorn_plan",
@@ -216,3 +222,11 @@ __all__ = [
     "uniform_sphere",
     "wasserstein",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "recipe":  # it composes with hydra, which nothing else here loads
+        from ot_gen.cli import recipe
+
+        return recipe
+    raise AttributeError(f"module 'ot_gen' has no attribute {name!r}")

@@ -1,13 +1,11 @@
 """Every entry of conf/ keeps the contract of its group: found by globbing, so that a new entry is covered at once."""
 
-import copy
 import functools
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -21,10 +19,10 @@ from ot_gen import (
     EncoderCoupling,
     ImportanceCoupling,
     PlanCoupling,
-    Pushforward,
+    cli,
     fit,
 )
-from ot_gen.cli import build, conf_dir, generator_of
+from ot_gen.cli import build, conf_dir
 from ot_gen.data import Dataset
 from ot_gen.execution import load_weights
 
@@ -80,7 +78,7 @@ def entries(group):
 
 
 def has_warmup(solver):
-    return "warmup_steps" in (conf_dir() / "solver" / f"{solver}.yaml").read_text()
+    return solver.startswith("dual/")
 
 
 DATA, SOLVERS = entries("data"), entries("solver")
@@ -108,8 +106,7 @@ def one_thread():
 
 @functools.cache
 def composed(*overrides):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return cli.composed(overrides)[0]
 
 
 @pytest.fixture(scope="session")
@@ -149,21 +146,18 @@ def load(needs):
     @functools.cache
     def completed(data, *overrides):
         found = loaded(data)
-        cfg = copy.deepcopy(composed(f"data={data}", *needs.get(data, ()), *overrides))
-        cfg.space.update(dim=found.dim, shape=found.shape and list(found.shape), variance=found.variance)
-        return cfg, found
+        return cli.completed(composed(f"data={data}", *needs.get(data, ()), *overrides), found), found
 
     return completed
 
 
-def parts(cfg, seed=0):
-    torch.manual_seed(seed)
-    mu = Pushforward(generator_of(cfg), build(cfg.reference))
-    return mu, build(cfg.solver), build(cfg.trainer)
+def parts(cfg, data, seed=0):
+    made = cli.assembled(cfg, data, seed)
+    return made.mu, made.solver, dict(made.trainer)
 
 
 def one_step(cfg, data, steps=1, **options):
-    mu, solver, trainer = parts(cfg)
+    mu, solver, trainer = parts(cfg, data)
     solver.warmup_steps = min(solver.warmup_steps, steps - 1)
     trainer |= {"steps": steps, "batch_size": BATCH}
     return mu, solver, fit(mu, data.train, solver, **trainer, **options)
@@ -223,7 +217,7 @@ def test_every_entry_of_the_other_groups_composes(group, entry):
 @pytest.mark.parametrize(("data", "solver"), COMBINATIONS)
 def test_every_data_and_solver_take_a_step_that_moves_both_sides(data, solver, load):
     cfg, found = load(data, f"solver={solver}")
-    before = [p.detach().clone() for p in parts(cfg)[0].parameters()]
+    before = [p.detach().clone() for p in parts(cfg, found)[0].parameters()]
     mu, solver, progress = one_step(cfg, found)
     (row,) = progress.rows
     assert all(np.isfinite(value) for value in row.values())
@@ -234,7 +228,7 @@ def test_every_data_and_solver_take_a_step_that_moves_both_sides(data, solver, l
 @pytest.mark.parametrize(("data", "solver"), COMBINATIONS)
 def test_every_parameter_receives_a_gradient_and_none_of_the_generators_comes_from_the_penalty(data, solver, load):
     cfg, found = load(data, f"solver={solver}")
-    mu, solver, _ = parts(cfg)
+    mu, solver, _ = parts(cfg, found)
     solver.prepare(mu, found.train)
     mu.train()
     solver.train()
@@ -277,7 +271,7 @@ def test_every_generator_cost_and_reference_takes_a_step_on_images(override, loa
 )
 def test_encoders_references_and_noise_are_parts_that_combine(overrides, load):
     cfg, found = load("digits", f"solver={overrides[0]}", *overrides[1:])
-    mu, solver, _ = parts(cfg)
+    mu, solver, _ = parts(cfg, found)
     solver.prepare(mu, found.train)
     value, penalty = solver(mu, found.train, BATCH)
     assert_all_reached(gradients(value + penalty, solver.xi), solver.xi)
@@ -289,7 +283,7 @@ def test_encoders_references_and_noise_are_parts_that_combine(overrides, load):
 def test_a_learned_reference_belongs_to_xi_and_moves(load):
     """The penalty trains it: its parameters are ξ's and not θ's too, so that it moves once a step."""
     cfg, found = load("eight_gaussians", "solver=primal/vae", "reference=learned_mixture")
-    mu, solver, _ = parts(cfg)
+    mu, solver, _ = parts(cfg, found)
     before = [p.detach().clone() for p in mu.base.parameters()]
     sets = []
 
@@ -311,7 +305,7 @@ def test_a_learned_reference_belongs_to_xi_and_moves(load):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_solver_entry_lies_in_the_cell_of_the_table_that_its_xi_says(solver, load):
     side = solver.split("/")[0]
-    built = parts(load("eight_gaussians", f"solver={solver}")[0])[1]
+    built = parts(*load("eight_gaussians", f"solver={solver}"))[1]
     assert built.sense == {"primal": 1, "dual": -1}[side]
     assert built.xi.kind in ("table", "network")
     assert built.xi.bound in {"primal": (None, "upper"), "dual": (None, "lower")}[side]
@@ -358,7 +352,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(solver, warmup, l
     file = tmp_path / "checkpoint.safetensors"
 
     def train(seed, **options):
-        mu, xi, trainer = parts(cfg, seed)
+        mu, xi, trainer = parts(cfg, found, seed)
         xi.warmup_steps = warmup
         trainer |= {"steps": 6, "batch_size": BATCH, "checkpoint_every": 3}
         return mu, xi, fit(mu, found.train, xi, **trainer, **options)
@@ -384,6 +378,6 @@ def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(solver, warmup, l
 def test_a_checkpoint_gives_its_model_to_another_program(load, tmp_path):
     cfg, found = load("eight_gaussians", "solver=primal/exact_plan")
     mu, _, _ = one_step(cfg, found, checkpoint=tmp_path / "model.safetensors")
-    fresh, _, _ = parts(cfg, seed=5)
+    fresh, _, _ = parts(cfg, found, seed=5)
     load_weights(tmp_path / "model.safetensors", fresh)
     assert_same_weights((mu,), (fresh,))

@@ -2,23 +2,17 @@
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-from ot_gen import Pushforward, data, fit, judge
-from ot_gen.cli import build, conf_dir
+from ot_gen import data, fit, judge
+from ot_gen.cli import parts
 
 pytestmark = pytest.mark.slow
 
 
 def trained(*overrides):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides))
-    found = build(cfg.data)
-    cfg.space.update(dim=found.dim, shape=None, variance=found.variance)
-    torch.manual_seed(cfg.seed)
-    mu = Pushforward(build(cfg.generator), build(cfg.reference))
-    progress = fit(mu, found.train, build(cfg.solver), **build(cfg.trainer))
-    return mu, found, progress
+    made = parts(*overrides, seed=0)
+    progress = fit(made.mu, made.data.train, made.solver, **made.trainer)
+    return made.mu, made.data, progress
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ figure.png beside this file and the comparison page into the runs' folder, and c
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +21,7 @@ import matplotlib.pyplot as plt
 
 from ot_gen.report.compare import write_comparison
 from ot_gen.report.runs import Run, find_runs
+from ot_gen.runs.parts import CertifiedInterval
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
@@ -44,24 +46,32 @@ COLOURS = {"primal": "#3b6fb6", "dual": "#c2571a"}
 
 def row_of(run: Run) -> list[object]:
     """A run's line of results.csv."""
-    low, high = run.certificate.interval if run.certificate else (None, None)
-    values = [run.metrics[name].value if name in run.metrics else None for name in METRICS]
-    return [run.solver, run.seed, run.status, run.seconds, run.steps_done, low, high, *values]
+    own = run.record
+    low, high = own.certificate.interval if own.certificate else (None, None)
+    rows = [own.measured(name) for name in METRICS]
+    values = [None if row is None else row.value for row in rows]
+    return [own.solver, own.seed, run.status, own.seconds, own.steps_done, low, high, *values]
 
 
 def of_solver(runs: list[Run], solver: str, figure: Callable[[Run], float]) -> list[float]:
     """A figure of each finished run of a solver."""
-    return [figure(run) for run in runs if run.solver == solver and run.status == "finished"]
+    return [figure(run) for run in runs if run.record.solver == solver and run.is_finished]
 
 
 def metric(name: str) -> Callable[[Run], float]:
     """The figure that is a metric's value."""
-    return lambda run: run.metrics[name].value
+    return lambda run: row.value if (row := run.record.measured(name)) is not None else math.nan
+
+
+def certificates(runs: Iterable[Run]) -> list[CertifiedInterval]:
+    """Those of the runs that have one."""
+    return [run.record.certificate for run in runs if run.record.certificate]
 
 
 def floor(runs: list[Run], name: str) -> float:
     """What real data score, the same for all runs."""
-    return statistics.fmean(run.metrics[name].floor or 0.0 for run in runs if name in run.metrics)
+    rows = [row for run in runs if (row := run.record.measured(name)) is not None]
+    return statistics.fmean(row.floor or 0.0 for row in rows)
 
 
 def table(runs: list[Run]) -> str:
@@ -69,8 +79,8 @@ def table(runs: list[Run]) -> str:
     heads = ["solver", "steps", "certified W₁ (hull)", *METRICS]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for solver in SOLVERS:
-        steps = statistics.fmean(of_solver(runs, solver, lambda run: run.steps_done or 0))
-        intervals = [run.certificate.interval for run in runs if run.solver == solver and run.certificate]
+        steps = statistics.fmean(of_solver(runs, solver, lambda run: run.record.steps_done or 0))
+        intervals = [found.interval for found in certificates(run for run in runs if run.record.solver == solver)]
         hull = (
             f"[{min(low for low, _ in intervals):.3f}, {max(high for _, high in intervals):.3f}]" if intervals else ""
         )
@@ -80,7 +90,7 @@ def table(runs: list[Run]) -> str:
             cells.append(f"{statistics.fmean(values):.3g} ± {(max(values) - min(values)) / 2:.2g}")
         lines.append("| " + " | ".join(cells) + " |")
     floors = [f"{floor(runs, name):.3g}" for name in METRICS]
-    reference = next((run.certificate.reference for run in runs if run.certificate), None)
+    reference = next((found.reference for found in certificates(runs)), None)
     bar = f"[{reference[0]:.3f}, {reference[1]:.3f}]" if reference else ""
     lines.append("| " + " | ".join(["real data", "", bar, *floors]) + " |")
     return "\n".join(lines) + "\n"
@@ -88,8 +98,8 @@ def table(runs: list[Run]) -> str:
 
 def figures_of(runs: list[Run]) -> dict[str, float]:
     """What expected.json speaks of: means over the seeds."""
-    told = {"runs finished": float(sum(run.status == "finished" for run in runs))}
-    told["runs certified"] = float(sum(run.certificate is not None for run in runs))
+    told = {"runs finished": float(sum(run.is_finished for run in runs))}
+    told["runs certified"] = float(len(certificates(runs)))
     for solver in SOLVERS:
         for name in ("w1", "frechet", "precision", "coverage"):
             values = of_solver(runs, solver, metric(name))
@@ -105,14 +115,16 @@ def draw(runs: list[Run]) -> None:
     )
     for place, solver in enumerate(SOLVERS):
         colour = COLOURS[solver.split("/")[0]]
-        own = [run for run in runs if run.solver == solver and run.status == "finished"]
+        own = [run for run in runs if run.record.solver == solver and run.is_finished]
         for offset, run in enumerate(own):
             height = place + 0.2 * (offset - (len(own) - 1) / 2)
-            if run.certificate:
-                axes[0].plot(run.certificate.interval, [height, height], color=colour, lw=4, solid_capstyle="butt")
+            if run.record.certificate:
+                axes[0].plot(
+                    run.record.certificate.interval, [height, height], color=colour, lw=4, solid_capstyle="butt"
+                )
             for axis, (name, _, _) in zip(axes[1:], DRAWN, strict=True):
-                axis.plot(run.metrics[name].value, height, "o", color=colour, ms=6)
-    reference = next((run.certificate.reference for run in runs if run.certificate), None)
+                axis.plot(metric(name)(run), height, "o", color=colour, ms=6)
+    reference = next((found.reference for found in certificates(runs)), None)
     if reference:
         axes[0].axvspan(*reference, color="#888", alpha=0.35, lw=0)
     axes[0].set_title("certified W₁ to the held-out digits,\n95 % interval of each seed", fontsize=10)

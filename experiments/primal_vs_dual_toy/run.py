@@ -38,18 +38,28 @@ COLUMNS = ("data", "solver", "seed", "status", "w1", "w1_floor", "w2_squared", "
 Ratios = dict[tuple[str, str], list[float]]
 
 
+def row_of(run: Run) -> list[object]:
+    """A run's line of results.csv."""
+    own, judged = run.record, run.record.judgement
+    figures = (
+        (None,) * 4 if judged is None else (judged.w1, judged.w1_floor, judged.w2_squared, judged.w2_squared_floor)
+    )
+    return [own.data, own.solver, own.seed, run.status, *figures, own.seconds]
+
+
 def ratios(runs: list[Run]) -> Ratios:
     """{(solver, data): W₁ over its floor, for each seed}."""
     found: Ratios = defaultdict(list)
     for run in runs:
-        if run.w1 is not None and run.w1_floor:
-            found[str(run.solver), str(run.data)].append(run.w1 / run.w1_floor)
+        judged = run.record.judgement
+        if judged is not None and judged.w1_floor:
+            found[str(run.record.solver), str(run.record.data)].append(judged.w1 / judged.w1_floor)
     return found
 
 
 def figures_of(found: Ratios, runs: list[Run]) -> dict[str, float]:
     """What expected.json speaks of: each solver's geometric mean over toys and seeds, and how many runs finished."""
-    told = {"runs finished": float(sum(run.status == "finished" for run in runs))}
+    told = {"runs finished": float(sum(run.is_finished for run in runs))}
     for solver in sorted({solver for solver, _ in found}):
         logs = [math.log(value) for (own, _), values in found.items() if own == solver for value in values]
         told[solver] = math.exp(statistics.fmean(logs))
@@ -87,7 +97,7 @@ def main() -> int:
     if arguments.runs is None:
         sweep("primal_vs_dual_toy", folder)
     runs = find_runs(folder)
-    write_table(HERE / "results.csv", COLUMNS, ([getattr(run, name) for name in COLUMNS] for run in runs))
+    write_table(HERE / "results.csv", COLUMNS, map(row_of, runs))
     found = ratios(runs)
     draw(found)
     print(f"{write_comparison(folder, folder)}")

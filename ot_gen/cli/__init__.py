@@ -1,6 +1,19 @@
 """The `ot-gen` command: compose a configuration with Hydra, run it, leave a record. Only here hydra is imported."""
 
 from ot_gen.cli.command import main
-from ot_gen.cli.compose import build, conf_dir, generator_of
+from ot_gen.cli.compose import build, completed, composed, conf_dir, generator_of
+from ot_gen.cli.parts import Parts, Recipe, assembled, parts, recipe
 
-__all__ = ["build", "conf_dir", "generator_of", "main"]
+__all__ = [
+    "Parts",
+    "Recipe",
+    "assembled",
+    "build",
+    "completed",
+    "composed",
+    "conf_dir",
+    "generator_of",
+    "main",
+    "parts",
+    "recipe",
+]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+import torch
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+
+from ot_gen.data import Dataset
 
 
 def conf_dir() -> Path:
@@ -36,6 +43,59 @@ def _product(factors: tuple[Any, ...]) -> float:
     for factor in factors:
         product *= factor
     return product
+
+
+def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> tuple[DictConfig, dict[str, str]]:
+    """The configuration with these overrides, and the names of the entries chosen in its groups.
+
+    Raises:
+        ValueError: no folder `config_dir`.
+        CompactHydraException: an entry, a name or a value that is wrong.
+    """
+    extra = []
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
+        if not folder.is_dir():
+            raise ValueError(f"there is no folder {folder} to take entries from")
+        extra = [f"hydra.searchpath=['file://{folder}']"]
+    with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
+        cfg = hydra.compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+    choices = dict(cfg.hydra.runtime.choices)
+    OmegaConf.set_readonly(cfg, False)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    return cfg, choices
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Put aside the hydra of the caller's own application, which knows other entries."""
+    instance = GlobalHydra.instance()
+    callers = instance.hydra
+    instance.clear()
+    try:
+        yield
+    finally:
+        instance.hydra = callers
+
+
+def completed(cfg: DictConfig, data: Dataset) -> DictConfig:
+    """A copy of the configuration that knows the facts of its data: dimension, shape and variance."""
+    cfg = copy.deepcopy(cfg)
+    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
+    return cfg
+
+
+def use_threads(cfg: DictConfig) -> None:
+    """Give this process the CPU threads that `threads` asks for; None leaves torch's choice.
+
+    Raises:
+        ValueError: no whole number >= 1.
+    """
+    if cfg.threads is not None:
+        if not isinstance(cfg.threads, int) or cfg.threads < 1:
+            raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
+        torch.set_num_threads(cfg.threads)
 
 
 def build(node: Any) -> Any:

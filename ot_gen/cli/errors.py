@@ -22,6 +22,15 @@ PLUGINS = {
 }
 
 
+# The library's errors speak Python; the overrides that say the same on the command line.
+SPOKEN = {
+    "use Euclidean()": "cost=euclidean",
+    "batch_size": "trainer.batch_size=...",
+    "give more steps": "trainer.steps=...",
+    "inner_optimizer": "trainer.optimizer.lr=..., trainer.inner_optimizer.lr=...",
+}
+
+
 @final
 class BadInput(CompactHydraException):
     """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
@@ -84,7 +93,9 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
     if isinstance(error, ValueError | OSError | NotConverged):
-        return " ".join(str(error).split())
+        text = " ".join(str(error).split())
+        overrides = [override for words, override in SPOKEN.items() if words in text and override not in text]
+        return f"{text} (on the command line: {', '.join(overrides)})" if overrides else text
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

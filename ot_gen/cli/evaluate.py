@@ -6,41 +6,30 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, conf_dir
+from ot_gen.cli.compose import build, completed, composed, use_threads
 from ot_gen.cli.errors import composition_error, one_line, usage
-from ot_gen.cli.finished import load_data, load_model, read_run
+from ot_gen.cli.finished import read_run, trained
 from ot_gen.data import samples
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
-from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_table
+from ot_gen.runs.judging import Judging, check_judging, judge_model, judge_run, metric_table
+from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, write_text
+from ot_gen.runs.writer import RecordWriter
 from ot_gen.transport import NotConverged
 
-JUDGED = ("data", "space", "evaluation", "metrics", "certificate")  # of the configuration: what the record keeps
-OF_JUDGING = ("metrics", "certificate", "evaluation", "threads")  # ... and what may change when a run is judged again
-KEPT = (
-    "side",
-    "cell",
-    "bound",
-    "cost",
-    "steps",
-    "steps_done",
-    "batch_size",
-    "images",
-    "images_per_second",
-    "objective",
-)
+# The nodes of the configuration by which models are judged: they alone may change when a run is judged again.
+JUDGING = tuple(part.name for part in fields(Judging))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,83 +68,65 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _judge_samples(given: argparse.Namespace) -> str:
-    cfg, choices = _composed(given.overrides, given.config_dir)
-    data = load_data(cfg)
+    cfg, choices = composed(given.overrides, given.config_dir)
+    use_threads(cfg)
+    data = build(cfg.data)
+    cfg = completed(cfg, data)
     cloud = samples(given.samples, data.dim, data.shape)
     name = given.samples.absolute().name
-    facts = {"solver": name, "data": choices["data"], "samples": str(given.samples.absolute())}
-    facts |= {"seed": cfg.evaluation.seed, "overrides": given.overrides}
-    parts = _judging_parts(cfg)
-    check_judging(data, None, parts["evaluation"], None, parts["metrics"])
-    if parts["metrics"] is not None and len(cloud) < parts["metrics"].least:
+    judging = _judging(cfg)
+    check_judging(data, None, judging)
+    if judging.metrics is not None and len(cloud) < judging.metrics.least:
         raise ValueError(
-            f"{given.samples} holds {len(cloud)} samples and the metrics need {parts['metrics'].least}; give more, "
+            f"{given.samples} holds {len(cloud)} samples and the metrics need {judging.metrics.least}; give more, "
             "best 1,000, or leave the metrics out with metrics=none"
         )
+    record = RunRecord(
+        Status.RUNNING,
+        solver=name,
+        data=choices["data"],
+        samples=str(given.samples.absolute()),
+        seed=cfg.evaluation.seed,
+        overrides=tuple(given.overrides),
+    )
 
-    def work(folder: Path) -> dict[str, Any]:
+    def work(folder: Path, record: RunRecord) -> RunRecord:
         figure = sample_figure(cloud[: 100 if data.shape else 2000], data.test.atoms[:2000], data.shape)
         save(figure, folder / "samples.png")
-        return judge_model(Empirical(cloud), data, **parts)
+        return judge_model(record, Empirical(cloud), data, judging)
 
-    folder = _output(given.output, choices["data"], given.samples.stem)
-    return _recorded(folder, facts, cfg, f"{name} on {choices['data']}", work)
+    return _recorded(_output(given.output, choices["data"], given.samples.stem), record, cfg, work)
 
 
 def _judge_run(given: argparse.Namespace) -> str:
-    facts, saved = read_run(given.run)
-    others = [item for item in given.overrides if option(item).partition(".")[0] not in OF_JUDGING]
+    run, saved = read_run(given.run)
+    may_change = (*JUDGING, "threads")
+    others = [item for item in given.overrides if option(item).partition(".")[0] not in may_change]
     if others:
         raise ValueError(
             f"a run is judged with the data and the model that it recorded, got {' '.join(others)}; what may change is "
-            f"{', '.join(OF_JUDGING)}"
+            f"{', '.join(may_change)}"
         )
-    cfg, _ = _composed([f"data={facts['data']}", *given.overrides], given.config_dir)
+    cfg, _ = composed([f"data={run.data}", *given.overrides], given.config_dir)
+    use_threads(cfg)
     for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
         cfg[name] = saved.get(name)
-    data = load_data(cfg)
-    mu, solver, encoder = load_model(given.run, cfg, data, saved.seed)
-    parts, ex_post = _judging_parts(cfg), build(cfg.ex_post)
-    check_judging(data, solver, parts["evaluation"], ex_post, parts["metrics"])
-    kept = {name: facts[name] for name in KEPT if name in facts}
-    named = {name: facts.get(name) for name in ("solver", "data", "generator", "seed")}
-    told = {**named, "overrides": facts.get("overrides", []), "run": str(given.run.absolute()), **kept}
+    model = trained(given.run, cfg, saved.seed)
+    data, solver, cfg = model.data, model.solver, model.config
+    judging, ex_post = _judging(cfg), build(cfg.ex_post)
+    check_judging(data, solver, judging, ex_post)
 
-    def work(folder: Path) -> dict[str, Any]:
-        found, sampled = judge_run(folder, mu, solver, data, ex_post=ex_post, **parts)
-        draw(folder, sampled, encoder, data)
-        return found
+    def work(folder: Path, record: RunRecord) -> RunRecord:
+        record, sampled = judge_run(record, folder, model.mu, solver, data, judging, ex_post)
+        draw(folder, sampled, model.encoder, data)
+        return record
 
-    label = f"{facts.get('solver')} on {facts['data']}"
-    return _recorded(_output(given.output, facts["data"], given.run.absolute().name), told, cfg, label, work)
+    output = _output(given.output, str(run.data), given.run.absolute().name)
+    return _recorded(output, run.to_be_judged_again(given.run.absolute()), cfg, work)
 
 
-def _composed(overrides: Sequence[str], config_dir: Path | None) -> tuple[DictConfig, dict[str, str]]:
-    """The configuration with these overrides, and the names of the chosen entries."""
-    extra = []
-    if config_dir is not None:
-        if not config_dir.is_dir():
-            raise ValueError(f"there is no folder {config_dir.absolute()} to take entries from")
-        extra = [f"hydra.searchpath=['file://{config_dir.absolute()}']"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
-        cfg = compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
-    choices = dict(cfg.hydra.runtime.choices)
-    OmegaConf.set_readonly(cfg, False)
-    OmegaConf.set_struct(cfg, False)
-    del cfg["hydra"]
-    if cfg.threads is not None:
-        if not isinstance(cfg.threads, int) or cfg.threads < 1:
-            raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
-        torch.set_num_threads(cfg.threads)
-    return cfg, choices
-
-
-def _judging_parts(cfg: DictConfig) -> dict[str, Any]:
-    return {
-        "evaluation": build(cfg.evaluation),
-        "metrics": build(cfg.get("metrics")),
-        "certificate": build(cfg.get("certificate")),
-    }
+def _judging(cfg: DictConfig) -> Judging:
+    return Judging(**{name: build(cfg.get(name)) for name in JUDGING})
 
 
 def _output(given: Path | None, data: str, name: str) -> Path:
@@ -163,25 +134,23 @@ def _output(given: Path | None, data: str, name: str) -> Path:
     return given or Path("runs") / f"{stamp}_evaluate_{data}_{name}".replace("/", "-")
 
 
-def _recorded(
-    folder: Path, facts: dict[str, Any], cfg: DictConfig, label: str, work: Callable[[Path], dict[str, Any]]
-) -> str:
+def _recorded(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[Path, RunRecord], RunRecord]) -> str:
     """Do the work, leave a record like that of a run, and return what the user reads."""
     if (folder / RUN).exists():
         raise ValueError(f"{folder.absolute()} already holds a record; give another folder as --output")
-    record = RunRecord(folder, facts)
-    shown = OmegaConf.create({name: _resolved(cfg, name) for name in JUDGED})
+    writer = RecordWriter(folder, record)
+    shown = OmegaConf.create({name: _resolved(cfg, name) for name in ("data", "space", *JUDGING)})
     write_text(folder / CONFIG, OmegaConf.to_yaml(shown))
     began = time.monotonic()
     try:
-        found = work(folder)
+        judged = work(folder, writer.record)
     except BaseException as error:
-        record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+        writer.update(status=Status.FAILED, error=" ".join(f"{type(error).__name__}: {error}".split()))
         raise
-    record.update(status="finished", seconds_judging=round(time.monotonic() - began, 3), **found)
-    n = found["judgement"]["n"]
-    head = f"{label}: {n} of its samples against {n} held-out points; the floor is that of {n} training points"
-    return "\n".join([head, "", metric_table(found), "", f"record in {folder}"])
+    writer.write(replace(judged, status=Status.FINISHED, seconds_judging=round(time.monotonic() - began, 3)))
+    n = judged.n
+    head = f"{record.label}: {n} of its samples against {n} held-out points; the floor is that of {n} training points"
+    return "\n".join([head, "", metric_table(judged), "", f"record in {folder}"])
 
 
 def _resolved(cfg: DictConfig, name: str) -> Any:

@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple, final
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
 
-from ot_gen.cli.compose import build, generator_of
-from ot_gen.data import Dataset
-from ot_gen.execution import load_weights
-from ot_gen.measures import Pushforward
-from ot_gen.runs.record import CONFIG, RUN, checkpoint_in
-from ot_gen.solvers import Solver
+from ot_gen.cli.parts import Parts, assembled
+from ot_gen.execution import checkpoint_in, load_weights
+from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
 
 
-@final
-class Model(NamedTuple):
-    """The trained parts of a run; `encoder` is None where its solver has none."""
-
-    mu: Pushforward
-    solver: Solver
-    encoder: nn.Module | None
-
-
-def read_run(folder: Path) -> tuple[dict[str, Any], DictConfig]:
-    """run.json and the configuration of a run that has a checkpoint."""
+def read_run(folder: Path) -> tuple[RunRecord, DictConfig]:
+    """The record and the configuration of a run that has a checkpoint."""
     for name in (RUN, CONFIG):
         if not (folder / name).is_file():
             raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
+    record = read_record(folder)
     try:
-        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
         saved = DictConfig(OmegaConf.load(folder / CONFIG))
         lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
     except (ValueError, LookupError, OmegaConfBaseException) as error:
         raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("data"), str) or lacks:
+    if record is None or record.data is None or lacks:
         raise ValueError(f"the record in {folder.absolute()} does not say what was trained; train the run again")
-    return facts, saved
+    return record, saved
 
 
-def load_data(cfg: DictConfig) -> Dataset:
-    """The data of a configuration, which learns their dimension, shape and variance."""
-    data: Dataset = build(cfg.data)
-    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
-    return data
-
-
-def load_model(folder: Path, cfg: DictConfig, data: Dataset, seed: int) -> Model:
-    """The model of a run with its trained weights."""
-    torch.manual_seed(seed)  # a cost may have fixed random features
-    reference, generator, solver = build(cfg.reference), generator_of(cfg), build(cfg.solver)
-    mu, checkpoint = Pushforward(generator, reference), checkpoint_in(folder)
-    load_weights(checkpoint, mu, "mu")
-    encoder = getattr(solver.xi, "encoder", None)
-    if encoder is not None:
-        solver.prepare(mu, data.train)  # as `fit` does: it may come to hold a learned reference
-        load_weights(checkpoint, solver, "solver")
-    return Model(mu, solver, encoder)
+def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
+    """The parts of a run with the weights that it ended with."""
+    made = assembled(cfg, seed=seed)  # a cost may have fixed random features
+    checkpoint = checkpoint_in(folder)
+    load_weights(checkpoint, made.mu, "mu")
+    if made.encoder is not None:
+        made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference
+        load_weights(checkpoint, made.solver, "solver")
+    return made

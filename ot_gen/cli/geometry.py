@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.errors import one_line, usage
-from ot_gen.cli.finished import load_data, load_model, read_run
+from ot_gen.cli.finished import read_run, trained
 from ot_gen.runs.manifold import segments, shortest_paths, study, told
+from ot_gen.runs.parts import Status
 
 STARTS = {"graph": shortest_paths, "line": segments}
 
@@ -91,19 +92,17 @@ def _options(overrides: Sequence[str]) -> Any:
 
 
 def _study(run: Path, out: Path | None, chosen: Any) -> str:
-    facts, saved = read_run(run)
-    if facts.get("status") != "finished":
+    record, saved = read_run(run)
+    if record.status is not Status.FINISHED:
         raise ValueError(
-            f"the run in {run.absolute()} has not finished (its status: {facts.get('status')}); continue it with "
+            f"the run in {run.absolute()} has not finished (its status: {record.status}); continue it with "
             f"ot-gen ... resume={run}"
         )
     torch.set_num_threads(chosen.threads)
-    data = load_data(saved)
-    mu, _, encoder = load_model(run, saved, data, saved.seed)
-    kept = {name: facts.get(name) for name in ("solver", "data", "generator")} | {"run": str(run.absolute())}
+    model = trained(run, saved, saved.seed)
+    kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "nodes", "ridge", "seed")}
     folder = out or run
     starts = STARTS[chosen.start]
-    summary = study(folder, mu, encoder, data, kept | {"start": chosen.start}, starts, **settings)
-    head = f"{facts.get('solver')} on {facts['data']}"
-    return "\n".join([head, told(summary), "", f"record and figures in {folder}"])
+    summary = study(folder, model.mu, model.encoder, model.data, kept | {"start": chosen.start}, starts, **settings)
+    return "\n".join([record.label, told(summary), "", f"record and figures in {folder}"])

@@ -17,9 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from ot_gen.cli.compose import build, conf_dir, generator_of
 from ot_gen.cli.errors import one_line, report
 from ot_gen.cli.sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
-from ot_gen.execution import Processes, launch
+from ot_gen.execution import Processes, checkpoint_in, launch
 from ot_gen.runs.claim import claimed
-from ot_gen.runs.record import checkpoint_in, read_record, write_text
+from ot_gen.runs.record import read_record, write_text
 from ot_gen.runs.run import run
 from ot_gen.training import Interrupted
 from ot_gen.transport import NotConverged
@@ -49,15 +49,16 @@ def job(cfg: DictConfig) -> float | None:
 def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
     composed = composition(cfg)
     task = Task() if sweep is None else task_in(output, composed, cfg.retry)
-    facts = task.finished
-    if facts is not None:
+    record = task.finished
+    if record is not None:
         log.info("%s: finished before", output)
     else:
         if is_orphan():
             raise Interrupted("the process that started this one is gone")
         _train(cfg, output, composed, task)
-        facts = read_record(output) or {}
-    return objective(facts, cfg.objective)
+        record = read_record(output)
+        assert record is not None  # training has written it
+    return objective(record, cfg.objective)
 
 
 def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
@@ -68,11 +69,12 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
         "data": choices.data,
         "generator": choices.generator,
         "seed": cfg.seed,
-        "overrides": [item for item in HydraConfig.get().overrides.task if not item.lstrip("+").startswith(around)],
+        "overrides": tuple(
+            item for item in HydraConfig.get().overrides.task if not item.lstrip("+").startswith(around)
+        ),
         "composition": composed,
     }
-    if task.attempts:
-        facts["attempts"] = list(task.attempts)
+    facts["attempts"] = task.attempts
 
     plain = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # it goes to other processes
     size = cfg.trainer.get("processes", 1)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
-from collections.abc import Mapping, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from omegaconf import DictConfig, OmegaConf
 
-from ot_gen.evaluation import Judgement
-from ot_gen.runs.record import read_record, versions
+from ot_gen.runs.codec import numbers
+from ot_gen.runs.parts import Attempt, Status
+from ot_gen.runs.record import FIGURES, RunRecord, read_record, versions
 from ot_gen.training import CHECKPOINT_NAME, Progress
 
 # What changes how a run is carried out, but not its result.
 AROUND = ("objective", "retry", "threads", "tracker")
-FIGURES = ("judgement", "judgement_reference", "objective", "encoder", "certificate", "metrics")
 
 
 def composition(cfg: DictConfig) -> str:
@@ -45,9 +45,9 @@ class Task(NamedTuple):
         attempts: earlier starts in this folder, for the record: when, how they ended, with which versions.
     """
 
-    finished: Mapping[str, Any] | None = None
+    finished: RunRecord | None = None
     resume: Path | None = None
-    attempts: Sequence[Mapping[str, Any]] = ()
+    attempts: tuple[Attempt, ...] = ()
 
 
 def task_in(folder: Path, composed: str, retry: bool) -> Task:
@@ -57,54 +57,51 @@ def task_in(folder: Path, composed: str, retry: bool) -> Task:
         ValueError: the folder holds a run of another composition or of another version of ot_gen, a damaged record,
             or a run that failed, unless `retry`.
     """
-    facts = read_record(folder)
-    if facts is None:
+    record = read_record(folder)
+    if record is None:
         return Task()
     elsewhere = "choose another hydra.sweep.dir, or remove that folder"
-    if facts.get("composition") != composed:
+    if record.composition != composed:
         raise ValueError(f"{folder} holds a run of another configuration; {elsewhere}")
-    theirs, ours = facts.get("versions", {}).get("ot_gen"), versions()["ot_gen"]
+    theirs, ours = record.versions.get("ot_gen"), versions()["ot_gen"]
     if theirs != ours:
         raise ValueError(f"{folder} holds a run of ot_gen {theirs}, and this is {ours}; {elsewhere}")
-    if facts["status"] == "finished":
-        return Task(finished=facts)
-    if facts["status"] == "failed" and not retry:
-        raise ValueError(f"{folder} failed before ({facts.get('error')}); retry=true tries it again")
-    told: dict[str, Any] = {
-        name: facts[name] for name in ("status", "error", "started", "host", "versions") if name in facts
-    }
+    if record.status is Status.FINISHED:
+        return Task(finished=record)
+    if record.status is Status.FAILED and not retry:
+        raise ValueError(f"{folder} failed before ({record.error}); retry=true tries it again")
+    attempt = Attempt(record.status, record.error, record.started, record.host, record.versions)
     checkpoint = folder / CHECKPOINT_NAME
-    return Task(None, checkpoint if checkpoint.is_file() else None, [*facts.get("attempts", ()), told])
+    return Task(None, checkpoint if checkpoint.is_file() else None, (*record.attempts, attempt))
 
 
 def check_objective(name: str) -> None:
     """Refuse before training what no run can have."""
-    first, _, rest = str(name).partition(".")
-    if first not in FIGURES or (first == "judgement" and rest not in Judgement._fields):
-        known = ", ".join(f"judgement.{field}" for field in Judgement._fields)
+    part = str(name).partition(".")[0]
+    known = [path for path in numbers(RunRecord) if path.partition(".")[0] in FIGURES]
+    if not any(re.fullmatch(re.escape(path).replace(r"\*", ".+"), str(name)) for path in known):
+        near = [path for path in known if path.startswith(f"{part if part in FIGURES else 'judgement'}.")]
         raise ValueError(
-            f"objective={name} is no figure of a run; there are {known}, and those below "
-            f"{', '.join(FIGURES[2:])} in run.json, e.g. objective.value, certificate.upper, metrics.frechet.value"
+            f"objective={name} is no figure of a run; there are {', '.join(near)}, and those of "
+            f"{', '.join(FIGURES)} in run.json, e.g. objective.value, certificate.upper, metrics.frechet.value"
         )
 
 
-def objective(facts: Mapping[str, Any], name: str) -> float:
-    """The figure of run.json that a dotted name leads to.
+def objective(record: RunRecord, name: str) -> float:
+    """The figure of a run's record that a dotted name leads to.
 
     Raises:
         ValueError: the run has no such figure.
 
     Example:
-        >>> objective({"judgement": {"w1": 0.25}}, "judgement.w1")
+        >>> from ot_gen.evaluation import Judgement
+        >>> objective(RunRecord(Status.FINISHED, judgement=Judgement(9, 0.25, 0.2, 0.1, 0.1)), "judgement.w1")
         0.25
     """
-    value: Any = facts
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        known = sorted(_figures({first: facts[first] for first in FIGURES if first in facts}))
-        raise ValueError(f"objective={name} is no figure of this run; it has {', '.join(known)}")
-    return float(value)
+    figures = record.figures()
+    if name not in figures:
+        raise ValueError(f"objective={name} is no figure of this run; it has {', '.join(sorted(figures))}")
+    return float(figures[name])
 
 
 def failed_in(sweep: Path) -> list[str]:
@@ -112,10 +109,10 @@ def failed_in(sweep: Path) -> list[str]:
     found = []
     for path in sorted(sweep.glob("*/run.json")):
         try:
-            facts = read_record(path.parent)
+            record = read_record(path.parent)
         except ValueError:
             continue
-        if facts is not None and facts["status"] == "failed":
+        if record is not None and record.status is Status.FAILED:
             found.append(path.parent.name)
     return found
 
@@ -134,14 +131,4 @@ def leave_orphan(progress: Progress) -> None:
 
 def _container(cfg: DictConfig) -> dict[str, Any]:
     found: Any = OmegaConf.to_container(cfg, resolve=False)
-    return found
-
-
-def _figures(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found += _figures(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append(f"{prefix}{name}")
     return found

@@ -9,7 +9,15 @@ from ot_gen.evaluation.discrepancies import MeanDiscrepancy
 from ot_gen.evaluation.encoders import EncoderJudgement, judge_encoder
 from ot_gen.evaluation.information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
 from ot_gen.evaluation.interval import Certificate
-from ot_gen.evaluation.judgement import Judgement, judge, wasserstein
+from ot_gen.evaluation.judgement import (
+    EXACT,
+    Judgement,
+    judge,
+    judge_beside,
+    judgement_of,
+    measures_exactly,
+    wasserstein,
+)
 from ot_gen.evaluation.likelihood import log_weights
 from ot_gen.evaluation.metric import Estimate, Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View
@@ -18,6 +26,7 @@ from ot_gen.evaluation.transports import ExactTransport, FrechetDistance, Sinkho
 from ot_gen.measures import undisturbed
 
 __all__ = [
+    "EXACT",
     "Certificate",
     "ClassError",
     "Components",
@@ -53,8 +62,11 @@ __all__ = [
     "digit_features",
     "iwae_bound",
     "judge",
+    "judge_beside",
     "judge_encoder",
+    "judgement_of",
     "log_weights",
+    "measures_exactly",
     "mutual_information",
     "undisturbed",
     "wasserstein",

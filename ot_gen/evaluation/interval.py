@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 from torch import Tensor
 
@@ -61,24 +61,3 @@ class Certificate:
         low, high = self.interval
         middle = abs(low + high) / 2
         return math.inf if high == math.inf or middle == 0 else round((high - low) / middle, 12)
-
-    def record(self) -> dict[str, Any]:
-        """The entry `certificate` of a run's run.json: numbers and words, None for what is not known."""
-        told = {
-            "cost": str(self.cost),
-            "lower": self.lower,
-            "lower_se": self.lower_se,
-            "upper": self.upper,
-            "upper_se": self.upper_se,
-            "level": self.level,
-            "interval": list(self.interval),
-            "marginal_error": self.marginal_error,
-            "samples": self.samples,
-            "seconds": self.seconds,
-            "converged": self.converged,
-            "message": self.message,
-            "reference_lower": None if self.reference is None else self.reference.interval[0],
-            "reference_upper": None if self.reference is None else self.reference.interval[1],
-        }
-        finite = {name: None if value in (math.inf, -math.inf) else value for name, value in told.items()}
-        return finite | {"interval": [end if math.isfinite(end) else None for end in self.interval]}

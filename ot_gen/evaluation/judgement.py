@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, final
 
 from torch import Tensor
 
 from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
-from ot_gen.evaluation.metrics import draws
+from ot_gen.evaluation.metric import Metric
+from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
+from ot_gen.evaluation.transports import ExactTransport
 from ot_gen.measures import Empirical, Measure, check_measure, described, widened_pair
-from ot_gen.transport import exact_plan
+from ot_gen.transport import NotConverged, exact_plan
 
 
 @final
@@ -18,6 +21,8 @@ class Judgement(NamedTuple):
 
     Two finite samples of one law are not at distance 0: a perfect model scores the floor, on average, and values
     are comparable at equal n only. W₂² of images rewards blur and can fall below its floor: never quote it alone.
+
+    `w1_se` and the others are standard errors, from sample to sample; None where they were not measured.
     """
 
     n: int
@@ -25,6 +30,13 @@ class Judgement(NamedTuple):
     w1_floor: float
     w2_squared: float
     w2_squared_floor: float
+    w1_se: float | None = None
+    w1_floor_se: float | None = None
+    w2_squared_se: float | None = None
+    w2_squared_floor_se: float | None = None
+
+
+EXACT = {"w1": ExactTransport(Euclidean()), "w2_squared": ExactTransport(SquaredEuclidean())}
 
 
 def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
@@ -78,12 +90,70 @@ def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int
     """
     for name, measure in (("mu", mu), ("train", train), ("test", test)):
         check_measure(measure, name)
-    fake, real, held_out, _ = draws(mu, train, test, n, seed)
-    w1, w2 = Euclidean(), SquaredEuclidean()
-    return Judgement(
-        len(fake),
-        wasserstein(fake, held_out, w1),
-        wasserstein(real, held_out, w1),
-        wasserstein(fake, held_out, w2),
-        wasserstein(real, held_out, w2),
-    )
+    return judgement_of(Metrics({"points": View(EXACT)})(mu, train, test, n, seed))
+
+
+def judgement_of(measured: Measurements) -> Judgement:
+    """The judgement that lies in measurements by the metrics `EXACT`: nothing is solved again.
+
+    Raises:
+        NotConverged: one of the two could not be computed.
+
+    Example:
+        >>> from ot_gen.evaluation import Measured
+        >>> row = Measured(2.0, 0.1, 1.0, 0.2)
+        >>> judgement_of(Measurements(50, {"w1": row, "w2_squared": row}, {})).w1_floor_se
+        0.2
+    """
+    for name in EXACT:
+        if name in measured.failures:
+            raise NotConverged(f"{name}: {measured.failures[name]}")
+    return Judgement(measured.n, **_named(measured.values))
+
+
+def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empirical, seed: int = 0) -> Judgement:
+    """Another model on the samples that `judgement` is about, with the same floors: they are not solved again.
+
+    Args:
+        judgement: by `judge`, of a model that is no sample.
+        mu: the other model, a law too.
+        train, test, seed: as they were for `judgement`.
+
+    Example:
+        >>> import torch
+        >>> nu = Empirical(torch.randn(50, 2))
+        >>> judge_beside(judge(nu, nu, nu, n=20), nu, nu, nu) == judge(nu, nu, nu, n=20)
+        True
+    """
+    drawn = draws(mu, train, test, judgement.n, seed)
+    values = {name: metric.estimate(drawn.fake, drawn.held_out) for name, metric in EXACT.items()}
+    se = {f"{name}_se": value.se for name, value in values.items()}
+    return Judgement(**judgement._asdict() | {name: value.value for name, value in values.items()} | se)
+
+
+def measures_exactly(metrics: Metrics) -> bool:
+    """Whether exact W₁ and W₂² of the points as they are, by the names w1 and w2_squared, are among the metrics.
+
+    Example:
+        >>> measures_exactly(Metrics({"points": View(EXACT)}))
+        True
+        >>> measures_exactly(Metrics({"features": View(EXACT, abs)}))
+        False
+    """
+    plain = {
+        name: metric for view in metrics.views.values() if view.map is None for name, metric in view.metrics.items()
+    }
+    return all(_is_alike(plain.get(name), metric) for name, metric in EXACT.items())
+
+
+def _is_alike(metric: Metric | None, exact: ExactTransport) -> bool:
+    return isinstance(metric, ExactTransport) and type(metric.cost) is type(exact.cost)
+
+
+def _named(values: Mapping[str, Measured]) -> dict[str, float]:
+    """The fields of a `Judgement` beside n."""
+    named: dict[str, float] = {}
+    for name in EXACT:
+        value, se, floor, floor_se = values[name]
+        named |= {name: value, f"{name}_se": se, f"{name}_floor": floor, f"{name}_floor_se": floor_se}
+    return named

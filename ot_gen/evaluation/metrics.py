@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -42,11 +42,6 @@ class Measurements(NamedTuple):
     n: int
     values: dict[str, Measured]
     failures: dict[str, str]
-
-    def record(self) -> dict[str, Any]:
-        """As run.json holds them: {"metrics": {name: {"value", "se", "floor", "floor_se"}}, "metrics_n": n}."""
-        found = {"metrics": {name: value._asdict() for name, value in self.values.items()}, "metrics_n": self.n}
-        return found | ({"metrics_failed": self.failures} if self.failures else {})
 
 
 @final

@@ -9,6 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ot_gen.report.quantities import places, statistic, summary
 from ot_gen.report.runs import CELLS, SIDES, Run, settings
 from ot_gen.report.section import Section
 from ot_gen.report.traces import dashes, path_data, read_trace
+from ot_gen.runs.record import RunRecord
 
 DIFFERENCES = 2500  # rows a page, at most, unless those of one quantity are more
 
@@ -28,7 +30,8 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
     """The page as HTML. Without scripts it is whole; its own script, named by hash in its policy, sorts and filters.
 
     Example:
-        >>> comparison_page([Run(Path("a/b"), "finished")], Path("a")).splitlines()[0]
+        >>> from ot_gen.runs.parts import Status
+        >>> comparison_page([Run(Path("a/b"), RunRecord(Status.FINISHED))], Path("a")).splitlines()[0]
         '<!DOCTYPE html>'
     """
     loader = jinja2.PackageLoader("ot_gen.report", "templates")
@@ -45,10 +48,11 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
     numbers = {run.folder: number for number, run in enumerate(runs)}
     sections = [
         Section(number, data, list(members), numbers, traces)
-        for number, (data, members) in enumerate(groupby(runs, key=lambda run: run.data))
+        for number, (data, members) in enumerate(groupby(runs, key=lambda run: run.record.data))
     ]
     source = _unindented(loader.get_source(environment, "page.js")[0])
-    packages = dict.fromkeys(name for run in runs for name in run.versions)
+    records = [run.record for run in runs]
+    packages = dict.fromkeys(name for r in records for name in r.versions)
     page = environment.get_template("page.html.j2").render(
         name=runs_dir.resolve().name,
         folder=folder,
@@ -57,8 +61,8 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         sections=sections,
         facts=[_facts(run, folder[run.folder]) for run in runs],
         filters=_filters(runs),
-        stopped=[run for run in runs if run.status != "finished"],
-        dashes=dashes((run.side, run.solver or "") for run in runs),
+        stopped=[run for run in runs if not run.is_finished],
+        dashes=dashes((run.record.side, run.record.solver or "") for run in runs),
         drawn=path_data,
         pictures=PICTURES,
         shown=pictures,
@@ -71,7 +75,7 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         sides=SIDES,
         cells=CELLS,
         statuses=Counter(run.status for run in runs).most_common(),
-        versions={name: Counter(run.versions[name] for run in runs if name in run.versions) for name in packages},
+        versions={name: Counter(r.versions[name] for r in records if name in r.versions) for name in packages},
         compared=max(1, DIFFERENCES // max(1, sum(len(section.pairs) for section in sections))),
         made=time.strftime("%Y-%m-%d %H:%M"),
         script=Markup(source),
@@ -86,9 +90,11 @@ def _unindented(text: str) -> str:
 
 
 def _grouped(runs: Sequence[Run], name: str) -> list[tuple[object, list[Run]]]:
-    """The runs by the values of a field, unknown ones last, otherwise in the order in which they come."""
-    values = dict.fromkeys(getattr(run, name) for run in runs)
-    return [(value, [run for run in runs if getattr(run, name) == value]) for value in sorted(values, key=_is_none)]
+    """The runs by a field of their records, unknown values last, otherwise in the order in which they come."""
+    values = dict.fromkeys(getattr(run.record, name) for run in runs)
+    return [
+        (value, [run for run in runs if getattr(run.record, name) == value]) for value in sorted(values, key=_is_none)
+    ]
 
 
 def _is_none(value: object) -> bool:
@@ -97,14 +103,16 @@ def _is_none(value: object) -> bool:
 
 def _untold(run: Run) -> Run:
     """A run that did not finish, without the figures of a model that nobody asked for."""
-    return Run(run.folder, run.status, cost=run.cost, steps=run.steps, steps_done=run.steps_done)
+    own = run.record
+    return replace(run, record=RunRecord(own.status, cost=own.cost, steps=own.steps, steps_done=own.steps_done))
 
 
 def _facts(run: Run, folder: str) -> dict[str, str]:
     """What a run is filtered by."""
-    words = [run.solver, run.data, run.side, run.cell, run.cost, run.status, run.error, folder, *settings(run)]
-    names = {"data": run.data, "side": run.side, "solver": run.solver, "status": run.status}
-    seed = "unknown" if run.seed is None else f"{run.seed:g}"
+    own = run.record
+    words = [own.solver, own.data, own.side, own.cell, own.cost, run.status, run.error, folder, *settings(run)]
+    names = {"data": own.data, "side": own.side, "solver": own.solver, "status": run.status}
+    seed = "unknown" if own.seed is None else str(own.seed)
     return {name: found or "unknown" for name, found in names.items()} | {
         "seed": seed,
         "text": " ".join(word for word in words if word).lower(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
-from ot_gen.report.certified import Metric
 from ot_gen.report.runs import Run
+from ot_gen.runs.parts import RecordedMetric
 
-JUDGED = {"w1": "W₁", "w2_squared": "W₂²"}
+_EXACT = {"w1": "W₁", "w2_squared": "W₂²"}
 _METRICS = {  # name: how the page calls it, and which way is better
     "sinkhorn": ("Sinkhorn divergence", "lower"),
     "sliced_w2": ("sliced W₂", "lower"),
@@ -31,9 +31,10 @@ _FIRST = ("frechet", "sliced_w2", "precision", "coverage", "mode_coverage")  # t
 
 @final
 class Quantity(NamedTuple):
-    """One figure that every run may have: its name in run.json, the page's word for it, which way is better.
+    """One metric that every run may have: its name in the record, the page's word for it, which way is better.
 
-    `key` is safe as part of a class name, whatever the record calls the metric.
+    `key` is safe as part of a class name, whatever the record calls the metric. `is_exact` says that it is one of the
+    judgement's, which every finished run has.
     """
 
     name: str
@@ -41,13 +42,11 @@ class Quantity(NamedTuple):
     words: str
     better: str | None
     shown: bool
+    is_exact: bool = False
 
-    def of(self, run: Run) -> Metric | None:
+    def of(self, run: Run) -> RecordedMetric | None:
         """The run's value with its floor; None if the run does not know it."""
-        if self.name not in JUDGED:
-            return run.metrics.get(self.name)
-        value = getattr(run, self.name)
-        return None if value is None else Metric(value, None, getattr(run, f"{self.name}_floor"))
+        return run.record.measured(self.name)
 
 
 @final
@@ -61,7 +60,7 @@ class Statistic(NamedTuple):
 
 def judged() -> list[Quantity]:
     """The exact W₁ and W₂² of every run's judgement."""
-    return [Quantity(name, name, words, "lower", True) for name, words in JUDGED.items()]
+    return [Quantity(name, name, words, "lower", True, is_exact=True) for name, words in _EXACT.items()]
 
 
 def metrics(runs: Iterable[Run]) -> list[Quantity]:
@@ -71,22 +70,26 @@ def metrics(runs: Iterable[Run]) -> list[Quantity]:
         >>> metrics([])
         []
     """
-    found = dict.fromkeys(name for run in runs for name in run.metrics if name not in JUDGED)
+    found = dict.fromkeys(name for run in runs for name in run.record.metrics if name not in _EXACT)
     names = [name for name in _METRICS if name in found] + [name for name in found if name not in _METRICS]
     first = [name for name in _FIRST if name in found][:3] or names[:3]
     return [Quantity(name, f"m{i}", *_METRICS.get(name, (name, None)), name in first) for i, name in enumerate(names)]
 
 
 def statistic(runs: Iterable[Run], name: str) -> Statistic | None:
-    """Mean and spread of a field, "w1" or "encoder.mmd", over the runs that know it; None if none does.
+    """Mean and spread of a number of the record, "seconds" or "encoder.mmd", over the runs that know it.
+
+    Returns:
+        None if none does.
 
     Example:
-        >>> statistic([], "w1") is None
+        >>> statistic([], "objective.value") is None
         True
     """
-    group, _, key = name.rpartition(".")
-    found = (getattr(run, group).get(key) if group else getattr(run, key) for run in runs)
-    return summary([float(value) for value in found if value is not None])
+    known: list[Any] = [run.record for run in runs]
+    for part in name.split("."):
+        known = [value for item in known if (value := getattr(item, part)) is not None]
+    return summary([float(value) for value in known])
 
 
 def summary(values: Sequence[float]) -> Statistic | None:

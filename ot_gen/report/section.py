@@ -15,6 +15,7 @@ from ot_gen.report.paired import Difference, holm, paired_difference
 from ot_gen.report.quantities import Quantity, judged, metrics, places
 from ot_gen.report.runs import Run, order, settings
 from ot_gen.report.traces import Panel, Trace, panel
+from ot_gen.runs.parts import CertifiedInterval
 
 ALPHA = 0.05  # of Holm's correction
 
@@ -55,28 +56,32 @@ class Section:
         self, number: int, data: str | None, runs: list[Run], numbers: Mapping[Path, int], traces: Mapping[int, Trace]
     ) -> None:
         self.number, self.data, self.runs = number, data, runs
-        self.finished = [run for run in runs if run.status == "finished"]
+        self.finished = [run for run in runs if run.is_finished]
         told = [settings(run) for run in self.finished or runs]
         self.groups = [list(members) for _, members in groupby(runs, key=lambda run: order(run)[:-3])]
         self.shared = [item for item in told[0] if all(item in own for own in told)]
-        self.sizes = sorted({run.n for run in self.finished if run.n is not None})
-        self.metric_sizes = sorted({run.metrics_n for run in self.finished if run.metrics_n is not None})
-        encoders = [[run for run in group if run.encoder and run.status == "finished"] for group in self.groups]
+        self.sizes = sorted({run.record.n for run in self.finished if run.record.n is not None})
+        measured = [run.record for run in self.finished if run.record.metrics]
+        self.metric_sizes = sorted({record.metrics_n for record in measured if record.metrics_n is not None})
+        encoders = [[run for run in group if run.record.encoder and run.is_finished] for group in self.groups]
         self.encoders = [members for members in encoders if members]
         self.encoder_sizes = {name: _values(self.finished, name) for name in EncoderJudgement._fields}
         self.quantities = [*judged(), *metrics(self.finished)]
         self.scales = {quantity.name: _scale(self.finished, quantity) for quantity in self.quantities}
-        self.certified = [run for run in self.finished if run.certificate]
-        self.levels = sorted({f"{100 * run.certificate.level:g}" for run in self.certified if run.certificate})
-        known = (run.certificate.reference for run in self.certified if run.certificate)
+        self.certified = [run for run in self.finished if run.record.certificate]
+        certificates = _certificates(self.certified)
+        self.levels = sorted({f"{100 * certificate.level:g}" for certificate in certificates})
+        known = (certificate.reference for certificate in certificates)
         self.references = list(dict.fromkeys(reference for reference in known if reference))
         self.interval = _interval_scale(self.certified)
         self._numbers, self._traces = numbers, traces
 
     def panels(self) -> Iterator[tuple[str, Sequence[Run], Mapping[str, Panel]]]:
         """For each cost, in whose units the objective is, the runs with a trace and the value's panels."""
-        for cost in dict.fromkeys(run.cost for run in self.runs):
-            members = [run for run in self.runs if run.cost == cost and self._numbers[run.folder] in self._traces]
+        for cost in dict.fromkeys(run.record.cost for run in self.runs):
+            members = [
+                run for run in self.runs if run.record.cost == cost and self._numbers[run.folder] in self._traces
+            ]
             known = {self._numbers[run.folder]: self._traces[self._numbers[run.folder]] for run in members}
             drawn = {name: panel(known, name) for name in ("seconds", "images")}
             found = {name: drawing for name, drawing in drawn.items() if drawing is not None}
@@ -86,7 +91,9 @@ class Section:
     @property
     def pairs(self) -> list[tuple[list[Run], list[Run]]]:
         """All pairs of groups of runs that finished with a seed."""
-        groups = [[run for run in group if run in self.finished and run.seed is not None] for group in self.groups]
+        groups = [
+            [run for run in group if run in self.finished and run.record.seed is not None] for group in self.groups
+        ]
         return list(combinations([group for group in groups if group], 2))
 
     def differences(self, quantities: int) -> Iterator[tuple[Quantity, list[Pair], Scale]]:
@@ -129,12 +136,19 @@ def _verdict(difference: Difference, adjusted: float | None) -> str:
 
 def _by_seed(runs: Sequence[Run], quantity: Quantity) -> dict[float, float]:
     """Of several runs with one seed the last, which is the one that was started again."""
-    return {run.seed: found.value for run in runs if run.seed is not None and (found := quantity.of(run)) is not None}
+    known = [(run.record.seed, found) for run in runs if (found := quantity.of(run)) is not None]
+    return {seed: found.value for seed, found in known if seed is not None}
+
+
+def _certificates(runs: Sequence[Run]) -> list[CertifiedInterval]:
+    return [run.record.certificate for run in runs if run.record.certificate]
 
 
 def _values(runs: Sequence[Run], name: str) -> str:
     """The values of an encoder's figure, in words."""
-    return " or ".join(f"{value:g}" for value in sorted({run.encoder[name] for run in runs if name in run.encoder}))
+    encoders = [run.record.encoder for run in runs if run.record.encoder]
+    known = {value for encoder in encoders if (value := getattr(encoder, name)) is not None}
+    return " or ".join(f"{value:g}" for value in sorted(known))
 
 
 def _scale(runs: Sequence[Run], quantity: Quantity) -> Scale:
@@ -147,7 +161,7 @@ def _scale(runs: Sequence[Run], quantity: Quantity) -> Scale:
 
 
 def _interval_scale(runs: Sequence[Run]) -> Scale:
-    found = [run.certificate for run in runs if run.certificate]
+    found = _certificates(runs)
     values = sorted(end for certificate in found for end in certificate.interval if math.isfinite(end))
     floors = sorted(end for certificate in found for end in certificate.reference or () if math.isfinite(end))
     axis = LinearAxis(min([0, *values[:1]]), _limit(values, floors))

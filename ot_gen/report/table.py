@@ -5,59 +5,57 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from ot_gen.evaluation import EncoderJudgement, Judgement
-from ot_gen.report.certified import Certificate, Metric
 from ot_gen.report.runs import Run
+from ot_gen.runs.codec import is_part, kinds, present
+from ot_gen.runs.parts import RecordedMetric, Status
+from ot_gen.runs.record import RunRecord
+
+_NAMES = {"objective": "", "judgement": "", "judgement_reference": "reference"}  # of parts, where not the field's own
+_BLANK = Run(Path(), RunRecord(Status.RUNNING))
 
 
 def comparison_csv(runs: Sequence[Run], runs_dir: Path) -> str:
-    """The table as CSV text: certificate_*, metric_* and encoder_* columns after those of the run; empty where unknown.
+    """The table as CSV text, empty where nothing is known.
+
+    Its columns are the fields of `RunRecord` and of its parts (encoder_*, reference_* at ζ, certificate_*), then the
+    metrics by name as metric_*, and the overrides.
 
     Example:
         >>> comparison_csv([], Path()).split(",")[:2]
         ['folder', 'status']
     """
-    parts = {"encoder": EncoderJudgement._fields, "reference": Judgement._fields}
-    other = {"folder", "overrides", "versions", "figures", "certificate", "metrics", *parts}
-    names = [item.name for item in fields(Run) if item.name not in other]
-    metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
-    table: list[list[Any]] = [
-        [
-            *("folder", *names),
-            *(f"{part}_{key}" for part, keys in parts.items() for key in keys),
-            *(f"certificate_{name}" for name in _certificate(None)),
-            *(f"metric_{name}{'' if key == 'value' else f'_{key}'}" for name in metrics for key in Metric._fields),
-            "overrides",
-        ]
-    ]
-    for run in runs:
-        found = [run.metrics.get(name) for name in metrics]
-        table.append(
-            [
-                run.folder.relative_to(runs_dir).as_posix(),
-                *(getattr(run, name) for name in names),
-                *(getattr(run, part).get(key) for part, keys in parts.items() for key in keys),
-                *_certificate(run.certificate).values(),
-                *(value for metric in found for value in metric or (None,) * len(Metric._fields)),
-                " ".join(run.overrides),
-            ]
-        )
+    metrics = list(dict.fromkeys(name for run in runs for name in run.record.metrics))
     file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\n").writerows(table)
+    writer = csv.DictWriter(file, list(_row(_BLANK, "", metrics)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(run, run.folder.relative_to(runs_dir).as_posix(), metrics) for run in runs)
     return file.getvalue()
 
 
-def _certificate(found: Certificate | None) -> dict[str, Any]:
-    """Its entries, those that are pairs in two columns."""
-    flat: dict[str, Any] = {}
-    for name in Certificate._fields:
-        value = getattr(found, name, None)
-        if name in ("interval", "reference"):
-            flat |= dict(zip((f"{name}_lower", f"{name}_upper"), value or (None, None), strict=True))
-        else:
-            flat[name] = value
-    return flat
+def _row(run: Run, folder: str, metrics: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"folder": folder, "status": run.status, "error": run.error}
+    for name, kind in kinds(RunRecord).items():
+        if name not in row:
+            row |= _columns(present(kind), getattr(run.record, name), _NAMES.get(name, name))
+    for name in metrics:
+        columns = _columns(RecordedMetric, run.record.metrics.get(name), f"metric_{name}")
+        row |= {column.removesuffix("_value"): value for column, value in columns.items()}
+    return row | {"overrides": " ".join(run.record.overrides)}
+
+
+def _columns(kind: Any, value: Any, name: str) -> dict[str, Any]:
+    """A value by the names of its columns: a part has one for each field, a pair two; lists and mappings have none."""
+    if is_part(kind):
+        prefix = f"{name}_" if name else ""
+        columns: dict[str, Any] = {}
+        for field, inner in kinds(kind).items():
+            columns |= _columns(present(inner), getattr(value, field, None), prefix + field)
+        return columns
+    if get_origin(kind) is None:
+        return {name: value}
+    if get_args(kind) != (float, float):
+        return {}
+    return dict(zip((f"{name}_lower", f"{name}_upper"), value or (None, None), strict=True))

@@ -45,8 +45,8 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
         try:
             lock.acquire(timeout=patience)
         except Timeout:
-            facts = read_record(folder) or {}
-            who = f" (process {facts['process']} on {facts['host']})" if {"process", "host"} <= set(facts) else ""
+            record = read_record(folder)
+            who = f" (process {record.process} on {record.host})" if record is not None and record.process else ""
             raise ValueError(
                 f"another process works in {folder}{who}; wait for it, stop it, or choose another folder"
             ) from None

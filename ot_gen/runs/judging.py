@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -12,26 +13,63 @@ from torch import Tensor
 from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
 from ot_gen.divergences import KL
-from ot_gen.evaluation import Metrics, judge, judge_encoder
+from ot_gen.evaluation import (
+    EXACT,
+    Certificate,
+    EncoderJudgement,
+    Metrics,
+    judge,
+    judge_beside,
+    judge_encoder,
+    judgement_of,
+    measures_exactly,
+)
 from ot_gen.measures import Empirical, FullMixture, Measure, Pushforward, Reference, save_prior, undisturbed
+from ot_gen.runs.parts import CertifiedInterval, RecordedMetric
+from ot_gen.runs.record import RunRecord
 from ot_gen.solvers import Solver
 
 PRIOR_NAME = "prior.safetensors"
 
 ExPost = Callable[[torch.nn.Module, Measure], Reference]
-Certify = Callable[..., Any]  # (mu, nu, reference=...) -> an interval with `record()`
+Certify = Callable[..., Certificate]  # (mu, nu, reference=...)
 
 
-def check_judging(
-    data: Dataset, solver: Solver | None, evaluation: Mapping[str, Any], ex_post: ExPost | None, metrics: Metrics | None
-) -> None:
+@final
+@dataclass(frozen=True)
+class Judging:
+    """How a model is judged: the same for all models that are compared.
+
+    Args:
+        evaluation: {"samples", "seed"}.
+        metrics: what to measure beside exact W₁ and W₂²; None: nothing.
+        certificate: (mu, nu, reference=...) -> the certified interval of W_c(μ, ν), ν the held-out points, with that of
+            the training data as its reference; a model that is a sample is handed over as its points. None: none.
+    """
+
+    evaluation: Mapping[str, Any]
+    metrics: Metrics | None = None
+    certificate: Certify | None = None
+
+    @property
+    def samples(self) -> int:
+        """Model samples and held-out points."""
+        return self.evaluation["samples"]
+
+    @property
+    def seed(self) -> int:
+        """Of the samples."""
+        return self.evaluation["seed"]
+
+
+def check_judging(data: Dataset, solver: Solver | None, judging: Judging, ex_post: ExPost | None = None) -> None:
     """Refuse before training what would fail after it.
 
     Raises:
         ValueError: evaluation.samples is no number of samples, ex_post without an encoder, or fewer held-out points
             than a metric needs.
     """
-    samples = evaluation["samples"]
+    samples, metrics = judging.samples, judging.metrics
     if not isinstance(samples, int) or samples < 2:
         raise ValueError(f"evaluation.samples must be a whole number >= 2, got {samples}")
     if ex_post is not None and solver is not None and not hasattr(solver.xi, "encoder"):
@@ -47,91 +85,119 @@ def check_judging(
         )
 
 
-def judge_model(
-    mu: Measure,
-    data: Dataset,
-    evaluation: Mapping[str, Any],
-    metrics: Metrics | None = None,
-    certificate: Certify | None = None,
-) -> dict[str, Any]:
-    """The judgement of anything that can be sampled, as run.json holds it.
+def judge_model(record: RunRecord, mu: Measure, data: Dataset, judging: Judging) -> RunRecord:
+    """The record with the judgement of anything that can be sampled. W₁ and W₂² are solved once.
 
     Args:
+        record: of the run.
         mu: the model, or samples of it as an `Empirical`.
         data: held-out points, and training data for the floors.
-        evaluation: {"samples", "seed"}: the same for all models that are compared.
-        metrics: what to measure beside exact W₁ and W₂²; None: nothing.
-        certificate: (mu, nu, reference=...) -> the certified interval of W_c(μ, ν), ν the held-out points, with that of
-            the training data as its reference; a model that is a sample is handed over as its points. None: none.
+        judging: how.
     """
-    n, seed = evaluation["samples"], evaluation["seed"]
-    found: dict[str, Any] = {"judgement": judge(mu, data.train, data.test, n, seed)._asdict()}
-    if metrics is not None:
-        found |= metrics(mu, data.train, data.test, n, seed).record()
-    if certificate is not None:
+    sizes, metrics = (data.train, data.test, judging.samples, judging.seed), judging.metrics
+    if metrics is None:
+        record = replace(record, judgement=judge(mu, *sizes))
+    else:
+        measured = metrics(mu, *sizes)
+        rows = {name: RecordedMetric(*row) for name, row in measured.values.items()}
+        if measures_exactly(metrics):
+            judgement = judgement_of(measured)
+            rows = {name: row for name, row in rows.items() if name not in EXACT}
+        else:
+            judgement = judge(mu, *sizes)
+        failed = measured.failures
+        record = replace(record, judgement=judgement, metrics=rows, metrics_n=measured.n, metrics_failed=failed)
+    if judging.certificate is not None:
         with undisturbed(mu):
-            torch.manual_seed(seed)
-            found["certificate"] = certificate(_drawn(mu), data.test, reference=data.train).record()
-    return found
+            torch.manual_seed(judging.seed)
+            certificate = judging.certificate(_drawn(mu), data.test, reference=data.train)
+        record = replace(record, certificate=_certified(certificate))
+    return record
 
 
 def judge_run(
+    record: RunRecord,
     folder: Path,
     mu: Pushforward,
     solver: Solver,
     data: Dataset,
-    evaluation: Mapping[str, Any],
+    judging: Judging,
     ex_post: ExPost | None = None,
-    metrics: Metrics | None = None,
-    certificate: Certify | None = None,
-) -> tuple[dict[str, Any], Pushforward]:
+) -> tuple[RunRecord, Pushforward]:
     """Judge a trained run: its encoder, if any, and the model, with the prior that `ex_post` fits to the codes.
 
     Returns:
-        What run.json is to hold, and the model that samples from now on. With an `ex_post`, `judgement` and the
+        The record with what was found, and the model that samples from now on. With an `ex_post`, `judgement` and the
         metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in prior.safetensors.
     """
     encoder = getattr(solver.xi, "encoder", None)
-    found: dict[str, Any] = {}
-    if encoder is not None:
-        found["encoder"] = _judge_encoder(mu, solver, data, evaluation["seed"])
-    if encoder is not None and ex_post is not None:
-        # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
-        at_reference = judge(mu, data.train, data.test, evaluation["samples"], evaluation["seed"])
-        found |= {"ex_post": _name(ex_post), "judgement_reference": at_reference._asdict()}
-        prior = ex_post(encoder, data.train)
-        if isinstance(prior.family, FullMixture):
-            save_prior(prior, folder / PRIOR_NAME)
-        mu = Pushforward(mu.map, prior).to(data.test.atoms.device)
-    return found | judge_model(mu, data, evaluation, metrics, certificate), mu
+    if encoder is None:
+        return judge_model(record, mu, data, judging), mu
+    record = replace(record, encoder=_judge_encoder(mu, solver, data, judging.seed))
+    if ex_post is None:
+        return judge_model(record, mu, data, judging), mu
+    # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
+    prior = ex_post(encoder, data.train)
+    if isinstance(prior.family, FullMixture):
+        save_prior(prior, folder / PRIOR_NAME)
+    at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
+    record = judge_model(record, mu, data, judging)
+    assert record.judgement is not None  # by judge_model
+    beside = judge_beside(record.judgement, at_reference, data.train, data.test, judging.seed)
+    return replace(record, ex_post=_name(ex_post), judgement_reference=beside), mu
 
 
-def metric_table(found: Mapping[str, Any]) -> str:
+def metric_table(record: RunRecord) -> str:
     """The figures of `judge_model` as lines of text: each metric and its floor, with their standard errors.
 
     The last column is (value − floor) / √(se² + floor_se²): between −2 and 2 the samples cannot be told from real ones
     by this metric at this n, and its sign is the wrong one for metrics whose best value is high.
 
     Example:
-        >>> print(metric_table({"metrics": {"w1": {"value": 2.0, "se": 0.3, "floor": 1.0, "floor_se": 0.4}}}))
+        >>> from ot_gen.evaluation import Judgement
+        >>> from ot_gen.runs.parts import Status
+        >>> judged = Judgement(9, 2.0, 1.0, 4.0, 3.0, 0.3, 0.4, 0.5, 1.2)
+        >>> print(metric_table(RunRecord(Status.FINISHED, judgement=judged)))
         metric                   value ± se           floor ± se      apart
         w1                         2 ± 0.3              1 ± 0.4         2.0
+        w2_squared                 4 ± 0.5              3 ± 1.2         0.8
     """
     lines = [f"{'metric':<18s}{'value ± se':>17s}{'floor ± se':>21s}{'apart':>11s}"]
-    rows = found.get("metrics") or {
-        name: {"value": found["judgement"][name], "floor": found["judgement"][f"{name}_floor"]}
-        for name in ("w1", "w2_squared")
-    }
-    for name, row in rows.items():
-        error = (row.get("se", 0.0) ** 2 + row.get("floor_se", 0.0) ** 2) ** 0.5
-        apart = f"{(row['value'] - row['floor']) / error:.1f}" if error > 0 else ""
-        cells = [_cell(row["value"], row.get("se")), _cell(row["floor"], row.get("floor_se"))]
+    for name in dict.fromkeys((*EXACT, *record.metrics)):
+        row = record.measured(name)
+        if row is None:
+            continue
+        error = ((row.se or 0.0) ** 2 + (row.floor_se or 0.0) ** 2) ** 0.5
+        apart = f"{(row.value - row.floor) / error:.1f}" if error > 0 and row.floor is not None else ""
+        cells = [_cell(row.value, row.se), _cell(row.floor, row.floor_se)]
         lines.append(f"{name:<18s}{cells[0]:>21s}{cells[1]:>21s}{apart:>7s}".rstrip())
-    lines += [f"{name}: not computed, {reason}" for name, reason in found.get("metrics_failed", {}).items()]
+    lines += [f"{name}: not computed, {reason}" for name, reason in record.metrics_failed.items()]
     return "\n".join(lines)
 
 
-def _cell(value: float, se: float | None) -> str:
+def _certified(certificate: Certificate) -> CertifiedInterval:
+    """A certificate without its table, as the record keeps it."""
+    reference = certificate.reference
+    return CertifiedInterval(
+        lower=certificate.lower,
+        lower_se=certificate.lower_se,
+        upper=certificate.upper,
+        upper_se=certificate.upper_se,
+        level=certificate.level,
+        interval=certificate.interval,
+        reference=None if reference is None else reference.interval,
+        cost=" ".join(str(certificate.cost).split()),
+        converged=certificate.converged,
+        message=certificate.message,
+        marginal_error=certificate.marginal_error,
+        samples=certificate.samples,
+        seconds=certificate.seconds,
+    )
+
+
+def _cell(value: float | None, se: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:10.4g}" + ("" if se is None else f" ± {se:<8.2g}")
 
 
@@ -140,12 +206,12 @@ def _drawn(measure: Measure) -> Measure | Tensor:
     return measure.atoms if isinstance(measure, Empirical) and measure.is_uniform else measure
 
 
-def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> dict[str, Any]:
+def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> EncoderJudgement:
     coupling: Any = solver.xi
     # Only next to a KL is the weight of a squared cost twice a decoder's variance.
     is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
     variance = coupling.weight / 2 if is_likelihood else None
-    return judge_encoder(mu, coupling.encoder, solver.cost, data.test, variance, seed=seed)._asdict()
+    return judge_encoder(mu, coupling.encoder, solver.cost, data.test, variance, seed=seed)
 
 
 def _name(function: Any) -> str:

@@ -14,6 +14,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -52,6 +53,24 @@ class Codes(NamedTuple):
     source: str
 
 
+@final
+class DecoderMetric(Enum):
+    """The metric that a decoder gives its latent space.
+
+    Attributes:
+        words: what it is called.
+        maps: how many maps into the data space it sums over; k directions need a rank of k, at most maps · d.
+    """
+
+    PULLBACK = "pullback metric JᵀJ", 1
+    PULLBACK_OF_MEAN = "pullback metric JᵀJ of the decoder's mean", 1
+    EXPECTED = "expected metric J_μᵀJ_μ + J_σᵀJ_σ", 2
+
+    def __init__(self, words: str, maps: int) -> None:
+        self.words = words
+        self.maps = maps
+
+
 def segments(codes: Tensor) -> list[Start]:
     """Geodesics start from the straight segment."""
     return [Line()]
@@ -63,22 +82,22 @@ def shortest_paths(codes: Tensor) -> list[Start]:
     return [Line(), Graph(some, min(NEIGHBOURS, len(some) - 1))]
 
 
-def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry, str]:
-    """The geometry of a generator or a decoder with noise, and its metric in words.
+def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry, DecoderMetric]:
+    """The geometry of a generator or a decoder with noise, and which metric it has.
 
     A Gaussian decoder whose σ depends on z has the expected metric; a σ that does not adds nothing to it. Of a
     Bernoulli decoder the mean counts.
 
     Example:
-        >>> geometry_of(nn.Linear(2, 3))[1]
+        >>> geometry_of(nn.Linear(2, 3))[1].words
         'pullback metric JᵀJ'
     """
     varies = isinstance(decoder, GaussianDecoder) and isinstance(decoder.scale, nn.Module)
     if isinstance(decoder, GaussianDecoder) and varies and not isinstance(decoder.scale, LearnedStd):
-        return LatentGeometry(decoder.mean, std=decoder.std, ridge=ridge), "expected metric J_μᵀJ_μ + J_σᵀJ_σ"
+        return LatentGeometry(decoder.mean, std=decoder.std, ridge=ridge), DecoderMetric.EXPECTED
     if isinstance(decoder, GaussianDecoder | BernoulliDecoder):
-        return LatentGeometry(decoder.mean, ridge=ridge), "pullback metric JᵀJ of the decoder's mean"
-    return LatentGeometry(decoder, ridge=ridge), "pullback metric JᵀJ"
+        return LatentGeometry(decoder.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
+    return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
 
 
 def study(
@@ -123,7 +142,7 @@ def study(
         mu = mu.double()
         geometry, metric = geometry_of(mu.map, ridge)
         k = codes.points.shape[1]
-        rank = mu.dim * (2 if metric.startswith("expected") else 1)
+        rank = mu.dim * metric.maps
         if k > rank and not ridge:
             raise ValueError(
                 f"the latent space has dimension {k} and its image {rank} at most: some latent direction never moves "
@@ -137,11 +156,11 @@ def study(
         straight = geometry.length(Line()(geometry.metric_field, *ends, nodes))
         rows, notes = _rows(geometry, found, straight, codes, (first, second))
         notes = [*kinks, *notes]
-        summary = {**facts, "metric": metric, "codes": codes.source, "k": k, "pairs": pairs, "nodes": nodes}
+        summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs, "nodes": nodes}
         summary |= {"seed": seed, "ridge": ridge, **_summary(rows), "log_volume": _spread(geometry, codes.points)}
         summary |= {"notes": notes, "versions": versions()}
         folder.mkdir(parents=True, exist_ok=True)
-        _draw(folder, geometry, metric, mu, data, codes, found, straight)
+        _draw(folder, geometry, metric.words, mu, data, codes, found, straight)
     write_text(folder / "geometry.csv", _table(rows))
     write_text(folder / "geometry.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary

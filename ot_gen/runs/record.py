@@ -1,7 +1,7 @@
-"""The record that a run leaves in its folder.
+"""The record of a run: one type, in its folder's run.json, and the names of the files beside it.
 
 config.yaml              the resolved configuration
-run.json                 status, versions, seed, sizes, times, last figures, judgement
+run.json                 a `RunRecord`: status, versions, seed, sizes, times, last figures, judgement
 metrics.csv              one row for each step, written before the next step begins
 checkpoint.safetensors   weights, optimizer, random state (written by `fit`)
 *.png                    samples, reconstructions, training curves
@@ -13,77 +13,188 @@ import csv
 import json
 import os
 import platform
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO, final
+from typing import Any, final
 
 import torch
 
-from ot_gen.execution import read_progress
-from ot_gen.training import CHECKPOINT_NAME, Progress
+from ot_gen.evaluation import EXACT, EncoderJudgement, Judgement
+from ot_gen.runs.codec import decode, encode, holds_numbers, kinds, leaves
+from ot_gen.runs.formats import FORMAT, upgraded
+from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, Status
 
 RUN, METRICS, CONFIG = "run.json", "metrics.csv", "config.yaml"
 
 
 @final
+@dataclass(frozen=True)
 class RunRecord:
-    """Writes a run's record. `run.json` is rewritten whole, under a temporary name, at each change of status.
+    """A run as its folder keeps it; None where it is not known, or not known yet.
 
-    Args:
-        folder: the run's folder.
-        facts: what is known at the start: names of the parts, seed, steps.
-
-    The status goes from "running" to "finished", "failed" or "interrupted"; a run that was killed stays "running".
+    Attributes:
+        status, error: how it ended, and why.
+        solver, data, generator: the names of the chosen entries; of samples from elsewhere `solver` is their name.
+        samples, run: the file, or the finished run, that `ot-gen evaluate` judged.
+        composition: the digest of the configuration, by which a sweep knows its runs.
+        attempts: earlier starts in this folder.
+        started, host, process: when and where.
+        side, cell, bound: primal or dual; table or network; what the value bounds: upper, lower or None.
+        steps, steps_done: asked for, and done.
+        images, images_per_second: data points that training saw.
+        encoder: its judgement, where there is one.
+        ex_post: the name of what fitted a prior after training. `judgement` and `metrics` are of the model with that
+            prior, and `judgement_reference` is of the same generator at ζ.
+        judgement: exact W₁ and W₂².
+        metrics: all others by name, on `metrics_n` samples a side; `metrics_failed` has the reasons of those that could
+            not be computed.
+        certificate: bounds of W_c(μ, ν).
+        seconds, seconds_judging: of training, and of `ot-gen evaluate`.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
-        self.folder = folder
-        where = {"host": platform.node(), "process": os.getpid()}
-        self.facts: dict[str, Any] = {"status": "running", **facts, "versions": versions(), "started": _now(), **where}
-        self._metrics: TextIO | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-        self.update()
+    status: Status
+    solver: str | None = None
+    data: str | None = None
+    generator: str | None = None
+    samples: str | None = None
+    run: str | None = None
+    seed: int | None = None
+    overrides: tuple[str, ...] = ()
+    composition: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    started: str | None = None
+    host: str | None = None
+    process: int | None = None
+    side: str | None = None
+    cell: str | None = None
+    bound: str | None = None
+    cost: str | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    steps_done: int | None = None
+    seconds: float | None = None
+    images: int | None = None
+    images_per_second: float | None = None
+    objective: Objective | None = None
+    encoder: EncoderJudgement | None = None
+    ex_post: str | None = None
+    judgement_reference: Judgement | None = None
+    judgement: Judgement | None = None
+    metrics: Mapping[str, RecordedMetric] = field(default_factory=dict)
+    metrics_n: int | None = None
+    metrics_failed: Mapping[str, str] = field(default_factory=dict)
+    certificate: CertifiedInterval | None = None
+    seconds_judging: float | None = None
+    error: str | None = None
 
-    def update(self, **facts: Any) -> None:
-        """Add facts and rewrite run.json."""
-        self.facts |= facts
-        write_text(self.folder / RUN, json.dumps(self.facts, indent=2) + "\n")
+    @property
+    def label(self) -> str:
+        """What the run is called in a line of text."""
+        return f"{self.solver} on {self.data}"
 
-    def __call__(self, progress: Progress) -> None:
-        """A callback of `fit`: append the step's row to metrics.csv.
+    @property
+    def n(self) -> int | None:
+        """Samples a side of W₁ and W₂²."""
+        return self.metrics_n if self.judgement is None else self.judgement.n
 
-        A row reaches the file before the checkpoint of its step can: a kill never loses one that is not done again.
+    def measured(self, name: str) -> RecordedMetric | None:
+        """A metric by its name, those of the judgement too; None where it was not measured.
+
+        Example:
+            >>> RunRecord(Status.FINISHED, judgement=Judgement(9, 2.0, 1.0, 4.0, 3.0)).measured("w1").floor
+            1.0
         """
-        row = progress.rows[-1]
-        if self._metrics is None:
-            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
-            if self._metrics.tell() == 0:
-                self._metrics.write(",".join(row) + "\n")
-        self._metrics.write(",".join(f"{value:.9g}" for value in row.values()) + "\n")
-        self._metrics.flush()
+        judged = self.judgement
+        if judged is None or name not in EXACT:
+            return self.metrics.get(name)
+        return RecordedMetric(*(getattr(judged, name + ending) for ending in ("", "_se", "_floor", "_floor_se")))
 
-    def close(self) -> None:
-        """Close metrics.csv; a later row opens it again."""
-        if self._metrics is not None:
-            self._metrics.close()
-            self._metrics = None
+    def figures(self) -> dict[str, float]:
+        """The numbers that a run ends with, by dotted names: all of its parts, W₁ and W₂² among the metrics too.
 
-    def begin_metrics(self, resume: Path | None) -> None:
-        """Begin metrics.csv: empty, or with the rows, up to its step, of the run that wrote the checkpoint `resume`."""
-        self.close()
-        path, lines = self.folder / METRICS, []
-        if resume is not None and (earlier := resume.parent / METRICS).is_file():
-            step = read_progress(resume)["step"]
-            with earlier.open(newline="") as file:
-                header, *rows = list(csv.reader(file)) or [[]]
-            kept = [row for row in rows if len(row) == len(header) and all(row) and int(row[0]) <= step]
-            lines = [",".join(row) + "\n" for row in [header, *kept]] if kept else []
-        if lines:
-            write_text(path, "".join(lines))
-        else:
-            path.unlink(missing_ok=True)
+        Example:
+            >>> RunRecord(Status.FINISHED, metrics={"mmd": RecordedMetric(0.5)}).figures()
+            {'metrics.mmd.value': 0.5}
+        """
+        metrics = {name: row for name in EXACT if (row := self.measured(name)) is not None} | dict(self.metrics)
+        parts = {name: getattr(self, name) for name in FIGURES} | {"metrics": metrics}
+        return {name: value for name, value in leaves(parts).items() if type(value) in (int, float)}
+
+    def to_be_judged_again(self, run: Path) -> RunRecord:
+        """What stays true of the model of the finished run in `run`: its names, its sizes and how training ended."""
+        return RunRecord(
+            status=Status.RUNNING,
+            solver=self.solver,
+            data=self.data,
+            generator=self.generator,
+            run=str(run),
+            seed=self.seed,
+            overrides=self.overrides,
+            side=self.side,
+            cell=self.cell,
+            bound=self.bound,
+            cost=self.cost,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            steps_done=self.steps_done,
+            images=self.images,
+            images_per_second=self.images_per_second,
+            objective=self.objective,
+        )
+
+
+# The parts whose numbers a search can be after: of all fields those whose type holds figures by name.
+FIGURES = tuple(name for name, kind in kinds(RunRecord).items() if holds_numbers(kind))
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write a run's record to run.json in `folder`, whole or not at all."""
+    facts = {"format": FORMAT, **encode(record)}
+    write_text(folder / RUN, json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The record in a run's folder, also of an earlier format; None where there is none.
+
+    Raises:
+        ValueError: run.json holds no record.
+
+    Example:
+        >>> read_record(Path("no/such/run"))
+    """
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return decoded(facts)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); remove its folder, and the run starts anew") from error
+
+
+def decoded(facts: Any) -> RunRecord:
+    """The record that the values of a run.json are, of this format or an earlier one.
+
+    Raises:
+        ValueError: they are none.
+
+    Example:
+        >>> decoded({"status": "finished", "seed": 3}).seed
+        3
+    """
+    if not isinstance(facts, dict) or not isinstance(facts.get("status"), str):
+        raise ValueError("it names no status")
+    number = facts.get("format", 1)
+    try:
+        record: RunRecord = decode(RunRecord, upgraded(facts, number), "")
+    except ValueError as error:
+        if isinstance(number, int) and number > FORMAT:
+            raise ValueError(f"{error}; it has format {number}, and this ot_gen knows {FORMAT}: upgrade it") from error
+        raise
+    return record
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -99,17 +210,6 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in row and all(row.values())]
     return [{key: float(value) for key, value in row.items()} for row in rows]
-
-
-def checkpoint_in(path: str | Path) -> Path:
-    """The checkpoint named by a run folder or by the file itself.
-
-    Example:
-        >>> checkpoint_in("runs/a.safetensors").name
-        'a.safetensors'
-    """
-    path = Path(path)
-    return path / CHECKPOINT_NAME if path.is_dir() else path
 
 
 def versions() -> dict[str, str]:
@@ -139,30 +239,3 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The facts of a run's run.json; None where there is none.
-
-    Raises:
-        ValueError: the file holds no record.
-
-    Example:
-        >>> read_record(Path("no/such/run"))
-    """
-    path = folder / RUN
-    if not path.is_file():
-        return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove its folder, and the run starts anew") from error
-    if not isinstance(facts, dict) or not isinstance(facts.get("status"), str):
-        raise ValueError(
-            f"{path} is no record of a run: it names no status; remove its folder, and the run starts anew"
-        )
-    return facts
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, final
@@ -14,13 +15,15 @@ import torch
 from tqdm import tqdm
 
 from ot_gen.data import Dataset
-from ot_gen.evaluation import Judgement, Metrics
+from ot_gen.evaluation import Metrics
 from ot_gen.execution import ALONE, Processes
 from ot_gen.measures import Pushforward
 from ot_gen.runs.draw import draw
-from ot_gen.runs.judging import Certify, ExPost, check_judging, judge_run
+from ot_gen.runs.judging import Certify, ExPost, Judging, check_judging, judge_run
+from ot_gen.runs.parts import Objective, Status
 from ot_gen.runs.record import RunRecord, read_metrics
 from ot_gen.runs.trackers import Tracking
+from ot_gen.runs.writer import RecordWriter
 from ot_gen.solvers import Solver
 from ot_gen.training import CHECKPOINT_NAME, Callback, Interrupted, Progress, fit
 
@@ -34,7 +37,7 @@ def run(
 
     Args:
         folder: the run's folder.
-        facts: names of the parts for run.json, known before anything is built.
+        facts: fields of `RunRecord` that are known before anything is built: the names of the parts, the seed.
         parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}, and
             maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
             `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
@@ -54,19 +57,19 @@ def run(
     """
     if processes.rank > 0:
         return _follow(folder, processes, **parts())
-    record = RunRecord(folder, facts)
+    writer = RecordWriter(folder, RunRecord(Status.RUNNING, **{**facts, "seed": _whole(facts.get("seed"))}))
     with ExitStack() as closing:
-        closing.callback(record.close)
+        closing.callback(writer.close)
         try:
             built = dict(parts())
             # Closed last, it tells the trackers how the run ended.
-            tracking = closing.enter_context(Tracking(built.pop("trackers", ()), record))
-            return _run(record, processes, callbacks=(*built.pop("callbacks", ()), tracking), **built)
+            tracking = closing.enter_context(Tracking(built.pop("trackers", ()), writer))
+            return _run(writer, processes, callbacks=(*built.pop("callbacks", ()), tracking), **built)
         except Interrupted as stop:
-            record.update(status="interrupted", error=str(stop))
+            writer.update(status=Status.INTERRUPTED, error=str(stop))
             raise
         except BaseException as error:
-            record.update(status="failed", error=" ".join(f"{type(error).__name__}: {error}".split()))
+            writer.update(status=Status.FAILED, error=" ".join(f"{type(error).__name__}: {error}".split()))
             raise
 
 
@@ -89,7 +92,7 @@ def _follow(
 
 
 def _run(
-    record: RunRecord,
+    writer: RecordWriter,
     processes: Processes,
     data: Dataset,
     reference: Any,
@@ -105,50 +108,53 @@ def _run(
     callbacks: Sequence[Callback] = (),
 ) -> float:
     _check(device)
-    check_judging(data, solver, evaluation, ex_post, metrics)
+    judging = Judging(evaluation, metrics, certificate)
+    check_judging(data, solver, judging, ex_post)
     mu = Pushforward(generator, reference).to(device)
     data.train.to(device)
     data.test.to(device)
     solver.to(device)
-    record.update(
+    writer.update(
         side="primal" if solver.sense > 0 else "dual",
         cell=solver.xi.kind,
         bound=solver.xi.bound,
         cost=" ".join(str(solver.cost).split()),
-        steps=trainer["steps"],
-        batch_size=trainer["batch_size"],
+        steps=_whole(trainer["steps"]),
+        batch_size=_whole(trainer["batch_size"]),
     )
-    label = f"{record.facts.get('solver', type(solver).__name__)} on {record.facts.get('data', 'data')}"
-    record.begin_metrics(resume)
+    label = f"{writer.record.solver or type(solver).__name__} on {writer.record.data or 'data'}"
+    writer.begin_metrics(resume)
     with ProgressBar(label) as bar:
         progress = fit(
             mu,
             data.train,
             solver,
             **trainer,
-            callbacks=(record, bar, *callbacks),
-            checkpoint=record.folder / CHECKPOINT_NAME,
+            callbacks=(writer, bar, *callbacks),
+            checkpoint=writer.folder / CHECKPOINT_NAME,
             resume=resume,
             processes=processes,
         )
-    found, mu = judge_run(record.folder, mu, solver, data, evaluation, ex_post, metrics, certificate)
-    draw(record.folder, mu, getattr(solver.xi, "encoder", None), data)
+    record, mu = judge_run(writer.record, writer.folder, mu, solver, data, judging, ex_post)
+    draw(writer.folder, mu, getattr(solver.xi, "encoder", None), data)
     # The last write of all: what says "finished" is complete.
-    record.update(
-        **found,
-        status="finished",
+    finished = replace(
+        record,
+        status=Status.FINISHED,
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),
         images=progress.images,
         images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
-        objective=_objective(record.folder),
+        objective=_objective(writer.folder),
     )
-    judgement = Judgement(**found["judgement"])
+    writer.write(finished)
+    judgement = finished.judgement
+    assert judgement is not None  # by judge_run
     log.info(
         "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
         label,
         *(judgement.w1, judgement.w1_floor, judgement.w2_squared, judgement.w2_squared_floor, judgement.n),
-        record.folder,
+        writer.folder,
     )
     return judgement.w1
 
@@ -194,14 +200,19 @@ def _check(device: str) -> None:
         raise ValueError(f"device={device} is not available here ({error}); use device=cpu") from error
 
 
-def _objective(folder: Path) -> dict[str, float]:
+def _whole(value: object) -> int | None:
+    """What the record can hold of a setting that nobody has looked at yet: it is refused where it is used."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _objective(folder: Path) -> Objective | None:
     """Value and penalty averaged over the last twentieth of the steps: single estimates are noisy; and the last floor.
 
-    The floor is what the value would be between two real samples of the same size.
+    The floor is what the value would be between two real samples of the same size. None of no step.
     """
     rows: Sequence[Mapping[str, float]] = read_metrics(folder)
     if not rows:
-        return {}
+        return None
     last = rows[-max(1, len(rows) // 20) :]
-    means = {name: sum(row[name] for row in last) / len(last) for name in ("value", "penalty")}
-    return means | ({"floor": rows[-1]["floor"]} if "floor" in rows[-1] else {})
+    value, penalty = (sum(row[name] for row in last) / len(last) for name in ("value", "penalty"))
+    return Objective(value, penalty, rows[-1].get("floor"))

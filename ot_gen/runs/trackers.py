@@ -20,7 +20,10 @@ from typing import Any, final
 
 import yaml
 
-from ot_gen.runs.record import CONFIG, RunRecord, read_record, write_text
+from ot_gen.runs.codec import leaves
+from ot_gen.runs.parts import Status
+from ot_gen.runs.record import CONFIG, RunRecord, write_text
+from ot_gen.runs.writer import RecordWriter
 from ot_gen.training import Progress
 
 log = logging.getLogger("ot_gen")
@@ -30,16 +33,16 @@ class Tracker(ABC):
     """What a tracking service must do. All calls come from one thread, and any of them may raise."""
 
     @abstractmethod
-    def begin(self, folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Open the run of `folder`, or continue it: run.json's facts so far, and the configuration by dotted names."""
+    def begin(self, folder: Path, record: RunRecord, settings: Mapping[str, Any]) -> None:
+        """Open the run of `folder`, or continue it: its record so far, and the configuration by dotted names."""
 
     @abstractmethod
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
         """Take the figures of a training step."""
 
     @abstractmethod
-    def end(self, facts: Mapping[str, Any], figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """Close the run: run.json, its final figures by dotted names, and its pictures (PNG)."""
+    def end(self, record: RunRecord, figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
+        """Close the run: its record, its final figures by dotted names, and its pictures (PNG)."""
 
 
 @final
@@ -52,7 +55,7 @@ class TensorBoard(Tracker):
     def __init__(self) -> None:
         _find("tensorboardX", "tensorboard")
 
-    def begin(self, folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    def begin(self, folder: Path, record: RunRecord, settings: Mapping[str, Any]) -> None:
         self.step = 0
         self.writer = _library("tensorboardX").SummaryWriter(str(folder / "tensorboard"))
         self.writer.add_text("config", "\n".join(f"    {name}: {value}" for name, value in settings.items()))
@@ -62,7 +65,7 @@ class TensorBoard(Tracker):
         for name, value in scalars.items():
             self.writer.add_scalar(f"train/{name}", value, step)
 
-    def end(self, facts: Mapping[str, Any], figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
+    def end(self, record: RunRecord, figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
         import numpy as np
         from PIL import Image
 
@@ -91,7 +94,7 @@ class MLflow(Tracker):
         self.uri = uri
         self.experiment = experiment
 
-    def begin(self, folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    def begin(self, folder: Path, record: RunRecord, settings: Mapping[str, Any]) -> None:
         self.client = _library("mlflow").MlflowClient(self.uri)
         known = self.client.get_experiment_by_name(self.experiment)
         experiment = known.experiment_id if known else self.client.create_experiment(self.experiment)
@@ -112,13 +115,13 @@ class MLflow(Tracker):
         metric = _library("mlflow").entities.Metric
         self.client.log_batch(self.run, [metric(f"train.{name}", value, now, step) for name, value in scalars.items()])
 
-    def end(self, facts: Mapping[str, Any], figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
+    def end(self, record: RunRecord, figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
         for name, value in figures.items():
             self.client.log_metric(self.run, name, value)
         for path in pictures:
             self.client.log_artifact(self.run, str(path))
-        ends = {"finished": "FINISHED", "interrupted": "KILLED"}
-        self.client.set_terminated(self.run, ends.get(facts["status"], "FAILED"))
+        ends = {Status.FINISHED: "FINISHED", Status.INTERRUPTED: "KILLED"}
+        self.client.set_terminated(self.run, ends.get(record.status, "FAILED"))
 
 
 @final
@@ -140,7 +143,7 @@ class WandB(Tracker):
         self.entity = entity
         self.mode: Any = mode
 
-    def begin(self, folder: Path, facts: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    def begin(self, folder: Path, record: RunRecord, settings: Mapping[str, Any]) -> None:
         wandb = _library("wandb")
         self.run = wandb.init(
             project=self.project,
@@ -157,11 +160,11 @@ class WandB(Tracker):
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
         self.run.log({f"train/{name}": value for name, value in scalars.items()}, step=step)
 
-    def end(self, facts: Mapping[str, Any], figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
+    def end(self, record: RunRecord, figures: Mapping[str, float], pictures: Sequence[Path]) -> None:
         wandb = _library("wandb")
         self.run.log({path.stem: wandb.Image(str(path)) for path in pictures})
-        self.run.summary.update({**figures, "status": facts["status"]})
-        self.run.finish(exit_code=0 if facts["status"] == "finished" else 1)
+        self.run.summary.update({**figures, "status": str(record.status)})
+        self.run.finish(exit_code=0 if record.status is Status.FINISHED else 1)
 
 
 @final
@@ -172,16 +175,16 @@ class Tracking:
 
     Args:
         trackers: any number of them.
-        record: of the run.
+        writer: of the run's record.
         every: seconds between rows.
         patience: seconds that the end of the run waits for the trackers before it leaves them.
     """
 
     def __init__(
-        self, trackers: Sequence[Tracker], record: RunRecord, every: float = 1.0, patience: float = 60.0
+        self, trackers: Sequence[Tracker], writer: RecordWriter, every: float = 1.0, patience: float = 60.0
     ) -> None:
         self.trackers = list(trackers)
-        self.record = record
+        self.writer = writer
         self.every = every
         self.patience = patience
         self._calls: queue.SimpleQueue[Callable[[Tracker], None] | None] = queue.SimpleQueue()
@@ -190,9 +193,9 @@ class Tracking:
 
     def __enter__(self) -> Tracking:
         if self.trackers:
-            folder, facts = self.record.folder, dict(self.record.facts)
+            folder, record = self.writer.folder, self.writer.record
             self._thread.start()
-            self._calls.put(lambda tracker: tracker.begin(folder, facts, _settings(folder)))
+            self._calls.put(lambda tracker: tracker.begin(folder, record, _settings(folder)))
         return self
 
     def __call__(self, progress: Progress) -> None:
@@ -205,9 +208,8 @@ class Tracking:
     def __exit__(self, *_: object) -> None:
         if not self.trackers:
             return
-        folder = self.record.folder
-        facts, pictures = read_record(folder) or {}, sorted(folder.glob("*.png"))
-        self._calls.put(lambda tracker: tracker.end(facts, _figures(facts), pictures))
+        record, pictures = self.writer.record, sorted(self.writer.folder.glob("*.png"))
+        self._calls.put(lambda tracker: tracker.end(record, record.figures(), pictures))
         self._calls.put(None)
         self._thread.join(self.patience)
         if self._thread.is_alive():
@@ -245,19 +247,4 @@ def _identity(folder: Path, service: str, new: Callable[[], str]) -> str:
 def _settings(folder: Path) -> dict[str, Any]:
     """The configuration by dotted names."""
     path = folder / CONFIG
-    return dict(_leaves(yaml.safe_load(path.read_text(encoding="utf-8")))) if path.is_file() else {}
-
-
-def _figures(facts: Mapping[str, Any]) -> dict[str, float]:
-    """The figures that run.json ends with, by dotted names."""
-    ends = {
-        name: facts[name] for name in ("objective", "judgement", "encoder", "metrics", "certificate") if name in facts
-    }
-    return {name: float(value) for name, value in _leaves(ends) if type(value) in (int, float)}
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in tree.items():
-        found += _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
-    return found
+    return leaves(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else {}

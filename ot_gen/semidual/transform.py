@@ -103,7 +103,7 @@ def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, 
             f"a least cost is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
             "repair the atoms, or use a wider dtype"
         )
-    return value
+    return value.to(x.dtype)  # half precision is widened by the cost
 
 
 def check_table(y: Tensor, h_tilde: Tensor) -> None:

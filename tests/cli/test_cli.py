@@ -25,7 +25,8 @@ from torch.distributions import Independent, Normal
 from ot_gen import cli
 from ot_gen.evaluation import judge_encoder
 from ot_gen.measures import Pushforward, Reference
-from ot_gen.runs.record import read_metrics
+from ot_gen.report.runs import find_runs
+from ot_gen.runs.record import read_metrics, read_record
 from ot_gen.runs.run import ProgressBar
 from ot_gen.runs.run import run as record_run
 from ot_gen.training import Progress
@@ -105,8 +106,9 @@ def assert_complete(folder, steps, encoder):
     assert told["status"] == "finished"
     assert told["steps"] == told["steps_done"] == steps
     assert {"python", "ot_gen", "torch", "numpy", "POT", "hydra-core"} <= set(told["versions"])
-    assert {"seed", "data", "solver", "generator", "side", "cell", "bound", "overrides", "seconds"} <= set(told)
-    assert set(told["judgement"]) == {"n", "w1", "w1_floor", "w2_squared", "w2_squared_floor"}
+    assert {"format", "seed", "data", "solver", "generator", "side", "cell", "overrides", "seconds"} <= set(told)
+    figures = {f"{name}{ending}" for name in ("w1", "w2_squared") for ending in ("", "_se", "_floor", "_floor_se")}
+    assert set(told["judgement"]) == {"n", *figures}
     assert [int(row["step"]) for row in metrics(folder)] == list(range(1, steps + 1))
     assert all(np.isfinite(float(value)) for row in metrics(folder) for value in row.values())
     with safe_open(folder / "checkpoint.safetensors", framework="pt") as file:
@@ -211,16 +213,16 @@ def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(
     found = parts("solver=primal/vae")
     record_run(tmp_path / "run", {}, lambda: found)
     solver, data = found["solver"], found["data"]
-    told = facts(tmp_path / "run")["encoder"]
+    told = read_record(tmp_path / "run").encoder
     mu = Pushforward(found["generator"], found["reference"])
     expected = judge_encoder(mu, solver.xi.encoder, solver.cost, data.test, variance=solver.xi.weight / 2)
-    assert told == expected._asdict()
-    assert told["n"] == len(data.test)
-    assert told["negative_iwae"] <= told["negative_elbo"]
+    assert told == expected
+    assert told.n == len(data.test)
+    assert told.negative_iwae <= told.negative_elbo
     wae = parts("solver=primal/wae_mmd")
     record_run(tmp_path / "wae", {}, lambda: wae)
-    told = facts(tmp_path / "wae")["encoder"]
-    assert told["mmd"] is not None and told["negative_elbo"] is None and told["conditional_kl"] is None
+    told = read_record(tmp_path / "wae").encoder
+    assert told.mmd is not None and told.negative_elbo is None and told.conditional_kl is None
 
 
 @pytest.mark.slow
@@ -373,7 +375,7 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
     "data=image_folder": ("data.path", "data.path=VALUE"),
     "data=points data.path=missing.npy": ("missing.npy", "there is no file"),
     "data=image_folder data.path=missing": ("missing", "there is no folder"),
-    "trainer.batch_size=65": ("batch_size 65", "64 atoms", "lower trainer.batch_size"),
+    "trainer.batch_size=65": ("batch_size 65", "64 atoms", "trainer.batch_size="),
     "trainer.steps=-1": ("steps >= 0", "-1"),
     "generator=conv": ("image shape", "generator=mlp"),
     "cost=bernoulli": ("BernoulliNLL",),
@@ -400,6 +402,8 @@ def test_bad_input_gets_one_line_that_says_what_and_the_run_says_failed(override
     told = facts("out")
     assert told["status"] == "failed"
     assert told["error"]
+    (run,) = find_runs(Path("out"))
+    assert (run.status, run.error) == ("failed", told["error"])  # its row on the page too
 
 
 @pytest.mark.parametrize("where", ["hydra.run.dir=file/below", "hydra.run.dir=file"])

@@ -24,7 +24,7 @@ from ot_gen import (
 )
 from ot_gen.geometry import Line
 from ot_gen.runs.latents import geodesic_figure
-from ot_gen.runs.manifold import geometry_of, study
+from ot_gen.runs.manifold import DecoderMetric, geometry_of, study
 
 pytestmark = pytest.mark.usefixtures("clean_process")
 
@@ -216,21 +216,22 @@ def test_help_names_the_settings(ot_gen):
 
 
 @pytest.mark.parametrize(
-    "decoder, words",
+    "decoder, kind",
     [
-        (GaussianDecoder(nn.Linear(2, 3), RBFPrecision(2, 3, centres=4)), "expected"),
-        (GaussianDecoder(nn.Linear(2, 3), LearnedStd()), "decoder's mean"),
-        (GaussianDecoder(nn.Linear(2, 3), 0.1), "decoder's mean"),
-        (BernoulliDecoder(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())), "decoder's mean"),
-        (nn.Linear(2, 3), "JᵀJ"),
+        (GaussianDecoder(nn.Linear(2, 3), RBFPrecision(2, 3, centres=4)), DecoderMetric.EXPECTED),
+        (GaussianDecoder(nn.Linear(2, 3), LearnedStd()), DecoderMetric.PULLBACK_OF_MEAN),
+        (GaussianDecoder(nn.Linear(2, 3), 0.1), DecoderMetric.PULLBACK_OF_MEAN),
+        (BernoulliDecoder(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())), DecoderMetric.PULLBACK_OF_MEAN),
+        (nn.Linear(2, 3), DecoderMetric.PULLBACK),
     ],
 )
-def test_the_metric_is_that_of_the_decoder(decoder, words):
+def test_the_metric_is_that_of_the_decoder(decoder, kind):
     geometry, metric = geometry_of(decoder)
     z = torch.randn(4, 2)
     mean = decoder if isinstance(decoder, nn.Linear) else decoder.mean
-    expected = LatentGeometry(mean, std=decoder.std) if words == "expected" else LatentGeometry(mean)
-    assert words in metric
+    has_std = kind is DecoderMetric.EXPECTED
+    expected = LatentGeometry(mean, std=decoder.std) if has_std else LatentGeometry(mean)
+    assert metric is kind and metric.maps == 1 + has_std
     torch.testing.assert_close(geometry.metric(z), expected.metric(z))
 
 

@@ -18,8 +18,11 @@ from safetensors.torch import load_file
 from ot_gen import cli
 from ot_gen.cli import job as jobs
 from ot_gen.cli.sweep import check_objective, composition, leave_orphan, objective
+from ot_gen.evaluation import Judgement
 from ot_gen.runs import run as runs
 from ot_gen.runs.claim import claimed
+from ot_gen.runs.parts import RecordedMetric, Status
+from ot_gen.runs.record import RunRecord
 from ot_gen.runs.run import ProgressBar
 from ot_gen.training import Progress
 
@@ -138,7 +141,7 @@ def test_a_run_killed_after_training_continues_at_its_judgement(sweep, monkeypat
         del told[name]
     (folder / "run.json").write_text(json.dumps(told | {"status": "running"}))
     monkeypatch.setattr(ProgressBar, "__call__", stopped_in(0))  # it must not be called: no step is left
-    monkeypatch.setattr(runs.RunRecord, "__call__", None)
+    monkeypatch.setattr(runs.RecordWriter, "__call__", None)
     assert sweep()[0] == 0
     assert outcome(folder) == expected
 
@@ -235,19 +238,30 @@ def test_the_objective_is_any_figure_of_the_record(sweep):
     assert facts(folder)["status"] == "finished"
 
 
-@pytest.mark.parametrize("name", ["judgement", "judgement.nothing", "w1", "seconds", "null"])
+@pytest.mark.parametrize(
+    "name",
+    ["judgement", "judgement.nothing", "w1", "seconds", "null", "metrics.frechet.median", "certificate.interval"],
+)
 def test_an_unknown_objective_is_refused_before_training(name, sweep):
     code, err, _ = sweep(f"objective={name}")
-    assert code == 2 and f"objective={name}".replace("null", "None") in err and "judgement.w1" in err
+    assert code == 2 and f"objective={name}".replace("null", "None") in err
+    assert any(known in err for known in ("judgement.w1", "metrics.*.value", "certificate.upper"))
     assert folders() == []
 
 
 def test_figures_of_later_kinds_can_be_objectives():
     for name in ("certificate.upper", "metrics.frechet.value"):
         check_objective(name)
-    assert objective({"metrics": {"frechet": {"value": 2}}}, "metrics.frechet.value") == 2.0
-    with pytest.raises(ValueError, match=r"it has metrics\.frechet\.value"):
-        objective({"metrics": {"frechet": {"value": 2}}}, "certificate.upper")
+    record = RunRecord(
+        Status.FINISHED,
+        judgement=Judgement(9, 0.5, 0.4, 0.3, 0.2, w1_se=0.1),
+        metrics={"frechet": RecordedMetric(2.0)},
+    )
+    assert objective(record, "metrics.frechet.value") == 2.0
+    assert objective(record, "judgement.w1") == objective(record, "metrics.w1.value") == 0.5
+    assert objective(record, "metrics.w1.se") == 0.1
+    with pytest.raises(ValueError, match=r"it has .*metrics\.frechet\.value"):
+        objective(record, "certificate.upper")
 
 
 # --- launchers and search: each where its plugin is installed ---------------------------------------------------------

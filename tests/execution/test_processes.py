@@ -1,6 +1,5 @@
 """Several processes train as one: the gradients, the weights and the cells of a single process, in all of them."""
 
-import copy
 import json
 import multiprocessing
 import sys
@@ -73,11 +72,8 @@ def forked(monkeypatch):
 
 def composition(cfg):
     """Fresh parts of a configuration and a few atoms, the same in every process."""
-    cfg = copy.deepcopy(cfg)
-    torch.manual_seed(0)
     whole = build(cfg.data)
-    cfg.space.update(dim=whole.dim, shape=whole.shape and list(whole.shape), variance=whole.variance)
-    mu, solver, trainer = parts(cfg)
+    mu, solver, trainer = parts(cfg, whole)
     solver.warmup_steps = 0
     return mu, solver, trainer, whole.train.atoms[:ATOMS]
 

@@ -15,13 +15,13 @@ from scipy import stats
 from test_compare import judged, page_of, record, table_of, write_run
 
 from ot_gen.report.axes import LinearAxis, LogAxis
-from ot_gen.report.certified import read_certificate
 from ot_gen.report.compare import write_comparison
 from ot_gen.report.paired import holm, paired_difference
 from ot_gen.report.pictures import embedded
 from ot_gen.report.quantities import metrics
 from ot_gen.report.runs import find_runs
 from ot_gen.report.traces import Trace, panel, read_trace, thinned
+from ot_gen.runs.record import decoded
 
 numbers = st.floats(-1e6, 1e6)
 BOUNDS = {"lower": 1.0, "lower_se": 0.01, "upper": 1.2, "upper_se": 0.02, "level": 0.95, "cost": "Euclidean()"}
@@ -70,12 +70,16 @@ def test_holm_lies_between_the_raw_and_bonferronis_values_and_keeps_the_order(p)
 
 
 def test_the_interval_is_that_of_the_record_or_follows_from_its_errors():
+    def read(**changes):
+        return decoded({"status": "finished", "certificate": BOUNDS | changes}).certificate
+
     q = stats.norm.ppf(0.975)
-    assert read_certificate(BOUNDS).interval == pytest.approx((1.0 - q * 0.01, 1.2 + q * 0.02))
-    assert read_certificate(BOUNDS | {"interval": [0.5, 2.0]}).interval == (0.5, 2.0)
-    assert read_certificate(BOUNDS | {"reference_lower": 0.1, "reference_upper": 0.2}).reference == (0.1, 0.2)
-    assert read_certificate(BOUNDS | {"reference_lower": None, "reference_upper": None}).reference is None
-    assert read_certificate({}) is None
+    assert read().interval == pytest.approx((1.0 - q * 0.01, 1.2 + q * 0.02))
+    assert read(interval=[0.5, 2.0]).interval == (0.5, 2.0)
+    assert read(interval=[0.5, None]).interval == (0.5, math.inf)
+    assert read(reference_lower=0.1, reference_upper=0.2).reference == (0.1, 0.2)
+    assert read(reference_lower=None, reference_upper=None).reference is None
+    assert decoded({"status": "finished", "certificate": {}}).certificate is None
 
 
 @pytest.mark.parametrize(
@@ -116,7 +120,8 @@ def test_a_foreign_sampler_has_its_exact_distances_from_the_metrics(tmp_path):
     known = {"w1": {"value": 0.7, "floor": 0.5}, "mmd": {"value": 0.1}}
     write_run(tmp_path / "it", record(judgement=None, metrics=known, metrics_n=300))
     (run,) = find_runs(tmp_path)
-    assert (run.w1, run.w1_floor, run.w2_squared, run.n) == (0.7, 0.5, None, 300)
+    w1 = run.record.measured("w1")
+    assert (w1.value, w1.floor, run.record.measured("w2_squared"), run.record.n) == (0.7, 0.5, None, 300)
     assert [quantity.name for quantity in metrics([run])] == ["mmd"]
 
 

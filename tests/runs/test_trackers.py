@@ -10,9 +10,11 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from ot_gen import cli
+from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RunRecord
 from ot_gen.runs.run import run as record_run
 from ot_gen.runs.trackers import MLflow, TensorBoard, Tracker, Tracking, WandB
+from ot_gen.runs.writer import RecordWriter
 from ot_gen.training import Interrupted, Progress
 
 TINY = ("trainer=smoke", "trainer.steps=6", "trainer.checkpoint_every=2", "trainer.batch_size=16")
@@ -74,14 +76,14 @@ class Listener(Tracker):
         time.sleep(self.slow)
         self.heard.append((name, *told))
 
-    def begin(self, folder, facts, settings):
-        self._hear("begin", facts.get("solver"), settings)
+    def begin(self, folder, record, settings):
+        self._hear("begin", record.solver, settings)
 
     def log(self, step, scalars):
         self._hear("log", step, scalars)
 
-    def end(self, facts, figures, pictures):
-        self._hear("end", facts["status"], figures, [path.stem for path in pictures])
+    def end(self, record, figures, pictures):
+        self._hear("end", record.status, figures, [path.stem for path in pictures])
 
 
 def test_a_tracker_hears_of_the_settings_the_last_step_and_the_judgement(tracked):
@@ -109,7 +111,9 @@ def test_a_tracker_that_fails_is_left_with_a_warning_and_the_run_and_the_others_
 
 
 def test_a_slow_tracker_holds_up_no_step_and_is_left_at_the_end(tmp_path, caplog):
-    with Tracking([Listener(slow=30.0)], RunRecord(tmp_path, {}), every=0.0, patience=0.05) as tracking:
+    with Tracking(
+        [Listener(slow=30.0)], RecordWriter(tmp_path, RunRecord(Status.RUNNING)), every=0.0, patience=0.05
+    ) as tracking:
         began = time.process_time()
         for step in range(1, 101):
             tracking(Progress(100, step, rows=[{"step": step, "value": 0.0}]))
@@ -119,7 +123,7 @@ def test_a_slow_tracker_holds_up_no_step_and_is_left_at_the_end(tmp_path, caplog
 
 def test_rows_are_handed_over_at_most_so_often_and_the_last_always(tmp_path):
     listener = Listener()
-    with Tracking([listener], RunRecord(tmp_path, {}), every=3600.0) as tracking:
+    with Tracking([listener], RecordWriter(tmp_path, RunRecord(Status.RUNNING)), every=3600.0) as tracking:
         for step in range(1, 101):
             tracking(Progress(100, step, rows=[{"step": step, "value": 0.0}]))
     assert [told[1] for told in listener.heard if told[0] == "log"] == [1, 100]

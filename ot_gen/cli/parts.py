@@ -1,0 +1,149 @@
+"""What an experiment is made of, built from its configuration: the one builder of commands, tests and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import torch
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+from ot_gen.cli.compose import build, completed, composed, generator_of
+from ot_gen.cli.errors import composition_error, one_line
+from ot_gen.data import Dataset
+from ot_gen.measures import Pushforward
+from ot_gen.solvers import Solver
+
+
+@final
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one experiment: `fit(mu, data.train, solver, **trainer)` trains it.
+
+    Attributes:
+        config: the configuration they were built from, with the facts of the data filled in.
+        data: what is learned, and what is held out.
+        mu: the model μ_θ = g_θ#ζ.
+        solver: holds E(θ) = W_c(μ_θ, ν).
+        trainer: keywords of `fit`.
+    """
+
+    config: DictConfig
+    data: Dataset
+    mu: Pushforward
+    solver: Solver
+    trainer: dict[str, Any]
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The solver's encoder, None where it has none."""
+        encoder: nn.Module | None = getattr(self.solver.xi, "encoder", None)
+        return encoder
+
+
+def parts(
+    *overrides: str, config_dir: str | Path | None = None, data: Dataset | None = None, seed: int | None = None
+) -> Parts:
+    """Compose a configuration, load its data, and build what it names.
+
+    Args:
+        overrides: as on the command line, e.g. "solver=dual/wgan_gp", "data=mnist", "trainer.steps=500".
+        config_dir: a folder of your own entries.
+        data: taken instead of what the configuration names.
+        seed: of the networks' first weights, set on torch's global generator as a run does; None leaves that alone.
+
+    Raises:
+        ValueError: an entry, a name or a value that is wrong.
+
+    Example:
+        >>> made = parts("solver=primal/exact_plan", "data.size=64", "generator.hidden=[8]")
+        >>> made.mu.dim, len(made.data.train), made.trainer["steps"]
+        (2, 64, 2000)
+    """
+    try:
+        return assembled(composed(overrides, config_dir)[0], data, seed)
+    except CompactHydraException as error:
+        raise ValueError(" ".join(composition_error(error).split())) from error
+    except OmegaConfBaseException as error:
+        raise ValueError(one_line(error)) from error
+
+
+def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = None) -> Parts:
+    """The parts of a composed configuration, which stays as it is; arguments as of `parts`."""
+    data = build(cfg.data) if data is None else data
+    cfg = completed(cfg, data)
+    if seed is not None:
+        torch.manual_seed(seed)
+    trainer = build(cfg.trainer)
+    trainer.pop("processes", None)  # a number, for the launcher
+    reference = build(cfg.reference)
+    mu = Pushforward(generator_of(cfg), reference)
+    return Parts(cfg, data, mu, build(cfg.solver), trainer)
+
+
+@final
+class Recipe(NamedTuple):
+    """What `fit` needs, tuned: `fit(mu, data.train, solver, **trainer)`."""
+
+    mu: Pushforward
+    solver: Solver
+    data: Dataset
+    trainer: dict[str, Any]
+
+
+# What a run does around the training; in Python it is the caller's.
+_OF_RUNS = {
+    "seed": "call torch.manual_seed(...) before",
+    "device": "move mu, data.train and solver with .to(...)",
+    "threads": "call torch.set_num_threads(...)",
+    "resume": "pass resume=... to fit",
+    "metrics": "call ot_gen.judge, or a Metrics of ot_gen.evaluation",
+    "certificate": "call ot_gen.certify",
+    "evaluation": "pass n=... to ot_gen.judge",
+    "tracker": "pass callbacks=[...] to fit",
+    "retry": "leave it out",
+    "objective": "leave it out",
+    "hydra": "leave it out",
+}
+
+
+def recipe(*overrides: str, config_dir: str | Path | None = None) -> Recipe:
+    """The tuned composition that `ot-gen` trains, in Python: an entry of every group, with its constants.
+
+    Networks get their first weights from torch's global generator. After `torch.manual_seed(0)` they, and the training,
+    are those of `ot-gen` with the same overrides and seed=0.
+
+    Args:
+        overrides: as on the command line: "solver=dual/wgan_gp", "data=mnist", "trainer.steps=500", ...
+        config_dir: a folder of your own entries, as of `ot-gen --config-dir`.
+
+    Returns:
+        (mu, solver, data, trainer): the model, the solver, the data set, and the keywords of `fit`.
+
+    Raises:
+        ValueError: an entry, a name or a value that is wrong, or a setting of runs (seed, device, ...), which in
+            Python belongs to the caller.
+
+    Example:
+        >>> import ot_gen
+        >>> mu, solver, data, trainer = ot_gen.recipe("solver=dual/wgan_gp", "data=two_moons", "trainer.steps=2")
+        >>> ot_gen.fit(mu, data.train, solver, **trainer).step
+        2
+    """
+    _check_recipe(overrides)
+    made = parts(*overrides, config_dir=config_dir)
+    return Recipe(made.mu, made.solver, made.data, made.trainer)
+
+
+def _check_recipe(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        if not isinstance(override, str) or ("=" not in override.lstrip("~+") and not override.startswith("~")):
+            raise ValueError(f"a recipe is made of texts NAME=VALUE, as on the command line, got {override!r}")
+        name = override.lstrip("+~").partition("=")[0]
+        if (instead := _OF_RUNS.get(name.partition(".")[0].partition("/")[0])) is not None:
+            raise ValueError(f"{name} is a setting of runs, and a recipe only trains; {instead}")

@@ -1,0 +1,81 @@
+"""Earlier formats of run.json, turned into the present one.
+
+1    without a number. W₁ and W₂² stand in the judgement and once more among the metrics, there with their errors; the
+     certificate's reference is two numbers, and None stands for what is not finite.
+2    each figure stands once: the judgement has the errors, the reference is a pair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any
+
+from ot_gen.evaluation import EXACT
+
+FORMAT = 2
+
+
+def upgraded(facts: Mapping[str, Any], number: object) -> Mapping[str, Any]:
+    """The values of a run.json of format `number` in the present format; those of later ones as they are.
+
+    Raises:
+        ValueError: the number is none.
+
+    Example:
+        >>> row = {"value": 2.0, "se": 0.5}
+        >>> upgraded({"judgement": {"n": 9, "w1": 2.0}, "metrics": {"w1": row}}, 1)
+        {'judgement': {'n': 9, 'w1': 2.0, 'w1_se': 0.5, 'w1_floor_se': None}, 'metrics': {}, 'certificate': None}
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"format is {number!r}, not a whole number >= 1")
+    if number >= FORMAT:
+        return facts
+    judgement, metrics = _judged_once(facts.get("judgement"), facts.get("metrics"))
+    return {**facts, "judgement": judgement, "metrics": metrics, "certificate": _certified(facts.get("certificate"))}
+
+
+def _judged_once(judgement: Any, metrics: Any) -> tuple[Any, Any]:
+    """Errors go from the metrics to the judgement; a metric that has only its name in common stays where it is."""
+    if not isinstance(judgement, dict) or not isinstance(metrics, dict):
+        return judgement, metrics
+    judgement, metrics = dict(judgement), dict(metrics)
+    for name in EXACT:
+        row, value = metrics.get(name), judgement.get(name)
+        if isinstance(row, dict) and _is_same(row.get("value"), value):
+            judgement |= {f"{name}_se": row.get("se"), f"{name}_floor_se": row.get("floor_se")}
+            del metrics[name]
+    return judgement, metrics
+
+
+def _certified(certificate: Any) -> Any:
+    """With a pair as its reference, and with the interval that follows from the errors where none is recorded."""
+    if not isinstance(certificate, dict) or not certificate:
+        return certificate
+    ends = certificate.get("interval")
+    if isinstance(ends, list) and len(ends) == 2:
+        ends = [infinite if end is None else end for end, infinite in zip(ends, (-math.inf, math.inf), strict=True)]
+    errors = {name: certificate.get(name) or 0.0 for name in ("lower_se", "upper_se")}
+    if ends is None:
+        ends = _normal_interval(certificate | errors)
+    pair = [certificate.get(f"reference_{side}") for side in ("lower", "upper")]
+    cost = certificate.get("cost")
+    words = {"cost": None if cost is None else " ".join(str(cost).split())}
+    return certificate | errors | words | {"interval": ends, "reference": None if None in pair else pair}
+
+
+def _normal_interval(bounds: Mapping[str, Any]) -> list[float] | None:
+    """[lower − q·lower_se, upper + q·upper_se], q the normal quantile of the level split over both sides."""
+    named = [bounds.get(name) for name in ("lower", "lower_se", "upper", "upper_se", "level")]
+    known = [float(value) for value in named if isinstance(value, int | float)]
+    if len(known) < len(named) or not 0 < known[-1] < 1:
+        return None
+    lower, lower_se, upper, upper_se, level = known
+    q = NormalDist().inv_cdf((1 + level) / 2)
+    return [lower - q * lower_se, upper + q * upper_se]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return numbers and (math.isclose(one, other, rel_tol=1e-9) or (one != one and other != other))

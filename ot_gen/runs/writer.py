@@ -1,0 +1,78 @@
+"""The writer of a run's record: run.json at each change of status, and metrics.csv row by row."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO, final
+
+from ot_gen.execution import read_progress
+from ot_gen.runs.record import METRICS, RunRecord, versions, write_record, write_text
+from ot_gen.training import Progress
+
+
+@final
+class RecordWriter:
+    """Writes a run's record. run.json is rewritten whole, under a temporary name, at each change of status.
+
+    Args:
+        folder: the run's folder.
+        record: what is known at the start: names of the parts, seed. Versions, time, host and process are added.
+
+    Attributes:
+        record: as it was written last.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder = folder
+        self._metrics: TextIO | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self.write(replace(record, versions=versions(), started=now, host=platform.node(), process=os.getpid()))
+
+    def write(self, record: RunRecord) -> None:
+        """Rewrite run.json."""
+        self.record = record
+        write_record(self.folder, record)
+
+    def update(self, **changes: Any) -> None:
+        """Rewrite run.json with these fields changed."""
+        self.write(replace(self.record, **changes))
+
+    def __call__(self, progress: Progress) -> None:
+        """A callback of `fit`: append the step's row to metrics.csv.
+
+        A row reaches the file before the checkpoint of its step can: a kill never loses one that is not done again.
+        """
+        row = progress.rows[-1]
+        if self._metrics is None:
+            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
+            if self._metrics.tell() == 0:
+                self._metrics.write(",".join(row) + "\n")
+        self._metrics.write(",".join(f"{value:.9g}" for value in row.values()) + "\n")
+        self._metrics.flush()
+
+    def close(self) -> None:
+        """Close metrics.csv; a later row opens it again."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+    def begin_metrics(self, resume: Path | None) -> None:
+        """Begin metrics.csv: empty, or with the rows, up to its step, of the run that wrote the checkpoint `resume`."""
+        self.close()
+        path, lines = self.folder / METRICS, []
+        if resume is not None and (earlier := resume.parent / METRICS).is_file():
+            step = read_progress(resume)["step"]
+            with earlier.open(newline="") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
+            kept = [row for row in rows if len(row) == len(header) and all(row) and int(row[0]) <= step]
+            lines = [",".join(row) + "\n" for row in [header, *kept]] if kept else []
+        if lines:
+            write_text(path, "".join(lines))
+        else:
+            path.unlink(missing_ok=True)
