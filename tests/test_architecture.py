@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from abc import ABC
@@ -149,6 +150,30 @@ def test_importing_ot_gen_loads_no_slow_library():
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_fits_in_a_readers_head(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def overrides(text):
+    """What only the command line understands: trainer.steps=..., data.size=..., group=entry."""
+    for group in (folder for folder in (PACKAGE.parent / "conf").iterdir() if folder.is_dir()):
+        names = "|".join(re.escape(p.relative_to(group).with_suffix("").as_posix()) for p in group.rglob("*.yaml"))
+        yield from re.findall(rf"\b{group.name}=(?:{names})\b|\b{group.name}\.[a-z_]+=", text)
+    yield from re.findall(r"\b(?:trainer|evaluation|solver)\.[a-z]\w*|\b(?:ex_post|resume)=", text)
+
+
+def test_overrides_are_known_when_they_are_seen():
+    assert list(overrides("use cost=euclidean")) and list(overrides("raise trainer.steps"))
+    assert list(overrides("lower data.size=9")) and list(overrides("solver=dual/wgan_gp"))
+    assert not list(overrides("use Euclidean(), batch_size=8 or cost=cost; the solver. See data"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_errors_of_the_library_speak_python(path):
+    """Those of `runs`, which carries out what the command line asked for, may speak both."""
+    if name_of(path).split(".")[0] in ("cli", "runs", "report"):
+        return
+    raised = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Raise)]
+    texts = (c.value for node in raised for c in ast.walk(node) if isinstance(c, ast.Constant))
+    assert [seen for text in texts if isinstance(text, str) for seen in overrides(text)] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -25,6 +25,17 @@ PLUGINS = {
 # The library's errors speak Python; the overrides that say the same on the command line.
 SPOKEN = {
     "use Euclidean()": "cost=euclidean",
+    "use SquaredEuclidean()": "cost=squared_euclidean",
+    "a DiscretePotential, which takes any cost": "solver=dual/semidiscrete",
+    "use a BatchCritic": "solver=dual/batch_critic",
+    "flat_dim=0": "solver.potential.flat_dim=0",
+    "use an MLP": "generator=mlp",
+    "generator with nn.Sigmoid()": "generator=mlp_image",
+    "give the generator noise": "noise=fixed",
+    "toy(law, size=2000)": "data.size=2000",
+    "mnist()": "data=mnist",
+    "metrics of points": "metrics=standard",
+    "number of processes": "trainer.processes=...",
     "batch_size": "trainer.batch_size=...",
     "give more steps": "trainer.steps=...",
     "inner_optimizer": "trainer.optimizer.lr=..., trainer.inner_optimizer.lr=...",

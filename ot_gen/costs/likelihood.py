@@ -48,7 +48,7 @@ class NegativeLogLikelihood(Cost):
 def _refuse() -> NoReturn:
     raise ValueError(
         "NegativeLogLikelihood needs a law p(·|z) and got points: give the generator noise (GaussianDecoder or "
-        "BernoulliDecoder; noise=fixed) and use an encoder; for points use SquaredEuclidean or BernoulliNLL"
+        "BernoulliDecoder) and use an encoder; for points use SquaredEuclidean or BernoulliNLL"
     )
 
 

@@ -84,9 +84,9 @@ class Dataset:
         if self.train_labels is None or self.test_labels is None:
             missing = "training" if self.train_labels is None else "held-out"
             raise ValueError(
-                f"the {missing} points have no labels, which are asked for here; use data with classes (data=mnist, "
-                "digits, a toy mixture of a fixed size, a folder of images with one subfolder for each class), or give "
-                "train_labels and test_labels"
+                f"the {missing} points have no labels, which are asked for here; use data with classes (mnist(), "
+                "digits(), a toy mixture of a fixed size, a folder of images with one subfolder for each class), or "
+                "give train_labels and test_labels"
             )
         return self.train_labels, self.test_labels
 

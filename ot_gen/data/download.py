@@ -87,7 +87,7 @@ def _fetch_one(folder: Path, name: str, sha256: str, mirrors: Sequence[str], ret
     state = "is corrupt (its SHA-256 differs)" if file.is_file() else "is missing"
     raise ValueError(
         f"{file} {state} and could not be downloaded from {' or '.join(failures) or 'anywhere: no mirror was given'}; "
-        f"put the four MNIST files into {folder}, or use data=mnist, the embedded 10,000 digits"
+        f"put the four MNIST files into {folder}, or use mnist(), the embedded 10,000 digits"
     )
 
 

@@ -94,8 +94,8 @@ class Components:
         self.component = law.component if isinstance(law, Law) else None
         if self.component is None and not _is_gaussian_mixture(self.mixture):
             raise ValueError(
-                f"{law} has no parts that can be counted; use a mixture (data=eight_gaussians, two_moons, ...), or "
-                "metrics=standard"
+                f"{law} has no parts that can be counted; use a mixture (eight_gaussians(), two_moons(), ...), or "
+                "metrics of points"
             )
         if not reach > 0:
             raise ValueError(f"reach must be a positive number of standard deviations, got {reach}")

@@ -113,6 +113,6 @@ def _parts(images: Tensor) -> tuple[Tensor, ...]:
     if images.shape[1] != PIXELS:
         raise ValueError(
             f"the digit classifier takes images of 28 x 28 = {PIXELS} pixels, got rows of {images.shape[1]}; resize "
-            "the images, or choose metrics that need no classifier (metrics=standard)"
+            "the images, or use metrics of points, which need no classifier"
         )
     return images.detach().cpu().float().clamp(0, 1).split(_CHUNK)

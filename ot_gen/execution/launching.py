@@ -53,7 +53,7 @@ def launch(
         "Processes(rank=0, size=1, device='cpu')"
     """
     if not isinstance(size, int) or size < 1:
-        raise ValueError(f"a training needs a whole number of processes >= 1, got {size}; set trainer.processes")
+        raise ValueError(f"a training needs a whole number of processes >= 1, got size={size}")
     if "RANK" in os.environ:
         return task(_of_torchrun(device, timeout), *arguments)
     if size == 1:

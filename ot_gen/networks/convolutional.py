@@ -96,6 +96,6 @@ def _image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
     if shape is None or len(shape) != 3 or min(shape) < 1 or shape[1] % 4 or shape[2] % 4:
         raise ValueError(
             "convolutional networks need an image shape (channels, height, width) with height and width divisible by "
-            f"4, got {None if shape is None else tuple(shape)}; use fully connected ones for other data (generator=mlp)"
+            f"4, got {None if shape is None else tuple(shape)}; for other data use an MLP"
         )
     return shape[0], shape[1], shape[2]

@@ -111,7 +111,7 @@ class BernoulliDecoder(nn.Module):
         if low < 0 or high > 1:
             raise ValueError(
                 f"a Bernoulli decoder needs probabilities, got values from {float(low):g} to {float(high):g}; end the "
-                "generator with nn.Sigmoid() (generator=mlp_image or conv)"
+                "generator with nn.Sigmoid()"
             )
         return Independent(Bernoulli(p, validate_args=False), 1, validate_args=False)
 

@@ -73,7 +73,7 @@ class DiscretePotential(Potential):
         if not isinstance(nu, Empirical):
             raise ValueError(
                 f"a DiscretePotential needs the atoms of an Empirical, got {nu}, which is sampled afresh; "
-                "fix a training set (data.size=2000) or use a Critic"
+                "fix a training set (toy(law, size=2000)) or use a Critic"
             )
         if not bool((nu.weights > 0).all()):
             raise ValueError(f"{int((nu.weights <= 0).sum())} atoms have mass 0, so no cell is theirs; remove them")

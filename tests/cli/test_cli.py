@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch.distributions import Independent, Normal
 
 from ot_gen import cli
+from ot_gen.cli.errors import SPOKEN
 from ot_gen.evaluation import judge_encoder
 from ot_gen.measures import Pushforward, Reference
 from ot_gen.report.runs import find_runs
@@ -345,6 +346,7 @@ def test_a_wgan_with_a_squared_cost_gets_the_cost_and_the_remedy_in_one_line(ref
     line = refused("solver=dual/wgan_gp", "cost=squared_euclidean", *TINY, "hydra.run.dir=out")
     assert "SquaredEuclidean" in line
     assert "cost=euclidean" in line
+    assert "solver=dual/semidiscrete" in line
     told = facts("out")
     assert told["status"] == "failed"
     assert "SquaredEuclidean" in told["error"]
@@ -379,6 +381,8 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
     "trainer.steps=-1": ("steps >= 0", "-1"),
     "generator=conv": ("image shape", "generator=mlp"),
     "cost=bernoulli": ("BernoulliNLL",),
+    "solver=dual/w2_maxmin cost=euclidean": ("Euclidean()", "cost=squared_euclidean"),
+    "solver=dual/anchors cost=squared_euclidean": ("flats need", "solver.potential.flat_dim=0"),
     "cost=lp cost.p=0.5": ("p >= 1", "0.5"),
     "solver=dual/semidiscrete data.size=null": ("atoms", "data.size=2000"),
     "solver=primal/sinkhorn_plan +solver.coupling.plan.max_iterations=1": ("Sinkhorn", "raise epsilon"),
@@ -404,6 +408,17 @@ def test_bad_input_gets_one_line_that_says_what_and_the_run_says_failed(override
     assert told["error"]
     (run,) = find_runs(Path("out"))
     assert (run.status, run.error) == ("failed", told["error"])  # its row on the page too
+
+
+def test_a_number_of_processes_that_is_none_is_named_with_its_override(refused):
+    line = refused(*TINY, "trainer=ddp", "trainer.processes=0")
+    assert "size=0" in line and "trainer.processes=..." in line
+
+
+@pytest.mark.parametrize("words", SPOKEN)
+def test_the_words_that_the_command_line_translates_are_words_of_the_library(words):
+    package = Path(cli.__file__).parents[1]
+    assert any(words in p.read_text() for p in package.rglob("*.py") if "cli" not in p.parts)
 
 
 @pytest.mark.parametrize("where", ["hydra.run.dir=file/below", "hydra.run.dir=file"])

@@ -222,7 +222,7 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ValueError, match=rf"{NAMES[0]} is missing .*{DEAD} \(ConnectionError\) or {DEAD}.*put") as e:
         mnist_full(tmp_path, [DEAD, DEAD], retries=0)
-    assert "data=mnist" in str(e.value) and str(tmp_path) in str(e.value) and "\n" not in str(e.value)
+    assert "mnist()" in str(e.value) and str(tmp_path) in str(e.value) and "\n" not in str(e.value)
     with pytest.raises(ValueError, match="no mirror was given"):
         mnist_full(tmp_path, [])
 

@@ -205,7 +205,7 @@ def test_pixels_are_clipped_as_in_a_stored_image_and_other_sizes_refused(mnist):
     images = mnist.test.atoms[:10]
     assert torch.equal(digit_features(3 * images - 1), digit_features((3 * images - 1).clamp(0, 1)))
     assert torch.equal(digit_classes(images.double()), digit_classes(images))
-    with pytest.raises(ValueError, match=r"28 x 28 = 784 pixels, got rows of 64.*metrics=standard"):
+    with pytest.raises(ValueError, match=r"28 x 28 = 784 pixels, got rows of 64.*metrics of points"):
         digit_features(torch.rand(3, 64))
     with pytest.raises(ValueError, match="NaN"):
         digit_classes(torch.full((3, 784), torch.nan))

@@ -256,7 +256,7 @@ def test_ranks_beyond_the_size_are_refused(rank, size):
 
 @pytest.mark.parametrize("size", [0, 1.5, "two"])
 def test_a_launch_needs_a_whole_number_of_processes(size):
-    with pytest.raises(ValueError, match=r"whole number of processes >= 1, got .* trainer\.processes"):
+    with pytest.raises(ValueError, match=r"whole number of processes >= 1, got size="):
         launch(repr, size=size)
 
 
