@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -152,6 +153,7 @@ def fit(
     if descent.theta is not None:
         mu.train()
     solver.xi.train()  # a model that is given and a cost keep their modes
+    sampled = partial(solver, mu, nu, batch_size)
     together = solver.inner_steps == 0  # both sides move, on one estimate
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []
@@ -162,13 +164,13 @@ def fit(
             descent.scale_rates(1.0 if schedule is None else schedule(clock.fraction))
             for _ in range(solver.inner_steps):
                 with frozen(mu):
-                    estimate = keeper.checked(lambda: solver(mu, nu, batch_size))
+                    estimate = keeper.checked(sampled)
                 descent.step(solver.sense * estimate.value + estimate.penalty, xi=True)
                 solver.project()
             theta_moves = descent.theta is not None and progress.step >= solver.warmup_steps
             if theta_moves or together:
                 with nullcontext() if together else frozen(solver.xi):
-                    estimate = keeper.checked(lambda: solver(mu, nu, batch_size))
+                    estimate = keeper.checked(sampled)
                 descent.step(estimate.value + estimate.penalty, theta=theta_moves, xi=together)
             progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
             clock.tick()

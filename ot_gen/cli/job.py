@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, conf_dir, generator_of
+from ot_gen.cli.compose import build, completed, conf_dir, use_threads
 from ot_gen.cli.errors import one_line, report
+from ot_gen.cli.parts import assembled
 from ot_gen.cli.sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
 from ot_gen.execution import Processes, checkpoint_in, launch
 from ot_gen.runs.claim import claimed
@@ -92,34 +92,30 @@ def _work(
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
         if processes.rank == 0:
             write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
-        if cfg.threads is not None:
-            if not isinstance(cfg.threads, int) or cfg.threads < 1:
-                raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
-            torch.set_num_threads(cfg.threads)
+        use_threads(cfg)
+        if cfg.seed is None:
+            raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
         data = build(cfg.data)
-        cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
+        whole = completed(cfg, data)
         if processes.rank == 0:
-            write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        torch.manual_seed(cfg.seed)
-        trainer = build(cfg.trainer)
-        trainer.pop("processes", None)  # their number; `run` gets the processes themselves
+            write_text(output / "config.yaml", OmegaConf.to_yaml(whole, resolve=True))
+        made = assembled(whole, data, cfg.seed)
         built = {
             "data": data,
-            "reference": build(cfg.reference),
-            "generator": generator_of(cfg),
-            "solver": build(cfg.solver),
-            "trainer": trainer,
+            "mu": made.mu,
+            "solver": made.solver,
+            "trainer": made.trainer,
             "device": cfg.device if processes.size == 1 else str(processes.device),
             "resume": resume or (None if cfg.resume is None else checkpoint_in(cfg.resume)),
         }
         if processes.rank > 0:
             return built
         return built | {
-            "ex_post": build(cfg.get("ex_post")),
-            "metrics": build(cfg.get("metrics")),
-            "certificate": build(cfg.get("certificate")),
-            "evaluation": build(cfg.evaluation),
-            "trackers": [build(tracker) for tracker in (cfg.get("tracker") or {}).values()],
+            "ex_post": build(whole.get("ex_post")),
+            "metrics": build(whole.get("metrics")),
+            "certificate": build(whole.get("certificate")),
+            "evaluation": build(whole.evaluation),
+            "trackers": [build(tracker) for tracker in (whole.get("tracker") or {}).values()],
             "callbacks": (leave_orphan,),
         }
 

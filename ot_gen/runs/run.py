@@ -38,9 +38,8 @@ def run(
     Args:
         folder: the run's folder.
         facts: fields of `RunRecord` that are known before anything is built: the names of the parts, the seed.
-        parts: builds {"data", "reference", "generator", "solver", "trainer", "evaluation", "device", "resume"}, and
-            maybe "ex_post": (encoder, training data) -> the reference that replaces ζ once the model is trained. Then
-            `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
+        parts: builds {"data", "mu", "solver", "trainer", "evaluation", "device", "resume"}, and maybe "ex_post":
+            (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
             mixture as of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
             (mu, nu, reference=...) -> the certified interval or None: both are measured once the model is trained.
             "trackers", a sequence of `Tracker`, hear of the run, and "callbacks" are handed to `fit` next to the
@@ -77,17 +76,15 @@ def _follow(
     folder: Path,
     processes: Processes,
     data: Dataset,
-    reference: Any,
-    generator: torch.nn.Module,
+    mu: Pushforward,
     solver: Solver,
     trainer: dict[str, Any],
     device: str,
     resume: Path | None,
     **_: Any,
 ) -> float:
-    mu = Pushforward(generator, reference).to(device)
     trainer = trainer | {"checkpoint": folder / CHECKPOINT_NAME, "resume": resume, "processes": processes}
-    fit(mu, data.train.to(device), solver.to(device), **trainer)
+    fit(mu.to(device), data.train.to(device), solver.to(device), **trainer)
     return math.nan
 
 
@@ -95,8 +92,7 @@ def _run(
     writer: RecordWriter,
     processes: Processes,
     data: Dataset,
-    reference: Any,
-    generator: torch.nn.Module,
+    mu: Pushforward,
     solver: Solver,
     trainer: dict[str, Any],
     evaluation: dict[str, Any],
@@ -110,7 +106,7 @@ def _run(
     _check(device)
     judging = Judging(evaluation, metrics, certificate)
     check_judging(data, solver, judging, ex_post)
-    mu = Pushforward(generator, reference).to(device)
+    mu.to(device)
     data.train.to(device)
     data.test.to(device)
     solver.to(device)

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pytest
 import torch
@@ -25,7 +24,7 @@ from torch.distributions import Independent, Normal
 from ot_gen import cli
 from ot_gen.cli.errors import SPOKEN
 from ot_gen.evaluation import judge_encoder
-from ot_gen.measures import Pushforward, Reference
+from ot_gen.measures import Reference
 from ot_gen.report.runs import find_runs
 from ot_gen.runs.record import read_metrics, read_record
 from ot_gen.runs.run import ProgressBar
@@ -199,13 +198,9 @@ def parts(undrawn):
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
-        with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-            cfg = hydra.compose("config", overrides=[*TINY, *overrides])
-        data = cli.build(cfg.data)
-        cfg.space.update(dim=data.dim, shape=None, variance=data.variance)
-        names = ("reference", "generator", "solver", "trainer", "evaluation")
-        built = {name: cli.build(cfg[name]) for name in names}
-        return {"data": data, "device": "cpu", "resume": None} | built
+        made = cli.parts(*TINY, *overrides)
+        built = {"data": made.data, "mu": made.mu, "solver": made.solver, "trainer": made.trainer}
+        return built | {"evaluation": cli.build(made.config.evaluation), "device": "cpu", "resume": None}
 
     return compose
 
@@ -215,7 +210,7 @@ def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(
     record_run(tmp_path / "run", {}, lambda: found)
     solver, data = found["solver"], found["data"]
     told = read_record(tmp_path / "run").encoder
-    mu = Pushforward(found["generator"], found["reference"])
+    mu = found["mu"]
     expected = judge_encoder(mu, solver.xi.encoder, solver.cost, data.test, variance=solver.xi.weight / 2)
     assert told == expected
     assert told.n == len(data.test)
@@ -377,6 +372,7 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
     "data=image_folder": ("data.path", "data.path=VALUE"),
     "data=points data.path=missing.npy": ("missing.npy", "there is no file"),
     "data=image_folder data.path=missing": ("missing", "there is no folder"),
+    "seed=null": ("seed=null", "whole number"),
     "trainer.batch_size=65": ("batch_size 65", "64 atoms", "trainer.batch_size="),
     "trainer.steps=-1": ("steps >= 0", "-1"),
     "generator=conv": ("image shape", "generator=mlp"),

@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pytest
 import torch
@@ -75,12 +74,10 @@ def parts(undrawn):
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
-        with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-            cfg = hydra.compose("config", overrides=[*TINY, *overrides])
-        found = cli.build(cfg.data)
-        cfg.space.update(dim=found.dim, shape=None, variance=found.variance)
-        names = ("reference", "generator", "solver", "trainer", "evaluation", "metrics")
-        return {"data": found, "device": "cpu", "resume": None} | {name: cli.build(cfg[name]) for name in names}
+        made = cli.parts(*TINY, *overrides)
+        built = {"data": made.data, "mu": made.mu, "solver": made.solver, "trainer": made.trainer}
+        judging = {name: cli.build(made.config[name]) for name in ("evaluation", "metrics")}
+        return built | judging | {"device": "cpu", "resume": None}
 
     return compose
 
@@ -218,9 +215,7 @@ def test_bad_input_gets_one_line_that_says_what(arguments, words, refused):
     Path("damaged/run.json").write_text("{")
     Path("damaged/config.yaml").write_text("seed: 0")
     Path("untrained/run.json").write_text('{"status": "finished", "data": "eight_gaussians"}')
-    with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=["solver=primal/exact_plan", *SMALL])
-    cfg.space.update(dim=2, shape=None, variance=4.0)
+    cfg = cli.parts("solver=primal/exact_plan", *SMALL).config
     Path("untrained/config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     small = [] if "data=" in arguments else SMALL
     small = [item for item in small if item.split("=")[0] not in arguments]
@@ -348,11 +343,9 @@ def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
 
 @pytest.mark.parametrize("name", ["eight_gaussians", "two_moons", "swiss_roll", "digits", "mnist"])
 def test_the_metrics_of_an_entry_fit_its_data(name):
-    with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", overrides=[f"data={name}"])
+    cfg = cli.composed([f"data={name}"])[0]
     found = cli.build(cfg.data)
-    cfg.space.update(dim=found.dim, shape=found.shape and list(found.shape), variance=found.variance)
-    metrics = cli.build(cfg.metrics)
+    metrics = cli.build(cli.completed(cfg, found).metrics)
     assert isinstance(metrics, Metrics)
     judging = Judging({"samples": 30, "seed": 0}, metrics)
     told = judge_model(RunRecord(Status.RUNNING), found.train, found, judging)

@@ -6,7 +6,6 @@ import logging
 import time
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 
 from ot_gen import cli
@@ -41,20 +40,11 @@ def tracked(folder):
 
     def call(trackers, resume=None, callbacks=()):
         def parts():
-            torch.manual_seed(0)
-            cfg = composed(*TINY)
-            data = cli.build(cfg.data)
-            cfg.space.update(dim=data.dim, shape=None, variance=data.variance)
+            made = cli.parts(*TINY, seed=0)
             (folder / "config.yaml").write_text("seed: 0\ntrainer:\n  steps: 6\n")
-            names = ("reference", "generator", "solver", "trainer", "evaluation")
-            built = {name: cli.build(cfg[name]) for name in names}
-            return {
-                "data": data,
-                "device": "cpu",
-                "resume": resume,
-                "trackers": trackers,
-                "callbacks": callbacks,
-            } | built
+            built = {"data": made.data, "mu": made.mu, "solver": made.solver, "trainer": made.trainer}
+            rest = {"evaluation": cli.build(made.config.evaluation), "device": "cpu", "resume": resume}
+            return built | rest | {"trackers": trackers, "callbacks": callbacks}
 
         record_run(folder, {"solver": "mine"}, parts)
         return folder
