@@ -39,8 +39,9 @@ def run(
         folder: the run's folder.
         facts: fields of `RunRecord` that are known before anything is built: the names of the parts, the seed.
         parts: builds {"data", "mu", "solver", "trainer", "evaluation", "device", "resume"}, and maybe "ex_post":
-            (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement` in run.json and all pictures are of the model with that prior, `judgement_reference` is at ζ; a
-            mixture as of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
+            (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement` in
+            run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ; a mixture as
+            of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
             (mu, nu, reference=...) -> the certified interval or None: both are measured once the model is trained.
             "trackers", a sequence of `Tracker`, hear of the run, and "callbacks" are handed to `fit` next to the
             record's own.
