@@ -37,7 +37,7 @@ from ot_gen.divergences import (
     WeightedSum,
 )
 from ot_gen.evaluation import Certificate, certify, judge, judge_encoder, wasserstein
-from ot_gen.execution import Precision, Processes, launch, load_weights
+from ot_gen.execution import MixedPrecision, Processes, launch, load_weights
 from ot_gen.geometry import GeodesicCost, LatentGeometry
 from ot_gen.measures import (
     Dirac,
@@ -104,6 +104,8 @@ from ot_gen.transport import NotConverged, Plan, exact_plan, partial_plan, sinkh
 if TYPE_CHECKING:
     from ot_gen.cli import recipe
 
+Precision = MixedPrecision  # as code and configurations of before call it
+
 __all__ = [
     "ICNN",
     "KL",
@@ -158,6 +160,7 @@ __all__ = [
     "MaxSlicedWasserstein",
     "Measure",
     "MinibatchWeightedKL",
+    "MixedPrecision",
     "Mixture",
     "NegativeLogLikelihood",
     "NoisyEncoder",

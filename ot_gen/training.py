@@ -20,8 +20,8 @@ from ot_gen.execution import (
     CHECKPOINT_NAME,
     Descent,
     Doors,
+    MixedPrecision,
     OptimizerFactory,
-    Precision,
     Processes,
     adam,
     checkpoint_in,
@@ -88,7 +88,7 @@ def fit(
     checkpoint_every: int = 1000,
     resume: str | Path | None = None,
     processes: Processes = ALONE,
-    precision: Precision | None = None,
+    precision: MixedPrecision | None = None,
 ) -> Progress:
     """Train μ_θ towards ν: min over θ of E(θ) = W_c(μ_θ, ν), E held by `solver`.
 
@@ -117,7 +117,7 @@ def fit(
         processes: those that train together, each of which calls `fit` alike (`ot_gen.launch`). They start from the
             weights and the random state of process 0, share the rows of one batch where networks and c-transforms are
             evaluated, and take the same steps as one process would, to rounding. Process 0 alone writes.
-        precision: of the networks, e.g. `Precision(torch.bfloat16)`; None leaves them as they are.
+        precision: of the networks, e.g. `MixedPrecision(torch.bfloat16)`; None leaves them as they are.
 
     Callbacks see the networks as they are: whole in each process, and in full precision.
 
@@ -142,7 +142,7 @@ def fit(
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
-    precision = precision or Precision()
+    precision = precision or MixedPrecision()
     solver.prepare(mu, nu)
     descent = _descent(mu, solver, optimizer, inner_optimizer, precision, processes)
     progress = Progress(steps)
@@ -192,7 +192,7 @@ def _descent(
     solver: Solver,
     optimizer: OptimizerFactory,
     inner_optimizer: OptimizerFactory | None,
-    precision: Precision,
+    precision: MixedPrecision,
     processes: Processes,
 ) -> Descent:
     """The optimizers of both sides; what both hold, a learned reference, is trained as ξ."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from abc import ABC
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -180,6 +181,12 @@ def test_errors_of_the_library_speak_python(path):
 def test_the_library_prints_nothing(path):
     calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"]
     assert [call.lineno for call in calls] == []
+
+
+def test_a_class_has_a_name_of_its_own():
+    """Private ones too: a reader who searches for a name meets one meaning."""
+    classes = Counter(node.name for path in MODULES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef))
+    assert [name for name, times in classes.items() if times > 1] == []
 
 
 def test_the_package_is_typed_and_lists_its_names_once():

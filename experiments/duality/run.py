@@ -30,8 +30,8 @@ from ot_gen import (
     standard_gaussian,
 )
 from ot_gen.semidual import SolveProgress
-from ot_gen.semidual.bracket import Bracket, Tally
 from ot_gen.semidual.scores import Scores
+from ot_gen.semidual.tally import Slack, Tally
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
@@ -58,7 +58,7 @@ def closing(samples: int, atoms: int = 500, fresh: int = 8192) -> list[dict[str,
         tally = Tally(costs, nu.weights, table)
         tally.add(0, judge[: fresh // 2])
         tally.add(1, judge[fresh // 2 :])
-        bracket = Bracket.of(tally, x, progress.epsilon / 8)
+        bracket = Slack.of(tally, x, progress.epsilon / 8).above(*tally.lower())
         rows.append(
             {
                 "samples": progress.samples,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ot_gen.cli.compose import build, completed, composed, use_threads
 from ot_gen.cli.errors import composition_error, one_line, usage
 from ot_gen.cli.finished import read_run, trained
+from ot_gen.cli.parser import OneLineParser
 from ot_gen.data import samples
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
@@ -30,13 +31,6 @@ from ot_gen.transport import NotConverged
 
 # The nodes of the configuration by which models are judged: they alone may change when a run is judged again.
 JUDGING = tuple(part.name for part in fields(Judging))
-
-
-class _Parser(argparse.ArgumentParser):
-    """One line for bad arguments, as everywhere in `ot-gen`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see ot-gen evaluate --help")
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -53,7 +47,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="ot-gen evaluate",
         description="Judge a generator on held-out data: each metric with its real-vs-real floor and standard errors.",
         epilog="Example: ot-gen evaluate --samples my.npy data=mnist",

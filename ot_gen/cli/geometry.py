@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, final
+from typing import Any, final
 
 import torch
 from omegaconf import OmegaConf
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.errors import one_line, usage
 from ot_gen.cli.finished import read_run, trained
+from ot_gen.cli.parser import OneLineParser
 from ot_gen.runs.manifold import segments, shortest_paths, study, told
 from ot_gen.runs.parts import Status
 
@@ -34,13 +35,6 @@ class Options:
     threads: int = 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line for bad arguments, as everywhere in `ot-gen`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see ot-gen geometry --help")
-
-
 def geometry(arguments: Sequence[str]) -> int:
     """Run `ot-gen geometry` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
@@ -55,7 +49,7 @@ def geometry(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="ot-gen geometry",
         description=(
             "Study the latent space of a finished run: geodesics between random codes, written with figures to "

@@ -19,10 +19,11 @@ from ot_gen.evaluation.judgement import (
     wasserstein,
 )
 from ot_gen.evaluation.likelihood import log_weights
-from ot_gen.evaluation.metric import Estimate, Metric
+from ot_gen.evaluation.metric import Metric, MetricValue
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View
 from ot_gen.evaluation.neighbours import Coverage, Density, Memorisation, Precision, Recall
 from ot_gen.evaluation.transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
+from ot_gen.execution import former_names
 from ot_gen.measures import undisturbed
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
     "DigitClassifier",
     "EncoderJudgement",
     "EnergyKernel",
-    "Estimate",
     "ExactTransport",
     "FrechetDistance",
     "GaussianScales",
@@ -46,6 +46,7 @@ __all__ = [
     "Measurements",
     "Memorisation",
     "Metric",
+    "MetricValue",
     "Metrics",
     "ModeCoverage",
     "MonteCarlo",
@@ -71,3 +72,5 @@ __all__ = [
     "undisturbed",
     "wasserstein",
 ]
+
+__getattr__ = former_names(__name__, Estimate=MetricValue)

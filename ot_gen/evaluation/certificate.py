@@ -16,9 +16,10 @@ from ot_gen.costs import Cost
 from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
+from ot_gen.execution import Ending
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual import semidiscrete
-from ot_gen.semidual.problem import Problem, Sampler
+from ot_gen.semidual.problem import Sampler, SemidiscreteProblem
 
 Potential = Callable[[Tensor], Tensor]
 
@@ -100,7 +101,7 @@ def certify(
         rows = rows_of(mu, nu.atoms) if isinstance(mu, Tensor | str | Path) else None
         tabulated = None if rows is None else Tabulated(rows, streams)
         # A tensor or a path is tabulated, which the checker cannot see.
-        problem = Problem(tabulated.law if tabulated else mu, nu, cost)  # type: ignore[arg-type]
+        problem = SemidiscreteProblem(tabulated.law if tabulated else mu, nu, cost)  # type: ignore[arg-type]
         draws = tabulated or Sampled(problem.law, streams)
         effort = _Effort(width, max_samples, max_bytes, max_seconds, progress)
         certificate = _certificate(problem, draws, h_tilde, potential, level, effort)
@@ -144,7 +145,7 @@ class _Effort:
 
 
 def _certificate(
-    problem: Problem,
+    problem: SemidiscreteProblem,
     draws: Draws,
     h_tilde: Tensor | None,
     potential: Potential | None,
@@ -170,7 +171,7 @@ def _certificate(
         max_seconds=max(1e-3, 0.45 * effort.max_seconds - effort.seconds),
         progress=effort.progress,
     )
-    stopped = "stopped by the user" in solution.message
+    stopped = solution.ending is Ending.STOPPED
     contest.enter(solution.h_tilde)
     spent = solution.samples + pilot_size
     if not solution.converged and not stopped:
@@ -184,7 +185,7 @@ def _certificate(
         enough = min(enough, max(tried, math.ceil(min(tried * slack / allowed, 2**40))))
     sizes = _sizes(draws, contest, enough, rate, effort, spent, stopped)
     replicates = Replicates(problem, table, plan)
-    told = replicates.run(draws, *sizes, effort.max_seconds - effort.seconds, effort.progress)
+    ending, message = replicates.run(draws, *sizes, effort.max_seconds - effort.seconds, effort.progress)
     lower, lower_se, upper, upper_se = replicates.bounds()
     t = replicates.quantile(KEPT_BACK * (1 - level) / 2)
     certificate = Certificate(
@@ -201,11 +202,13 @@ def _certificate(
         seconds=effort.seconds,
     )
     converged = effort.width is None or certificate.width <= effort.width
-    message = told or ("stopped by the user" if stopped else "")
-    if not message:
-        reached = "" if converged else f", not {effort.width:g}: more seconds, samples or rows narrow it"
-        message = f"relative width {certificate.width:.2g}{reached}"
-    return replace(certificate, converged=converged, message=message)
+    if ending is Ending.REACHED and stopped:
+        ending, message = Ending.STOPPED, "stopped by the user"
+    elif ending is Ending.REACHED:
+        ending = Ending.REACHED if converged else Ending.BUDGET
+        missed = "" if converged else f", not {effort.width:g}: more seconds, samples or rows narrow it"
+        message = f"relative width {certificate.width:.2g}{missed}"
+    return replace(certificate, converged=converged, ending=ending, message=message)
 
 
 def _sizes(
@@ -227,7 +230,7 @@ def _sizes(
     return coupled, max(coupled, min(size, wanted, affordable))
 
 
-def _reduced(problem: Problem, h_tilde: Tensor) -> Tensor:
+def _reduced(problem: SemidiscreteProblem, h_tilde: Tensor) -> Tensor:
     if h_tilde.shape != (len(problem.nu),) or not bool(torch.isfinite(h_tilde).all()):
         raise ValueError(
             f"h_tilde must hold one finite value for each of the {len(problem.nu)} atoms, got shape "
@@ -236,7 +239,7 @@ def _reduced(problem: Problem, h_tilde: Tensor) -> Tensor:
     return problem.reduce(h_tilde.detach().to(problem.weights))
 
 
-def _table_of(potential: Potential, problem: Problem, x: Tensor) -> Tensor:
+def _table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> Tensor:
     """A table that holds what h knows: −h(y_j) for a distance, else min_i c(x_i, y_j) − h(x_i)."""
     if not callable(potential):
         raise ValueError(f"potential must be callable, (n, d) -> (n,), got {type(potential).__name__}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
 from ot_gen.data.law import Law
-from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order
+from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order
 from ot_gen.measures import Measure, Reference
 
 
@@ -26,7 +26,7 @@ class ClassError(Metric):
         0.25
     """
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         a, b = labels(x, y)
         p, q = shares(a, b)
         sign = (p - q).sign() / 2
@@ -56,7 +56,7 @@ class ModeCoverage(Metric):
             raise ValueError(f"share must lie in (0, 1], got {share}; a quarter is the default")
         self.share = share
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         a, b = labels(x, y)
         p, q = (part[1:] for part in shares(a, b))
         is_real = q > 0
@@ -66,7 +66,9 @@ class ModeCoverage(Metric):
         slack = p - self.share * q
         variance = _variance(p, len(a)) + self.share**2 * _variance(q, len(b))
         chance = torch.special.ndtr(slack / variance.sqrt())
-        return Estimate(float((slack >= 0).double().mean()), math.sqrt(float((chance * (1 - chance)).sum())) / len(p))
+        return MetricValue(
+            float((slack >= 0).double().mean()), math.sqrt(float((chance * (1 - chance)).sum())) / len(p)
+        )
 
 
 @final

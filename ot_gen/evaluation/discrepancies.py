@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from ot_gen.divergences import Kernel, witnesses
-from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
+from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
 
 @final
@@ -34,7 +34,7 @@ class MeanDiscrepancy(Metric):
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y)
         of_x, of_y = witnesses(self.kernel(x, x), self.kernel(y, y), self.kernel(x, y))
         return first_order(of_x.mean() + of_y.mean(), 2 * of_x, 2 * of_y)

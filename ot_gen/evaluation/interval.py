@@ -9,6 +9,8 @@ from typing import final
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.execution import Ending
+from ot_gen.transport import Bracket
 
 
 @final
@@ -30,7 +32,7 @@ class Certificate:
         samples: of μ, in all: to fit, to choose and to judge.
         seconds: wall time.
         converged: whether the width asked for is reached; True where none was asked for.
-        message: how it ended.
+        ending, message: how it ended.
         reference: the same for real data against the same ν, None where none were given.
 
     Example:
@@ -54,6 +56,12 @@ class Certificate:
     converged: bool = True
     message: str = ""
     reference: Certificate | None = None
+    ending: Ending = Ending.REACHED
+
+    @property
+    def bracket(self) -> Bracket:
+        """lower and upper with their standard errors, without the confidence."""
+        return Bracket(lower=self.lower, upper=self.upper, lower_se=self.lower_se, upper_se=self.upper_se)
 
     @property
     def width(self) -> float:

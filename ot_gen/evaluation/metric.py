@@ -16,7 +16,7 @@ Cloud = Tensor | NDArray[Any]
 
 
 @final
-class Estimate(NamedTuple):
+class MetricValue(NamedTuple):
     """A metric between two samples, and its standard error: that of the number itself, from sample to sample.
 
     Where the metric is biased at finite n (all but the kernel metrics are), the error is around its mean at this n, not
@@ -39,7 +39,7 @@ class Metric(ABC):
     least: int = 2
 
     @abstractmethod
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         """The metric between x (n, d) and y (m, d), tensors or arrays, with its standard error."""
 
     def __call__(self, x: Cloud, y: Cloud) -> float:
@@ -77,7 +77,7 @@ def points(x: Cloud, y: Cloud, least: int = 2) -> tuple[Tensor, Tensor]:
     return found[0], found[1]
 
 
-def first_order(value: Tensor | float, of_x: Tensor, of_y: Tensor, extra: float = 0.0) -> Estimate:
+def first_order(value: Tensor | float, of_x: Tensor, of_y: Tensor, extra: float = 0.0) -> MetricValue:
     """The estimate of a function of two empirical measures from its first variation φ at x_i and ψ at y_j.
 
         se² = Var φ / n + Var ψ / m + extra
@@ -95,7 +95,7 @@ def first_order(value: Tensor | float, of_x: Tensor, of_y: Tensor, extra: float 
 
     Example:
         >>> first_order(2.0, torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0]))
-        Estimate(value=2.0, se=1.0)
+        MetricValue(value=2.0, se=1.0)
     """
     variance = float(of_x.var()) / len(of_x) + float(of_y.var()) / len(of_y) + extra
-    return Estimate(float(value), math.sqrt(variance))
+    return MetricValue(float(value), math.sqrt(variance))

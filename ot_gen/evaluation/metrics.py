@@ -133,7 +133,7 @@ class Metrics:
 
 
 @final
-class Draws(NamedTuple):
+class Clouds(NamedTuple):
     """Samples on the CPU, n each: of the model, of the training data, held-out, and held-out ones beyond these."""
 
     fake: Tensor
@@ -142,7 +142,7 @@ class Draws(NamedTuple):
     spare: Tensor
 
 
-def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Draws:
+def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Clouds:
     """What a model is judged on; n is at most the number of held-out points and, of a model that is a sample, of its.
 
     Raises:
@@ -167,7 +167,7 @@ def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Draw
         real = _distinct(train, n)
         fake = _distinct(mu, n)
         held_out, spare = test.atoms[order[:n]], test.atoms[order[n : 2 * n]]
-    return Draws(*(part.detach().cpu() for part in (fake, real, held_out, spare)))
+    return Clouds(*(part.detach().cpu() for part in (fake, real, held_out, spare)))
 
 
 def as_measure(given: Measure | Cloud) -> Measure:
@@ -188,7 +188,7 @@ def _distinct(measure: Measure, n: int) -> Tensor:
     return measure.sample(n)
 
 
-def _memorisation(metric: Memorisation, drawn: Draws, train: Tensor) -> Measured:
+def _memorisation(metric: Memorisation, drawn: Clouds, train: Tensor) -> Measured:
     fresh, held_out = drawn.spare, drawn.held_out
     if len(fresh) < 2:  # all held-out points are in use: one half against the other
         fresh, held_out = held_out.tensor_split(2)

@@ -9,7 +9,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
+from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
 _CHUNK = 2**25  # distances at a time
 
@@ -55,7 +55,7 @@ class NeighbourShare(Metric, ABC):
         """The share, ()."""
 
     @final
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y, self.least)
         distances = torch.cdist(x, y)
         members = [self._groups(len(cloud)) for cloud in (x, y)]
@@ -70,7 +70,7 @@ class NeighbourShare(Metric, ABC):
         variance = float((T - T.mean()).square().mean()) * (len(T) - 1)
         n = min(len(x), len(y))
         p = (n * min(float(value), 1.0) + 1) / (n + 2)
-        return Estimate(float(value), math.sqrt(max(variance, p * (1 - p) / n)))
+        return MetricValue(float(value), math.sqrt(max(variance, p * (1 - p) / n)))
 
     def _groups(self, n: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
@@ -183,7 +183,7 @@ class Memorisation:
         """The ratio alone."""
         return self.estimate(x, y, train).value
 
-    def estimate(self, x: Cloud, y: Cloud, train: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud, train: Cloud) -> MetricValue:
         """The ratio of samples x (n, d) to held-out y (m, d), with its standard error; train is (k, d).
 
         Raises:

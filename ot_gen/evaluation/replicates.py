@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from ot_gen.evaluation.draws import REPLICATES, Draws
+from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
 from ot_gen.semidual.ascent import Ascent
-from ot_gen.semidual.bracket import Tally, batches, feasible_plan
-from ot_gen.semidual.problem import Problem
+from ot_gen.semidual.problem import SemidiscreteProblem
 from ot_gen.semidual.sample import CANDIDATES, FEW_ATOMS
+from ot_gen.semidual.tally import Tally, batches, feasible_plan
 from ot_gen.transport import SparsePlan, exact_plan
 
 LARGEST_COUPLING = 2**16
@@ -35,19 +36,19 @@ def bytes_per_row(nu: Empirical) -> int:
     return 64 * pairs + 4 * nu.dim * nu.atoms.element_size()
 
 
-class Plan(ABC):
+class Planner(ABC):
     """A way to couple samples with ν, of at most `most` samples at a time."""
 
     most: int
 
     @abstractmethod
-    def cost(self, problem: Problem, h_tilde: Tensor, x: Tensor) -> float:
+    def cost(self, problem: SemidiscreteProblem, h_tilde: Tensor, x: Tensor) -> float:
         """⟨P, C⟩ for a feasible coupling P of the sample x (n, d) with ν, made with the help of the table h̃ (m,)."""
 
 
 @final
-class CellsPlan(Plan):
-    """The coupling that follows the cells of the table, repaired: `ot_gen.semidual.bracket.feasible_plan`.
+class CellsPlanner(Planner):
+    """The coupling that follows the cells of the table, repaired: `ot_gen.semidual.tally.feasible_plan`.
 
     Args:
         epsilon: its softness, in the units of the cost.
@@ -58,19 +59,18 @@ class CellsPlan(Plan):
         self.epsilon = epsilon
         self.most = most
 
-    def cost(self, problem: Problem, h_tilde: Tensor, x: Tensor) -> float:
-        plan = feasible_plan(problem.rows, problem.weights, x, h_tilde, self.epsilon)
-        return float(plan.mass @ plan.costs)
+    def cost(self, problem: SemidiscreteProblem, h_tilde: Tensor, x: Tensor) -> float:
+        return feasible_plan(problem.rows, problem.weights, x, h_tilde, self.epsilon).value
 
 
 @final
-class ExactPlan(Plan):
+class ExactPlanner(Planner):
     """The optimal coupling of the sample, by linear programming."""
 
     def __init__(self, most: int) -> None:
         self.most = most
 
-    def cost(self, problem: Problem, h_tilde: Tensor, x: Tensor) -> float:
+    def cost(self, problem: SemidiscreteProblem, h_tilde: Tensor, x: Tensor) -> float:
         return float(_exact(problem, x).value)
 
 
@@ -88,7 +88,7 @@ class Contest:
         rate: seconds that the c-transform of a sample takes.
     """
 
-    def __init__(self, problem: Problem, x: Tensor) -> None:
+    def __init__(self, problem: SemidiscreteProblem, x: Tensor) -> None:
         self.problem = problem
         self.x = x
         self.best: Tensor | None = None
@@ -129,15 +129,15 @@ class Contest:
         ascent.start(self.x[:512], self.best)
         return ascent.sharpened(self.x)
 
-    def plan(self, max_bytes: int) -> tuple[Plan, float, float]:
+    def plan(self, max_bytes: int) -> tuple[Planner, float, float]:
         """The coupling that is cheaper on the pilot, the seconds that a sample takes, and ⟨P, C⟩ minus lower on it."""
         problem, table = self.problem, self.best
         assert table is not None
         m = len(table)
         most = max(1, min(max(2**13, 64 * m), LARGEST_COUPLING, max_bytes // bytes_per_row(problem.nu)))
-        plans: list[Plan] = [CellsPlan(self._softness(), most)]
+        plans: list[Planner] = [CellsPlanner(self._softness(), most)]
         if (size := self._exact_size(max_bytes)) > 0:
-            plans.append(ExactPlan(min(size, most)))
+            plans.append(ExactPlanner(min(size, most)))
         tried = []
         for number, plan in enumerate(plans):
             x = self.x[: plan.most]
@@ -161,7 +161,7 @@ class Replicates:
         plan: how the sample of a replicate is coupled.
     """
 
-    def __init__(self, problem: Problem, table: Tensor, plan: Plan) -> None:
+    def __init__(self, problem: SemidiscreteProblem, table: Tensor, plan: Planner) -> None:
         self.problem = problem
         self.plan = plan
         self.tally = Tally(problem.rows, problem.weights, table)
@@ -173,8 +173,12 @@ class Replicates:
         """The samples drawn so far."""
         return self.tally.samples
 
-    def run(self, draws: Draws, coupled: int, size: int, seconds: float, progress: bool) -> str:
-        """Measure REPLICATES replicates of `size` samples, `coupled` of them coupled; returns why it ended early."""
+    def run(self, draws: Draws, coupled: int, size: int, seconds: float, progress: bool) -> tuple[Ending, str]:
+        """Measure REPLICATES replicates of `size` samples, `coupled` of them coupled.
+
+        Returns:
+            How it ended, and in words why it ended early.
+        """
         from tqdm import tqdm
 
         table = float(self.tally.weights.double() @ self.tally.h_tilde.double())
@@ -190,13 +194,13 @@ class Replicates:
                     self.tally.add(number % 2, source.draw(n))
                 self.lower.append((self.tally.total - before) / (self.tally.samples - counted) + table)
                 self.slack.append(self.plan.cost(self.problem, self.tally.h_tilde, x) - h - table)
-                if number > 1 and time.perf_counter() > end:
-                    return "" if number + 1 == REPLICATES else f"max_seconds ended after {number + 1} replicates"
+                if 1 < number < REPLICATES - 1 and time.perf_counter() > end:
+                    return Ending.BUDGET, f"max_seconds ended after {number + 1} replicates"
         except KeyboardInterrupt:
             if len(self.lower) < 2:
                 raise
-            return "stopped by the user"
-        return ""
+            return Ending.STOPPED, "stopped by the user"
+        return Ending.REACHED, ""
 
     def bounds(self) -> tuple[float, float, float, float]:
         """lower, its standard error, upper, its standard error."""
@@ -212,6 +216,6 @@ class Replicates:
         return float(stdtrit(len(self.slack) - 1, 1 - tail))
 
 
-def _exact(problem: Problem, x: Tensor) -> SparsePlan:
+def _exact(problem: SemidiscreteProblem, x: Tensor) -> SparsePlan:
     C = torch.cat([part.double() for _, part in problem.rows.costs(x)])
     return exact_plan(C, None, problem.weights)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ot_gen.costs import Cost, SquaredEuclidean
-from ot_gen.evaluation.metric import Cloud, Estimate, Metric, first_order, points
+from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.transport import exact_plan, gaussian_maps, sinkhorn_potentials
 
 
@@ -41,7 +41,7 @@ class ExactTransport(Metric):
     def __init__(self, cost: Cost) -> None:
         self.cost = cost
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         plan = exact_plan(self.cost.matrix(*points(x, y)))
         return first_order(plan.value, *plan.potentials)
 
@@ -73,7 +73,7 @@ class SinkhornDistance(Metric):
             raise ValueError(f"SinkhornDistance needs epsilon > 0, got {epsilon}; try a twentieth of E‖y − ȳ‖²")
         self.epsilon = epsilon
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y)
         f, g = self._potentials(x, y)
         # Of a symmetric problem the two potentials differ by a constant only.
@@ -112,7 +112,7 @@ class SlicedTransport(Metric):
         self.directions = directions
         self.seed = seed
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y)
         if len(x) != len(y):
             raise ValueError(f"SlicedTransport compares samples of one size, got {len(x)} and {len(y)}; drop some")
@@ -129,7 +129,7 @@ class SlicedTransport(Metric):
         per_direction = costs.mean(dim=1)
         squared = first_order(per_direction.mean(), of_x, of_y, float(per_direction.var()) / len(u))
         root = math.sqrt(squared.value)
-        return Estimate(root, squared.se / (2 * root) if root > 0 else 0.0)
+        return MetricValue(root, squared.se / (2 * root) if root > 0 else 0.0)
 
 
 @final
@@ -150,7 +150,7 @@ class FrechetDistance(Metric):
         3.0
     """
 
-    def estimate(self, x: Cloud, y: Cloud) -> Estimate:
+    def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y)
         m, n, S, R = x.mean(dim=0), y.mean(dim=0), torch.cov(x.T), torch.cov(y.T)
         S, R = torch.atleast_2d(S), torch.atleast_2d(R)

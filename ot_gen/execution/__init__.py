@@ -9,10 +9,11 @@ from ot_gen.execution.checkpoints import (
     save_checkpoint,
     target,
 )
-from ot_gen.execution.deprecation import renamed
+from ot_gen.execution.deprecation import former_names, renamed
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
+from ot_gen.execution.ending import Ending
 from ot_gen.execution.launching import launch
-from ot_gen.execution.precision import Precision
+from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import stop_signal
@@ -22,11 +23,13 @@ __all__ = [
     "CHECKPOINT_NAME",
     "Descent",
     "Doors",
+    "Ending",
+    "MixedPrecision",
     "OptimizerFactory",
-    "Precision",
     "Processes",
     "adam",
     "checkpoint_in",
+    "former_names",
     "frozen",
     "is_rowwise",
     "launch",

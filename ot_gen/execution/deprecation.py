@@ -1,4 +1,4 @@
-"""Keyword names of the past, which go on working until the version that drops them."""
+"""Names of the past, of arguments and of classes, which go on working until the version that drops them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,3 +57,33 @@ def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return translated
 
     return decorate
+
+
+def former_names(module: str, **names: Any) -> Callable[[str], Any]:
+    """A module's `__getattr__` that still knows classes by their old names, with a `DeprecationWarning`.
+
+    Args:
+        module: its name.
+        names: old name -> the class as it is called today.
+
+    Example:
+        >>> class New: ...
+        >>> __getattr__ = former_names("shop", Old=New)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     __getattr__("Old") is New, str(caught[0].message)
+        (True, 'shop.Old is now called New; the old name goes away in 0.3')
+    """
+
+    def lookup(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        today = names[name]
+        warnings.warn(
+            f"{module}.{name} is now called {today.__name__}; the old name goes away in {REMOVAL}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return today
+
+    return lookup

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Adam, Optimizer
 
-from ot_gen.execution.precision import Precision
+from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import Processes
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -45,7 +45,7 @@ class Descent:
 
     Example:
         >>> net = nn.Linear(1, 1, bias=False)
-        >>> descent = Descent(net.parameters(), [], adam, adam, Precision(), Processes())
+        >>> descent = Descent(net.parameters(), [], adam, adam, MixedPrecision(), Processes())
         >>> before = net.weight.item()
         >>> descent.step(net.weight.sum(), theta=True)
         >>> round(before - net.weight.item(), 6), descent.xi
@@ -58,7 +58,7 @@ class Descent:
         xi: Iterable[nn.Parameter],
         of_theta: OptimizerFactory,
         of_xi: OptimizerFactory | None,
-        precision: Precision,
+        precision: MixedPrecision,
         processes: Processes,
     ) -> None:
         theta, xi = list(theta), list(xi)

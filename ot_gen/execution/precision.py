@@ -11,7 +11,7 @@ from torch.amp import GradScaler
 
 
 @final
-class Precision:
+class MixedPrecision:
     """The dtype of the networks' matrix products; parameters, costs, plans, potentials and means keep their own.
 
     Networks run under torch's autocast and give back the dtype of their input, so that everything outside of them is
@@ -27,7 +27,7 @@ class Precision:
     Source: Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740
 
     Example:
-        >>> net = Precision(torch.bfloat16).lower(torch.nn.Linear(3, 1))
+        >>> net = MixedPrecision(torch.bfloat16).lower(torch.nn.Linear(3, 1))
         >>> net(torch.full((2, 3), 1 / 3)).dtype
         torch.float32
     """
@@ -59,4 +59,4 @@ class Precision:
         return GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def __repr__(self) -> str:
-        return f"Precision({self.dtype})"
+        return f"MixedPrecision({self.dtype})"

@@ -14,7 +14,7 @@ from ot_gen.report.axes import LinearAxis
 from ot_gen.report.paired import Difference, holm, paired_difference
 from ot_gen.report.quantities import Quantity, judged, metrics, places
 from ot_gen.report.runs import Run, order, settings
-from ot_gen.report.traces import Panel, Trace, panel
+from ot_gen.report.traces import Drawing, Trace, panel
 from ot_gen.runs.parts import CertifiedInterval
 
 ALPHA = 0.05  # of Holm's correction
@@ -76,7 +76,7 @@ class Section:
         self.interval = _interval_scale(self.certified)
         self._numbers, self._traces = numbers, traces
 
-    def panels(self) -> Iterator[tuple[str, Sequence[Run], Mapping[str, Panel]]]:
+    def panels(self) -> Iterator[tuple[str, Sequence[Run], Mapping[str, Drawing]]]:
         """For each cost, in whose units the objective is, the runs with a trace and the value's panels."""
         for cost in dict.fromkeys(run.record.cost for run in self.runs):
             members = [

@@ -27,7 +27,7 @@ class Trace(NamedTuple):
 
 
 @final
-class Panel(NamedTuple):
+class Drawing(NamedTuple):
     """One drawing: the axes, and a polyline of each run, by its number, in the unit square with y downwards."""
 
     x: Axis
@@ -78,7 +78,7 @@ def thinned(trace: Trace, points: int = POINTS) -> Trace:
     return Trace(*(list(column) for column in zip(*found, strict=True))) if found else Trace([], [], [])
 
 
-def panel(traces: Mapping[int, Trace], name: str) -> Panel | None:
+def panel(traces: Mapping[int, Trace], name: str) -> Drawing | None:
     """Value against "seconds" or "images" on a logarithmic axis.
 
     The value's axis is logarithmic where all values are positive and spread over more than a factor of thirty. A few
@@ -107,7 +107,7 @@ def panel(traces: Mapping[int, Trace], name: str) -> Panel | None:
         low, high = y.low, y.high
     x = LogAxis(min(xs), max(xs) if max(xs) > min(xs) else 2 * min(xs))
     lines = {number: [(x.at(a), 1 - y.at(b)) for a, b in line] for number, line in known.items() if line}
-    return Panel(x, y, lines, sum(not low <= value <= high for value in ys))
+    return Drawing(x, y, lines, sum(not low <= value <= high for value in ys))
 
 
 def dashes(names: Iterable[tuple[object, str]]) -> dict[str, str]:

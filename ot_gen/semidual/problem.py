@@ -22,7 +22,7 @@ class Sampler(Protocol):
 
 
 @final
-class Problem:
+class SemidiscreteProblem:
     """W_c(μ, ν) in the form that is solved, with the way back to all atoms of ν.
 
     Coinciding atoms become one: the hard minimum would give their common cell to any of them. Atoms of mass 0 leave.
@@ -38,7 +38,7 @@ class Problem:
     Example:
         >>> from ot_gen import SquaredEuclidean
         >>> nu = Empirical(torch.tensor([[0.0], [1.0], [0.0]]))
-        >>> problem = Problem(nu, nu, SquaredEuclidean())
+        >>> problem = SemidiscreteProblem(nu, nu, SquaredEuclidean())
         >>> problem.weights, problem.expand(torch.tensor([1.0, 2.0]), 0.0)
         (tensor([0.6667, 0.3333]), tensor([1., 2., 1.]))
     """

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
-from ot_gen.semidual.bracket import Bracket
 from ot_gen.semidual.scores import Scores
 from ot_gen.semidual.transform import c_transform
+from ot_gen.transport import Bracket
 
 
 @final
@@ -34,7 +35,8 @@ class SemidiscreteSolution:
             are None where the atoms are too large to keep a copy.
         epsilon: ε of the problem.
         samples, iterations, seconds: what the steps took, without the final evaluation.
-        converged, message: whether all that was asked for is certified, and how the solve ended.
+        converged: whether all that was asked for is certified.
+        ending, message: how the solve ended; one that the user stopped may be certified all the same.
 
     Example:
         >>> from ot_gen import SquaredEuclidean, semidiscrete, standard_gaussian
@@ -58,27 +60,29 @@ class SemidiscreteSolution:
     iterations: int
     seconds: float
     converged: bool
+    ending: Ending
     message: str
     coupling: Callable[[], Bracket]
 
     @cached_property
-    def _bracket(self) -> Bracket:
+    def bracket(self) -> Bracket:
+        """lower and upper with their standard errors."""
         return self.coupling()
 
     @property
     def upper(self) -> float:
         """The upper value."""
-        return self._bracket.upper
+        return self.bracket.upper
 
     @property
     def upper_se(self) -> float:
         """Its standard error."""
-        return self._bracket.upper_se
+        return self.bracket.upper_se
 
     @property
     def gap(self) -> float:
         """The relative duality gap (upper − lower) / |upper|."""
-        return self._bracket.gap
+        return self.bracket.gap
 
     def potential(self, x: Tensor) -> Tensor:
         """h(x), the c-transform of h̃ (the soft one if ε > 0): (n, d) -> (n,), differentiable in x."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,15 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
-from ot_gen.execution import load_checkpoint, renamed, save_checkpoint
+from ot_gen.execution import Ending, load_checkpoint, renamed, save_checkpoint
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
-from ot_gen.semidual.bracket import Bracket, Tally, batches
-from ot_gen.semidual.problem import Problem, Sampler, check_arguments
+from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_arguments
 from ot_gen.semidual.progress import Callback, SolveProgress, progress_bar
 from ot_gen.semidual.scores import KEPT_BYTES
 from ot_gen.semidual.solution import SemidiscreteSolution
 from ot_gen.semidual.stream import Stream
+from ot_gen.semidual.tally import Slack, Tally, batches
 
 # Where the solve ends in Newton's method: up to so many atoms, after so many samples, so often at most, on samples of
 # so many costs (16 MB).
@@ -104,7 +103,7 @@ def semidiscrete(
     seed = int(torch.randint(2**30, ()))
     modules = [mu] if isinstance(mu, torch.nn.Module) else []
     with undisturbed(*modules), progress_bar(progress, max_samples) as bar:
-        solve = _Solve(Problem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)
+        solve = _Solve(SemidiscreteProblem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)
         solve.start(h_tilde, resume)
         return solve.run([*callbacks, *bar], checkpoint)
 
@@ -114,7 +113,7 @@ class _Solve:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: SemidiscreteProblem,
         tol: float | None,
         gap_tol: float | None,
         epsilon: float,
@@ -158,14 +157,14 @@ class _Solve:
     def run(self, callbacks: Sequence[Callback], checkpoint: Path | None) -> SemidiscreteSolution:
         """Step and test until the tolerances are certified, the budget ends or the user stops."""
         stream = Stream(self.problem.law, self.seed, skip=self.ascent.samples)
-        verdict: tuple[Tally, Bracket | None, bool] | None = None
-        message = ""
+        verdict: tuple[Tally, Slack | None, bool] | None = None
+        ending: Ending | None = None
         try:
-            while not message:
+            while ending is None:
                 if self.ascent.samples >= self.next_test:
                     verdict = self.judge()
-                    message = "certified" if verdict[2] else self._spent()
-                    if not message and self.finishes and self.ascent.samples >= FINISH_FROM:
+                    ending = Ending.REACHED if verdict[2] else self._spent()
+                    if ending is None and self.finishes and self.ascent.samples >= FINISH_FROM:
                         self.finishes -= 1
                         self.ascent.finish(self._draw(FINISH_ENTRIES // self.atoms // 2**self.finishes))
                         verdict = None
@@ -176,22 +175,23 @@ class _Solve:
                     verdict = None
                     self.ascent.step(stream.draw(min(self.ascent.batch, self.max_samples)))
                     self._tell(callbacks)
-                    message = self._spent()
+                    ending = self._spent()
         except KeyboardInterrupt:
-            message = "stopped by the user"
+            ending = Ending.STOPPED
         self._save(checkpoint)
         seconds = time.perf_counter() - self.began
-        tally, bracket, converged = verdict or self.judge()
-        coupling = self.coupling(tally) if bracket is None else partial(_same, bracket)
-        return self._solution(tally, coupling, converged, message, seconds)
+        tally, slack, converged = verdict or self.judge()
+        slack_of = self.slack(tally) if slack is None else lambda: slack
+        return self._solution(tally, slack_of, converged, ending, seconds)
 
-    def judge(self) -> tuple[Tally, Bracket | None, bool]:
+    def judge(self) -> tuple[Tally, Slack | None, bool]:
         """Whether fresh samples certify all that was asked for."""
         tally, passed = self.test(self.ascent.average)
         if not passed or self.gap_tol is None:
             return tally, None, passed
-        bracket = self.coupling(tally)()
-        return tally, bracket, bracket.slack + 2 * bracket.slack_se <= self.gap_tol * abs(bracket.upper)
+        slack = self.slack(tally)()
+        upper = slack.above(*tally.lower()).upper
+        return tally, slack, slack.value + 2 * slack.se <= self.gap_tol * abs(upper)
 
     def test(self, table: Tensor) -> tuple[Tally, bool]:
         """Count cells on fresh samples, as few as decide whether the marginal error is at most tol."""
@@ -214,10 +214,11 @@ class _Solve:
                 return tally, False
             size = tally.samples // 2
 
-    def coupling(self, tally: Tally) -> Callable[[], Bracket]:
-        """The solve, on a sample drawn now, for the upper value that goes with the tally's lower one."""
+    def slack(self, tally: Tally) -> Callable[[], Slack]:
+        """The solve, on a sample drawn now, for what stands between the tally's lower value and the upper one."""
         x = self._draw(min(max(2**13, 4 * self.atoms), 2**16))
-        return partial(Bracket.of, tally, x, self.ascent.sharpened(x))
+        epsilon = self.ascent.sharpened(x)
+        return lambda: Slack.of(tally, x, epsilon)
 
     def _eased(self) -> float:
         """The ratio of the error of independent samples to that of this stream's."""
@@ -238,12 +239,22 @@ class _Solve:
             factor = min(2.0, max(1.25, (1.1 * self.error / self.tol) ** 1.6))
         self.next_test = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
 
-    def _spent(self) -> str:
-        """Why the budget ends here, or nothing."""
-        if time.perf_counter() - self.began >= self.max_seconds:
+    def _spent(self) -> Ending | None:
+        """Whether the budget ends here."""
+        late = time.perf_counter() - self.began >= self.max_seconds
+        return Ending.BUDGET if late or self._used_up() else None
+
+    def _used_up(self) -> bool:
+        return self.ascent.samples + self.tested >= self.max_samples
+
+    def _said(self, ending: Ending) -> str:
+        """The ending in words."""
+        if ending is Ending.REACHED:
+            return "certified"
+        if ending is Ending.STOPPED:
+            return "stopped by the user"
+        if not self._used_up():
             return f"max_seconds = {self.max_seconds:g} ended"
-        if self.ascent.samples + self.tested < self.max_samples:
-            return ""
         message = f"max_samples = {self.max_samples} ended"
         if self.tol is not None and (needed := samples_for(self.tol, self.atoms)) > self.max_samples // 2:
             message += f"; tol = {self.tol:g} with {self.atoms} atoms takes about {2 * needed} independent samples"
@@ -271,7 +282,7 @@ class _Solve:
         save_checkpoint(path, {"ascent": self.ascent}, {}, told | {"ascent": self.ascent.progress()})
 
     def _solution(
-        self, tally: Tally, coupling: Callable[[], Bracket], converged: bool, message: str, seconds: float
+        self, tally: Tally, slack: Callable[[], Slack], converged: bool, ending: Ending, seconds: float
     ) -> SemidiscreteSolution:
         problem, ascent = self.problem, self.ascent
         error, deviation = tally.marginal_error()
@@ -294,10 +305,7 @@ class _Solve:
             iterations=ascent.iterations,
             seconds=seconds,
             converged=converged,
-            message=f"{message} after {ascent.samples} samples, marginal error {error:.2g}",
-            coupling=coupling,
+            ending=ending,
+            message=f"{self._said(ending)} after {ascent.samples} samples, marginal error {error:.2g}",
+            coupling=lambda: slack().above(lower, lower_se),
         )
-
-
-def _same(bracket: Bracket) -> Bracket:
-    return bracket

@@ -5,6 +5,7 @@ its import takes seconds that `--help` and every job of a sweep would pay.
 """
 
 from ot_gen.transport.assignment import assignment, assignment_potentials
+from ot_gen.transport.bracket import Bracket
 from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
 from ot_gen.transport.gaussian import GaussianMaps, gaussian_maps, powers
 from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
@@ -13,6 +14,7 @@ from ot_gen.transport.problem import NotConverged
 from ot_gen.transport.relaxed import partial_plan, unbalanced_plan
 
 __all__ = [
+    "Bracket",
     "DensePlan",
     "Dual",
     "GaussianMaps",

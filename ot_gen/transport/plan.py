@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.transport.bracket import Bracket
 
 
 @final
@@ -108,6 +109,11 @@ class Plan(ABC):
     def penalty(self) -> Tensor:
         """What the problem adds to ⟨P, C⟩, (); 0 for exact and partial plans."""
         return self._dual.penalty
+
+    @property
+    def bracket(self) -> Bracket:
+        """D(f, g) <= value of the problem <= ⟨P, C⟩ + penalty, as numbers."""
+        return Bracket(lower=float(self.dual_value), upper=float(self.value + self.penalty))
 
     def barycentric(self, y: Tensor) -> Tensor:
         """The barycentric map T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, (n, d), of points y (m, d).

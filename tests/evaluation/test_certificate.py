@@ -26,6 +26,7 @@ from ot_gen import (
     WeightClip,
     certify,
     evaluation,
+    exact_plan,
     semidiscrete,
     standard_gaussian,
     uniform_cube,
@@ -33,6 +34,7 @@ from ot_gen import (
 from ot_gen.costs import InnerProduct
 from ot_gen.evaluation import certificate as module
 from ot_gen.evaluation.draws import FEWEST_ROWS, REPLICATES, Sampled, Tabulated
+from ot_gen.execution import Ending
 
 QUICK = {"max_samples": 2**13, "width": 0.05}
 
@@ -121,7 +123,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(name, monkeypatch):
     """200 judgements of one table by one coupling, chosen beforehand: the claim is for each such choice."""
     mu, nu, cost, value = PROBLEMS[name]
     solution = semidiscrete(mu, nu, cost, tol=0.02, max_samples=2**14)
-    contest = module.Contest(module.Problem(mu, nu, cost), mu.sample(2**10))
+    contest = module.Contest(module.SemidiscreteProblem(mu, nu, cost), mu.sample(2**10))
     contest.enter(solution.h_tilde)
     chosen = contest.plan(2**30)
     monkeypatch.setattr(module, "semidiscrete", lambda *_, **__: replace(solution, samples=0))
@@ -147,7 +149,7 @@ def test_whole_procedures_hold_the_truth_as_often():
 def test_each_side_misses_no_more_often_than_its_share():
     """With an optimal table lower is unbiased for W itself, so its share of misses is (1 − level) / 2, and no less."""
     mu, nu, cost, value = PROBLEMS["line W2"]
-    problem = module.Problem(mu, nu, cost)
+    problem = module.SemidiscreteProblem(mu, nu, cost)
     table = semidiscrete(mu, nu, cost, tol=0.005).h_tilde
     plan = module.Contest(problem, mu.sample(2**10))
     plan.enter(table)
@@ -210,7 +212,7 @@ def test_the_optimal_critic_is_worth_what_its_table_is(cost):
     with torch.no_grad():
         h.h_tilde.copy_(semidiscrete(mu, nu, cost, tol=0.02, max_samples=2**14).h_tilde)
     h.requires_grad_(False)
-    problem = module.Problem(mu, nu, cost)
+    problem = module.SemidiscreteProblem(mu, nu, cost)
     contest = module.Contest(problem, mu.sample(2**13))
     contest.enter(module._table_of(h, problem, contest.x))
     assert contest.value == pytest.approx(value, abs=5 * contest.deviation / 2**6.5)
@@ -299,7 +301,7 @@ def test_stopping_returns_what_there_is(monkeypatch):
     real = Sampled.replicate
     monkeypatch.setattr(Sampled, "replicate", interrupted)
     certificate = certify(mu, nu, cost, **QUICK)
-    assert certificate.message == "stopped by the user"
+    assert certificate.ending is Ending.STOPPED and certificate.message == "stopped by the user"
     assert certificate.interval[0] <= value <= certificate.interval[1]
 
 
@@ -349,3 +351,16 @@ def test_a_bad_file_is_told(array, tmp_path):
 
 def test_it_is_exported():
     assert evaluation.certify is certify
+
+
+def test_plan_solve_and_certificate_answer_in_one_shape():
+    x, y = cloud(40, 2, seed=1), cloud(30, 2, seed=2)
+    mu, nu, cost = Empirical(x), Empirical(y), SquaredEuclidean()
+    exact = exact_plan(cost.matrix(x, y)).bracket
+    assert exact.gap == pytest.approx(0, abs=1e-6)
+    for solved in (semidiscrete(mu, nu, cost, gap_tol=0.2), certify(mu, nu, cost, **QUICK)):
+        bracket = solved.bracket
+        assert (bracket.lower, bracket.upper) == (solved.lower, solved.upper)
+        assert (bracket.lower_se, bracket.upper_se) == (solved.lower_se, solved.upper_se)
+        assert bracket.lower - 4 * bracket.lower_se <= exact.lower
+        assert exact.upper <= bracket.upper + 4 * bracket.upper_se

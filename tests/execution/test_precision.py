@@ -10,8 +10,8 @@ from ot_gen import (
     DiscretePotential,
     DualSolver,
     Empirical,
+    MixedPrecision,
     PlanCoupling,
-    Precision,
     PrimalSolver,
     Pushforward,
     SquaredEuclidean,
@@ -31,7 +31,7 @@ def trained(dtype, solver, steps=200):
     angle = torch.arange(256) * (torch.pi / 128)
     nu = Empirical(torch.stack([angle.cos(), angle.sin()], dim=1))
     mu = Pushforward(MLP(2, 2, hidden=(64, 64)), standard_gaussian(2))
-    fit(mu, nu, solver, steps=steps, batch_size=64, schedule=linear_decay, precision=Precision(dtype))
+    fit(mu, nu, solver, steps=steps, batch_size=64, schedule=linear_decay, precision=MixedPrecision(dtype))
     torch.manual_seed(1)
     return float(wasserstein(mu.sample(256), nu.atoms, SquaredEuclidean())), mu
 
@@ -64,7 +64,7 @@ def test_every_solver_trains_in_bf16_with_values_near_those_in_float32(solver):
         trainer |= {"steps": 2, "batch_size": BATCH, "precision": precision}
         return fit(mu, Empirical(whole.train.atoms[:ATOMS]), part, **trainer).rows[0]["value"]
 
-    full, half = first_value(Precision()), first_value(Precision(torch.bfloat16))
+    full, half = first_value(MixedPrecision()), first_value(MixedPrecision(torch.bfloat16))
     assert half == pytest.approx(full, rel=0.1, abs=0.05)
 
 
@@ -72,7 +72,7 @@ def test_a_lowered_network_gives_back_the_dtype_it_got_and_computes_in_its_own()
     net = nn.Linear(64, 1)
     x = torch.randn(8, 64)
     exact = net(x)
-    with Doors(([net], Precision(torch.bfloat16).lower)):
+    with Doors(([net], MixedPrecision(torch.bfloat16).lower)):
         rounded = net(x)
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - exact).abs().max() < 0.05
@@ -90,7 +90,7 @@ def test_fp16_scales_its_losses_resumes_and_leaves_out_steps_that_overflow(tmp_p
         mu = Pushforward(MLP(2, 2, hidden=(16,)), standard_gaussian(2))
         solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
         nu = Empirical(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)))
-        fit(mu, nu, solver, steps=steps, batch_size=16, precision=Precision(torch.float16), **options)
+        fit(mu, nu, solver, steps=steps, batch_size=16, precision=MixedPrecision(torch.float16), **options)
         return torch.cat([p.flatten() for p in mu.parameters()])
 
     file = tmp_path / "checkpoint.safetensors"
@@ -102,7 +102,7 @@ def test_fp16_scales_its_losses_resumes_and_leaves_out_steps_that_overflow(tmp_p
 
 def test_other_dtypes_are_refused():
     with pytest.raises(ValueError, match=r"bfloat16 or torch\.float16, got torch\.float64"):
-        Precision(torch.float64)
+        MixedPrecision(torch.float64)
 
 
 def test_callbacks_see_the_networks_in_full_precision():
@@ -122,6 +122,6 @@ def test_callbacks_see_the_networks_in_full_precision():
         steps=2,
         batch_size=4,
         callbacks=[look],
-        precision=Precision(torch.bfloat16),
+        precision=MixedPrecision(torch.bfloat16),
     )
     assert seen == [True, True]

@@ -92,6 +92,17 @@ def test_assignments_and_their_potentials_prove_each_other_optimal(n, seed, cost
     assert float(simplex.value) == pytest.approx(float(plan.value), abs=1e-12)
 
 
+def test_a_bracket_holds_the_value_of_the_problem(plan):
+    """Of each kind of plan: weak duality from both sides, and no gap where the problem is solved."""
+    problem = discrete(SquaredEuclidean())
+    solved = plan(problem.C, problem.a, problem.b)
+    bracket = solved.bracket
+    assert bracket.lower == float(solved.dual_value) <= bracket.upper + 1e-9
+    assert bracket.upper == pytest.approx(float(solved.value + solved.penalty), abs=0)
+    assert bracket.gap <= 2e-3  # what the unbalanced plan tolerates; the others close it
+    assert bracket.lower_se == bracket.upper_se == 0
+
+
 def test_points_without_mass_have_potentials_and_a_map():
     x, y = clouds(4, 3)
     C = SquaredEuclidean().matrix(x, y)

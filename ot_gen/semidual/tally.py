@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from ot_gen.semidual.sample import SampleProblem
 from ot_gen.semidual.scores import Scores
+from ot_gen.transport import Bracket, Pairs
 
 
 @final
@@ -98,59 +98,46 @@ class Tally:
 
 
 @final
-@dataclass(frozen=True)
-class SparsePlan:
-    """A feasible coupling of an empirical sample with ν, by its entries: mass[k] goes from row[k] to column[k]."""
+class FeasiblePlan(NamedTuple):
+    """A feasible coupling of an empirical sample with ν, by its entries and their costs, (k,)."""
 
-    rows: Tensor
-    columns: Tensor
-    mass: Tensor
+    pairs: Pairs
     costs: Tensor
+
+    @property
+    def value(self) -> float:
+        """⟨P, C⟩."""
+        return float(self.pairs.mass @ self.costs)
 
 
 @final
-@dataclass(frozen=True)
-class Bracket:
-    """lower <= W_c(μ, ν) <= upper = lower + slack, each with its standard error.
+class Slack(NamedTuple):
+    """Σ_ij P_ij (c(x_i, y_j) − h(x_i) − h̃_j) >= 0 for a feasible coupling P of fresh samples with ν, and its error.
 
-    slack = Σ_ij P_ij (c(x_i, y_j) − h(x_i) − h̃_j) >= 0 for a feasible coupling P of fresh samples with ν. Added to a
-    lower value from more samples it gives the expectation of ⟨P, C⟩ with less noise.
+    Added to a lower value from more samples it gives the expectation of ⟨P, C⟩ with less noise.
     """
 
-    lower: float
-    lower_se: float
-    slack: float
-    slack_se: float
-
-    @property
-    def upper(self) -> float:
-        """lower + slack, at least W_c in expectation."""
-        return self.lower + self.slack
-
-    @property
-    def upper_se(self) -> float:
-        """The standard error of upper."""
-        return math.hypot(self.lower_se, self.slack_se)
-
-    @property
-    def gap(self) -> float:
-        """(upper − lower) / |upper|."""
-        return self.slack / max(abs(self.upper), 1e-300)
+    value: float
+    se: float
 
     @classmethod
-    def of(cls, tally: Tally, x: Tensor, epsilon: float) -> Bracket:
-        """The bracket of the tally's table, with the slack from the fresh samples x (n, d); ε of `feasible_plan`."""
+    def of(cls, tally: Tally, x: Tensor, epsilon: float) -> Slack:
+        """That of the tally's table, on the fresh samples x (n, d); ε of `feasible_plan`."""
         costs, table = tally.costs, tally.h_tilde
         plan = feasible_plan(costs, tally.weights, x, table, epsilon)
         h = costs.hard(x, table)[0].double().cpu()
-        entries = plan.mass * (plan.costs - table.double().cpu()[plan.columns]) * len(x)
-        each = torch.zeros_like(h).index_add_(0, plan.rows, entries) - h
-        lower, lower_se = tally.lower()
-        return cls(lower, lower_se, float(each.mean()), float(each.std()) / math.sqrt(len(x)))
+        entries = plan.pairs.mass * (plan.costs - table.double().cpu()[plan.pairs.j]) * len(x)
+        each = torch.zeros_like(h).index_add_(0, plan.pairs.i, entries) - h
+        return cls(float(each.mean()), float(each.std()) / math.sqrt(len(x)))
+
+    def above(self, lower: float, lower_se: float) -> Bracket:
+        """The bracket with this lower value."""
+        error = math.hypot(lower_se, self.se)
+        return Bracket(lower=lower, upper=lower + self.value, lower_se=lower_se, upper_se=error)
 
 
 @torch.no_grad()
-def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> SparsePlan:
+def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> FeasiblePlan:
     """A coupling of the sample x with ν that follows the cells of h̃ and gives every atom exactly b_j.
 
     Its cost bounds W_c(μ, ν) from above in expectation, for every sample size: the sample's law has mean μ, and W_c is
@@ -177,12 +164,8 @@ def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, ep
         costs.cost(x[part_i.to(device)], costs.atoms[part_j.to(device)]).double().cpu()
         for part_i, part_j in zip(i.split(2**14), j.split(2**14), strict=True)
     ]
-    return SparsePlan(
-        torch.cat([rows[kept], i]),
-        torch.cat([sample.columns[kept], j]),
-        torch.cat([shares[kept], mass]),
-        torch.cat([sample.costs[kept], *repaired]),
-    )
+    pairs = Pairs(torch.cat([rows[kept], i]), torch.cat([sample.columns[kept], j]), torch.cat([shares[kept], mass]))
+    return FeasiblePlan(pairs, torch.cat([sample.costs[kept], *repaired]))
 
 
 def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:
