@@ -14,7 +14,8 @@ from ot_gen.costs import Cost
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Empirical, Measure
 from ot_gen.potentials.potential import Potential
-from ot_gen.semidual import c_transform
+from ot_gen.semidual import c_transform, natural
+from ot_gen.semidual.scores import Scores
 
 
 @final
@@ -54,7 +55,7 @@ class DiscretePotential(Potential):
     bound = "lower"
 
     epsilon: Tensor
-    floor: Tensor
+    smallest: Tensor
     collisions: Tensor
 
     def __init__(self, concentration: float = 100.0) -> None:
@@ -65,7 +66,7 @@ class DiscretePotential(Potential):
         self.transform = _Transform()
         self.h_tilde = nn.Parameter(torch.empty(0))
         self.register_buffer("epsilon", torch.zeros(()))
-        self.register_buffer("floor", torch.zeros(()))
+        self.register_buffer("smallest", torch.zeros(()))
         self.register_buffer("collisions", torch.ones(()))
         self._problem: tuple[Empirical, Cost] | None = None
 
@@ -83,15 +84,10 @@ class DiscretePotential(Potential):
 
     @torch.no_grad()
     def _start(self, mu: Measure, nu: Empirical, cost: Cost) -> None:
-        # h̃_j = E c(x, y_j) makes all atoms equally attractive on average, wherever the model starts.
         x = mu.sample(min(512, len(nu)))
-        start = torch.cat([cost.matrix(x, tile).mean(dim=0) for tile in nu.atoms.split(4096)])
-        self.h_tilde = nn.Parameter(start - start @ nu.weights)
-        values = cost(x, nu.sample(len(x)))
-        # Where all costs are equal nothing else would keep ε from 0.
-        self.floor = (1e-6 * values.abs().mean()).clamp_min(torch.finfo(values.dtype).tiny ** 0.5)
-        self.epsilon = torch.maximum(values.std(), 1e3 * self.floor)
-        self.collisions = torch.ones_like(self.epsilon)
+        start = natural.start((costs for _, costs in Scores(cost, nu.atoms).costs(x)), nu.weights)
+        self.h_tilde = nn.Parameter(start.h_tilde)
+        self.epsilon, self.smallest, self.collisions = nu.weights.new_tensor([start.epsilon, start.smallest, 1.0])
 
     def forward(self, x: Tensor) -> Tensor:
         nu, cost = self.problem()
@@ -107,9 +103,9 @@ class DiscretePotential(Potential):
         """Move ε towards the asked concentration, and account for the masses of the cells."""
         nu, cost = self.problem()
         hard = cost(x, nu.atoms[argmin]) - self.h_tilde[argmin]
-        competing = ((hard - soft) / self.epsilon).exp().mean().clamp(1, len(nu))
+        competing = float(((hard - soft) / self.epsilon).exp().mean().clamp(1, len(nu)))
         wanted = min(self.concentration, 0.5 * len(nu))
-        self.epsilon.mul_((wanted / competing) ** 0.1).clamp_(min=self.floor)
+        self.epsilon.fill_(natural.steered(float(self.epsilon), competing, wanted, 0.1, float(self.smallest)))
         n = len(x)
         counts = torch.bincount(argmin, minlength=len(nu)).to(nu.weights)
         pairs = (counts * (counts - 1) / nu.weights).sum() / (n * (n - 1))
@@ -135,6 +131,11 @@ class DiscretePotential(Potential):
         if self._problem is None:
             raise ValueError("this DiscretePotential has no atoms yet: call bind(mu, nu, cost), as `fit` does")
         return self._problem
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if prefix + "floor" in state_dict:  # its name in checkpoints of before
+            state_dict[prefix + "smallest"] = state_dict.pop(prefix + "floor")
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:
         return f"atoms={len(self.h_tilde)}, concentration={self.concentration:g}"
@@ -177,7 +178,4 @@ class NaturalDescent(Optimizer):
         nu, _ = self.potential.problem()
         for group in self.param_groups:
             for table in group["params"]:
-                # The relative gradient (P − b) / b is at least −1; the ceiling stops one crowded cell from throwing
-                # its atom far away.
-                relative = (table.grad / nu.weights).clamp(max=20)
-                table.sub_(group["lr"] * self.potential.epsilon * relative)
+                natural.step(table, table.grad, nu.weights, group["lr"] * self.potential.epsilon)

@@ -1,9 +1,7 @@
 """Stochastic ascent on the semi-dual of semi-discrete optimal transport, without a step size to find.
 
-    D_ε(h̃) = E_{x~μ}[−ε log Σ_j exp((h̃_j − c(x, y_j)) / ε)] + Σ_j b_j h̃_j        ∂D_ε/∂h̃_j = b_j − P_ε(j)
-
-with P_ε(j) the soft mass of cell j. A natural step, h̃_j += ε (b_j − P_ε(j)) / b_j, is a stochastic Sinkhorn step,
-linearised; ε is driven down by the number of atoms that are seen to compete for a sample.
+Natural steps on a table (`ot_gen.semidual.natural`), whose ε is driven down by the number of atoms that are seen to
+compete for a sample; averages; growing batches; and Newton steps where mass flows slowly.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ot_gen.semidual import natural
 from ot_gen.semidual.sample import SampleProblem
 from ot_gen.semidual.scores import Scores
 
@@ -55,7 +54,7 @@ class Ascent(nn.Module):
     MIN_BATCH, MAX_BATCH = 64, 2**14
     COMPETING, FEWEST = 30.0, 1.2
     NUMBERS = (
-        *("epsilon", "floor", "samples", "worth", "iterations", "total_weight"),
+        *("epsilon", "smallest", "samples", "worth", "iterations", "total_weight"),
         *("next_slow_step", "residual_weight"),
     )
     SLOW_FROM, SLOW_EVERY, SLOW_WIDTH, SLOW_DAMPING = 64, 1.5, 32.0, 0.1
@@ -90,19 +89,12 @@ class Ascent(nn.Module):
             h_tilde: a table to start from; None starts at h̃_j = E c(x, y_j), where all atoms are equally attractive.
             worth: the number of samples that such a table would have taken.
         """
-        total = torch.zeros_like(self.h_tilde)
-        spread = size = 0.0
-        for _, costs in self.costs.costs(x):
-            total += costs.sum(dim=0)
-            spread = max(spread, float(costs.std(correction=0)))
-            size = max(size, float((costs - costs.mean(dim=1, keepdim=True)).abs().mean()))
+        begin = natural.start((costs for _, costs in self.costs.costs(x)), self.weights)
         self.worth = worth
-        self.h_tilde.copy_(total / len(x) if h_tilde is None else h_tilde)
-        self.h_tilde -= self.h_tilde @ self.weights
+        self.h_tilde.copy_(begin.h_tilde if h_tilde is None else h_tilde - h_tilde @ self.weights)
         self.average.copy_(self.h_tilde)
-        # Rounding hides smaller differences; where all costs are equal nothing else would keep ε from 0.
-        self.floor = max(8 * torch.finfo(x.dtype).eps * size, torch.finfo(x.dtype).tiny ** 0.5)
-        self.epsilon = max(spread, self.floor, self.target)
+        self.smallest = begin.smallest
+        self.epsilon = max(begin.epsilon, self.target)
         for _ in range(30):
             competing = self._competing(*next(self.costs.soft(x[:64], self.h_tilde, self.epsilon)))
             self._steer(competing, rate=0.7)
@@ -126,16 +118,15 @@ class Ascent(nn.Module):
         for z, w in self.costs.soft(x, self.h_tilde, self.epsilon):
             masses += w @ z
             competing = competing or self._competing(z, w)
-        # The relative gradient is at least −1; the ceiling stops one crowded cell from throwing its atom far away.
-        relative = (masses / (len(x) * self.weights) - 1).clamp_(max=20)
-        self.h_tilde.sub_(relative, alpha=self.relaxation * self.epsilon)
+        excess = masses / len(x) - self.weights
+        natural.step(self.h_tilde, excess, self.weights, self.relaxation * self.epsilon)
         self.samples += len(x)
         self.iterations += 1
         weight = len(x) * float(self.worth + self.samples)
         self.total_weight += weight
         self.average.lerp_(self.h_tilde, weight / self.total_weight)
         self._steer(competing, rate=0.3)
-        self.residual.add_(self.weights - masses / len(x), alpha=len(x))
+        self.residual.sub_(excess, alpha=len(x))
         self.residual_weight += len(x)
         if self.samples >= self.next_slow_step:
             self._slow_step(x)
@@ -170,14 +161,14 @@ class Ascent(nn.Module):
         seen = (self.worth + self.samples) / len(self.weights)
         fewest = 1 + min(self.FEWEST - 1, (self.independent - 1) / 10) * (1 + seen / 4000) ** -0.5
         wanted = fewest + max(0.0, most - self.FEWEST) * (1 + seen / 4) ** -1.8
-        self.epsilon = max(self.epsilon * (wanted / competing) ** rate, self.floor, self.target)
+        self.epsilon = natural.steered(self.epsilon, competing, wanted, rate, max(self.smallest, self.target))
 
     def sharpened(self, x: Tensor) -> float:
         """The ε > 0 at which hardly more than one atom competes for the samples x, by the averaged table."""
-        epsilon = max(self.epsilon, self.floor)
+        epsilon = max(self.epsilon, self.smallest)
         for _ in range(30):
             competing = self._competing(*next(self.costs.soft(x[:64], self.average, epsilon)))
-            epsilon = max(epsilon * (self.FEWEST / competing) ** 0.7, self.floor)
+            epsilon = natural.steered(epsilon, competing, self.FEWEST, 0.7, self.smallest)
         return epsilon
 
     def progress(self) -> dict[str, float]:
@@ -187,7 +178,7 @@ class Ascent(nn.Module):
     def restore(self, progress: dict[str, float]) -> None:
         """Take over what `progress` returned."""
         for name, value in progress.items():
-            setattr(self, name, value)
+            setattr(self, "smallest" if name == "floor" else name, value)  # its name in files of before
 
 
 def samples_for(error: float, atoms: int) -> int:
