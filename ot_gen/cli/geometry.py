@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, final
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.errors import one_line, usage
 from ot_gen.cli.finished import read_run, trained
+from ot_gen.execution import use_threads
 from ot_gen.execution.deprecation import REMOVAL
 from ot_gen.runs.manifold import shortest_paths, straight_lines, study, told
 from ot_gen.runs.parts import Status
@@ -33,7 +33,7 @@ class Options:
     start: str = "graph"
     ridge: float = 0.0
     seed: int = 0
-    threads: int = 1
+    threads: int | None = 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,8 +89,6 @@ def _options(overrides: Sequence[str]) -> Any:
     chosen = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(overrides))
     if chosen.start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, got {chosen.start}")
-    if chosen.threads < 1:
-        raise ValueError(f"threads must be a whole number >= 1, got {chosen.threads}")
     return chosen
 
 
@@ -105,13 +103,13 @@ def _renamed(override: str) -> str:
 
 
 def _study(run: Path, out: Path | None, chosen: Any) -> str:
+    use_threads(chosen.threads)
     record, saved = read_run(run)
     if record.status is not Status.FINISHED:
         raise ValueError(
             f"the run in {run.absolute()} has not finished (its status: {record.status}); continue it with "
             f"ot-gen ... resume={run}"
         )
-    torch.set_num_threads(chosen.threads)
     model = trained(run, saved, saved.seed)
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}

@@ -22,14 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.data import Dataset
-from ot_gen.execution import renamed
+from ot_gen.execution import renamed, write_text
 from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
 from ot_gen.geometry.starts import NEIGHBOURS
 from ot_gen.measures import Pushforward, undisturbed
 from ot_gen.networks import BernoulliDecoder, GaussianDecoder, GroupSort, LearnedStd
 from ot_gen.runs import latents
 from ot_gen.runs.figures import save
-from ot_gen.runs.record import versions, write_text
+from ot_gen.runs.record import versions
 
 CODES = 2000  # at most
 NODES = 500  # of the graph, at most: each of its edges is decoded
