@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra/launcher=joblib hydra.sweep.dir=$(RUNS)
 	$(BIN)/ot-gen-compare $(RUNS)
 
-# Each claim with its expected numbers.
+# Each claim with its expected numbers. Results go to runs/experiments; a script's --update changes what its README shows.
 experiments: install
 	$(BIN)/python experiments/disjoint_supports/run.py
 	$(BIN)/python experiments/duality/run.py

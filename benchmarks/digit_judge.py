@@ -30,7 +30,6 @@ import argparse
 import hashlib
 import inspect
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -46,6 +45,7 @@ from torch import Tensor
 import ot_gen
 from ot_gen import wasserstein
 from ot_gen.evaluation import ClassError, Coverage, DigitClassifier, FrechetDistance, Precision, Recall
+from ot_gen.execution import written
 
 sys.path.append(str(Path(__file__).parents[1] / "experiments" / "digit_classifier"))
 import train_digit_classifier as recipe
@@ -90,9 +90,8 @@ def classifier() -> DigitClassifier:
             f"digit classifier trained in {time.process_time() - began:.0f} CPU s: {held_out_accuracy(net):.2%} on A, B"
         )
         weights.parent.mkdir(parents=True, exist_ok=True)
-        partial = weights.with_suffix(f".{os.getpid()}")
-        save_file(net.state_dict(), partial)
-        partial.replace(weights)
+        with written(weights) as temporary:
+            save_file(net.state_dict(), temporary)
     net = DigitClassifier()
     net.load_state_dict(load_file(weights))
     return net.eval()

@@ -20,11 +20,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
-    *("measures", "costs", "execution", "networks", "transport", "semidual"),
+    *("execution", "measures", "costs", "networks", "transport", "semidual"),
     *("schedules", "divergences", "couplings", "potentials", "solvers", "training"),
     *("data", "geometry", "evaluation", "runs", "report", "cli", "__main__"),
 )
-TORCH_ONLY = ("measures", "costs")
+TORCH_ONLY = ("execution", "measures", "costs")
 LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko", "tensorboardX", "mlflow", "wandb"}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MAX_LINES = 320

@@ -1,6 +1,6 @@
 """Train the digit classifier that ships in the package, on the 8,000 embedded training digits, and judge it.
 
-    python experiments/digit_classifier/run.py                   # trains, judges, draws figure.png
+    python experiments/digit_classifier/run.py                   # trains, judges, draws
     python experiments/digit_classifier/run.py --weights FILE    # ... and writes the weights in half precision
 
 No held-out digit is looked at before the network is finished: epochs, rates and shifts are those of an earlier network
@@ -9,7 +9,6 @@ for the same purpose, trained on other digits.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -26,9 +25,8 @@ from ot_gen.evaluation import DigitClassifier
 from ot_gen.evaluation.classifier import WEIGHTS
 
 matplotlib.use("Agg")
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
-from tolerances import report  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules that the experiments share, imported below
+from results import conclude, options
 
 
 def draw(images: Tensor, labels: Tensor, told: Tensor, file: Path) -> None:
@@ -47,8 +45,7 @@ def draw(images: Tensor, labels: Tensor, told: Tensor, file: Path) -> None:
 
 def main() -> int:
     """Train, judge, draw, and compare with expected.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE, help="where figure.png goes")
+    parser = options(__file__, __doc__)
     parser.add_argument("--weights", type=Path, help="a .safetensors file to write the weights to")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -69,7 +66,7 @@ def main() -> int:
     if arguments.weights is not None:
         save_file(stored, arguments.weights, metadata={"seed": str(SEED), "digits": "ot_gen.data.mnist, train"})
     draw(data.test.atoms, held_out, net.classes(data.test.atoms), arguments.output / "figure.png")
-    return report(found, HERE / "expected.json")
+    return conclude(arguments, found)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ parameter t are then trained from t = 2.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
 import sys
@@ -42,9 +41,8 @@ from ot_gen import (
 )
 
 matplotlib.use("Agg")
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
-from tolerances import report  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules that the experiments share, imported below
+from results import conclude, options
 
 DISTANCES = (-1.0, -0.5, -0.2, -0.1, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0)
 THICKNESS = (0.3, 0.1, 0.03)
@@ -118,9 +116,7 @@ def trained(solver: PrimalSolver | DualSolver, nu: Empirical, steps: int) -> lis
 
 def main() -> int:
     """Run all, write results.csv and figure.png, and compare with expected.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE, help="where results.csv and figure.png go")
-    output = parser.parse_args().output
+    arguments = options(__file__, __doc__).parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     target = line(0.0)
@@ -151,12 +147,12 @@ def main() -> int:
     }
     for name, path in paths.items():
         found[f"|t| after training, {name.split(':')[0]}"] = abs(path[-1])
-    with (output / "results.csv").open("w", newline="") as file:
+    with (arguments.output / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
-    draw(rows, paths, output / "figure.png")
-    return report(found, HERE / "expected.json")
+    draw(rows, paths, arguments.output / "figure.png")
+    return conclude(arguments, found)
 
 
 def _worst(rows: list[dict[str, float]], name: str) -> float:

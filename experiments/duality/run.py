@@ -1,11 +1,10 @@
 """Lower and upper close on one another while h̃ is solved for; and the primal gradient is the dual one. See README.md.
 
-python experiments/duality/run.py [--output FOLDER] [--samples 262144] [--steps 400]
+python experiments/duality/run.py [--samples 262144] [--steps 400]
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +32,8 @@ from ot_gen.semidual import SolveProgress
 from ot_gen.semidual.scores import Scores
 from ot_gen.semidual.tally import Slack, Tally
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
-from tolerances import report  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules that the experiments share, imported below
+from results import conclude, options
 
 COST = SquaredEuclidean()
 
@@ -162,10 +160,9 @@ def main(output: Path, samples: int, steps: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE)
+    parser = options(__file__, __doc__)
     parser.add_argument("--samples", type=int, default=2**18)
     parser.add_argument("--steps", type=int, default=400)
-    options = parser.parse_args()
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
-    sys.exit(report(main(options.output, options.samples, options.steps), HERE / "expected.json"))
+    sys.exit(conclude(chosen, main(chosen.output, chosen.samples, chosen.steps)))

@@ -48,9 +48,8 @@ from ot_gen import (
 from ot_gen.geometry import Graph, Line, Start, k_medoids, volume_map
 
 matplotlib.use("Agg")
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
-from tolerances import report  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules that the experiments share, imported below
+from results import conclude, options
 
 WEIGHT = 0.4  # λ = 2σ²: about the price that the VAE of conf/ has
 SEGMENTS = 8
@@ -275,8 +274,7 @@ def draw(digits: data.Dataset, model: Model, triple: Tensor, file: Path) -> None
 
 def main() -> int:
     """Run all, write results.csv and figure.png, and compare with expected.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE, help="where results.csv and figure.png go")
+    parser = options(__file__, __doc__)
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 10])
     parser.add_argument("--triples", type=int, default=2000)
     parser.add_argument("--points", type=int, default=60)
@@ -297,7 +295,7 @@ def main() -> int:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows({key: f"{v:.4f}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
-    return report(found, HERE / "expected.json", [f"k = {dim}," for dim in arguments.dims])
+    return conclude(arguments, found, [f"k = {dim}," for dim in arguments.dims])
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@
     python experiments/primal_vs_dual_mnist/run.py --runs FOLDER     # judges runs that are there
 
 It runs `ot-gen -m sweep=primal_vs_dual_mnist`, which goes on where it was stopped, writes results.csv, table.md and
-figure.png beside this file and the comparison page into the runs' folder, and compares with expected.json.
+figure.png into runs/experiments/primal_vs_dual_mnist and the comparison page beside the runs, and compares with
+expected.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import sys
@@ -24,10 +24,9 @@ from ot_gen.report.runs import Run, find_runs
 from ot_gen.runs.parts import CertifiedInterval
 
 matplotlib.use("Agg")
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
-from swept import sweep, write_table  # noqa: E402
-from tolerances import report  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules that the experiments share, imported below
+from results import conclude, options
+from swept import sweep, write_table
 
 SOLVERS = (
     *("primal/vae", "primal/wae_mmd", "primal/sinkhorn_ae", "primal/exact_plan"),
@@ -108,7 +107,7 @@ def figures_of(runs: list[Run]) -> dict[str, float]:
     return told
 
 
-def draw(runs: list[Run]) -> None:
+def draw(runs: list[Run], file: Path) -> None:
     """A row for each solver: the certified interval of each seed, then metrics next to what real data score."""
     figure, axes = plt.subplots(
         1, 1 + len(DRAWN), figsize=(15, 4.4), sharey=True, layout="constrained", width_ratios=[1.7, 1, 1, 1, 1]
@@ -143,24 +142,24 @@ def draw(runs: list[Run]) -> None:
     figure.suptitle(
         "One generator, one minute of training on one core; three seeds. Grey: real digits by the same judge."
     )
-    figure.savefig(HERE / "figure.png", dpi=100)
+    figure.savefig(file, dpi=100)
 
 
 def main() -> int:
     """Train if asked, then table, figure, page and tolerances."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__file__, __doc__)
     parser.add_argument("--runs", type=Path, help="runs that are there already; nothing is trained")
     arguments = parser.parse_args()
-    folder = arguments.runs or Path("runs/primal_vs_dual_mnist")
+    folder = arguments.runs or arguments.output / "runs"
     if arguments.runs is None:
         sweep("primal_vs_dual_mnist", folder)
     runs = find_runs(folder)
-    write_table(HERE / "results.csv", COLUMNS, map(row_of, runs))
-    (HERE / "table.md").write_text(table(runs), encoding="utf-8")
-    draw(runs)
+    write_table(arguments.output / "results.csv", COLUMNS, map(row_of, runs))
+    (arguments.output / "table.md").write_text(table(runs), encoding="utf-8")
+    draw(runs, arguments.output / "figure.png")
     print(table(runs))
     print(f"{write_comparison(folder, folder)}")
-    return report(figures_of(runs), HERE / "expected.json")
+    return conclude(arguments, figures_of(runs))
 
 
 if __name__ == "__main__":

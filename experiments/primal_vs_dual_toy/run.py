@@ -4,12 +4,11 @@
     python experiments/primal_vs_dual_toy/run.py --runs FOLDER       # judges runs that are there
 
 It runs `ot-gen -m sweep=primal_vs_dual_toy`, which goes on where it was stopped, writes results.csv and figure.png
-beside this file and the comparison page into the runs' folder, and compares with expected.json.
+into runs/experiments/primal_vs_dual_toy and the comparison page beside the runs, and compares with expected.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import sys
@@ -24,10 +23,9 @@ from ot_gen.report.compare import write_comparison
 from ot_gen.report.runs import Run, find_runs
 
 matplotlib.use("Agg")
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # for the modules that the experiments share, imported below
-from swept import sweep, write_table  # noqa: E402
-from tolerances import report  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules that the experiments share, imported below
+from results import conclude, options
+from swept import sweep, write_table
 
 DATA = (
     *("eight_gaussians", "twenty_five_gaussians", "two_moons", "swiss_roll"),
@@ -66,7 +64,7 @@ def figures_of(found: Ratios, runs: list[Run]) -> dict[str, float]:
     return told
 
 
-def draw(found: Ratios) -> None:
+def draw(found: Ratios, file: Path) -> None:
     """One cell for each solver and toy: the mean ratio, and the spread of the seeds."""
     means = {key: statistics.fmean(values) for key, values in found.items()}
     solvers = sorted({solver for solver, _ in found}, key=lambda s: (not s.startswith("primal"), s))
@@ -85,23 +83,23 @@ def draw(found: Ratios) -> None:
     axes.axhline(sum(s.startswith("primal") for s in solvers) - 0.5, color="white", lw=3)
     axes.set_title("W₁ on 1,000 held-out points over its real-vs-real floor: mean of three seeds ± half their range")
     figure.colorbar(image, ax=axes, label="W₁ / floor (1 is a perfect model)", ticks=[1, 2, 4, 8], format="%g")
-    figure.savefig(HERE / "figure.png", dpi=110)
+    figure.savefig(file, dpi=110)
 
 
 def main() -> int:
     """Train if asked, then table, figure, page and tolerances."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__file__, __doc__)
     parser.add_argument("--runs", type=Path, help="runs that are there already; nothing is trained")
     arguments = parser.parse_args()
-    folder = arguments.runs or Path("runs/primal_vs_dual_toy")
+    folder = arguments.runs or arguments.output / "runs"
     if arguments.runs is None:
         sweep("primal_vs_dual_toy", folder)
     runs = find_runs(folder)
-    write_table(HERE / "results.csv", COLUMNS, map(row_of, runs))
+    write_table(arguments.output / "results.csv", COLUMNS, map(row_of, runs))
     found = ratios(runs)
-    draw(found)
+    draw(found, arguments.output / "figure.png")
     print(f"{write_comparison(folder, folder)}")
-    return report(figures_of(found, runs), HERE / "expected.json")
+    return conclude(arguments, figures_of(found, runs))
 
 
 if __name__ == "__main__":

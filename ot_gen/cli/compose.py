@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
@@ -84,18 +83,6 @@ def completed(cfg: DictConfig, data: Dataset) -> DictConfig:
     cfg = copy.deepcopy(cfg)
     cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
     return cfg
-
-
-def use_threads(cfg: DictConfig) -> None:
-    """Give this process the CPU threads that `threads` asks for; None leaves torch's choice.
-
-    Raises:
-        ValueError: no whole number >= 1.
-    """
-    if cfg.threads is not None:
-        if not isinstance(cfg.threads, int) or cfg.threads < 1:
-            raise ValueError(f"threads must be a whole number >= 1, got {cfg.threads}")
-        torch.set_num_threads(cfg.threads)
 
 
 def build(node: Any) -> Any:

@@ -10,6 +10,7 @@ from hydra.errors import CompactHydraException, MissingConfigException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ot_gen.cli.compose import conf_dir
+from ot_gen.execution import kind_and_message, on_one_line
 from ot_gen.transport import NotConverged
 
 # Entries that Hydra's plugins bring, and the extras that bring the plugins.
@@ -104,10 +105,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
     if isinstance(error, ValueError | OSError | NotConverged):
-        text = " ".join(str(error).split())
+        text = on_one_line(error)
         overrides = [override for words, override in SPOKEN.items() if words in text and override not in text]
         return f"{text} (on the command line: {', '.join(overrides)})" if overrides else text
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return kind_and_message(error)
 
 
 def usage(message: str) -> int:

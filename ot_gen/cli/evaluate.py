@@ -14,18 +14,19 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, completed, composed, use_threads
+from ot_gen.cli.compose import build, completed, composed
 from ot_gen.cli.errors import composition_error, one_line, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parser import OneLineParser
 from ot_gen.data import samples
+from ot_gen.execution import kind_and_message, on_one_line, use_threads, write_text
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
 from ot_gen.runs.judging import Judging, check_judging, judge_model, judge_run, metric_table
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import CONFIG, RUN, RunRecord, write_text
+from ot_gen.runs.record import CONFIG, RUN, RunRecord
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.transport import NotConverged
 
@@ -39,7 +40,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         given = _parser().parse_intermixed_args(arguments)
         judged = _judge_run(given) if given.samples is None else _judge_samples(given)
     except CompactHydraException as error:
-        return usage(" ".join(composition_error(error).split()))
+        return usage(on_one_line(composition_error(error)))
     except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
         return usage(one_line(error))
     sys.stdout.write(judged + "\n")
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _judge_samples(given: argparse.Namespace) -> str:
     cfg, choices = composed(given.overrides, given.config_dir)
-    use_threads(cfg)
+    use_threads(cfg.threads)
     data = build(cfg.data)
     cfg = completed(cfg, data)
     cloud = samples(given.samples, data.dim, data.shape)
@@ -102,7 +103,7 @@ def _judge_run(given: argparse.Namespace) -> str:
             f"{', '.join(may_change)}"
         )
     cfg, _ = composed([f"data={run.data}", *given.overrides], given.config_dir)
-    use_threads(cfg)
+    use_threads(cfg.threads)
     for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
         cfg[name] = saved.get(name)
     model = trained(given.run, cfg, saved.seed)
@@ -139,7 +140,7 @@ def _recorded(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[
     try:
         judged = work(folder, writer.record)
     except BaseException as error:
-        writer.update(status=Status.FAILED, error=" ".join(f"{type(error).__name__}: {error}".split()))
+        writer.update(status=Status.FAILED, error=kind_and_message(error))
         raise
     writer.write(replace(judged, status=Status.FINISHED, seconds_judging=round(time.monotonic() - began, 3)))
     n = judged.n

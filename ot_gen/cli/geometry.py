@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.errors import one_line, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parser import OneLineParser
-from ot_gen.runs.manifold import segments, shortest_paths, study, told
+from ot_gen.execution import use_threads
+from ot_gen.execution.deprecation import REMOVAL
+from ot_gen.runs.manifold import shortest_paths, straight_lines, study, told
 from ot_gen.runs.parts import Status
 
-STARTS = {"graph": shortest_paths, "line": segments}
+STARTS = {"graph": shortest_paths, "line": straight_lines}
+RENAMED = {"nodes": "segments"}  # settings' old names, which work until REMOVAL
 
 
 @final
@@ -28,11 +30,11 @@ class Options:
     """What may be set as name=value."""
 
     pairs: int = 12
-    nodes: int = 16
+    segments: int = 16
     start: str = "graph"
     ridge: float = 0.0
     seed: int = 0
-    threads: int = 1
+    threads: int | None = 1
 
 
 def geometry(arguments: Sequence[str]) -> int:
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "overrides",
         nargs="*",
-        help="pairs=12: geodesics; nodes=16: segments of each; start=graph: from the shortest paths among codes and "
+        help="pairs=12: geodesics; segments=16: of each; start=graph: from the shortest paths among codes and "
         "from segments, the shorter result is kept, or start=line: from segments alone; ridge=0: ridge times the "
         "Euclidean metric is added, for decoders that ignore a latent direction; seed=0; threads=1",
     )
@@ -73,29 +75,38 @@ def _options(overrides: Sequence[str]) -> Any:
     bare = [item for item in overrides if "=" not in item]
     if bare:
         raise ValueError(f"{bare[0]} is no override: write name=value; see ot-gen geometry --help")
+    overrides = [_renamed(item) for item in overrides]
     known = list(Options.__dataclass_fields__)
     unknown = [item for item in overrides if item.split("=")[0] not in known]
     if unknown:
         raise ValueError(f"the geometry of a run has no setting {unknown[0]}; it has {', '.join(known)}")
-    chosen = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(list(overrides)))
+    chosen = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(overrides))
     if chosen.start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, got {chosen.start}")
-    if chosen.threads < 1:
-        raise ValueError(f"threads must be a whole number >= 1, got {chosen.threads}")
     return chosen
 
 
+def _renamed(override: str) -> str:
+    """name=value under the name that the setting has today; stderr tells of an old one."""
+    old, _, value = override.partition("=")
+    if old not in RENAMED:
+        return override
+    new = RENAMED[old]
+    sys.stderr.write(f"ot-gen: warning: {old}= is now called {new}=; the old name goes away in {REMOVAL}\n")
+    return f"{new}={value}"
+
+
 def _study(run: Path, out: Path | None, chosen: Any) -> str:
+    use_threads(chosen.threads)
     record, saved = read_run(run)
     if record.status is not Status.FINISHED:
         raise ValueError(
             f"the run in {run.absolute()} has not finished (its status: {record.status}); continue it with "
             f"ot-gen ... resume={run}"
         )
-    torch.set_num_threads(chosen.threads)
     model = trained(run, saved, saved.seed)
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
-    settings = {name: chosen[name] for name in ("pairs", "nodes", "ridge", "seed")}
+    settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
     folder = out or run
     starts = STARTS[chosen.start]
     summary = study(folder, model.mu, model.encoder, model.data, kept | {"start": chosen.start}, starts, **settings)

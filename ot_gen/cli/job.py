@@ -13,13 +13,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, completed, conf_dir, use_threads
+from ot_gen.cli.compose import build, completed, conf_dir
 from ot_gen.cli.errors import one_line, report
 from ot_gen.cli.parts import assembled
 from ot_gen.cli.sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
-from ot_gen.execution import Processes, checkpoint_in, launch
+from ot_gen.execution import Processes, checkpoint_in, launch, use_threads, write_text
 from ot_gen.runs.claim import claimed
-from ot_gen.runs.record import read_record, write_text
+from ot_gen.runs.record import read_record
 from ot_gen.runs.run import run
 from ot_gen.training import Interrupted
 from ot_gen.transport import NotConverged
@@ -92,7 +92,7 @@ def _work(
         """Data first: their dimension, shape and variance complete the configuration of the other parts."""
         if processes.rank == 0:
             write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
-        use_threads(cfg)
+        use_threads(cfg.threads)
         if cfg.seed is None:
             raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
         data = build(cfg.data)

@@ -16,6 +16,7 @@ from torch import nn
 from ot_gen.cli.compose import build, completed, composed, generator_of
 from ot_gen.cli.errors import composition_error, one_line
 from ot_gen.data import Dataset
+from ot_gen.execution import on_one_line
 from ot_gen.measures import Pushforward
 from ot_gen.solvers import Solver
 
@@ -68,7 +69,7 @@ def parts(
     try:
         return assembled(composed(overrides, config_dir)[0], data, seed)
     except CompactHydraException as error:
-        raise ValueError(" ".join(composition_error(error).split())) from error
+        raise ValueError(on_one_line(composition_error(error))) from error
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from error
 

@@ -1,4 +1,4 @@
-"""How a computation is carried out, never what it is: processes, signals, precision, checkpoints, maps of rows."""
+"""How a computation is carried out, never what it is: processes, signals, precision, files, maps of rows."""
 
 from ot_gen.execution.checkpoints import (
     CHECKPOINT_NAME,
@@ -12,11 +12,14 @@ from ot_gen.execution.checkpoints import (
 from ot_gen.execution.deprecation import former_names, renamed
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
+from ot_gen.execution.files import remove_leftovers, write_text, written
 from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import stop_signal
+from ot_gen.execution.threads import use_threads
+from ot_gen.execution.wording import kind_and_message, on_one_line
 
 __all__ = [
     "ALONE",
@@ -32,14 +35,20 @@ __all__ = [
     "former_names",
     "frozen",
     "is_rowwise",
+    "kind_and_message",
     "launch",
     "load_checkpoint",
     "load_weights",
     "networks",
+    "on_one_line",
     "read_progress",
+    "remove_leftovers",
     "renamed",
     "row_maps",
     "save_checkpoint",
     "stop_signal",
     "target",
+    "use_threads",
+    "write_text",
+    "written",
 ]

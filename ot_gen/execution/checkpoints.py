@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file that holds weights, optimizer state, random state and step.
 
-No pickle is read or written: tensors go to safetensors, everything else to JSON in its header. A file is written under
-a temporary name and renamed, so that a kill at any moment leaves the previous checkpoint whole.
+No pickle is read or written: tensors go to safetensors, everything else to JSON in its header. A kill at any moment
+leaves the previous checkpoint whole.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from ot_gen.execution.files import written
 
 FORMAT = "ot_gen checkpoint 1"
 CHECKPOINT_NAME = "checkpoint.safetensors"  # in a run's folder
@@ -109,11 +111,9 @@ def save_checkpoint(
         "optimizers": json.dumps(scalars),
         "progress": json.dumps(dict(progress)),
     }
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, temporary, metadata=header)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())  # a loss of power must not leave the name without the contents
-    os.replace(temporary, path)
+    copies = {key: value.detach().contiguous().clone() for key, value in tensors.items()}
+    with written(path) as temporary:
+        save_file(copies, temporary, metadata=header)
 
 
 def load_checkpoint(

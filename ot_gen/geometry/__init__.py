@@ -3,6 +3,7 @@
 It knows only callables: a decoder trained here or elsewhere, with or without a standard deviation, or a metric.
 """
 
+from ot_gen.execution import former_names
 from ot_gen.geometry.adaptive import AdaptiveFit, LocallyAdaptiveNormal, fit_adaptive_normal
 from ot_gen.geometry.cost import GeodesicCost
 from ot_gen.geometry.curves import Curve, Polyline, Spline
@@ -11,7 +12,7 @@ from ot_gen.geometry.fields import MatrixMetric, conformal, euclidean
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean, k_medoids
-from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.geometry.pullback import PullbackMetric
 from ot_gen.geometry.starts import Best, Graph, Line, Start
 from ot_gen.geometry.volume import VolumeMap, volume_map
@@ -28,9 +29,9 @@ __all__ = [
     "Line",
     "LocallyAdaptiveNormal",
     "MatrixMetric",
-    "Metric",
     "Polyline",
     "PullbackMetric",
+    "RiemannianMetric",
     "Spline",
     "Start",
     "VolumeMap",
@@ -42,3 +43,5 @@ __all__ = [
     "k_medoids",
     "volume_map",
 ]
+
+__getattr__ = former_names(__name__, Metric=RiemannianMetric)

@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.execution import renamed
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
@@ -38,7 +39,7 @@ class LocallyAdaptiveNormal(Measure):
         mean: m, (k,).
         covariance: Σ of tangent vectors at m in latent coordinates, (k, k).
         samples: tangent vectors for C.
-        nodes, start: of geodesics, as in `LatentGeometry.geodesic`.
+        segments, start: of geodesics, as in `LatentGeometry.geodesic`.
 
     Raises:
         ValueError: other shapes, Σ not symmetric positive definite, samples < 2, or M singular, also on the geodesics
@@ -59,13 +60,14 @@ class LocallyAdaptiveNormal(Measure):
     _tangents: Tensor
     _weights: Tensor
 
+    @renamed(nodes="segments")
     def __init__(
         self,
         geometry: LatentGeometry,
         mean: Tensor,
         covariance: Tensor,
         samples: int = 256,
-        nodes: int = 16,
+        segments: int = 16,
         start: Start = Line(),
     ) -> None:
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or samples < 2:
@@ -81,7 +83,7 @@ class LocallyAdaptiveNormal(Measure):
         self.dim = len(mean)
         self.register_buffer("mean", mean.detach(), persistent=False)
         self.register_buffer("covariance", covariance.detach(), persistent=False)
-        self.samples, self.nodes, self.start = samples, nodes, start
+        self.samples, self.segments, self.start = samples, segments, start
         self.register_buffer("_root", root, persistent=False)
         self.register_buffer("_tangents", _quasi_normal(samples, mean) @ root.T, persistent=False)
         self.register_buffer("_weights", self._volume(self._tangents)[0], persistent=False)
@@ -103,7 +105,7 @@ class LocallyAdaptiveNormal(Measure):
         Raises:
             ValueError: as `LatentGeometry.geodesic`.
         """
-        v = _logarithms(self.geometry, self.mean, z, self.nodes, self.start)
+        v = _logarithms(self.geometry, self.mean, z, self.segments, self.start)
         return -0.5 * self.squares(v) - self.log_constant
 
     @torch.no_grad()
@@ -155,7 +157,7 @@ class LocallyAdaptiveNormal(Measure):
         jacobian = torch.stack([(column - end) / step for column in columns], dim=2).double()
         sign, size = jacobian.slogdet()
         volume = (size.to(v.dtype) + self.geometry.log_volume(end)).exp()
-        shortest = self.geometry.geodesic(m[:1], end, self.nodes, self.start).length
+        shortest = self.geometry.geodesic(m[:1], end, self.segments, self.start).length
         before = shortest >= (1 - SHORTCUT) * self.geometry.inner(m, v, v).sqrt()
         return torch.where(before & (sign > 0), volume, 0), end
 
@@ -175,12 +177,13 @@ class AdaptiveFit(NamedTuple):
     converged: bool
 
 
+@renamed(nodes="segments")
 def fit_adaptive_normal(
     geometry: LatentGeometry,
     z: Tensor,
     weights: Tensor | None = None,
     samples: int = 256,
-    nodes: int = 16,
+    segments: int = 16,
     start: Start = Line(),
     tol: float = 1e-3,
     rounds: int = 20,
@@ -198,7 +201,7 @@ def fit_adaptive_normal(
         geometry: of the latent space.
         z: points, (n, k).
         weights: (n,), a probability vector; 1/n if left out.
-        samples, nodes, start: as in `LocallyAdaptiveNormal`.
+        samples, segments, start: as in `LocallyAdaptiveNormal`.
         tol: the gain in loss, in nats a point, that ends the fit.
         rounds: the most steps.
 
@@ -217,12 +220,12 @@ def fit_adaptive_normal(
     check_weights(weights, len(z))
 
     def judged(mean: Tensor, covariance: Tensor) -> tuple[LocallyAdaptiveNormal, Tensor, float]:
-        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples, nodes, start)
-        v = _logarithms(geometry, mean, z, nodes, start)
+        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples, segments, start)
+        v = _logarithms(geometry, mean, z, segments, start)
         return law, v, float(0.5 * weights @ law.squares(v)) + law.log_constant
 
-    centre = frechet_mean(geometry, z, weights, nodes, start).point
-    first = _logarithms(geometry, centre, z, nodes, start)
+    centre = frechet_mean(geometry, z, weights, segments, start).point
+    first = _logarithms(geometry, centre, z, segments, start)
     law, v, loss = judged(centre, _second_moment(weights, first))
     for _ in range(rounds):
         mean, spread = law.moments()
@@ -252,9 +255,9 @@ def _carried(geometry: LatentGeometry, mean: Tensor, way: Tensor, covariance: Te
     return end[0], root.T @ root
 
 
-def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, nodes: int, start: Start) -> Tensor:
+def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, segments: int, start: Start) -> Tensor:
     """Tangent vectors at m whose geodesics lead to z (n, k), as long as these, (n, k)."""
-    found = geometry.geodesic(mean[None], z, nodes, start)
+    found = geometry.geodesic(mean[None], z, segments, start)
     v = found.velocity(z.new_zeros(1)).squeeze(1)
     size = geometry.inner(found.nodes[:, 0], v, v).clamp_min(torch.finfo(v.dtype).tiny).sqrt()
     return v * (found.length / size)[:, None]

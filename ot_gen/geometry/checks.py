@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ot_gen.geometry.metrics import Metric, check_rank
+from ot_gen.geometry.jets import Map
+from ot_gen.geometry.metrics import RiemannianMetric, check_rank
 from ot_gen.geometry.starts import Start
 from ot_gen.measures import check_cloud
 
 
-def check_ends(metric: Metric, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
+def check_ends(metric: RiemannianMetric, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
     """z0, z1 (B, k), detached and of one shape, or a `ValueError` where no geodesic can join them.
 
     Example:
@@ -66,3 +68,16 @@ def check_alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
                 f"{name} must be finite, of shape {tuple(z.shape)} like the points, got {tuple(other.shape)}"
             )
     return tuple(other.to(z.dtype) for other in others.values())
+
+
+def check_maps(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
+    """A list of maps, or a `ValueError` where it is empty or holds something else.
+
+    Example:
+        >>> len(check_maps(torch.exp, "a decoder"))
+        1
+    """
+    maps: list[Any] = list(map) if isinstance(map, Sequence | nn.ModuleList) else [map]
+    if not maps or not all(callable(one) for one in maps):
+        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {map!r}")
+    return maps

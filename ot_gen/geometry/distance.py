@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ot_gen.geometry.geodesics import Geodesics
-from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.metrics import RiemannianMetric
 
 
-def squared_distance(metric: Metric, found: Geodesics, z0: Tensor, z1: Tensor) -> Tensor:
+def squared_distance(metric: RiemannianMetric, found: Geodesics, z0: Tensor, z1: Tensor) -> Tensor:
     """length², (B,), with the derivative of the discrete energy at fixed inner nodes (envelope theorem).
 
     The discrete energy is stationary in the inner nodes; the value is the extrapolated one, whose derivative differs by

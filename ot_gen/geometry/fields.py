@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.func import grad
 
 from ot_gen.geometry.jets import Map, directional, gram, pushforward
-from ot_gen.geometry.metrics import Metric, Model, Squares, solve_metric
+from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
 
 
 @final
-class MatrixMetric(Metric):
+class MatrixMetric(RiemannianMetric):
     """A metric given by its matrix, with the midpoint rule: s = Δᵀ M((z + z')/2) Δ, Δ = z' − z.
 
     Args:

@@ -12,13 +12,13 @@ from torch import Tensor
 from ot_gen.geometry.curves import Curve
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import directional
-from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.metrics import RiemannianMetric
 
 CORRECTIONS = 8
 STEPS = 128  # at least, of parallel transport
 
 
-def exponential(metric: Metric, z: Tensor, v: Tensor, tol: float) -> Tensor:
+def exponential(metric: RiemannianMetric, z: Tensor, v: Tensor, tol: float) -> Tensor:
     """γ(1), (n, k), of γ'' = −Γ(γ', γ') from γ(0) = z, γ'(0) = v."""
 
     def rate(t: float, state: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def exponential(metric: Metric, z: Tensor, v: Tensor, tol: float) -> Tensor:
     return _integrate(rate, torch.cat([z, v], dim=1), tol)[:, : z.shape[1]]
 
 
-def logarithm(metric: Metric, found: Geodesics, z1: Tensor, tol: float) -> Tensor:
+def logarithm(metric: RiemannianMetric, found: Geodesics, z1: Tensor, tol: float) -> Tensor:
     """v with exp(z0, v) = z1, by Newton's method from the velocity of a geodesic; its Jacobian is kept.
 
     Raises:
@@ -63,7 +63,7 @@ def logarithm(metric: Metric, found: Geodesics, z1: Tensor, tol: float) -> Tenso
     )
 
 
-def transport(metric: Metric, curve: Curve, w: Tensor) -> Tensor:
+def transport(metric: RiemannianMetric, curve: Curve, w: Tensor) -> Tensor:
     """w(1), (B, k), of w' = −Γ(γ', w), by the Magnus method of order 4 on steps that do not cross a node.
 
     The equation is linear, w' = A(t)w, so that A is known at all times at once. Each step multiplies w by
@@ -87,7 +87,7 @@ def transport(metric: Metric, curve: Curve, w: Tensor) -> Tensor:
     return out.squeeze(2)
 
 
-def curvature(metric: Metric, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def curvature(metric: RiemannianMetric, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """⟨R(u, v)v, u⟩ / (‖u‖²‖v‖² − ⟨u, v⟩²), (n,), R(u, v)w = ∂_u Γ(v, w) − ∂_v Γ(u, w) + Γ(u, Γ(v, w)) − Γ(v, Γ(u, w)).
 
     Raises:

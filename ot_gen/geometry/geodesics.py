@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.lengths import squared_speed
-from ot_gen.geometry.metrics import Metric, energy, length
+from ot_gen.geometry.metrics import RiemannianMetric, energy, length
 from ot_gen.geometry.minimise import Minimum, minimise, pick
 from ot_gen.geometry.starts import Start
 
@@ -35,7 +35,7 @@ class Geodesics:
         rounds: (B,), steps of the solver.
     """
 
-    metric: Metric
+    metric: RiemannianMetric
     curve: Spline
     length: Tensor
     energy: Tensor
@@ -84,18 +84,18 @@ class Effort:
     """How hard to try; see `LatentGeometry.geodesic`.
 
     Raises:
-        ValueError: an odd number of nodes or less than 4, or others that are not positive.
+        ValueError: an odd number of segments or fewer than 4, or others that are not positive.
     """
 
-    nodes: int
+    segments: int
     tol: float = 1e-3
     rounds: int = 60
     accuracy: float = 1e-4
     refinements: int = 3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.nodes, int) or self.nodes < 4 or self.nodes % 2:
-            raise ValueError(f"geodesics need an even number of segments, at least 4, got nodes = {self.nodes}")
+        if not isinstance(self.segments, int) or self.segments < 4 or self.segments % 2:
+            raise ValueError(f"geodesics need an even number of segments, at least 4, got segments = {self.segments}")
         if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
             raise ValueError(
                 "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "
@@ -113,7 +113,9 @@ class _Found(NamedTuple):
     rounds: Tensor
 
 
-def connect(metric: Metric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Tensor], effort: Effort) -> Geodesics:
+def connect(
+    metric: RiemannianMetric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Tensor], effort: Effort
+) -> Geodesics:
     """Geodesics from z0 to z1, (B, k): the shortest that the starts lead to. No graph."""
     with torch.no_grad():
         found = [_refined(metric, z0, z1, start, effort) for start in starts]
@@ -125,7 +127,7 @@ def connect(metric: Metric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Ten
     return Geodesics(metric, Spline(best.nodes), *best[1:])
 
 
-def residual(metric: Metric, curve: Spline, length: Tensor, samples: int) -> Tensor:
+def residual(metric: RiemannianMetric, curve: Spline, length: Tensor, samples: int) -> Tensor:
     """See `Geodesics.residual`."""
     t = midpoints(samples, curve.nodes)
     moving = length > 0
@@ -143,13 +145,13 @@ def midpoints(samples: int, like: Tensor) -> Tensor:
     return (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
 
 
-def _refined(metric: Metric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> _Found:
+def _refined(metric: RiemannianMetric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> _Found:
     def first(rows: Tensor, segments: int) -> Tensor:
         if isinstance(start, Tensor):
             return _resampled(start[rows], segments)
         return start(metric, z0[rows], z1[rows], segments)
 
-    rows, segments = torch.arange(len(z0), device=z0.device), effort.nodes
+    rows, segments = torch.arange(len(z0), device=z0.device), effort.segments
     found = _found(minimise(metric, first(rows, segments), effort.tol, effort.rounds))
     for _ in range(effort.refinements):
         segments *= 2

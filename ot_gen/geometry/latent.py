@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from ot_gen.execution import renamed
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import check_alike, check_ends, check_starts
+from ot_gen.geometry.checks import check_alike, check_ends, check_maps, check_starts
 from ot_gen.geometry.curves import Curve, Polyline, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, connect
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.geometry.pullback import PullbackMetric, stacked
 from ot_gen.geometry.starts import Graph, Line, Start
 from ot_gen.measures import check_cloud
@@ -28,7 +29,7 @@ class LatentGeometry:
         LatentGeometry(decoder)              M = JᵀJ, the pullback of the Euclidean metric of the data space
         LatentGeometry(mean, std=sigma)      M = J_μᵀJ_μ + J_σᵀJ_σ = E[JᵀJ] for f(z) = μ(z) + σ(z) ⊙ ε
         LatentGeometry([g_1, ..., g_n])      M = (1/n) Σ_i J_iᵀJ_i
-        LatentGeometry(metric)               any `Metric`: conformal(factor), MatrixMetric(z -> M)
+        LatentGeometry(metric)               any `RiemannianMetric`: conformal(factor), MatrixMetric(z -> M)
 
     The first three are one metric, the pullback of the stacked map F = (μ, σ) or (g_1, ..., g_n)/√n. Any callable
     (n, k) -> (n, d) will do that acts on each row by itself: a network in evaluation mode, with or without trained
@@ -58,20 +59,20 @@ class LatentGeometry:
 
     def __init__(
         self,
-        map: Map | Sequence[Map] | nn.ModuleList | Metric,
+        map: Map | Sequence[Map] | nn.ModuleList | RiemannianMetric,
         std: Map | Sequence[Map] | None = None,
         features: Map | None = None,
         ridge: float = 0.0,
     ) -> None:
         if not (ridge >= 0 and math.isfinite(ridge)):
             raise ValueError(f"ridge must be a number >= 0, got {ridge}")
-        if isinstance(map, Metric):
+        if isinstance(map, RiemannianMetric):
             if std is not None or features is not None or ridge:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
             self.metric_field = map
         else:
-            stds = None if std is None else _listed(std, "std")
-            self.metric_field = PullbackMetric(stacked(_listed(map, "a decoder"), stds, features, ridge))
+            stds = None if std is None else check_maps(std, "std")
+            self.metric_field = PullbackMetric(stacked(check_maps(map, "a decoder"), stds, features, ridge))
 
     def metric(self, z: Tensor) -> Tensor:
         """M(z), (n, k) -> (n, k, k), differentiable; one pass in forward mode, which costs about 1 + k evaluations.
@@ -132,15 +133,17 @@ class LatentGeometry:
         """∫ ‖γ'‖²_M dt, (B,), at least length². It is the curve's own: more nodes on it change nothing."""
         return lengths.curve_energy(self.metric_field, _as_curve(curve))
 
-    def constant_speed(self, curve: Curve | Tensor, nodes: int = 16) -> Spline:
-        """The curve run through at constant speed, as a spline through nodes + 1 of its points."""
-        return lengths.constant_speed(self.metric_field, _as_curve(curve), nodes)
+    @renamed(nodes="segments")
+    def constant_speed(self, curve: Curve | Tensor, segments: int = 16) -> Spline:
+        """The curve run through at constant speed, as a spline through segments + 1 of its points."""
+        return lengths.constant_speed(self.metric_field, _as_curve(curve), segments)
 
+    @renamed(nodes="segments")
     def geodesic(
         self,
         z0: Tensor,
         z1: Tensor,
-        nodes: int = 16,
+        segments: int = 16,
         start: Start | Tensor | Sequence[Start | Tensor] = Line(),
         tol: float = 1e-3,
         rounds: int = 60,
@@ -149,14 +152,14 @@ class LatentGeometry:
     ) -> Geodesics:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
-        They minimise the energy of `nodes` segments by damped Gauss-Newton steps. A minimum is local: which one is
+        They minimise the energy of `segments` chords by damped Gauss-Newton steps. A minimum is local: which one is
         found depends on the start. Where the spline through the nodes is not as long as the chords promise, to a
         relative `accuracy`, the segments are too few (they may cut corners): those curves are solved again with twice
         as many, and all curves are returned with that many.
 
         Args:
             z0, z1: end points.
-            nodes: the number T of segments, even, >= 4: there are T − 1 free nodes.
+            segments: their number T, even, >= 4: there are T − 1 free nodes between them.
             start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these, of which
                 the shortest result is kept.
             tol: a curve has converged when less than tol²/4 of its energy is left to gain, by an estimate.
@@ -165,7 +168,7 @@ class LatentGeometry:
             refinements: how often the number of segments may be doubled.
 
         Raises:
-            ValueError: end points of different shapes or not finite, odd or too few nodes, tol or rounds or accuracy
+            ValueError: end points of different shapes or not finite, odd or too few segments, tol or rounds or accuracy
                 that are not positive, a start of another shape, M singular or not finite at an end point, or a start
                 through points where the decoder is not finite.
 
@@ -181,9 +184,10 @@ class LatentGeometry:
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
         starts = check_starts(start, z0)
-        return connect(self.metric_field, z0, z1, starts, Effort(nodes, tol, rounds, accuracy, refinements))
+        return connect(self.metric_field, z0, z1, starts, Effort(segments, tol, rounds, accuracy, refinements))
 
-    def distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @renamed(nodes="segments")
+    def distance(self, z0: Tensor, z1: Tensor, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -198,19 +202,21 @@ class LatentGeometry:
             >>> d.detach(), z0.grad
             (tensor([10.]), tensor([[-1.2000, -1.6000]]))
         """
-        squared = self.squared_distance(z0, z1, nodes, start)
+        squared = self.squared_distance(z0, z1, segments, start)
         positive = squared > 0
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
-    def squared_distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @renamed(nodes="segments")
+    def squared_distance(self, z0: Tensor, z1: Tensor, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
-        found = self.geodesic(z0.detach(), z1.detach(), nodes, start)
+        found = self.geodesic(z0.detach(), z1.detach(), segments, start)
         return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
 
+    @renamed(nodes="segments")
     def pairwise(
         self,
         z: Tensor,
-        nodes: int = 16,
+        segments: int = 16,
         start: Start | Sequence[Start] | None = None,
         progress: bool = False,
     ) -> Tensor:
@@ -220,7 +226,7 @@ class LatentGeometry:
 
         Args:
             z: points.
-            nodes, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. Left out, each search
+            segments, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. Left out, each search
                 begins at the segment or, where that has less energy, at the shortest path among the points themselves,
                 if there are more than twice the graph's neighbours of them.
             progress: show a bar on stderr.
@@ -235,7 +241,7 @@ class LatentGeometry:
         """
         z, _ = check_ends(self.metric_field, z, z)
         starts = check_starts(pairs.warm_start(z) if start is None else start, z)
-        return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), progress)
+        return pairs.pairwise(self.metric_field, z, starts, Effort(segments, accuracy=1e-3, rounds=200), progress)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
         """Lengths of smoothed shortest paths in a graph of codes, (n, n): some per cent too long, much faster."""
@@ -265,7 +271,10 @@ class LatentGeometry:
         check_cloud(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
-    def log(self, z0: Tensor, z1: Tensor, nodes: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6) -> Tensor:
+    @renamed(nodes="segments")
+    def log(
+        self, z0: Tensor, z1: Tensor, segments: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6
+    ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
         So that exp(z0, log(z0, z1)) = z1, the velocity of `geodesic` is corrected by Newton's method on `exp`. No
@@ -279,7 +288,7 @@ class LatentGeometry:
             tensor([[1., 1.]])
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
-        found = self.geodesic(z0, z1, nodes, start)
+        found = self.geodesic(z0, z1, segments, start)
         return flow.logarithm(self.metric_field, found, z1, tol)
 
     def transport(self, curve: Curve | Geodesics, w: Tensor) -> Tensor:
@@ -297,13 +306,6 @@ class LatentGeometry:
         """
         curve = _as_curve(curve)
         return flow.transport(self.metric_field, curve, check_alike(curve.nodes[:, 0], w=w)[0])
-
-
-def _listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
-    maps: list[Any] = list(map) if isinstance(map, Sequence | nn.ModuleList) else [map]
-    if not maps or not all(callable(one) for one in maps):
-        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {map!r}")
-    return maps
 
 
 def _as_curve(curve: Curve | Geodesics | Tensor) -> Curve:

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from ot_gen.geometry.curves import Curve, Spline
-from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.metrics import RiemannianMetric
 
 # Gauss-Legendre with 4 points: exact to degree 7 on each piece of a curve.
 PLACES = (0.06943184420297371, 0.33000947820757187, 0.6699905217924281, 0.9305681557970263)
 WEIGHTS = (0.17392742256872693, 0.32607257743127307, 0.32607257743127307, 0.17392742256872693)
 
 
-def curve_length(metric: Metric, curve: Curve) -> Tensor:
+def curve_length(metric: RiemannianMetric, curve: Curve) -> Tensor:
     """∫ ‖γ'‖_M dt, (B,).
 
     Example:
@@ -25,7 +25,7 @@ def curve_length(metric: Metric, curve: Curve) -> Tensor:
     return _integral(curve, squared_speed(metric, curve, _times(curve)).sqrt())
 
 
-def curve_energy(metric: Metric, curve: Curve) -> Tensor:
+def curve_energy(metric: RiemannianMetric, curve: Curve) -> Tensor:
     """∫ ‖γ'‖²_M dt, (B,), at least length². It is the curve's own: more nodes on the same curve change nothing.
 
     Example:
@@ -37,14 +37,14 @@ def curve_energy(metric: Metric, curve: Curve) -> Tensor:
     return _integral(curve, squared_speed(metric, curve, _times(curve)))
 
 
-def squared_speed(metric: Metric, curve: Curve, t: Tensor) -> Tensor:
+def squared_speed(metric: RiemannianMetric, curve: Curve, t: Tensor) -> Tensor:
     """‖γ'(t)‖²_M, (S,) -> (B, S)."""
     z, v = curve(t), curve.velocity(t).flatten(0, 1)
     return metric.inner(z.flatten(0, 1), v, v).clamp_min(0).unflatten(0, z.shape[:2])
 
 
-def constant_speed(metric: Metric, curve: Curve, nodes: int) -> Spline:
-    """The same points at constant speed: a spline through nodes + 1 of them.
+def constant_speed(metric: RiemannianMetric, curve: Curve, segments: int) -> Spline:
+    """The same points at constant speed: a spline through segments + 1 of them.
 
     Example:
         >>> from .curves import Polyline
@@ -57,7 +57,7 @@ def constant_speed(metric: Metric, curve: Curve, nodes: int) -> Spline:
     t = torch.linspace(0, 1, fine + 1, dtype=curve.nodes.dtype, device=curve.nodes.device)
     reached = squared_speed(metric, curve, (t[1:] + t[:-1]) / 2).sqrt().cumsum(dim=1)
     reached = torch.cat([torch.zeros_like(reached[:, :1]), reached], dim=1)
-    share = torch.linspace(0, 1, nodes + 1, dtype=t.dtype, device=t.device)
+    share = torch.linspace(0, 1, segments + 1, dtype=t.dtype, device=t.device)
     wanted = reached[:, -1:] * share
     piece = (torch.searchsorted(reached, wanted.contiguous(), right=True) - 1).clamp(0, fine - 1)
     low, high = reached.gather(1, piece), reached.gather(1, piece + 1)

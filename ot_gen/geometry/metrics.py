@@ -36,7 +36,7 @@ class Model(NamedTuple):
     ends: Tensor | None = None
 
 
-class Metric(ABC):
+class RiemannianMetric(ABC):
     """A field of symmetric matrices M(z) on R^k, with a discrete energy of curves.
 
     A curve is known by its nodes, (B, T + 1, k), at equal steps of time, T even. Its energy is T Σ_i s_i, with s_i the

@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.geometry.metrics import Metric, Model, Squares
+from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares
 from ot_gen.geometry.tridiagonal import solve
 
 PATIENCE = 8  # rounds with secants before slow curves get second derivatives
@@ -45,7 +45,7 @@ class _Work(NamedTuple):
     slow: Tensor
 
 
-def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
+def minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
     """Lower (T/2) Σ s_i over the inner nodes, from `nodes` (B, T + 1, k); the result exceeds it by rounding at most.
 
     A step solves (H + λD + S)δ = −gradient: H the Gauss-Newton matrix, D its diagonal blocks (so that damping knows
@@ -66,7 +66,7 @@ def minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
         return _minimise(metric, nodes, tol, rounds)
 
 
-def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
+def _minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
     segments = nodes.shape[1] - 1
     model = _model(metric, nodes)
     energy = _energy(model)
@@ -123,7 +123,7 @@ def _minimise(metric: Metric, nodes: Tensor, tol: float, rounds: int) -> Minimum
     return best
 
 
-def _model(metric: Metric, nodes: Tensor, ends: Tensor | None = None) -> Model:
+def _model(metric: RiemannianMetric, nodes: Tensor, ends: Tensor | None = None) -> Model:
     """The metric's model, its blocks in double precision."""
     model = metric.model(nodes, ends)
     return Model(model.squares, model.gradient.double(), model.diagonal.double(), model.upper.double(), model.ends)
@@ -133,7 +133,7 @@ def _energy(model: Model) -> Tensor:
     return model.squares.fine.double().sum(dim=1) * (model.squares.fine.shape[1] / 2)
 
 
-def _step(metric: Metric, work: _Work, model: Model) -> tuple[Tensor, Tensor, Tensor]:
+def _step(metric: RiemannianMetric, work: _Work, model: Model) -> tuple[Tensor, Tensor, Tensor]:
     """δ, its decrement −δᵀgradient, and whether H + λD + S was positive definite.
 
     Where it was not, S has counted with its positive part alone, so that δ goes down all the same.
@@ -204,7 +204,9 @@ def _moved(nodes: Tensor, step: Tensor) -> Tensor:
     return moved
 
 
-def _finish(metric: Metric, best: Minimum, rows: Tensor, nodes: Tensor, squares: Squares, step: Tensor) -> None:
+def _finish(
+    metric: RiemannianMetric, best: Minimum, rows: Tensor, nodes: Tensor, squares: Squares, step: Tensor
+) -> None:
     """Record these rows, after the last step where it lowers the energy."""
     trial = _moved(nodes, step)
     reached = metric.squares(trial)

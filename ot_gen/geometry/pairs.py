@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ot_gen.geometry.geodesics import Effort, connect
-from ot_gen.geometry.metrics import Metric
+from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.geometry.starts import NEIGHBOURS, Best, Graph, Line, Start
 
 BATCH = 512  # pairs at once
 
 
 def pairwise(
-    metric: Metric, z: Tensor, starts: Sequence[Start | Tensor], effort: Effort, progress: bool = False
+    metric: RiemannianMetric, z: Tensor, starts: Sequence[Start | Tensor], effort: Effort, progress: bool = False
 ) -> Tensor:
     """Lengths of geodesics between all pairs of z (n, k), i < j solved, (n, n).
 
@@ -46,7 +46,7 @@ def pairwise(
             f"{missing} of {pairs.shape[1]} geodesics have not converged: their distances are lengths of the best "
             "curves found, which may be too long; `geodesic` tells which, and takes more rounds and other starts",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,  # past the door, LatentGeometry.pairwise, and what takes its old names
         )
     return lengths
 

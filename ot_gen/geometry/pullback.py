@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
-from ot_gen.geometry.metrics import Metric, Model, Squares, solve_metric
+from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
 
 
 @final
-class PullbackMetric(Metric):
+class PullbackMetric(RiemannianMetric):
     """M = JᵀJ for the Jacobian J of a map F into a Euclidean space, with chords: s_i = ‖F(z_{i+1}) − F(z_i)‖².
 
     The energy of chords needs F alone; its Gauss-Newton model needs one pass in forward mode. The connection is

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.geometry.metrics import Metric, length
+from ot_gen.geometry.metrics import RiemannianMetric, length
 from ot_gen.measures import check_cloud
 
 EDGE = 2  # segments by which the length of an edge is measured
@@ -21,7 +21,7 @@ class Start(ABC):
     """A rule for first curves."""
 
     @abstractmethod
-    def __call__(self, metric: Metric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
         """Curves from z0 to z1, (B, k), as nodes (B, segments + 1, k)."""
 
 
@@ -35,7 +35,7 @@ class Line(Start):
         tensor([0.0000, 0.5000, 1.0000])
     """
 
-    def __call__(self, metric: Metric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
         return line(z0, z1, segments)
 
 
@@ -62,7 +62,7 @@ class Best(Start):
             raise ValueError("the best of no starts is none; give Line(), Graph(codes)")
         self.rules = rules
 
-    def __call__(self, metric: Metric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
         curves = torch.stack([rule(metric, z0, z1, segments) for rule in self.rules])
         with torch.no_grad():
             energy = torch.stack([metric.squares(nodes).fine.sum(dim=1) for nodes in curves])
@@ -104,7 +104,7 @@ class Graph(Start):
         self.neighbours = neighbours
         self._edges = _edges(self.codes, neighbours)
 
-    def __call__(self, metric: Metric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
         ends, place = torch.unique(torch.cat([z0, z1]), dim=0, return_inverse=True)
         start, end = (place.cpu() + len(self.codes)).chunk(2)
         points, edges = self._linked(ends)
@@ -112,7 +112,7 @@ class Graph(Start):
         _, before = _shortest(metric, points, edges, sources)
         return _resample(points[_ways(before[row], start, end)], segments)
 
-    def lengths(self, metric: Metric, z: Tensor) -> Tensor:
+    def lengths(self, metric: RiemannianMetric, z: Tensor) -> Tensor:
         """Distances between all pairs of z (n, k), (n, n), some per cent too long.
 
         Each is the shortest of three: the shortest path, that path smoothed, and the straight segment.
@@ -194,7 +194,7 @@ def _edges(codes: Tensor, neighbours: int) -> Tensor:
     return edges
 
 
-def _shortest(metric: Metric, points: Tensor, edges: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+def _shortest(metric: RiemannianMetric, points: Tensor, edges: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
     """Lengths of shortest paths from the sources (s,) to all points, and the point before each: (s, n), (s, n)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import dijkstra
@@ -214,13 +214,13 @@ def _ways(before: Tensor, start: Tensor, end: Tensor) -> Tensor:
     return torch.stack([*way, start][::-1], dim=1)
 
 
-def _edge_lengths(metric: Metric, points: Tensor, edges: Tensor) -> Tensor:
+def _edge_lengths(metric: RiemannianMetric, points: Tensor, edges: Tensor) -> Tensor:
     parts = [_lengths(metric, line(points[a], points[b], EDGE)) for a, b in (some.T for some in edges.T.split(2048))]
     # A sparse graph drops edges of length 0.
     return torch.cat(parts).clamp_min(torch.finfo(points.dtype).tiny)
 
 
-def _lengths(metric: Metric, nodes: Tensor) -> Tensor:
+def _lengths(metric: RiemannianMetric, nodes: Tensor) -> Tensor:
     with torch.no_grad():
         parts = nodes.split(max(POINTS // nodes.shape[1], 1))
         return torch.cat([length(metric.squares(part)) for part in parts])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ot_gen.execution import written
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture
@@ -78,10 +78,8 @@ def save_prior(prior: Reference, path: str | Path) -> None:
     """
     if not isinstance(prior.family, FullMixture):
         raise ValueError(f"save_prior writes the mixtures of ex_post_prior, got {prior}; save its state_dict()")
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({name: t.detach().cpu().contiguous() for name, t in prior.family.state_dict().items()}, temporary)
-    os.replace(temporary, path)
+    with written(path) as temporary:
+        save_file({name: t.detach().cpu().contiguous() for name, t in prior.family.state_dict().items()}, temporary)
 
 
 def load_prior(path: str | Path) -> Reference:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.execution import on_one_line
 from ot_gen.measures.measure import undisturbed
 
 Shape = tuple[int | None, ...]
@@ -62,7 +63,7 @@ def _refusal(map: object, points: Tensor, name: str, rule: str, error: RuntimeEr
                 f"both one dtype and one device, by .to({points.dtype}) and .to('{points.device}')"
             )
     size = ", ".join(str(size) for size in points.shape[1:])
-    return f"{name} does not accept points of shape (n, {size}) ({' '.join(str(error).split())}); {rule}"
+    return f"{name} does not accept points of shape (n, {size}) ({on_one_line(error)}); {rule}"
 
 
 def _shape(out: object) -> tuple[int, ...]:

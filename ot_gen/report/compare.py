@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ot_gen.execution import write_text
 from ot_gen.report.page import comparison_page
 from ot_gen.report.runs import find_runs
 from ot_gen.report.table import comparison_csv
-from ot_gen.runs.record import RUN, write_text
+from ot_gen.runs.record import RUN
 
 PAGE, TABLE = "comparison.html", "comparison.csv"
 

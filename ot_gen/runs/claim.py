@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ot_gen.execution import remove_leftovers
 from ot_gen.runs.record import read_record
 
 LOCK = ".lock"
@@ -19,6 +20,8 @@ log = logging.getLogger("ot_gen")
 @contextmanager
 def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
     """Hold `folder` as long as the block runs. The operating system frees the folders of a process that died.
+
+    What that one left half written is removed.
 
     Args:
         folder: made where it does not exist; the lock is its file `.lock`.
@@ -51,6 +54,7 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
                 f"another process works in {folder}{who}; wait for it, stop it, or choose another folder"
             ) from None
     try:
+        remove_leftovers(folder)
         yield
     finally:
         lock.release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+
+from ot_gen.execution import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,10 +132,9 @@ def curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure to `path` as PNG, under a temporary name first."""
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    """Write a figure to `path` as PNG, as `written` does."""
+    with written(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
 
 
 def blank(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:

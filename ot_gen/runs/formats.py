@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ot_gen.evaluation import EXACT
+from ot_gen.execution import on_one_line
 
 FORMAT = 2
 
@@ -61,7 +62,7 @@ def _certified(certificate: Any) -> Any:
         ends = _normal_interval(certificate | errors)
     pair = [certificate.get(f"reference_{side}") for side in ("lower", "upper")]
     cost = certificate.get("cost")
-    words = {"cost": None if cost is None else " ".join(str(cost).split())}
+    words = {"cost": None if cost is None else on_one_line(cost)}
     return certificate | errors | words | {"interval": ends, "reference": None if None in pair else pair}
 
 

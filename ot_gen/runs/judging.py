@@ -24,6 +24,7 @@ from ot_gen.evaluation import (
     judgement_of,
     measures_exactly,
 )
+from ot_gen.execution import on_one_line
 from ot_gen.measures import Empirical, FullMixture, Measure, Pushforward, Reference, save_prior, undisturbed
 from ot_gen.runs.parts import CertifiedInterval, RecordedMetric
 from ot_gen.runs.record import RunRecord
@@ -186,7 +187,7 @@ def _certified(certificate: Certificate) -> CertifiedInterval:
         level=certificate.level,
         interval=certificate.interval,
         reference=None if reference is None else reference.interval,
-        cost=" ".join(str(certificate.cost).split()),
+        cost=on_one_line(certificate.cost),
         converged=certificate.converged,
         message=certificate.message,
         marginal_error=certificate.marginal_error,

@@ -22,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.data import Dataset
+from ot_gen.execution import renamed, write_text
 from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
 from ot_gen.geometry.starts import NEIGHBOURS
 from ot_gen.measures import Pushforward, undisturbed
 from ot_gen.networks import BernoulliDecoder, GaussianDecoder, GroupSort, LearnedStd
 from ot_gen.runs import latents
 from ot_gen.runs.figures import save
-from ot_gen.runs.record import versions, write_text
+from ot_gen.runs.record import versions
 
 CODES = 2000  # at most
 NODES = 500  # of the graph, at most: each of its edges is decoded
@@ -71,7 +72,7 @@ class DecoderMetric(Enum):
         self.maps = maps
 
 
-def segments(codes: Tensor) -> list[Start]:
+def straight_lines(codes: Tensor) -> list[Start]:
     """Geodesics start from the straight segment."""
     return [Line()]
 
@@ -100,6 +101,7 @@ def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry,
     return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
 
 
+@renamed(nodes="segments")
 def study(
     folder: Path,
     mu: Pushforward,
@@ -108,7 +110,7 @@ def study(
     facts: dict[str, Any],
     starts: Starts = shortest_paths,
     pairs: int = 12,
-    nodes: int = 16,
+    segments: int = 16,
     ridge: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def study(
         facts: what geometry.json is to say beside the summary.
         starts: codes -> where geodesics start.
         pairs: geodesics.
-        nodes: segments of each, even, >= 4.
+        segments: of each geodesic, even, >= 4.
         ridge: ridge · I is added to M.
         seed: of the pairs, and of draws of ζ.
 
@@ -152,11 +154,11 @@ def study(
         second = (first + torch.randint(1, len(codes.points), (pairs,))) % len(codes.points)
         ends = codes.points[first], codes.points[second]
         kinks = _kinks(mu.map)
-        found = geometry.geodesic(*ends, nodes, starts(codes.points), **(ROUGH if kinks else {}))
-        straight = geometry.length(Line()(geometry.metric_field, *ends, nodes))
+        found = geometry.geodesic(*ends, segments, starts(codes.points), **(ROUGH if kinks else {}))
+        straight = geometry.length(Line()(geometry.metric_field, *ends, segments))
         rows, notes = _rows(geometry, found, straight, codes, (first, second))
         notes = [*kinks, *notes]
-        summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs, "nodes": nodes}
+        summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs, "segments": segments}
         summary |= {"seed": seed, "ridge": ridge, **_summary(rows), "log_volume": _spread(geometry, codes.points)}
         summary |= {"notes": notes, "versions": versions()}
         folder.mkdir(parents=True, exist_ok=True)

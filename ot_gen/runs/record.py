@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any, final
 import torch
 
 from ot_gen.evaluation import EXACT, EncoderJudgement, Judgement
+from ot_gen.execution import write_text
 from ot_gen.runs.codec import decode, encode, holds_numbers, kinds, leaves
 from ot_gen.runs.formats import FORMAT, upgraded
 from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, Status
@@ -226,16 +226,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found | {"threads": str(torch.get_num_threads()), "machine": platform.machine()}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it, so that no reader ever sees half of it.
-
-    It is on the disk before it gets its name: a loss of power too leaves the old file or the new one.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

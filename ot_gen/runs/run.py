@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ot_gen.data import Dataset
 from ot_gen.evaluation import Metrics
-from ot_gen.execution import ALONE, Processes
+from ot_gen.execution import ALONE, Processes, kind_and_message, on_one_line
 from ot_gen.measures import Pushforward
 from ot_gen.runs.draw import draw
 from ot_gen.runs.judging import Certify, ExPost, Judging, check_judging, judge_run
@@ -69,7 +69,7 @@ def run(
             writer.update(status=Status.INTERRUPTED, error=str(stop))
             raise
         except BaseException as error:
-            writer.update(status=Status.FAILED, error=" ".join(f"{type(error).__name__}: {error}".split()))
+            writer.update(status=Status.FAILED, error=kind_and_message(error))
             raise
 
 
@@ -115,7 +115,7 @@ def _run(
         side="primal" if solver.sense > 0 else "dual",
         cell=solver.xi.kind,
         bound=solver.xi.bound,
-        cost=" ".join(str(solver.cost).split()),
+        cost=on_one_line(solver.cost),
         steps=_whole(trainer["steps"]),
         batch_size=_whole(trainer["batch_size"]),
     )

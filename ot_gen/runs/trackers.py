@@ -20,9 +20,10 @@ from typing import Any, final
 
 import yaml
 
+from ot_gen.execution import kind_and_message, write_text
 from ot_gen.runs.codec import leaves
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import CONFIG, RunRecord, write_text
+from ot_gen.runs.record import CONFIG, RunRecord
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.training import Progress
 
@@ -222,7 +223,7 @@ class Tracking:
                     call(tracker)
                 except Exception as error:  # whatever a service raises: the run goes on without it
                     self.trackers.remove(tracker)
-                    reason = " ".join(f"{type(error).__name__}: {error}".split())
+                    reason = kind_and_message(error)
                     log.warning("%s: no longer tracked (%s); metrics.csv holds all", type(tracker).__name__, reason)
 
 

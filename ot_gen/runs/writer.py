@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, final
 
-from ot_gen.execution import read_progress
-from ot_gen.runs.record import METRICS, RunRecord, versions, write_record, write_text
+from ot_gen.execution import read_progress, write_text
+from ot_gen.runs.record import METRICS, RunRecord, versions, write_record
 from ot_gen.training import Progress
 
 
