@@ -23,7 +23,7 @@ _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_REGISTRY = MappingProxyType(
+REGISTRY = MappingProxyType(
     {
         "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -58,7 +58,7 @@ def mnist_full(folder: str | Path | None = None, mirrors: Sequence[str] = _MIRRO
         import pooch
 
         folder = pooch.os_cache("ot_gen") / "mnist"
-    return _parse(_fetch(Path(folder).expanduser(), _REGISTRY, mirrors, retries))
+    return _parse(_fetch(Path(folder).expanduser(), REGISTRY, mirrors, retries))
 
 
 def _fetch(folder: Path, registry: Mapping[str, str], mirrors: Sequence[str], retries: int) -> list[Path]:

@@ -21,7 +21,7 @@ from torch.distributions import Distribution
 from ot_gen.divergences import closed_kl, log_ratio
 from ot_gen.measures import Reference, log_density
 
-_CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
+CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
 
 
 @final
@@ -156,7 +156,7 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
 def _aggregate_log_density(q: Distribution, z: Tensor) -> Tensor:
     """log q̄(z) = log 1/N Σ_i q(z|y_i), (s, N, k) -> (s, N)."""
     n, k = z.shape[-2:]
-    rows = z.flatten(0, 1).split(max(1, _CHUNK // (n * k)))
+    rows = z.flatten(0, 1).split(max(1, CHUNK // (n * k)))
     densities = torch.cat([log_density(q, part[:, None]).logsumexp(dim=1) for part in rows])
     return densities.reshape(z.shape[:2]) - math.log(n)
 

@@ -84,7 +84,7 @@ class LocallyAdaptiveNormal(Measure):
         self.samples, self.nodes, self.start = samples, nodes, start
         self.register_buffer("_root", root, persistent=False)
         self.register_buffer("_tangents", _quasi_normal(samples, mean) @ root.T, persistent=False)
-        self.register_buffer("_weights", self._volume(self._tangents)[0], persistent=False)
+        self.register_buffer("_weights", self.volume(self._tangents)[0], persistent=False)
         if not bool((self._weights > 0).any()):
             raise ValueError("no tangent vector ends before the cut locus: the covariance is too wide; choose less")
         scale = self.dim / 2 * math.log(2 * math.pi) + float(root.diagonal().log().sum())
@@ -124,7 +124,7 @@ class LocallyAdaptiveNormal(Measure):
                 break
             count = math.ceil(1.1 * missing / share) + 4
             noise = torch.randn(count, self.dim, dtype=self.mean.dtype, device=self.mean.device)
-            weights, ends = self._volume(noise @ self._root.T)
+            weights, ends = self.volume(noise @ self._root.T)
             bound = max(bound, float(weights.max()))
             drawn.append(ends[torch.rand_like(weights) * bound < weights])
         out = torch.cat(drawn)[:n] if drawn else self.mean.new_zeros(0, self.dim)
@@ -144,8 +144,8 @@ class LocallyAdaptiveNormal(Measure):
         share = self._weights / self._weights.sum()
         return share @ self._tangents, _second_moment(share, self._tangents)
 
-    def _volume(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """V(v), (n, k) -> (n,), and exp_m(v), (n, k)."""
+    def volume(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """V(v) of tangent vectors at m, (n, k) -> (n,), and exp_m(v), (n, k)."""
         n, k = v.shape
         m = self.mean.expand(n, k).contiguous()
         step = torch.finfo(v.dtype).eps ** (1 / 3) * float(self._root.diagonal().square().mean().sqrt())

@@ -44,15 +44,15 @@ pytestmark = pytest.mark.usefixtures("clean_process")
 def sweep(undrawn, monkeypatch, capsys):
     """ot-gen -m in this process: overrides -> (exit code, stderr, the figures that its jobs returned)."""
     returned = []
-    finish = jobs._experiment
+    objective = jobs.objective
 
     def told(*arguments):
-        returned.append(finish(*arguments))
+        returned.append(objective(*arguments))
         return returned[-1]
 
     def call(*overrides):
         returned.clear()
-        monkeypatch.setattr(jobs, "_experiment", told)
+        monkeypatch.setattr(jobs, "objective", told)
         monkeypatch.setattr(sys, "argv", ["ot-gen", "-m", *TINY, *overrides])
         capsys.readouterr()
         try:

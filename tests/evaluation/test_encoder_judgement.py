@@ -46,7 +46,7 @@ def gaussian(mean, std=1.0):
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("chunk", [2**20, 700])
 def test_mutual_information_and_aggregate_of_a_gaussian_channel(k, chunk, monkeypatch):
-    monkeypatch.setattr(information, "_CHUNK", chunk)
+    monkeypatch.setattr(information, "CHUNK", chunk)
     s, sigma, n = 0.8, 0.6, 1500
     q = gaussian(s * torch.randn(n, k), sigma)
     variance = s**2 + sigma**2
@@ -196,7 +196,7 @@ def test_weights_do_not_depend_on_the_chunks(monkeypatch, float64):
     y = model.law.sample((10,))
     exact = model.weights(model.encoder, y, 6)
     for chunk in (1, 6, 50, 150):
-        monkeypatch.setattr(likelihood, "_CHUNK", chunk)
+        monkeypatch.setattr(likelihood, "CHUNK", chunk)
         torch.testing.assert_close(model.weights(model.encoder, y, 6), exact)
 
 
@@ -316,7 +316,7 @@ def test_judging_disturbs_nothing_and_repeats_itself():
 
 
 def test_the_densities_of_all_pairs_never_stand_in_memory_at_once(monkeypatch):
-    monkeypatch.setattr(information, "_CHUNK", 10_000)
+    monkeypatch.setattr(information, "CHUNK", 10_000)
     sizes = []
 
     class Watched(Normal):
