@@ -52,7 +52,7 @@ def tree(path):
 
 def imported(path, nodes):
     """Absolute names that the import statements among `nodes` ask for: "torch", "ot_gen.costs.cost.Cost"."""
-    package = ["ot_gen", *path.relative_to(PACKAGE).parent.parts]
+    package = ["ot_gen", *path.relative_to(PACKAGE).parent.parts] if path.is_relative_to(PACKAGE) else []
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -180,6 +180,16 @@ def test_tests_know_public_names_alone(path):
         (node.lineno, name) for node in ast.walk(tree(path)) if hasattr(node, "lineno") for name in private_names(node)
     ]
     assert seen == [], "test what it is for, or make it public"
+
+
+def test_nobody_composes_by_hand():
+    """Tests, experiments, benchmarks and figures compose by `ot_gen.cli`, as the command does: none imports hydra."""
+    root = Path(__file__).parents[1]
+    paths = [
+        path for folder in ("tests", "experiments", "benchmarks", "docs") for path in root.glob(f"{folder}/**/*.py")
+    ]
+    assert len(paths) > len(TESTS)
+    assert [path.name for path in paths if "hydra" in roots(imports(path))] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -343,9 +343,8 @@ def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
 
 @pytest.mark.parametrize("name", ["eight_gaussians", "two_moons", "swiss_roll", "digits", "mnist"])
 def test_the_metrics_of_an_entry_fit_its_data(name):
-    cfg = cli.composed([f"data={name}"])[0]
-    found = cli.build(cfg.data)
-    metrics = cli.build(cli.completed(cfg, found).metrics)
+    made = cli.parts(f"data={name}")
+    found, metrics = made.data, cli.build(made.config.metrics)
     assert isinstance(metrics, Metrics)
     judging = Judging({"samples": 30, "seed": 0}, metrics)
     told = judge_model(RunRecord(Status.RUNNING), found.train, found, judging)
