@@ -126,18 +126,19 @@ def speed(scale: float, repeats: int) -> None:
     net = decoder(2, scale)
     exact = LatentGeometry(copy.deepcopy(net).double())
     geo, (a, b) = LatentGeometry(net), torch.randn(2, PAIRS, 2)
-    truth = exact.geodesic(a.double(), b.double(), nodes=128, tol=1e-6).length
+    truth = exact.geodesic(a.double(), b.double(), segments=128, tol=1e-6).length
     t = torch.linspace(0, 1, 65, dtype=torch.float64)[:, None]
     straight = torch.lerp(a.double()[:, None], b.double()[:, None], t)
     row("geodesics, 2 -> 784", "CPU ms a curve", "one curve, ms", "error, median", "worst")
     row("straight segments", "", "", errors(exact, straight, truth))
-    for nodes in (8, 16, 32):
-        each, found = cpu(lambda nodes=nodes: geo.geodesic(a, b, nodes=nodes), repeats)
+    for segments in (8, 16, 32):
+        each, found = cpu(lambda segments=segments: geo.geodesic(a, b, segments=segments), repeats)
         one = statistics.median(
-            cpu(lambda i=i, nodes=nodes: geo.geodesic(a[i : i + 1], b[i : i + 1], nodes=nodes), 1)[0] for i in range(9)
+            cpu(lambda i=i, segments=segments: geo.geodesic(a[i : i + 1], b[i : i + 1], segments=segments), 1)[0]
+            for i in range(9)
         )
         told = f"{errors(exact, Spline(found.nodes.double()), truth)} | converged {int(found.converged.sum())}"
-        row(f"ot_gen nodes={nodes}", f"{each / PAIRS:.2f}", f"{one:.1f}", told)
+        row(f"ot_gen segments={segments}", f"{each / PAIRS:.2f}", f"{one:.1f}", told)
     if STOCHMAN:
         each, curve = cpu(lambda: stochman_default(net, a, b), 1)
         one = statistics.median(
@@ -148,9 +149,9 @@ def speed(scale: float, repeats: int) -> None:
         each, curve = cpu(lambda: stochman_careful(net, *few), 1)
         told = errors(exact, sampled(curve, CAREFUL_PAIRS, a), truth[:CAREFUL_PAIRS])
         row(f"StochMan careful, batch of {CAREFUL_PAIRS}", f"{each / CAREFUL_PAIRS:.0f}", "", told)
-        each, found = cpu(lambda: geo.geodesic(*few, nodes=32), repeats)
+        each, found = cpu(lambda: geo.geodesic(*few, segments=32), repeats)
         told = errors(exact, Spline(found.nodes.double()), truth[:CAREFUL_PAIRS])
-        row(f"ot_gen nodes=32, batch of {CAREFUL_PAIRS}", f"{each / CAREFUL_PAIRS:.1f}", "", told)
+        row(f"ot_gen segments=32, batch of {CAREFUL_PAIRS}", f"{each / CAREFUL_PAIRS:.1f}", "", told)
 
 
 def metric(scale: float, repeats: int) -> None:
@@ -209,10 +210,12 @@ def surfaces(scale: float, repeats: int) -> None:
     for name, surface in CLOSED_FORMS.items():
         geo, (a, b) = LatentGeometry(surface.map), surface.pairs(24)
         truth = surface.distance(a, b)
-        for nodes in (16, 32):
-            each, found = cpu(lambda geo=geo, a=a, b=b, nodes=nodes: geo.geodesic(a, b, nodes=nodes), repeats)
+        for segments in (16, 32):
+            each, found = cpu(
+                lambda geo=geo, a=a, b=b, segments=segments: geo.geodesic(a, b, segments=segments), repeats
+            )
             told = f"{float((found.length / truth - 1).abs().max()):.1e}"
-            row(name, f"ot_gen nodes={nodes}", f"{each / len(a):.1f}", errors(geo, found.curve, truth), told)
+            row(name, f"ot_gen segments={segments}", f"{each / len(a):.1f}", errors(geo, found.curve, truth), told)
         if STOCHMAN:
             f = surface.map
             each, curve = cpu(lambda f=f, a=a, b=b: stochman_default(f, a.float(), b.float()), 1)
@@ -227,16 +230,16 @@ def matrix(scale: float, repeats: int) -> None:
     upper = torch.triu_indices(50, 50, 1)
     exact = LatentGeometry(copy.deepcopy(net).double())
     ends = z.double()[upper[0]], z.double()[upper[1]]
-    truth = exact.geodesic(*ends, nodes=64, tol=1e-5).length
+    truth = exact.geodesic(*ends, segments=64, tol=1e-5).length
     row("1225 distances", "CPU s", "error, median", "worst")
 
     def told(lengths: Tensor) -> str:
         gap = (lengths[upper[0], upper[1]].double() / truth - 1).abs()
         return f"{float(gap.median()):.1e} | {float(gap.max()):.1e}"
 
-    for nodes in (8, 16):
-        spent, found = cpu(lambda nodes=nodes: geo.pairwise(z, nodes=nodes), 1)
-        row(f"ot_gen nodes={nodes}", f"{spent / 1e3:.2f}", told(found))
+    for segments in (8, 16):
+        spent, found = cpu(lambda segments=segments: geo.pairwise(z, segments=segments), 1)
+        row(f"ot_gen segments={segments}", f"{spent / 1e3:.2f}", told(found))
     codes = torch.randn(2000, 2)
     spent, found = cpu(lambda: geo.graph_pairwise(z, Graph(codes)), 1)
     row("ot_gen graph of 2000 codes", f"{spent / 1e3:.2f}", told(found))
@@ -257,16 +260,18 @@ def derivatives(scale: float, repeats: int) -> None:
     geo = LatentGeometry(net)
     a, b = torch.randn(2, 16, 2, dtype=torch.float64)
     a.requires_grad_()
-    (ours,) = torch.autograd.grad(geo.distance(a, b, nodes=32).sum(), a)
+    (ours,) = torch.autograd.grad(geo.distance(a, b, segments=32).sum(), a)
     a = a.detach()
     columns = [
-        (geo.distance(a + e, b, nodes=32) - geo.distance(a - e, b, nodes=32)) / 2e-3
+        (geo.distance(a + e, b, segments=32) - geo.distance(a - e, b, segments=32)) / 2e-3
         for e in 1e-3 * torch.eye(2, dtype=torch.float64)
     ]
     cosine = torch.cosine_similarity(ours, torch.stack(columns, dim=1))
     row("gradient of 16 distances in z0, 2 -> 784", f"least cosine with differences {float(cosine.min()):.6f}")
     net.requires_grad_()
-    ours = torch.cat([g.flatten() for g in torch.autograd.grad(geo.distance(a, b, nodes=32).sum(), net.parameters())])
+    ours = torch.cat(
+        [g.flatten() for g in torch.autograd.grad(geo.distance(a, b, segments=32).sum(), net.parameters())]
+    )
     weights = nn.utils.parameters_to_vector(net.parameters()).detach()
     told, wanted = [], []
     with torch.no_grad():
@@ -276,7 +281,7 @@ def derivatives(scale: float, repeats: int) -> None:
             values = []
             for step in (1e-4, -1e-4):
                 nn.utils.vector_to_parameters(weights + step * way, net.parameters())
-                values.append(float(geo.distance(a, b, nodes=32).sum()))
+                values.append(float(geo.distance(a, b, segments=32).sum()))
             wanted.append((values[0] - values[1]) / 2e-4)
             told.append(float(way @ ours))
     cosine = torch.cosine_similarity(torch.tensor(told), torch.tensor(wanted), dim=0)
@@ -295,12 +300,14 @@ def hole(scale: float, repeats: int) -> None:
     along = ends[:, :1] + torch.linspace(0, 1, 257) * (ends[:, 1:] - ends[:, :1])
     arc = torch.stack([along.cos(), along.sin()], dim=2).double()
     arc[:, 0], arc[:, -1] = a, b
-    starts = {"straight": None, "graph": Graph(codes), "the arc itself, 128 nodes": arc}
+    starts = {"straight": None, "graph": Graph(codes), "the arc itself, 128 segments": arc}
     found = {}
     for name, start in starts.items():
         settings: dict[str, Any] = {} if start is None else {"start": start}
-        nodes = 128 if isinstance(start, Tensor) else 32
-        found[name] = cpu(lambda nodes=nodes, settings=settings: geo.geodesic(a, b, nodes=nodes, **settings), 1)
+        segments = 128 if isinstance(start, Tensor) else 32
+        found[name] = cpu(
+            lambda segments=segments, settings=settings: geo.geodesic(a, b, segments=segments, **settings), 1
+        )
     lengths = {name: geo.length(curves) for name, (_, curves) in found.items()}
     if STOCHMAN:
         spent, curve = cpu(lambda: stochman_default(geo.metric_field.f, a, b), 1)

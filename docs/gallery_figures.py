@@ -103,7 +103,7 @@ def surfaces() -> None:
         geo = LatentGeometry(chart)
         b = torch.tensor(ends, dtype=torch.float64)
         a = torch.tensor([start], dtype=torch.float64).expand_as(b)
-        found = geo.geodesic(a, b, nodes=32)
+        found = geo.geodesic(a, b, segments=32)
         straight = torch.lerp(a[:, None], b[:, None], t[None, :, None])
         for curves, colour in ((straight, "0.45"), (found(t), RED)):
             for curve in curves:
@@ -136,7 +136,7 @@ def hole() -> None:
     geo = LatentGeometry(nn.Linear(2, 32).requires_grad_(False), std=std)
     places = angle.new_tensor([30, 90, 160]).long()
     a, b = codes[places], codes[599 - places]
-    straight, graph = geo.geodesic(a, b, nodes=32), geo.geodesic(a, b, nodes=32, start=Graph(codes))
+    straight, graph = geo.geodesic(a, b, segments=32), geo.geodesic(a, b, segments=32, start=Graph(codes))
     volume = volume_map(geo, torch.tensor([[-1.5, -1.5], [1.5, 1.5]]), 120)
     figure = Figure(figsize=(8.6, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -200,7 +200,7 @@ def most_bent(model: Model, count: int) -> tuple[Tensor, Tensor]:
 def digits(model: Model) -> None:
     """The volume map of the plane with geodesics, and images along one of them."""
     a, b = most_bent(model, 7)
-    found = model.geometry.geodesic(a, b, nodes=32)
+    found = model.geometry.geodesic(a, b, segments=32)
     figure = Figure(figsize=(10.4, 4.9), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(5, 5.2))
     axes = left.subplots()
@@ -255,7 +255,7 @@ def centres(model: Model) -> None:
     left.legend(fontsize=8, framealpha=0.9)
     left.set_title("geodesics to the Fréchet mean (star); cross: average of codes", fontsize=10)
     z, labels = model.codes[:50], model.labels[:50]
-    clusters = k_medoids(model.geometry.pairwise(z, nodes=8), 6)
+    clusters = k_medoids(model.geometry.pairwise(z, segments=8), 6)
     colours = matplotlib.colormaps["tab10"]
     for number, medoid in enumerate(clusters.medoids.tolist()):
         for index in (clusters.labels == number).nonzero().flatten().tolist():
@@ -291,7 +291,7 @@ def normal() -> None:
     geo = LatentGeometry(conformal(factor))
     found = fit_adaptive_normal(geo, z, samples=128)
     law = found.law
-    print(f"fit: loss {found.loss:.3f}, converged {found.converged}, error of log C {law.log_constant_error:.3f}")
+    print(f"fit: loss {found.loss:.3f}, converged {found.converged}, error of log C {law.log_constant_se:.3f}")
     side = torch.linspace(-1.6, 1.6, 55, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side)
     plain = torch.distributions.MultivariateNormal(z.mean(dim=0), torch.cov(z.T))

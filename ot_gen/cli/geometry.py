@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Options:
     """What may be set as name=value."""
 
     pairs: int = 12
-    nodes: int = 16
+    segments: int = 16
     start: str = "graph"
     ridge: float = 0.0
     seed: int = 0
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "overrides",
         nargs="*",
-        help="pairs=12: geodesics; nodes=16: segments of each; start=graph: from the shortest paths among codes and "
+        help="pairs=12: geodesics; segments=16: of each; start=graph: from the shortest paths among codes and "
         "from segments, the shorter result is kept, or start=line: from segments alone; ridge=0: ridge times the "
         "Euclidean metric is added, for decoders that ignore a latent direction; seed=0; threads=1",
     )
@@ -79,6 +80,7 @@ def _options(overrides: Sequence[str]) -> Any:
     bare = [item for item in overrides if "=" not in item]
     if bare:
         raise ValueError(f"{bare[0]} is no override: write name=value; see ot-gen geometry --help")
+    overrides = [_renamed(item) for item in overrides]
     known = list(Options.__dataclass_fields__)
     unknown = [item for item in overrides if item.split("=")[0] not in known]
     if unknown:
@@ -91,6 +93,14 @@ def _options(overrides: Sequence[str]) -> Any:
     return chosen
 
 
+def _renamed(override: str) -> str:
+    """Under the present name of its setting."""
+    if not override.startswith("nodes="):
+        return override
+    warnings.warn("nodes= is now called segments=; the old name goes away in 0.3", FutureWarning, stacklevel=2)
+    return override.replace("nodes", "segments", 1)
+
+
 def _study(run: Path, out: Path | None, chosen: Any) -> str:
     record, saved = read_run(run)
     if record.status is not Status.FINISHED:
@@ -101,7 +111,7 @@ def _study(run: Path, out: Path | None, chosen: Any) -> str:
     torch.set_num_threads(chosen.threads)
     model = trained(run, saved, saved.seed)
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
-    settings = {name: chosen[name] for name in ("pairs", "nodes", "ridge", "seed")}
+    settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
     folder = out or run
     starts = STARTS[chosen.start]
     summary = study(folder, model.mu, model.encoder, model.data, kept | {"start": chosen.start}, starts, **settings)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ot_gen.data.dataset import Dataset
+from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
 
 _MIRRORS = (
@@ -33,7 +34,8 @@ REGISTRY = MappingProxyType(
 )
 
 
-def mnist_full(folder: str | Path | None = None, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
+@keyword_only
+def mnist_full(folder: str | Path | None = None, *, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 
     Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Files that are

@@ -11,7 +11,6 @@ its own, so that adding the right side up checks all three.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple, final
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.divergences import closed_kl, log_ratio
+from ot_gen.execution import by_old_name
 from ot_gen.measures import Reference, log_density
 
 CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
@@ -34,8 +34,7 @@ class MonteCarlo(NamedTuple):
     @property
     def error(self) -> float:
         """The old name of `se`."""
-        warnings.warn("MonteCarlo: .error is now called .se; the old name goes away in 0.3", DeprecationWarning, 2)
-        return self.se
+        return float(by_old_name(self, "error", "se"))
 
 
 def has_density(q: Distribution) -> bool:

@@ -9,7 +9,7 @@ from ot_gen.execution.checkpoints import (
     save_checkpoint,
     target,
 )
-from ot_gen.execution.deprecation import renamed
+from ot_gen.execution.deprecation import by_old_name, keyword_only, renamed, reordered
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import Precision
@@ -26,15 +26,18 @@ __all__ = [
     "Precision",
     "Processes",
     "adam",
+    "by_old_name",
     "checkpoint_in",
     "frozen",
     "is_rowwise",
+    "keyword_only",
     "launch",
     "load_checkpoint",
     "load_weights",
     "networks",
     "read_progress",
     "renamed",
+    "reordered",
     "row_maps",
     "save_checkpoint",
     "stop_signal",

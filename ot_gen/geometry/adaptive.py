@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.execution import by_old_name, keyword_only, renamed
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
@@ -38,7 +39,7 @@ class LocallyAdaptiveNormal(Measure):
         mean: m, (k,).
         covariance: Σ of tangent vectors at m in latent coordinates, (k, k).
         samples: tangent vectors for C.
-        nodes, start: of geodesics, as in `LatentGeometry.geodesic`.
+        segments, start: of geodesics, as in `LatentGeometry.geodesic`.
 
     Raises:
         ValueError: other shapes, Σ not symmetric positive definite, samples < 2, or M singular, also on the geodesics
@@ -59,13 +60,16 @@ class LocallyAdaptiveNormal(Measure):
     _tangents: Tensor
     _weights: Tensor
 
+    @renamed(nodes="segments")
+    @keyword_only
     def __init__(
         self,
         geometry: LatentGeometry,
         mean: Tensor,
         covariance: Tensor,
+        *,
         samples: int = 256,
-        nodes: int = 16,
+        segments: int = 16,
         start: Start = Line(),
     ) -> None:
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or samples < 2:
@@ -81,7 +85,7 @@ class LocallyAdaptiveNormal(Measure):
         self.dim = len(mean)
         self.register_buffer("mean", mean.detach(), persistent=False)
         self.register_buffer("covariance", covariance.detach(), persistent=False)
-        self.samples, self.nodes, self.start = samples, nodes, start
+        self.samples, self.segments, self.start = samples, segments, start
         self.register_buffer("_root", root, persistent=False)
         self.register_buffer("_tangents", _quasi_normal(samples, mean) @ root.T, persistent=False)
         self.register_buffer("_weights", self.volume(self._tangents)[0], persistent=False)
@@ -91,9 +95,14 @@ class LocallyAdaptiveNormal(Measure):
         self.log_constant = scale + math.log(float(self._weights.double().mean()))
 
     @property
-    def log_constant_error(self) -> float:
+    def log_constant_se(self) -> float:
         """The standard error of log C were the tangent vectors random; that of quasi-random ones is smaller."""
         return float(self._weights.std() / self._weights.mean()) / math.sqrt(self.samples)
+
+    @property
+    def log_constant_error(self) -> float:
+        """The old name of `log_constant_se`."""
+        return float(by_old_name(self, "log_constant_error", "log_constant_se"))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log of the density against the volume measure, (n, k) -> (n,); add `geo.log_volume(z)` for that against dz.
@@ -103,7 +112,7 @@ class LocallyAdaptiveNormal(Measure):
         Raises:
             ValueError: as `LatentGeometry.geodesic`.
         """
-        v = _logarithms(self.geometry, self.mean, z, self.nodes, self.start)
+        v = _logarithms(self.geometry, self.mean, z, self.segments, self.start)
         return -0.5 * self.squares(v) - self.log_constant
 
     @torch.no_grad()
@@ -155,7 +164,7 @@ class LocallyAdaptiveNormal(Measure):
         jacobian = torch.stack([(column - end) / step for column in columns], dim=2).double()
         sign, size = jacobian.slogdet()
         volume = (size.to(v.dtype) + self.geometry.log_volume(end)).exp()
-        shortest = self.geometry.geodesic(m[:1], end, self.nodes, self.start).length
+        shortest = self.geometry.geodesic(m[:1], end, segments=self.segments, start=self.start).length
         before = shortest >= (1 - SHORTCUT) * self.geometry.inner(m, v, v).sqrt()
         return torch.where(before & (sign > 0), volume, 0), end
 
@@ -175,12 +184,15 @@ class AdaptiveFit(NamedTuple):
     converged: bool
 
 
+@renamed(nodes="segments")
+@keyword_only
 def fit_adaptive_normal(
     geometry: LatentGeometry,
     z: Tensor,
     weights: Tensor | None = None,
+    *,
     samples: int = 256,
-    nodes: int = 16,
+    segments: int = 16,
     start: Start = Line(),
     tol: float = 1e-3,
     rounds: int = 20,
@@ -198,7 +210,7 @@ def fit_adaptive_normal(
         geometry: of the latent space.
         z: points, (n, k).
         weights: (n,), a probability vector; 1/n if left out.
-        samples, nodes, start: as in `LocallyAdaptiveNormal`.
+        samples, segments, start: as in `LocallyAdaptiveNormal`.
         tol: the gain in loss, in nats a point, that ends the fit.
         rounds: the most steps.
 
@@ -217,12 +229,12 @@ def fit_adaptive_normal(
     check_weights(weights, len(z))
 
     def judged(mean: Tensor, covariance: Tensor) -> tuple[LocallyAdaptiveNormal, Tensor, float]:
-        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples, nodes, start)
-        v = _logarithms(geometry, mean, z, nodes, start)
+        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples=samples, segments=segments, start=start)
+        v = _logarithms(geometry, mean, z, segments, start)
         return law, v, float(0.5 * weights @ law.squares(v)) + law.log_constant
 
-    centre = frechet_mean(geometry, z, weights, nodes, start).point
-    first = _logarithms(geometry, centre, z, nodes, start)
+    centre = frechet_mean(geometry, z, weights, segments=segments, start=start).point
+    first = _logarithms(geometry, centre, z, segments, start)
     law, v, loss = judged(centre, _second_moment(weights, first))
     for _ in range(rounds):
         mean, spread = law.moments()
@@ -252,9 +264,9 @@ def _carried(geometry: LatentGeometry, mean: Tensor, way: Tensor, covariance: Te
     return end[0], root.T @ root
 
 
-def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, nodes: int, start: Start) -> Tensor:
+def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, segments: int, start: Start) -> Tensor:
     """Tangent vectors at m whose geodesics lead to z (n, k), as long as these, (n, k)."""
-    found = geometry.geodesic(mean[None], z, nodes, start)
+    found = geometry.geodesic(mean[None], z, segments=segments, start=start)
     v = found.velocity(z.new_zeros(1)).squeeze(1)
     size = geometry.inner(found.nodes[:, 0], v, v).clamp_min(torch.finfo(v.dtype).tiny).sqrt()
     return v * (found.length / size)[:, None]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.pairs import BATCH
 from ot_gen.geometry.starts import Line, Start
@@ -22,7 +23,7 @@ class GeodesicCost(Cost):
 
     Args:
         geometry: of the latent space.
-        nodes: segments of each geodesic, even.
+        segments: of each geodesic, even.
         start: where searches begin; with uncertainty in the metric take `Graph(codes)`, which walks around holes.
 
     Example:
@@ -31,20 +32,23 @@ class GeodesicCost(Cost):
         tensor([[100.,   0.]])
     """
 
-    def __init__(self, geometry: LatentGeometry, nodes: int = 16, start: Start = Line()) -> None:
+    @renamed(nodes="segments")
+    @keyword_only
+    def __init__(self, geometry: LatentGeometry, *, segments: int = 16, start: Start = Line()) -> None:
         super().__init__()
         self.geometry = geometry
-        self.nodes = nodes
+        self.segments = segments
         self.start = start
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = torch.broadcast_tensors(x, y)
         ends = (side.reshape(-1, side.shape[-1]).split(BATCH) for side in (x, y))
-        squared = [self.geometry.squared_distance(a, b, self.nodes, self.start) for a, b in zip(*ends, strict=True)]
+        options: dict[str, Any] = {"segments": self.segments, "start": self.start}
+        squared = [self.geometry.squared_distance(a, b, **options) for a, b in zip(*ends, strict=True)]
         return torch.cat(squared).reshape(x.shape[:-1])
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         return self(x[:, None], y[None])
 
     def extra_repr(self) -> str:
-        return f"nodes={self.nodes}"
+        return f"segments={self.segments}"

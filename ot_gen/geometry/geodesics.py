@@ -84,18 +84,18 @@ class Effort:
     """How hard to try; see `LatentGeometry.geodesic`.
 
     Raises:
-        ValueError: an odd number of nodes or less than 4, or others that are not positive.
+        ValueError: an odd number of segments or less than 4, or others that are not positive.
     """
 
-    nodes: int
+    segments: int
     tol: float = 1e-3
     rounds: int = 60
     accuracy: float = 1e-4
     refinements: int = 3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.nodes, int) or self.nodes < 4 or self.nodes % 2:
-            raise ValueError(f"geodesics need an even number of segments, at least 4, got nodes = {self.nodes}")
+        if not isinstance(self.segments, int) or self.segments < 4 or self.segments % 2:
+            raise ValueError(f"geodesics need an even number of segments, at least 4, got segments={self.segments}")
         if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
             raise ValueError(
                 "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "
@@ -149,7 +149,7 @@ def _refined(metric: Metric, z0: Tensor, z1: Tensor, start: Start | Tensor, effo
             return _resampled(start[rows], segments)
         return start(metric, z0[rows], z1[rows], segments)
 
-    rows, segments = torch.arange(len(z0), device=z0.device), effort.nodes
+    rows, segments = torch.arange(len(z0), device=z0.device), effort.segments
     found = _found(minimise(metric, first(rows, segments), effort.tol, effort.rounds))
     for _ in range(effort.refinements):
         segments *= 2

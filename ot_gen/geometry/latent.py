@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import check_alike, check_ends, check_starts
-from ot_gen.geometry.curves import Curve, Polyline, Spline
+from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
+from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, connect
 from ot_gen.geometry.jets import Map
@@ -56,10 +57,12 @@ class LatentGeometry:
         (True, 1.4789)
     """
 
+    @keyword_only
     def __init__(
         self,
         map: Map | Sequence[Map] | nn.ModuleList | Metric,
         std: Map | Sequence[Map] | None = None,
+        *,
         features: Map | None = None,
         ridge: float = 0.0,
     ) -> None:
@@ -70,8 +73,8 @@ class LatentGeometry:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
             self.metric_field = map
         else:
-            stds = None if std is None else _listed(std, "std")
-            self.metric_field = PullbackMetric(stacked(_listed(map, "a decoder"), stds, features, ridge))
+            stds = None if std is None else listed(std, "std")
+            self.metric_field = PullbackMetric(stacked(listed(map, "a decoder"), stds, features, ridge))
 
     def metric(self, z: Tensor) -> Tensor:
         """M(z), (n, k) -> (n, k, k), differentiable; one pass in forward mode, which costs about 1 + k evaluations.
@@ -126,21 +129,26 @@ class LatentGeometry:
 
     def length(self, curve: Curve | Geodesics | Tensor) -> Tensor:
         """∫ ‖γ'‖_M dt, (B,), by 4 Gauss points a piece; nodes (B, T + 1, k) are joined by straight segments."""
-        return lengths.curve_length(self.metric_field, _as_curve(curve))
+        return lengths.curve_length(self.metric_field, as_curve(curve))
 
     def energy(self, curve: Curve | Geodesics | Tensor) -> Tensor:
         """∫ ‖γ'‖²_M dt, (B,), at least length². It is the curve's own: more nodes on it change nothing."""
-        return lengths.curve_energy(self.metric_field, _as_curve(curve))
+        return lengths.curve_energy(self.metric_field, as_curve(curve))
 
-    def constant_speed(self, curve: Curve | Tensor, nodes: int = 16) -> Spline:
-        """The curve run through at constant speed, as a spline through nodes + 1 of its points."""
-        return lengths.constant_speed(self.metric_field, _as_curve(curve), nodes)
+    @renamed(nodes="segments")
+    @keyword_only
+    def constant_speed(self, curve: Curve | Tensor, *, segments: int = 16) -> Spline:
+        """The curve run through at constant speed, as a spline through segments + 1 of its points."""
+        return lengths.constant_speed(self.metric_field, as_curve(curve), segments)
 
+    @renamed(nodes="segments")
+    @keyword_only
     def geodesic(
         self,
         z0: Tensor,
         z1: Tensor,
-        nodes: int = 16,
+        *,
+        segments: int = 16,
         start: Start | Tensor | Sequence[Start | Tensor] = Line(),
         tol: float = 1e-3,
         rounds: int = 60,
@@ -149,14 +157,14 @@ class LatentGeometry:
     ) -> Geodesics:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
-        They minimise the energy of `nodes` segments by damped Gauss-Newton steps. A minimum is local: which one is
+        They minimise the energy of T `segments` by damped Gauss-Newton steps. A minimum is local: which one is
         found depends on the start. Where the spline through the nodes is not as long as the chords promise, to a
         relative `accuracy`, the segments are too few (they may cut corners): those curves are solved again with twice
         as many, and all curves are returned with that many.
 
         Args:
             z0, z1: end points.
-            nodes: the number T of segments, even, >= 4: there are T − 1 free nodes.
+            segments: their number T, even, >= 4: there are T − 1 free nodes.
             start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these, of which
                 the shortest result is kept.
             tol: a curve has converged when less than tol²/4 of its energy is left to gain, by an estimate.
@@ -165,7 +173,7 @@ class LatentGeometry:
             refinements: how often the number of segments may be doubled.
 
         Raises:
-            ValueError: end points of different shapes or not finite, odd or too few nodes, tol or rounds or accuracy
+            ValueError: end points of different shapes or not finite, odd or too few segments, tol or rounds or accuracy
                 that are not positive, a start of another shape, M singular or not finite at an end point, or a start
                 through points where the decoder is not finite.
 
@@ -181,9 +189,11 @@ class LatentGeometry:
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
         starts = check_starts(start, z0)
-        return connect(self.metric_field, z0, z1, starts, Effort(nodes, tol, rounds, accuracy, refinements))
+        return connect(self.metric_field, z0, z1, starts, Effort(segments, tol, rounds, accuracy, refinements))
 
-    def distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @renamed(nodes="segments")
+    @keyword_only
+    def distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -198,19 +208,24 @@ class LatentGeometry:
             >>> d.detach(), z0.grad
             (tensor([10.]), tensor([[-1.2000, -1.6000]]))
         """
-        squared = self.squared_distance(z0, z1, nodes, start)
+        squared = self.squared_distance(z0, z1, segments=segments, start=start)
         positive = squared > 0
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
-    def squared_distance(self, z0: Tensor, z1: Tensor, nodes: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @renamed(nodes="segments")
+    @keyword_only
+    def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
-        found = self.geodesic(z0.detach(), z1.detach(), nodes, start)
+        found = self.geodesic(z0.detach(), z1.detach(), segments=segments, start=start)
         return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
 
+    @renamed(nodes="segments")
+    @keyword_only
     def pairwise(
         self,
         z: Tensor,
-        nodes: int = 16,
+        *,
+        segments: int = 16,
         start: Start | Sequence[Start] | None = None,
         progress: bool = False,
     ) -> Tensor:
@@ -220,7 +235,7 @@ class LatentGeometry:
 
         Args:
             z: points.
-            nodes, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. Left out, each search
+            segments, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. Left out, each search
                 begins at the segment or, where that has less energy, at the shortest path among the points themselves,
                 if there are more than twice the graph's neighbours of them.
             progress: show a bar on stderr.
@@ -235,14 +250,15 @@ class LatentGeometry:
         """
         z, _ = check_ends(self.metric_field, z, z)
         starts = check_starts(pairs.warm_start(z) if start is None else start, z)
-        return pairs.pairwise(self.metric_field, z, starts, Effort(nodes, accuracy=1e-3, rounds=200), progress)
+        return pairs.pairwise(self.metric_field, z, starts, Effort(segments, accuracy=1e-3, rounds=200), progress)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
         """Lengths of smoothed shortest paths in a graph of codes, (n, n): some per cent too long, much faster."""
         check_cloud(z, "z")
         return graph.lengths(self.metric_field, z.detach())
 
-    def exp(self, z: Tensor, v: Tensor, tol: float = 1e-8) -> Tensor:
+    @keyword_only
+    def exp(self, z: Tensor, v: Tensor, *, tol: float = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).
 
         It solves γ'' = −Γ(γ', γ'), for a pullback metric Mγ'' = −Jᵀ d²F(γ', γ'), by an explicit Runge-Kutta method of
@@ -265,7 +281,11 @@ class LatentGeometry:
         check_cloud(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
-    def log(self, z0: Tensor, z1: Tensor, nodes: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6) -> Tensor:
+    @renamed(nodes="segments")
+    @keyword_only
+    def log(
+        self, z0: Tensor, z1: Tensor, *, segments: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6
+    ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
         So that exp(z0, log(z0, z1)) = z1, the velocity of `geodesic` is corrected by Newton's method on `exp`. No
@@ -279,7 +299,7 @@ class LatentGeometry:
             tensor([[1., 1.]])
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
-        found = self.geodesic(z0, z1, nodes, start)
+        found = self.geodesic(z0, z1, segments=segments, start=start)
         return flow.logarithm(self.metric_field, found, z1, tol)
 
     def transport(self, curve: Curve | Geodesics, w: Tensor) -> Tensor:
@@ -295,18 +315,5 @@ class LatentGeometry:
             >>> geo.transport(geo.geodesic(torch.zeros(1, 2), torch.ones(1, 2)), torch.tensor([[1.0, 0.0]]))
             tensor([[1., 0.]])
         """
-        curve = _as_curve(curve)
+        curve = as_curve(curve)
         return flow.transport(self.metric_field, curve, check_alike(curve.nodes[:, 0], w=w)[0])
-
-
-def _listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
-    maps: list[Any] = list(map) if isinstance(map, Sequence | nn.ModuleList) else [map]
-    if not maps or not all(callable(one) for one in maps):
-        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {map!r}")
-    return maps
-
-
-def _as_curve(curve: Curve | Geodesics | Tensor) -> Curve:
-    if isinstance(curve, Geodesics):
-        return curve.curve
-    return Polyline(curve) if isinstance(curve, Tensor) else curve

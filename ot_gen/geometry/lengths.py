@@ -43,8 +43,8 @@ def squared_speed(metric: Metric, curve: Curve, t: Tensor) -> Tensor:
     return metric.inner(z.flatten(0, 1), v, v).clamp_min(0).unflatten(0, z.shape[:2])
 
 
-def constant_speed(metric: Metric, curve: Curve, nodes: int) -> Spline:
-    """The same points at constant speed: a spline through nodes + 1 of them.
+def constant_speed(metric: Metric, curve: Curve, segments: int) -> Spline:
+    """The same points at constant speed: a spline through segments + 1 of them.
 
     Example:
         >>> from .curves import Polyline
@@ -57,7 +57,7 @@ def constant_speed(metric: Metric, curve: Curve, nodes: int) -> Spline:
     t = torch.linspace(0, 1, fine + 1, dtype=curve.nodes.dtype, device=curve.nodes.device)
     reached = squared_speed(metric, curve, (t[1:] + t[:-1]) / 2).sqrt().cumsum(dim=1)
     reached = torch.cat([torch.zeros_like(reached[:, :1]), reached], dim=1)
-    share = torch.linspace(0, 1, nodes + 1, dtype=t.dtype, device=t.device)
+    share = torch.linspace(0, 1, segments + 1, dtype=t.dtype, device=t.device)
     wanted = reached[:, -1:] * share
     piece = (torch.searchsorted(reached, wanted.contiguous(), right=True) - 1).clamp(0, fine - 1)
     low, high = reached.gather(1, piece), reached.gather(1, piece + 1)

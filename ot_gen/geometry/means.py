@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.starts import Line, Start
@@ -29,11 +30,14 @@ class FrechetMean(NamedTuple):
     converged: bool
 
 
+@renamed(nodes="segments")
+@keyword_only
 def frechet_mean(
     geometry: LatentGeometry,
     z: Tensor,
     weights: Tensor | None = None,
-    nodes: int = 16,
+    *,
+    segments: int = 16,
     start: Start | Sequence[Start] = Line(),
     tol: float = 1e-3,
     rounds: int = 50,
@@ -48,7 +52,7 @@ def frechet_mean(
         geometry: of the latent space.
         z: points, (n, k).
         weights: (n,), a probability vector; 1/n if left out.
-        nodes, start: as in `LatentGeometry.geodesic`.
+        segments, start: as in `LatentGeometry.geodesic`.
         tol: relative length of the last step.
         rounds: the most steps.
 
@@ -67,7 +71,7 @@ def frechet_mean(
     check_weights(weights, len(z))
 
     def spokes(centre: Tensor) -> tuple[Geodesics, float]:
-        found = geometry.geodesic(centre.unsqueeze(0), z, nodes, start)
+        found = geometry.geodesic(centre.unsqueeze(0), z, segments=segments, start=start)
         return found, float(weights @ found.length.square())
 
     point = z[int((z - weights @ z).square().sum(dim=1).argmin())]

@@ -108,7 +108,7 @@ def study(
     facts: dict[str, Any],
     starts: Starts = shortest_paths,
     pairs: int = 12,
-    nodes: int = 16,
+    segments: int = 16,
     ridge: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def study(
         facts: what geometry.json is to say beside the summary.
         starts: codes -> where geodesics start.
         pairs: geodesics.
-        nodes: segments of each, even, >= 4.
+        segments: of each, even, >= 4.
         ridge: ridge · I is added to M.
         seed: of the pairs, and of draws of ζ.
 
@@ -152,12 +152,18 @@ def study(
         second = (first + torch.randint(1, len(codes.points), (pairs,))) % len(codes.points)
         ends = codes.points[first], codes.points[second]
         kinks = _kinks(mu.map)
-        found = geometry.geodesic(*ends, nodes, starts(codes.points), **(ROUGH if kinks else {}))
-        straight = geometry.length(Line()(geometry.metric_field, *ends, nodes))
+        found = geometry.geodesic(*ends, segments=segments, start=starts(codes.points), **(ROUGH if kinks else {}))
+        straight = geometry.length(Line()(geometry.metric_field, *ends, segments))
         rows, notes = _rows(geometry, found, straight, codes, (first, second))
         notes = [*kinks, *notes]
-        summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs, "nodes": nodes}
-        summary |= {"seed": seed, "ridge": ridge, **_summary(rows), "log_volume": _spread(geometry, codes.points)}
+        summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs}
+        summary |= {
+            "segments": segments,
+            "seed": seed,
+            "ridge": ridge,
+            **_summary(rows),
+            "log_volume": _spread(geometry, codes.points),
+        }
         summary |= {"notes": notes, "versions": versions()}
         folder.mkdir(parents=True, exist_ok=True)
         _draw(folder, geometry, metric.words, mu, data, codes, found, straight)

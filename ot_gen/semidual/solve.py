@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
-from ot_gen.execution import load_checkpoint, renamed, save_checkpoint
+from ot_gen.execution import keyword_only, load_checkpoint, renamed, save_checkpoint
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
 from ot_gen.semidual.bracket import Bracket, Tally, batches
@@ -33,12 +33,13 @@ FINISH_ENTRIES = 2**21
 
 
 @renamed(verbose="progress")
+@keyword_only
 def semidiscrete(
     mu: Sampler | Distribution,
     nu: Empirical,
     cost: Cost,
-    tol: float | None = None,
     *,
+    tol: float | None = None,
     gap_tol: float | None = None,
     epsilon: float = 0.0,
     h_tilde: Tensor | None = None,

@@ -108,7 +108,7 @@ def test_samples_of_a_toy_are_judged_in_one_command(evaluate):
     assert set(told["metrics"]) == NAMES | OF_CLASSES
     assert all(set(row) == {"value", "se", "floor", "floor_se"} for row in told["metrics"].values())
     toy = data.toy(data.eight_gaussians(), size=64, test_size=64)
-    expected = judge(Empirical(torch.from_numpy(cloud)), toy.train, toy.test, 40)
+    expected = judge(Empirical(torch.from_numpy(cloud)), toy.train, toy.test, n=40)
     assert told["judgement"] == expected._asdict()
     assert told["judgement"]["w1_se"] > 0 and told["judgement"]["w2_squared_floor_se"] > 0
     assert "${" not in Path("out/config.yaml").read_text()

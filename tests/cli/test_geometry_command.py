@@ -101,7 +101,7 @@ def summary(folder):
 def test_the_latent_plane_of_a_run(name, metric, source, run, ot_gen):
     folder = run(name)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    code, out, err = ot_gen("geometry", "--run", folder, "pairs=3", "nodes=8", "seed=4")
+    code, out, err = ot_gen("geometry", "--run", folder, "pairs=3", "segments=8", "seed=4")
     assert (code, err) == (0, "")
     assert metric in out and source in out and f"record and figures in {folder}" in out
     assert {path.name for path in folder.iterdir() if path.is_file()} - set(before) == {
@@ -138,7 +138,7 @@ def test_a_study_is_the_same_twice_and_goes_where_it_is_told(run, ot_gen):
 @pytest.mark.slow
 def test_digits_in_three_dimensions_have_strips_and_no_plane(run, ot_gen):
     folder = run("digits")
-    code, out, _ = ot_gen("geometry", "--run", folder, "pairs=2", "nodes=4")
+    code, out, _ = ot_gen("geometry", "--run", folder, "pairs=2", "segments=4")
     assert code == 0 and "JᵀJ of the decoder's mean, k = 3" in out
     assert not (folder / "volume.png").exists() and (folder / "geodesics.png").exists()
     assert {"z0_3", "z1_3"} <= set(rows(folder)[0])
@@ -147,7 +147,7 @@ def test_digits_in_three_dimensions_have_strips_and_no_plane(run, ot_gen):
 @pytest.mark.slow
 def test_a_convolutional_decoder_with_smooth_layers_obeys_the_equation(run, ot_gen):
     folder = run("images")
-    code, out, err = ot_gen("geometry", "--run", folder, "pairs=3", "nodes=8")
+    code, out, err = ot_gen("geometry", "--run", folder, "pairs=3", "segments=8")
     assert code == 0 and "not smooth" not in out, err
     assert all(row["converged"] == "True" and float(row["residual"]) < 0.2 for row in rows(folder))
 
@@ -165,11 +165,11 @@ BAD = {
     "": ("--run", "--help"),
     "--run run pairs=0": ("pairs", ">= 1"),
     "--run run pairs=many": ("pairs", "many"),
-    "--run run nodes=7": ("even", "7"),
+    "--run run segments=7": ("even", "7"),
     "--run run start=middle": ("graph, line", "middle"),
     "--run run ridge=-1": ("ridge", "-1"),
     "--run run threads=0": ("threads",),
-    "--run run solver=dual/wgan_gp": ("no setting solver=dual/wgan_gp", "pairs, nodes, start"),
+    "--run run solver=dual/wgan_gp": ("no setting solver=dual/wgan_gp", "pairs, segments, start"),
     "--run run pairs": ("name=value",),
 }
 
@@ -197,7 +197,7 @@ def test_a_latent_space_of_more_dimensions_than_the_data_is_refused_without_a_ri
     folder = run("wide")
     code, _, err = ot_gen("geometry", "--run", folder, "pairs=2")
     assert code == 2 and "has dimension 3 and its image 2 at most" in err and "ridge=" in err
-    assert ot_gen("geometry", "--run", folder, "pairs=2", "nodes=4", "ridge=1e-2")[0] == 0
+    assert ot_gen("geometry", "--run", folder, "pairs=2", "segments=4", "ridge=1e-2")[0] == 0
 
 
 def test_a_damaged_run_is_refused(run, ot_gen):
@@ -211,7 +211,7 @@ def test_a_damaged_run_is_refused(run, ot_gen):
 
 def test_help_names_the_settings(ot_gen):
     code, out, _ = ot_gen("geometry", "--help")
-    assert code == 0 and all(f"{name}=" in out for name in ("pairs", "nodes", "start", "ridge", "seed", "threads"))
+    assert code == 0 and all(f"{name}=" in out for name in ("pairs", "segments", "start", "ridge", "seed", "threads"))
     assert "ot-gen geometry --run" in ot_gen("--help")[1]
 
 
@@ -239,7 +239,7 @@ def test_a_study_disturbs_nothing(tmp_path):
     toy = data.toy(data.rings(), size=40, test_size=40)
     mu = Pushforward(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 2)), standard_gaussian(2))
     state = torch.get_rng_state()
-    found = study(tmp_path, mu, None, toy, {"solver": "mine"}, pairs=2, nodes=4)
+    found = study(tmp_path, mu, None, toy, {"solver": "mine"}, pairs=2, segments=4)
     assert found["solver"] == "mine" and mu.training and mu.map[0].weight.dtype == torch.float32
     assert torch.equal(torch.get_rng_state(), state)
 

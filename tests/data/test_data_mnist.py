@@ -173,10 +173,10 @@ DEAD = "http://127.0.0.1:9/mnist/"  # the discard port: nobody answers
 
 def test_the_four_files_are_downloaded_once(tmp_path, official, registry, server, capfd):
     level = pooch.get_logger().level
-    data = mnist_full(tmp_path / "cache", [server.url], retries=0)
+    data = mnist_full(tmp_path / "cache", mirrors=[server.url], retries=0)
     assert (len(data.train), len(data.test), data.shape) == (6, 3, (1, 28, 28))
     assert server.requests == dict.fromkeys(NAMES, 1)
-    again = mnist_full(tmp_path / "cache", [DEAD], retries=0)
+    again = mnist_full(tmp_path / "cache", mirrors=[DEAD], retries=0)
     assert torch.equal(again.train.atoms, data.train.atoms)
     assert mnist_full(official, mirrors=[]).dim == 784
     raw = gzip.decompress((official / NAMES[0]).read_bytes())[16:]
@@ -186,13 +186,13 @@ def test_the_four_files_are_downloaded_once(tmp_path, official, registry, server
 
 
 def test_mirrors_are_tried_in_order(tmp_path, registry, server):
-    mnist_full(tmp_path / "cache", [DEAD, server.url.rstrip("/")], retries=0)
+    mnist_full(tmp_path / "cache", mirrors=[DEAD, server.url.rstrip("/")], retries=0)
     assert {file.name for file in (tmp_path / "cache").iterdir()} == set(NAMES)
 
 
 def test_a_failing_answer_is_asked_again(tmp_path, registry, server):
     server.failures = 1
-    mnist_full(tmp_path / "cache", [server.url], retries=1)
+    mnist_full(tmp_path / "cache", mirrors=[server.url], retries=1)
     assert server.requests[NAMES[0]] == 2 and server.requests[NAMES[1]] == 1
 
 
@@ -200,7 +200,7 @@ def test_a_wrong_file_on_a_mirror_is_not_kept(tmp_path, official, registry, serv
     (official / NAMES[1]).write_bytes(b"an error page")
     cache = tmp_path / "cache"
     with pytest.raises(ValueError, match=rf"{NAMES[1]} is missing and could not .*127.*\(wrong SHA-256\); put") as e:
-        mnist_full(cache, [server.url], retries=0)
+        mnist_full(cache, mirrors=[server.url], retries=0)
     assert "\n" not in str(e.value)
     assert [file.name for file in cache.iterdir()] == [NAMES[0]]
 
@@ -209,18 +209,18 @@ def test_a_corrupt_file_on_disk_is_downloaded_again(tmp_path, official, registry
     cache = shutil.copytree(official, tmp_path / "cache")
     (cache / NAMES[2]).write_bytes(b"half a file")
     with pytest.raises(ValueError, match=rf"{NAMES[2]} is corrupt .*ConnectionError"):
-        mnist_full(cache, [DEAD], retries=0)
-    mnist_full(cache, [server.url], retries=0)
+        mnist_full(cache, mirrors=[DEAD], retries=0)
+    mnist_full(cache, mirrors=[server.url], retries=0)
     assert server.requests == {NAMES[2]: 1}
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ValueError, match=rf"{NAMES[0]} is missing .*{DEAD} \(ConnectionError\) or {DEAD}.*put") as e:
-        mnist_full(tmp_path, [DEAD, DEAD], retries=0)
+        mnist_full(tmp_path, mirrors=[DEAD, DEAD], retries=0)
     assert "mnist()" in str(e.value) and str(tmp_path) in str(e.value) and "\n" not in str(e.value)
     with pytest.raises(ValueError, match="no mirror was given"):
-        mnist_full(tmp_path, [])
+        mnist_full(tmp_path, mirrors=[])
 
 
 def unpack(official: Path) -> None:
@@ -231,7 +231,7 @@ def unpack(official: Path) -> None:
 
 def test_uncompressed_files_are_used_without_a_network(official):
     unpack(official)
-    assert len(mnist_full(official, [DEAD], retries=0).train) == 6
+    assert len(mnist_full(official, mirrors=[DEAD], retries=0).train) == 6
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -256,4 +256,4 @@ def test_a_broken_gzip_file_is_named(official, registry):
     file.write_bytes(file.read_bytes()[:-9])
     registry[NAMES[3]] = hashlib.sha256(file.read_bytes()).hexdigest()  # the file that was asked for, and a broken one
     with pytest.raises(ValueError, match=rf"{NAMES[3]} cannot be read"):
-        mnist_full(official, [])
+        mnist_full(official, mirrors=[])

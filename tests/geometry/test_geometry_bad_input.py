@@ -66,8 +66,8 @@ def test_one_end_serves_many():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"nodes": 7}, "even"),
-        ({"nodes": 2}, "at least 4"),
+        ({"segments": 7}, "even"),
+        ({"segments": 2}, "at least 4"),
         ({"tol": 0.0}, "tol > 0"),
         ({"rounds": 0}, "rounds >= 1"),
         ({"accuracy": -1.0}, "accuracy > 0"),
@@ -75,7 +75,7 @@ def test_one_end_serves_many():
         ({"start": torch.zeros(2, 5, 2)}, "a start must be curves"),
         ({"start": []}, "at least one start"),
         ({"start": "line"}, "Graph"),
-        ({"nodes": 16.0}, "even number"),
+        ({"segments": 16.0}, "even number"),
     ],
 )
 def test_settings_of_the_solver(settings, message):

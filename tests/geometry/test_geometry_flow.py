@@ -49,7 +49,7 @@ def test_the_two_ways_to_a_geodesic_agree():
     """The solution of the boundary value problem lies on that of the initial value problem."""
     geo = LatentGeometry(mlp().requires_grad_(False))
     a, b = torch.randn(2, 4, 2)
-    found = geo.geodesic(a, b, nodes=64, tol=1e-6)
+    found = geo.geodesic(a, b, segments=64, tol=1e-6)
     v = geo.log(a, b)
     for t in (0.25, 0.5, 0.75):
         assert torch.allclose(geo.exp(a, t * v), found(torch.tensor([t]))[:, 0], atol=1e-4)
@@ -58,7 +58,7 @@ def test_the_two_ways_to_a_geodesic_agree():
 def test_transport_keeps_inner_products_and_the_velocity_of_a_geodesic():
     geo = LatentGeometry(STEREOGRAPHIC.map)
     a, b = STEREOGRAPHIC.pairs(5)
-    found = geo.geodesic(a, b, nodes=64, tol=1e-6)
+    found = geo.geodesic(a, b, segments=64, tol=1e-6)
     start, end = found.velocity(torch.tensor([0.0, 1.0])).unbind(dim=1)
     assert torch.allclose(geo.transport(found, start), end, atol=2e-2)
     w, u = torch.randn(2, 5, 2)
@@ -84,12 +84,12 @@ def test_transport_on_a_flat_surface_changes_nothing():
 def test_the_gradient_of_a_distance_in_its_end_points():
     geo = LatentGeometry(mlp().requires_grad_(False))
     a, b = torch.randn(6, 2, requires_grad=True), torch.randn(6, 2, requires_grad=True)
-    ours = torch.autograd.grad(geo.distance(a, b, nodes=32).sum(), (a, b))
+    ours = torch.autograd.grad(geo.distance(a, b, segments=32).sum(), (a, b))
     for index, (point, gradient) in enumerate(zip((a, b), ours, strict=True)):
         columns = []
         for axis in 1e-3 * torch.eye(2):
             ends = [[p.detach() + (sign * axis if p is point else 0) for p in (a, b)] for sign in (1, -1)]
-            columns.append((geo.distance(*ends[0], nodes=32) - geo.distance(*ends[1], nodes=32)) / 2e-3)
+            columns.append((geo.distance(*ends[0], segments=32) - geo.distance(*ends[1], segments=32)) / 2e-3)
         wanted = torch.stack(columns, dim=1)
         assert float(torch.cosine_similarity(gradient, wanted).min()) >= 0.9999, index
         assert torch.allclose(gradient, wanted, rtol=1e-2, atol=1e-3)
@@ -98,7 +98,7 @@ def test_the_gradient_of_a_distance_in_its_end_points():
 def test_the_gradient_at_an_end_is_the_unit_velocity():
     geo, (a, b) = LatentGeometry(SPHERE.map), SPHERE.pairs(6)
     a.requires_grad_()
-    (gradient,) = torch.autograd.grad(geo.distance(a, b, nodes=32).sum(), a)
+    (gradient,) = torch.autograd.grad(geo.distance(a, b, segments=32).sum(), a)
     a = a.detach()
     v = geo.log(a, b)
     unit = v / geo.inner(a, v, v).sqrt()[:, None]
@@ -109,14 +109,14 @@ def test_the_gradient_at_an_end_is_the_unit_velocity():
 def test_the_gradient_of_a_distance_in_the_weights():
     net = mlp()
     geo, (a, b) = LatentGeometry(net), torch.randn(2, 4, 2)
-    ours = torch.autograd.grad(geo.distance(a, b, nodes=32).sum(), list(net.parameters()))
+    ours = torch.autograd.grad(geo.distance(a, b, segments=32).sum(), list(net.parameters()))
     directions = [torch.randn_like(p) for p in net.parameters()]
     values = []
     with torch.no_grad():
         for sign in (1, -2):
             for p, direction in zip(net.parameters(), directions, strict=True):
                 p += sign * 1e-4 * direction
-            values.append(float(geo.distance(a, b, nodes=32).sum()))
+            values.append(float(geo.distance(a, b, segments=32).sum()))
     slope = (values[0] - values[1]) / 2e-4
     assert sum(float((g * d).sum()) for g, d in zip(ours, directions, strict=True)) == pytest.approx(slope, rel=1e-3)
 

@@ -41,7 +41,7 @@ def excess(geo, found, truth):
 def test_geodesics_of_closed_forms(name, nodes, median, worst):
     surface = CLOSED_FORMS[name]
     geo, (a, b) = LatentGeometry(surface.map), surface.pairs(24)
-    found = geo.geodesic(a, b, nodes=nodes)
+    found = geo.geodesic(a, b, segments=nodes)
     truth = surface.distance(a, b)
     over = excess(geo, found, truth)
     assert bool(found.converged.all())
@@ -57,7 +57,7 @@ def test_geodesics_of_the_torus_and_the_paraboloid(surface, rate):
     geo, (a, v) = LatentGeometry(surface.map), surface.pairs(12)
     v = v / geo.inner(a, v, v).sqrt()[:, None] * torch.linspace(0.1, 1.0, 12)[:, None]
     b = shot(rate, a, v)
-    over = excess(geo, geo.geodesic(a, b, nodes=16), geo.inner(a, v, v).sqrt())
+    over = excess(geo, geo.geodesic(a, b, segments=16), geo.inner(a, v, v).sqrt())
     assert float(over.abs().max()) <= 1e-5
     assert torch.allclose(geo.exp(a, v), b, atol=1e-7)
 
@@ -68,7 +68,7 @@ def test_great_circles_across_nearly_antipodal_points():
     b = torch.stack([math.pi - theta, torch.full((3,), math.pi - 0.02)], dim=1)
     for chart, ends in [(sphere, (a, b)), (stereographic, tuple(plane(sphere(z)) for z in (a, b)))]:
         geo = LatentGeometry(chart)
-        found = geo.geodesic(*ends, nodes=32)
+        found = geo.geodesic(*ends, segments=32)
         assert float(excess(geo, found, arc(chart)(*ends)).max()) <= 1e-5
         assert bool(found.converged.all())
 
@@ -82,7 +82,7 @@ def test_the_hyperbolic_plane_as_a_conformal_metric():
     geo = LatentGeometry(conformal(lambda z: z[:, 1] ** -2))
     a, b = torch.rand(2, 16, 2) * torch.tensor([4.0, 2.0]) + torch.tensor([0.0, 0.3])
     truth = torch.acosh(1 + (a - b).square().sum(dim=1) / (2 * a[:, 1] * b[:, 1]))
-    found = geo.geodesic(a, b, nodes=32)
+    found = geo.geodesic(a, b, segments=32)
     over = excess(geo, found, truth)
     assert bool(found.converged.all())
     assert float(over.median()) <= 1e-6 and float(over.max()) <= 1e-5
@@ -94,7 +94,7 @@ def test_geodesics_of_an_affine_map_are_straight(k):
     net = nn.Linear(k, 40).requires_grad_(False)
     a, b = torch.randn(2, 4, k)
     for geo in (LatentGeometry(net), LatentGeometry(euclidean())):
-        found = geo.geodesic(a, b, nodes=4)
+        found = geo.geodesic(a, b, segments=4)
         line = Line()(geo.metric_field, a, b, 4)
         assert torch.allclose(found.nodes, line, atol=1e-10) and bool(found.converged.all())
         assert float(found.residual().max()) <= 1e-8 and float(found.speed_variation().max()) <= 1e-8
@@ -114,7 +114,7 @@ def test_a_search_that_starts_at_the_minimum_has_converged(dtype):
 def test_a_geodesic_is_never_longer_than_the_segment_and_obeys_the_equation(k, dtype):
     geo = LatentGeometry(mlp(k).to(dtype))
     a, b = 2 * torch.randn(2, 10, k).to(dtype)
-    found = geo.geodesic(a, b, nodes=16)
+    found = geo.geodesic(a, b, segments=16)
     straight = geo.length(Line()(geo.metric_field, a, b, 16))
     assert found.nodes.dtype == dtype and bool(found.converged.all())
     assert bool((geo.length(found) <= straight * (1 + 1e-6)).all())
@@ -126,7 +126,7 @@ def test_a_geodesic_is_never_longer_than_the_segment_and_obeys_the_equation(k, d
 def test_the_residual_shrinks_with_the_square_of_the_nodes():
     geo = LatentGeometry(mlp())
     a, b = 2 * torch.randn(2, 10, 2)
-    coarse, fine = (geo.geodesic(a, b, nodes=nodes, tol=1e-6, refinements=0).residual() for nodes in (16, 64))
+    coarse, fine = (geo.geodesic(a, b, segments=nodes, tol=1e-6, refinements=0).residual() for nodes in (16, 64))
     assert float(fine.max()) <= 0.02
     assert float((fine / coarse).median()) <= 1 / 8
 
@@ -171,7 +171,7 @@ def test_constant_speed_keeps_the_points_and_evens_the_steps():
     geo = LatentGeometry(cylinder)
     t = torch.linspace(0, 1, 65)[None, :, None] ** 2
     curve = Spline(torch.cat([2 * t, t], dim=2))
-    even = geo.constant_speed(curve, 32)
+    even = geo.constant_speed(curve, segments=32)
     speed = geo.inner(*(part[0] for part in (even(t.flatten()), *2 * [even.velocity(t.flatten())]))).sqrt()
     assert float((speed / speed.mean() - 1).abs().max()) <= 1e-2
     assert torch.allclose(geo.length(even), geo.length(curve), rtol=1e-5)
@@ -185,13 +185,13 @@ def test_a_search_ends_in_the_minimum_near_its_start_and_the_shortest_is_kept():
     angle = torch.rand(300) * 2 * math.pi
     codes = torch.stack([angle.cos(), angle.sin()], dim=1) * (1.4 + 0.4 * torch.rand(300, 1))
     a, b = torch.tensor([[1.5, 0.0]]), torch.tensor([[-1.5, 0.1]])
-    around = geo.geodesic(a, b, nodes=32, start=Graph(codes))
+    around = geo.geodesic(a, b, segments=32, start=Graph(codes))
     middle = Graph(codes)(geo.metric_field, a, b, 8)[0, 4]
     assert float(torch.linalg.vector_norm(middle)) > 1
-    straight = geo.geodesic(a, b, nodes=32)
-    both = geo.geodesic(a, b, nodes=32, start=[Line(), Graph(codes)])
+    straight = geo.geodesic(a, b, segments=32)
+    both = geo.geodesic(a, b, segments=32, start=[Line(), Graph(codes)])
     assert float(both.length) == pytest.approx(min(float(around.length), float(straight.length)))
-    again = geo.geodesic(a, b, nodes=32, start=around.nodes)
+    again = geo.geodesic(a, b, segments=32, start=around.nodes)
     assert torch.allclose(again.length, around.length, rtol=1e-6)
 
 
@@ -217,9 +217,9 @@ def test_a_hole_in_the_data_is_walked_around():
     mean = nn.Linear(2, 32).requires_grad_(False)
     geo = LatentGeometry(mean, std=lambda z: std(z).expand(-1, 32))
     a, b = codes[:1], codes[-1:]
-    found = geo.geodesic(a, b, nodes=32, start=Graph(codes))
-    best = geo.geodesic(a, b, nodes=64, start=codes[None, ::4], tol=1e-5, rounds=200)
-    straight = geo.geodesic(a, b, nodes=32)
+    found = geo.geodesic(a, b, segments=32, start=Graph(codes))
+    best = geo.geodesic(a, b, segments=64, start=codes[None, ::4], tol=1e-5, rounds=200)
+    straight = geo.geodesic(a, b, segments=32)
     assert float(geo.length(found)) <= 1.01 * float(geo.length(best))
     assert float(geo.length(straight)) > 1.5 * float(geo.length(best))
 
@@ -259,7 +259,7 @@ def test_searches_converge_where_the_hessian_is_indefinite_on_the_way(k):
     def std(z):
         return (torch.exp(-squared_distances(z, centres)) @ weights + 0.01).rsqrt()
 
-    found = LatentGeometry(net, std=std).geodesic(*torch.randn(2, 30, k), nodes=8, refinements=0)
+    found = LatentGeometry(net, std=std).geodesic(*torch.randn(2, 30, k), segments=8, refinements=0)
     assert int(found.converged.sum()) >= 29 and int(found.rounds.max()) > 20
 
 

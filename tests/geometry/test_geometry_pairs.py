@@ -60,9 +60,9 @@ def test_the_best_of_several_starts_is_that_of_least_energy_for_each_pair():
 def test_a_matrix_of_distances_walks_around_a_hole_unasked():
     geo, codes = horseshoe()
     z = codes[::22]
-    found = geo.pairwise(z, nodes=16)
-    around = float(geo.geodesic(z[:1], z[-1:], nodes=32, start=Graph(codes)).length)
-    straight = float(geo.geodesic(z[:1], z[-1:], nodes=32).length)
+    found = geo.pairwise(z, segments=16)
+    around = float(geo.geodesic(z[:1], z[-1:], segments=32, start=Graph(codes)).length)
+    straight = float(geo.geodesic(z[:1], z[-1:], segments=32).length)
     assert float(found[0, -1]) <= 1.02 * around < 1.2 * around <= straight
 
 
