@@ -47,7 +47,7 @@ QUICK = [(100, 8, 0.1), (256, 2, None), (256, 64, None)]
 def ours(tol, max_iterations=10_000):
     def run(x, y, epsilon):
         x = x.clone().requires_grad_()
-        value = sinkhorn_divergence(x, y, epsilon, tol=tol, max_iterations=max_iterations)
+        value = sinkhorn_divergence(x, y, epsilon=epsilon, tol=tol, max_iterations=max_iterations)
         return value.detach(), torch.autograd.grad(value, x)[0]
 
     return run

@@ -291,7 +291,7 @@ def normal() -> None:
     geo = LatentGeometry(conformal(factor))
     found = fit_adaptive_normal(geo, z, samples=128)
     law = found.law
-    print(f"fit: loss {found.loss:.3f}, converged {found.converged}, error of log C {law.log_constant_error:.3f}")
+    print(f"fit: loss {found.loss:.3f}, converged {found.converged}, error of log C {law.log_constant_se:.3f}")
     side = torch.linspace(-1.6, 1.6, 55, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side)
     plain = torch.distributions.MultivariateNormal(z.mean(dim=0), torch.cov(z.T))

@@ -58,7 +58,7 @@ def main() -> None:
     mu, coupling = vae(digits, 8, 4000)
     print(f"λ = {coupling.weight:.4f}, σ² = {coupling.weight / 2:.4f}")
     found = judge_encoder(
-        mu, coupling.encoder, SquaredEuclidean(), digits.test, variance=coupling.weight / 2, samples=1000
+        mu, digits.test, SquaredEuclidean(), coupling.encoder, variance=coupling.weight / 2, samples=1000
     )
     for name, value in found._asdict().items():
         print(f"{name:24s} {value:.4g}" if isinstance(value, float) else f"{name:24s} {value}")

@@ -28,6 +28,14 @@ TORCH_ONLY = ("execution", "measures", "costs")
 LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko", "tensorboardX", "mlflow", "wandb"}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MAX_LINES = 320
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
+# Names that begin with an underscore and are public all the same: where they are documented.
+PUBLIC = {
+    **dict.fromkeys(("_asdict", "_replace", "_fields", "_field_defaults"), "collections.namedtuple"),
+    "_exit": "os",
+    "_is_protocol": "typing",
+    "_target_": "hydra",
+}
 
 
 def name_of(path):
@@ -45,7 +53,7 @@ def tree(path):
 
 def imported(path, nodes):
     """Absolute names that the import statements among `nodes` ask for: "torch", "ot_gen.costs.cost.Cost"."""
-    package = ["ot_gen", *path.relative_to(PACKAGE).parent.parts]
+    package = ["ot_gen", *path.relative_to(PACKAGE).parent.parts] if path.is_relative_to(PACKAGE) else []
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -133,6 +141,56 @@ def test_a_public_class_is_abstract_or_final(path):
     for c in own:
         is_abstract = inspect.isabstract(c) or ABC in c.__bases__ or getattr(c, "_is_protocol", False)
         assert is_abstract != getattr(c, "__final__", False), f"{c.__name__}: abstract, or @final"
+
+
+def is_private(name):
+    last = name.rpartition(".")[2]
+    return last.startswith("_") and not last.startswith("__") and last not in PUBLIC
+
+
+def private_names(node):
+    """The private names that a statement of a test reaches for: imported, as an attribute, or by its text."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ot_gen":
+        return [name for name in (*node.module.split("."), *(alias.name for alias in node.names)) if is_private(name)]
+    if isinstance(node, ast.Attribute):
+        own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        return [node.attr] if is_private(node.attr) and not own else []
+    if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("getattr", "setattr", "setitem"):
+        texts = (argument.value for argument in node.args if isinstance(argument, ast.Constant))
+        return [text for text in texts if isinstance(text, str) and is_private(text)]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from ot_gen.data.digits import _read, mnist", ["_read"]),
+        ("from ot_gen._data import mnist", ["_data"]),
+        ("cells._tree.counts", ["_tree"]),
+        ("patch.setattr('ot_gen.data._SIZE', 3)", ["ot_gen.data._SIZE"]),
+        ("from torch import _dynamo; self._seen, pair._replace(a=1), pair.__class__", []),
+    ],
+)
+def test_a_private_name_is_known_when_it_is_seen(code, found):
+    assert [name for node in ast.walk(ast.parse(code)) for name in private_names(node)] == found
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_tests_know_public_names_alone(path):
+    seen = [
+        (node.lineno, name) for node in ast.walk(tree(path)) if hasattr(node, "lineno") for name in private_names(node)
+    ]
+    assert seen == [], "test what it is for, or make it public"
+
+
+def test_nobody_composes_by_hand():
+    """Tests, experiments, benchmarks and figures compose by `ot_gen.cli`, as the command does: none imports hydra."""
+    root = Path(__file__).parents[1]
+    paths = [
+        path for folder in ("tests", "experiments", "benchmarks", "docs") for path in root.glob(f"{folder}/**/*.py")
+    ]
+    assert len(paths) > len(TESTS)
+    assert [path.name for path in paths if "hydra" in roots(imports(path))] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

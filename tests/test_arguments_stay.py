@@ -117,7 +117,7 @@ BUILDS = [  # class, its arguments; those that are modules are watched
     (GaussianDecoder, lambda: (net(2, 3), LearnedStd().eval())),
     (GaussianEncoder, lambda: (net(2, 4),)),
     (ImportanceCoupling, lambda: (gaussian_encoder(), 1.0)),
-    (LatentGeometry, lambda: ([net(2, 3), net(2, 3)], None, net(3, 2))),
+    (LatentGeometry, lambda: {"map": [net(2, 3), net(2, 3)], "features": net(3, 2)}),
     (NoisyEncoder, lambda: (net(2, 2), 0.1)),
     (Paraboloid, lambda: (net(2, 1),)),
     (PixelwiseStd, lambda: (net(2, 3),)),
@@ -173,9 +173,10 @@ def test_every_public_class_that_takes_a_module_is_watched():
 @pytest.mark.parametrize(("build", "arguments"), BUILDS, ids=lambda a: getattr(a, "__qualname__", "")[:24])
 def test_a_constructor_leaves_its_arguments_as_they_were(build, arguments):
     given = arguments()
-    before = [(module, looks(module)) for module in modules(given)]
+    named = given if isinstance(given, dict) else {}
+    before = [(module, looks(module)) for module in modules(named.values() or given)]
     assert before
-    build(*given)
+    build(**named) if named else build(*given)
     for module, look in before:
         assert_looks(module, look)
 
@@ -245,8 +246,8 @@ def test_an_encoder_that_is_judged_and_a_model_that_is_certified_stay_as_they_ar
     given = (mu, nu, encoder, critic, cost)
     before = [looks(module) for module in given]
     ex_post_prior(encoder, nu, components=2)
-    judge_encoder(mu, encoder, SquaredEuclidean(), nu, samples=2)
-    judge_encoder(mu, encoder, cost, nu, samples=2)
+    judge_encoder(mu, nu, SquaredEuclidean(), encoder, samples=2)
+    judge_encoder(mu, nu, cost, encoder, samples=2)
     certify(mu, nu, Euclidean(), potential=critic, max_samples=1024)
     semidiscrete(mu, nu, SquaredEuclidean(), tol=0.5)
     for module, look in zip(given, before, strict=True):

@@ -89,7 +89,7 @@ def trained(digits: data.Dataset, dim: int, steps: int) -> Model:
     geometry = LatentGeometry(net)
     noise = float((net(train) - nu.atoms).square().mean().sqrt())
     some = torch.randperm(len(test))[:400].chunk(2)
-    typical = float(geometry.geodesic(test[some[0]], test[some[1]], SEGMENTS, **EFFORT).length.median())
+    typical = float(geometry.geodesic(test[some[0]], test[some[1]], segments=SEGMENTS, **EFFORT).length.median())
     floor = (noise + 2 * typical / (2 * math.sqrt(digits.dim))) ** -2
     std = RBFPrecision(dim, digits.dim, centres=128, initial=noise, floor=floor)
     std.fit_centres(train, spread=2.0)
@@ -115,7 +115,8 @@ def triples(labels: Tensor, count: int) -> Tensor:
 def lengths(geometry: LatentGeometry, a: Tensor, b: Tensor, start: Start) -> tuple[Tensor, float]:
     """Geodesic distances of pairs, and the share that converged."""
     found = [
-        geometry.geodesic(p, q, SEGMENTS, start, **EFFORT) for p, q in zip(a.split(500), b.split(500), strict=True)
+        geometry.geodesic(p, q, segments=SEGMENTS, start=start, **EFFORT)
+        for p, q in zip(a.split(500), b.split(500), strict=True)
     ]
     return torch.cat([f.length for f in found]), float(torch.cat([f.converged for f in found]).double().mean())
 
@@ -244,7 +245,7 @@ def draw(digits: data.Dataset, model: Model, triple: Tensor, file: Path) -> None
         ("geodesic", model.mean_geometry, Line()),
         ("expected", model.expected_geometry, model.graph),
     ):
-        found = geometry.geodesic(*ends, 16, start)
+        found = geometry.geodesic(*ends, start=start)
         found.plot(axes, color=COLOURS[name], linewidth=2.5, path_effects=halo)
         axes.plot([], [], color=COLOURS[name], linewidth=2.5, label=f"geodesics, {METRICS[name]}")
         strips.append((compared(f"geodesics, {METRICS[name]}", *found.length), found(t)))

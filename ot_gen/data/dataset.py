@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ot_gen.measures import Empirical, Measure
 
-_CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
+CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
 
 
 @final
@@ -191,7 +191,7 @@ def _total_variance(cloud: Empirical) -> float:
 def _chunks(cloud: Empirical) -> Iterator[tuple[Tensor, Tensor]]:
     """Masses b, (c,), and points y, (c, d), in float64, a bounded part of the cloud at a time."""
     total = cloud.weights.cpu().double().sum()
-    rows = max(1, _CHUNK // cloud.dim)
+    rows = max(1, CHUNK // cloud.dim)
     for start in range(0, len(cloud), rows):
         part = slice(start, start + rows)
         yield cloud.weights[part].cpu().double() / total, cloud.atoms[part].cpu().double()

@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from ot_gen.data.dataset import Dataset
+from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
 
-_EMBEDDED = Path(__file__).with_name("mnist10k.npz")
-_SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
+EMBEDDED = Path(__file__).with_name("mnist10k.npz")
+SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
 
 
-def digits(test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+@keyword_only
+def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """The 1,797 handwritten 8 x 8 digits that come with scikit-learn, split at random.
 
     Rows are images of shape (1, 8, 8), pixels / 16 in [0, 1], float32; labels are the digits. Source: Alpaydin
@@ -64,7 +66,7 @@ def mnist(path: str | Path | None = None) -> Dataset:
         (8000, 2000, (1, 28, 28))
     """
     if path is None:
-        images, classes = _read(_EMBEDDED, "reinstall ot_gen, or restore the file with git checkout", _SHA256)
+        images, classes = _read(EMBEDDED, "reinstall ot_gen, or restore the file with git checkout", SHA256)
     else:
         images, classes = _read(
             Path(path), "give a whole file of the layout of mnist10k.npz, or no path for the embedded one"

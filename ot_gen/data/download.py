@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ot_gen.data.dataset import Dataset
+from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_REGISTRY = MappingProxyType(
+REGISTRY = MappingProxyType(
     {
         "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -33,7 +34,8 @@ _REGISTRY = MappingProxyType(
 )
 
 
-def mnist_full(folder: str | Path | None = None, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
+@keyword_only
+def mnist_full(folder: str | Path | None = None, *, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 
     Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Files that are
@@ -58,7 +60,7 @@ def mnist_full(folder: str | Path | None = None, mirrors: Sequence[str] = _MIRRO
         import pooch
 
         folder = pooch.os_cache("ot_gen") / "mnist"
-    return _parse(_fetch(Path(folder).expanduser(), _REGISTRY, mirrors, retries))
+    return _parse(_fetch(Path(folder).expanduser(), REGISTRY, mirrors, retries))
 
 
 def _fetch(folder: Path, registry: Mapping[str, str], mirrors: Sequence[str], retries: int) -> list[Path]:

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ot_gen.data.dataset import Dataset
+from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud
 
 _IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
 _MODES = {1: "L", 3: "RGB"}
 
 
-def points(path: str | Path, test_fraction: float = 0.2, seed: int = 0, mmap_bytes: int = 2**30) -> Dataset:
+@keyword_only
+def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_bytes: int = 2**30) -> Dataset:
     """The rows of a file of numbers, (n, d) with n >= 4, as float32, split at random.
 
     A float32 .npy file of at least `mmap_bytes` is not read into memory but mapped, copy-on-write, and split in the
@@ -58,8 +60,10 @@ def points(path: str | Path, test_fraction: float = 0.2, seed: int = 0, mmap_byt
     return Dataset.split(cloud, test_fraction, seed)
 
 
+@keyword_only
 def image_folder(
     path: str | Path,
+    *,
     size: tuple[int, int] = (28, 28),
     channels: int = 1,
     test_fraction: float = 0.2,

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import MixtureSameFamily
 
 from ot_gen.data.dataset import Dataset
+from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, Reference
 
 
@@ -49,7 +50,8 @@ class Law(Measure):
         return self.description
 
 
-def toy(law: Measure, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
+@keyword_only
+def toy(law: Measure, *, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
     """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
 
     Labels are the numbers of the part of the law, a component of the mixture, that each point most probably came from.

@@ -46,7 +46,7 @@ class SinkhornDivergence(Divergence):
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "SinkhornDivergence")
-        return sinkhorn_divergence(codes, prior, self.epsilon, tol=self.tol)
+        return sinkhorn_divergence(codes, prior, epsilon=self.epsilon, tol=self.tol)
 
     def extra_repr(self) -> str:
         return f"epsilon={self.epsilon:g}, tol={self.tol:g}"

@@ -160,7 +160,7 @@ def _certificate(
     if h_tilde is not None:
         contest.enter(_reduced(problem, h_tilde))
     if potential is not None:
-        contest.enter(_table_of(potential, problem, contest.x))
+        contest.enter(table_of(potential, problem, contest.x))
     solution = semidiscrete(
         problem.law,
         Empirical(problem.atoms, problem.weights),
@@ -239,7 +239,7 @@ def _reduced(problem: SemidiscreteProblem, h_tilde: Tensor) -> Tensor:
     return problem.reduce(h_tilde.detach().to(problem.weights))
 
 
-def _table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> Tensor:
+def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> Tensor:
     """A table that holds what h knows: −h(y_j) for a distance, else min_i c(x_i, y_j) − h(x_i)."""
     if not callable(potential):
         raise ValueError(f"potential must be callable, (n, d) -> (n,), got {type(potential).__name__}")

@@ -14,7 +14,7 @@ from ot_gen.measures import check_cloud
 
 FEATURES, CLASSES, PIXELS = 64, 10, 784
 WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")
-_CHUNK = 1000  # images at a time
+CHUNK = 1000  # images at a time
 
 
 @final
@@ -115,4 +115,4 @@ def _parts(images: Tensor) -> tuple[Tensor, ...]:
             f"the digit classifier takes images of 28 x 28 = {PIXELS} pixels, got rows of {images.shape[1]}; resize "
             "the images, or use metrics of points, which need no classifier"
         )
-    return images.detach().cpu().float().clamp(0, 1).split(_CHUNK)
+    return images.detach().cpu().float().clamp(0, 1).split(CHUNK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from ot_gen.evaluation.information import (
     mutual_information,
 )
 from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
+from ot_gen.execution import by_old_name, keyword_only, reordered
 from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, undisturbed
 
 
@@ -42,17 +43,18 @@ class EncoderJudgement(NamedTuple):
         sinkhorn: the debiased Sinkhorn divergence, with ε a tenth of ζ's total variance; biased upwards.
         mmd_floor, sinkhorn_floor: the same between two samples of ζ: what a perfect q̄ would score.
         information_n: held-out points of the next figures, all in nats.
-        conditional_kl: E_y KL(q(·|y) ‖ ζ), an upper bound of `aggregate_kl`; error 0 where it is in closed form.
+        conditional_kl: E_y KL(q(·|y) ‖ ζ), an upper bound of `aggregate_kl`; its error is 0 where it is in closed form.
         aggregate_kl: KL(q̄ ‖ ζ) with q̄ over exactly these points; above that of the law behind them.
         mutual_information: I(z; y) for y uniform on exactly these points; at most log information_n, near which it says
             only that the codes tell all points apart.
-        gap: aggregate_kl + mutual_information − conditional_kl, 0 up to `gap_error`: the three are drawn independently.
+        gap: aggregate_kl + mutual_information − conditional_kl, 0 up to `gap_se`: the three are drawn independently.
         likelihood_n: held-out points of the next figures, in nats per point.
         samples: K, codes for each of these points.
         negative_elbo: −ELBO, in expectation an upper bound of −log p(y) under decoder and ζ.
         negative_iwae: the importance-weighted bound of K samples, at most `negative_elbo`; still an upper bound.
 
-    The errors are standard errors of means; those of the two bounds are over points and say nothing of their slack.
+    `gap_se` and the others are standard errors of means; those of the two bounds are over points and say nothing of
+    their slack.
     """
 
     n: int
@@ -66,26 +68,39 @@ class EncoderJudgement(NamedTuple):
     sinkhorn_floor: float
     information_n: int | None = None
     conditional_kl: float | None = None
-    conditional_kl_error: float | None = None
+    conditional_kl_se: float | None = None
     aggregate_kl: float | None = None
-    aggregate_kl_error: float | None = None
+    aggregate_kl_se: float | None = None
     mutual_information: float | None = None
-    mutual_information_error: float | None = None
+    mutual_information_se: float | None = None
     gap: float | None = None
-    gap_error: float | None = None
+    gap_se: float | None = None
     likelihood_n: int | None = None
     samples: int | None = None
     negative_elbo: float | None = None
-    negative_elbo_error: float | None = None
+    negative_elbo_se: float | None = None
     negative_iwae: float | None = None
-    negative_iwae_error: float | None = None
+    negative_iwae_se: float | None = None
+
+    def __getattr__(self, name: str) -> float | None:
+        """`gap_error` and the others are the old names of `gap_se` and the others."""
+        se = f"{name.removesuffix('_error')}_se"
+        if name.endswith("_error") and se in self._fields:
+            return cast("float | None", by_old_name(self, name, se))
+        raise AttributeError(f"an EncoderJudgement has no attribute {name!r}")
 
 
+@reordered(
+    *("mu", "encoder", "cost", "nu", "variance", "n", "mismatch_n", "likelihood_n", "samples", "seed"),
+    told=lambda second: isinstance(second, nn.Module) and not isinstance(second, Measure),
+)
+@keyword_only
 def judge_encoder(
     mu: Pushforward,
-    encoder: nn.Module,
-    cost: Cost,
     nu: Empirical,
+    cost: Cost,
+    encoder: nn.Module,
+    *,
     variance: float | None = None,
     n: int = 2000,
     mismatch_n: int = 1000,
@@ -103,9 +118,9 @@ def judge_encoder(
 
     Args:
         mu: the model g#ζ.
-        encoder: y (n, d) -> q(·|y), a torch `Distribution` with batch_shape (n,) and event_shape (k,).
-        cost: the ground cost c.
         nu: held-out points.
+        cost: the ground cost c.
+        encoder: y (n, d) -> q(·|y), a torch `Distribution` with batch_shape (n,) and event_shape (k,).
         variance: σ² where the squared cost stands for a Gaussian decoder: λ/2 for a VAE of weight λ; None where it
             does not. Ignored for other costs.
         n: points, at most len(nu); a posterior that is not Gaussian has its information measured on at most 128, since
@@ -126,8 +141,8 @@ def judge_encoder(
         >>> from ot_gen import GaussianEncoder
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> encoder, nu = GaussianEncoder(nn.Linear(3, 4)), Empirical(torch.randn(50, 3))
-        >>> found = judge_encoder(mu, encoder, SquaredEuclidean(), nu, variance=1.0)
-        >>> found.n, abs(found.gap) < 5 * found.gap_error, found.negative_iwae <= found.negative_elbo
+        >>> found = judge_encoder(mu, nu, SquaredEuclidean(), encoder, variance=1.0)
+        >>> found.n, abs(found.gap) < 5 * found.gap_se, found.negative_iwae <= found.negative_elbo
         (50, True, True)
     """
     n = min(n, len(nu))
@@ -219,7 +234,7 @@ def _likelihood(
 
 def _with_errors(figures: Mapping[str, MonteCarlo]) -> dict[str, Any]:
     means = {name: figure.mean for name, figure in figures.items()}
-    return means | {f"{name}_error": figure.se for name, figure in figures.items()}
+    return means | {f"{name}_se": figure.se for name, figure in figures.items()}
 
 
 def _is_gaussian(q: Distribution) -> bool:

@@ -11,7 +11,6 @@ its own, so that adding the right side up checks all three.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import NamedTuple, final
 
 import torch
@@ -19,9 +18,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.divergences import closed_kl, log_ratio
+from ot_gen.execution import by_old_name
 from ot_gen.measures import Reference, log_density
 
-_CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
+CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
 
 
 @final
@@ -34,8 +34,7 @@ class MonteCarlo(NamedTuple):
     @property
     def error(self) -> float:
         """The old name of `se`."""
-        warnings.warn("MonteCarlo: .error is now called .se; the old name goes away in 0.3", DeprecationWarning, 2)
-        return self.se
+        return float(by_old_name(self, "error", "se"))
 
 
 def has_density(q: Distribution) -> bool:
@@ -156,7 +155,7 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
 def _aggregate_log_density(q: Distribution, z: Tensor) -> Tensor:
     """log q̄(z) = log 1/N Σ_i q(z|y_i), (s, N, k) -> (s, N)."""
     n, k = z.shape[-2:]
-    rows = z.flatten(0, 1).split(max(1, _CHUNK // (n * k)))
+    rows = z.flatten(0, 1).split(max(1, CHUNK // (n * k)))
     densities = torch.cat([log_density(q, part[:, None]).logsumexp(dim=1) for part in rows])
     return densities.reshape(z.shape[:2]) - math.log(n)
 

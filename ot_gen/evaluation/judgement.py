@@ -11,6 +11,7 @@ from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
 from ot_gen.evaluation.metric import Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
 from ot_gen.evaluation.transports import ExactTransport
+from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, check_measure, described, widened_pair
 from ot_gen.transport import NotConverged, exact_plan
 
@@ -69,7 +70,8 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
     return float(exact_plan(C).value)
 
 
-def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int = 0) -> Judgement:
+@keyword_only
+def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: int = 0) -> Judgement:
     """Judge a model on held-out data: exact W₁ and W₂² at equal n, with their real-vs-real floors.
 
     Neither the caller's random state nor the model's mode changes, and equal seeds give every model the same latent
@@ -90,7 +92,7 @@ def judge(mu: Measure, train: Measure, test: Empirical, n: int = 1000, seed: int
     """
     for name, measure in (("mu", mu), ("train", train), ("test", test)):
         check_measure(measure, name)
-    return judgement_of(Metrics({"points": View(EXACT)})(mu, train, test, n, seed))
+    return judgement_of(Metrics({"points": View(EXACT)})(mu, train, test, n=n, seed=seed))
 
 
 def judgement_of(measured: Measurements) -> Judgement:
@@ -111,7 +113,8 @@ def judgement_of(measured: Measurements) -> Judgement:
     return Judgement(measured.n, **_named(measured.values))
 
 
-def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empirical, seed: int = 0) -> Judgement:
+@keyword_only
+def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empirical, *, seed: int = 0) -> Judgement:
     """Another model on the samples that `judgement` is about, with the same floors: they are not solved again.
 
     Args:

@@ -11,7 +11,7 @@ from ot_gen.divergences import log_ratio
 from ot_gen.measures import Reference
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
-_CHUNK = 2**22  # numbers decoded at a time
+CHUNK = 2**22  # numbers decoded at a time
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def log_weights(
         >>> w.shape
         torch.Size([5, 3])
     """
-    rows = max(1, _CHUNK // y.shape[1])
+    rows = max(1, CHUNK // y.shape[1])
     columns = []
     for part in y.split(rows):
         q, blocks = encoder(part), []

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
+from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, undisturbed
 from ot_gen.transport import NotConverged
 
@@ -99,8 +100,9 @@ class Metrics:
         """Points needed on each side."""
         return max((metric.least for view in self.views.values() for metric in view.metrics.values()), default=2)
 
+    @keyword_only
     def __call__(
-        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, n: int = 1000, seed: int = 0
+        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: int = 1000, seed: int = 0
     ) -> Measurements:
         """Measure a model. Neither the caller's random state nor the model's mode changes.
 

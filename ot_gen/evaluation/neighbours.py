@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
-_CHUNK = 2**25  # distances at a time
+CHUNK = 2**25  # distances at a time
 
 
 @final
@@ -206,7 +206,7 @@ def nearest_distances(x: Tensor, train: Tensor) -> Tensor:
         tensor([5.])
     """
     nearest = torch.full((len(x),), math.inf, dtype=x.dtype)
-    for part in train.split(max(1, _CHUNK // max(len(x), x.shape[1]))):
+    for part in train.split(max(1, CHUNK // max(len(x), x.shape[1]))):
         index = torch.cdist(x, part).argmin(dim=1)
         # Measured again: cdist goes by a product of matrices, whose rounding keeps copies off distance 0.
         nearest = torch.minimum(nearest, (x - part[index]).norm(dim=1))

@@ -9,7 +9,7 @@ from ot_gen.execution.checkpoints import (
     save_checkpoint,
     target,
 )
-from ot_gen.execution.deprecation import former_names, renamed
+from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only, renamed, reordered
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import remove_leftovers, write_text, written
@@ -31,10 +31,12 @@ __all__ = [
     "OptimizerFactory",
     "Processes",
     "adam",
+    "by_old_name",
     "checkpoint_in",
     "former_names",
     "frozen",
     "is_rowwise",
+    "keyword_only",
     "kind_and_message",
     "launch",
     "load_checkpoint",
@@ -44,6 +46,7 @@ __all__ = [
     "read_progress",
     "remove_leftovers",
     "renamed",
+    "reordered",
     "row_maps",
     "save_checkpoint",
     "stop_signal",

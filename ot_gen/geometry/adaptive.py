@@ -8,7 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.execution import renamed
+from ot_gen.execution import by_old_name, keyword_only, renamed
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
@@ -61,11 +61,13 @@ class LocallyAdaptiveNormal(Measure):
     _weights: Tensor
 
     @renamed(nodes="segments")
+    @keyword_only
     def __init__(
         self,
         geometry: LatentGeometry,
         mean: Tensor,
         covariance: Tensor,
+        *,
         samples: int = 256,
         segments: int = 16,
         start: Start = Line(),
@@ -86,16 +88,21 @@ class LocallyAdaptiveNormal(Measure):
         self.samples, self.segments, self.start = samples, segments, start
         self.register_buffer("_root", root, persistent=False)
         self.register_buffer("_tangents", _quasi_normal(samples, mean) @ root.T, persistent=False)
-        self.register_buffer("_weights", self._volume(self._tangents)[0], persistent=False)
+        self.register_buffer("_weights", self.volume(self._tangents)[0], persistent=False)
         if not bool((self._weights > 0).any()):
             raise ValueError("no tangent vector ends before the cut locus: the covariance is too wide; choose less")
         scale = self.dim / 2 * math.log(2 * math.pi) + float(root.diagonal().log().sum())
         self.log_constant = scale + math.log(float(self._weights.double().mean()))
 
     @property
-    def log_constant_error(self) -> float:
+    def log_constant_se(self) -> float:
         """The standard error of log C were the tangent vectors random; that of quasi-random ones is smaller."""
         return float(self._weights.std() / self._weights.mean()) / math.sqrt(self.samples)
+
+    @property
+    def log_constant_error(self) -> float:
+        """The old name of `log_constant_se`."""
+        return float(by_old_name(self, "log_constant_error", "log_constant_se"))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log of the density against the volume measure, (n, k) -> (n,); add `geo.log_volume(z)` for that against dz.
@@ -126,7 +133,7 @@ class LocallyAdaptiveNormal(Measure):
                 break
             count = math.ceil(1.1 * missing / share) + 4
             noise = torch.randn(count, self.dim, dtype=self.mean.dtype, device=self.mean.device)
-            weights, ends = self._volume(noise @ self._root.T)
+            weights, ends = self.volume(noise @ self._root.T)
             bound = max(bound, float(weights.max()))
             drawn.append(ends[torch.rand_like(weights) * bound < weights])
         out = torch.cat(drawn)[:n] if drawn else self.mean.new_zeros(0, self.dim)
@@ -146,8 +153,8 @@ class LocallyAdaptiveNormal(Measure):
         share = self._weights / self._weights.sum()
         return share @ self._tangents, _second_moment(share, self._tangents)
 
-    def _volume(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """V(v), (n, k) -> (n,), and exp_m(v), (n, k)."""
+    def volume(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """V(v) of tangent vectors at m, (n, k) -> (n,), and exp_m(v), (n, k)."""
         n, k = v.shape
         m = self.mean.expand(n, k).contiguous()
         step = torch.finfo(v.dtype).eps ** (1 / 3) * float(self._root.diagonal().square().mean().sqrt())
@@ -157,7 +164,7 @@ class LocallyAdaptiveNormal(Measure):
         jacobian = torch.stack([(column - end) / step for column in columns], dim=2).double()
         sign, size = jacobian.slogdet()
         volume = (size.to(v.dtype) + self.geometry.log_volume(end)).exp()
-        shortest = self.geometry.geodesic(m[:1], end, self.segments, self.start).length
+        shortest = self.geometry.geodesic(m[:1], end, segments=self.segments, start=self.start).length
         before = shortest >= (1 - SHORTCUT) * self.geometry.inner(m, v, v).sqrt()
         return torch.where(before & (sign > 0), volume, 0), end
 
@@ -178,10 +185,12 @@ class AdaptiveFit(NamedTuple):
 
 
 @renamed(nodes="segments")
+@keyword_only
 def fit_adaptive_normal(
     geometry: LatentGeometry,
     z: Tensor,
     weights: Tensor | None = None,
+    *,
     samples: int = 256,
     segments: int = 16,
     start: Start = Line(),
@@ -220,11 +229,11 @@ def fit_adaptive_normal(
     check_weights(weights, len(z))
 
     def judged(mean: Tensor, covariance: Tensor) -> tuple[LocallyAdaptiveNormal, Tensor, float]:
-        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples, segments, start)
+        law = LocallyAdaptiveNormal(geometry, mean, covariance, samples=samples, segments=segments, start=start)
         v = _logarithms(geometry, mean, z, segments, start)
         return law, v, float(0.5 * weights @ law.squares(v)) + law.log_constant
 
-    centre = frechet_mean(geometry, z, weights, segments, start).point
+    centre = frechet_mean(geometry, z, weights, segments=segments, start=start).point
     first = _logarithms(geometry, centre, z, segments, start)
     law, v, loss = judged(centre, _second_moment(weights, first))
     for _ in range(rounds):
@@ -257,7 +266,7 @@ def _carried(geometry: LatentGeometry, mean: Tensor, way: Tensor, covariance: Te
 
 def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, segments: int, start: Start) -> Tensor:
     """Tangent vectors at m whose geodesics lead to z (n, k), as long as these, (n, k)."""
-    found = geometry.geodesic(mean[None], z, segments, start)
+    found = geometry.geodesic(mean[None], z, segments=segments, start=start)
     v = found.velocity(z.new_zeros(1)).squeeze(1)
     size = geometry.inner(found.nodes[:, 0], v, v).clamp_min(torch.finfo(v.dtype).tiny).sqrt()
     return v * (found.length / size)[:, None]

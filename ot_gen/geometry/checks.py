@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ot_gen.geometry.curves import Curve, Polyline
+from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_rank
 from ot_gen.geometry.starts import Start
-from ot_gen.measures import check_cloud
+from ot_gen.measures import check_cloud, described
 
 
 def check_ends(metric: RiemannianMetric, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,14 +72,33 @@ def check_alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
     return tuple(other.to(z.dtype) for other in others.values())
 
 
-def check_maps(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
-    """A list of maps, or a `ValueError` where it is empty or holds something else.
+def listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
+    """A list of maps, or a `ValueError` where there is none.
 
     Example:
-        >>> len(check_maps(torch.exp, "a decoder"))
-        1
+        >>> len(listed([torch.sin, torch.cos], "a decoder"))
+        2
     """
     maps: list[Any] = list(map) if isinstance(map, Sequence | nn.ModuleList) else [map]
     if not maps or not all(callable(one) for one in maps):
-        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {map!r}")
+        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {described(map)}")
     return maps
+
+
+def as_curve(curve: Curve | Geodesics | Tensor) -> Curve:
+    """The curve through nodes (B, T + 1, k), that of geodesics, or a curve itself; a `ValueError` for anything else.
+
+    Example:
+        >>> as_curve(torch.zeros(1, 3, 2)).segments
+        2
+    """
+    if isinstance(curve, Geodesics):
+        return curve.curve
+    if isinstance(curve, Curve):
+        return curve
+    if not isinstance(curve, Tensor):
+        raise ValueError(
+            f"curve must be a Curve, geodesics or a tensor of nodes (B, T + 1, k), got {described(curve)}; of other "
+            "numbers make a tensor, torch.as_tensor"
+        )
+    return Polyline(curve)

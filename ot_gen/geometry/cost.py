@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
-from ot_gen.execution import renamed
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.pairs import BATCH
 from ot_gen.geometry.starts import Line, Start
@@ -33,7 +33,8 @@ class GeodesicCost(Cost):
     """
 
     @renamed(nodes="segments")
-    def __init__(self, geometry: LatentGeometry, segments: int = 16, start: Start = Line()) -> None:
+    @keyword_only
+    def __init__(self, geometry: LatentGeometry, *, segments: int = 16, start: Start = Line()) -> None:
         super().__init__()
         self.geometry = geometry
         self.segments = segments
@@ -42,7 +43,8 @@ class GeodesicCost(Cost):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = torch.broadcast_tensors(x, y)
         ends = (side.reshape(-1, side.shape[-1]).split(BATCH) for side in (x, y))
-        squared = [self.geometry.squared_distance(a, b, self.segments, self.start) for a, b in zip(*ends, strict=True)]
+        options: dict[str, Any] = {"segments": self.segments, "start": self.start}
+        squared = [self.geometry.squared_distance(a, b, **options) for a, b in zip(*ends, strict=True)]
         return torch.cat(squared).reshape(x.shape[:-1])
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Effort:
     """How hard to try; see `LatentGeometry.geodesic`.
 
     Raises:
-        ValueError: an odd number of segments or fewer than 4, or others that are not positive.
+        ValueError: an odd number of segments or less than 4, or others that are not positive.
     """
 
     segments: int
@@ -95,7 +95,7 @@ class Effort:
 
     def __post_init__(self) -> None:
         if not isinstance(self.segments, int) or self.segments < 4 or self.segments % 2:
-            raise ValueError(f"geodesics need an even number of segments, at least 4, got segments = {self.segments}")
+            raise ValueError(f"geodesics need an even number of segments, at least 4, got segments={self.segments}")
         if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
             raise ValueError(
                 "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "

@@ -9,10 +9,10 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.execution import renamed
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import check_alike, check_ends, check_maps, check_starts
-from ot_gen.geometry.curves import Curve, Polyline, Spline
+from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
+from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, connect
 from ot_gen.geometry.jets import Map
@@ -57,10 +57,12 @@ class LatentGeometry:
         (True, 1.4789)
     """
 
+    @keyword_only
     def __init__(
         self,
         map: Map | Sequence[Map] | nn.ModuleList | RiemannianMetric,
         std: Map | Sequence[Map] | None = None,
+        *,
         features: Map | None = None,
         ridge: float = 0.0,
     ) -> None:
@@ -71,8 +73,8 @@ class LatentGeometry:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
             self.metric_field = map
         else:
-            stds = None if std is None else check_maps(std, "std")
-            self.metric_field = PullbackMetric(stacked(check_maps(map, "a decoder"), stds, features, ridge))
+            stds = None if std is None else listed(std, "std")
+            self.metric_field = PullbackMetric(stacked(listed(map, "a decoder"), stds, features, ridge))
 
     def metric(self, z: Tensor) -> Tensor:
         """M(z), (n, k) -> (n, k, k), differentiable; one pass in forward mode, which costs about 1 + k evaluations.
@@ -127,22 +129,25 @@ class LatentGeometry:
 
     def length(self, curve: Curve | Geodesics | Tensor) -> Tensor:
         """∫ ‖γ'‖_M dt, (B,), by 4 Gauss points a piece; nodes (B, T + 1, k) are joined by straight segments."""
-        return lengths.curve_length(self.metric_field, _as_curve(curve))
+        return lengths.curve_length(self.metric_field, as_curve(curve))
 
     def energy(self, curve: Curve | Geodesics | Tensor) -> Tensor:
         """∫ ‖γ'‖²_M dt, (B,), at least length². It is the curve's own: more nodes on it change nothing."""
-        return lengths.curve_energy(self.metric_field, _as_curve(curve))
+        return lengths.curve_energy(self.metric_field, as_curve(curve))
 
     @renamed(nodes="segments")
-    def constant_speed(self, curve: Curve | Tensor, segments: int = 16) -> Spline:
+    @keyword_only
+    def constant_speed(self, curve: Curve | Tensor, *, segments: int = 16) -> Spline:
         """The curve run through at constant speed, as a spline through segments + 1 of its points."""
-        return lengths.constant_speed(self.metric_field, _as_curve(curve), segments)
+        return lengths.constant_speed(self.metric_field, as_curve(curve), segments)
 
     @renamed(nodes="segments")
+    @keyword_only
     def geodesic(
         self,
         z0: Tensor,
         z1: Tensor,
+        *,
         segments: int = 16,
         start: Start | Tensor | Sequence[Start | Tensor] = Line(),
         tol: float = 1e-3,
@@ -152,14 +157,14 @@ class LatentGeometry:
     ) -> Geodesics:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
-        They minimise the energy of `segments` chords by damped Gauss-Newton steps. A minimum is local: which one is
+        They minimise the energy of T `segments` by damped Gauss-Newton steps. A minimum is local: which one is
         found depends on the start. Where the spline through the nodes is not as long as the chords promise, to a
         relative `accuracy`, the segments are too few (they may cut corners): those curves are solved again with twice
         as many, and all curves are returned with that many.
 
         Args:
             z0, z1: end points.
-            segments: their number T, even, >= 4: there are T − 1 free nodes between them.
+            segments: their number T, even, >= 4: there are T − 1 free nodes.
             start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these, of which
                 the shortest result is kept.
             tol: a curve has converged when less than tol²/4 of its energy is left to gain, by an estimate.
@@ -187,7 +192,8 @@ class LatentGeometry:
         return connect(self.metric_field, z0, z1, starts, Effort(segments, tol, rounds, accuracy, refinements))
 
     @renamed(nodes="segments")
-    def distance(self, z0: Tensor, z1: Tensor, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @keyword_only
+    def distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -202,20 +208,23 @@ class LatentGeometry:
             >>> d.detach(), z0.grad
             (tensor([10.]), tensor([[-1.2000, -1.6000]]))
         """
-        squared = self.squared_distance(z0, z1, segments, start)
+        squared = self.squared_distance(z0, z1, segments=segments, start=start)
         positive = squared > 0
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
     @renamed(nodes="segments")
-    def squared_distance(self, z0: Tensor, z1: Tensor, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @keyword_only
+    def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
-        found = self.geodesic(z0.detach(), z1.detach(), segments, start)
+        found = self.geodesic(z0.detach(), z1.detach(), segments=segments, start=start)
         return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
 
     @renamed(nodes="segments")
+    @keyword_only
     def pairwise(
         self,
         z: Tensor,
+        *,
         segments: int = 16,
         start: Start | Sequence[Start] | None = None,
         progress: bool = False,
@@ -248,7 +257,8 @@ class LatentGeometry:
         check_cloud(z, "z")
         return graph.lengths(self.metric_field, z.detach())
 
-    def exp(self, z: Tensor, v: Tensor, tol: float = 1e-8) -> Tensor:
+    @keyword_only
+    def exp(self, z: Tensor, v: Tensor, *, tol: float = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).
 
         It solves γ'' = −Γ(γ', γ'), for a pullback metric Mγ'' = −Jᵀ d²F(γ', γ'), by an explicit Runge-Kutta method of
@@ -272,8 +282,9 @@ class LatentGeometry:
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
     @renamed(nodes="segments")
+    @keyword_only
     def log(
-        self, z0: Tensor, z1: Tensor, segments: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6
+        self, z0: Tensor, z1: Tensor, *, segments: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
@@ -288,7 +299,7 @@ class LatentGeometry:
             tensor([[1., 1.]])
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
-        found = self.geodesic(z0, z1, segments, start)
+        found = self.geodesic(z0, z1, segments=segments, start=start)
         return flow.logarithm(self.metric_field, found, z1, tol)
 
     def transport(self, curve: Curve | Geodesics, w: Tensor) -> Tensor:
@@ -304,11 +315,5 @@ class LatentGeometry:
             >>> geo.transport(geo.geodesic(torch.zeros(1, 2), torch.ones(1, 2)), torch.tensor([[1.0, 0.0]]))
             tensor([[1., 0.]])
         """
-        curve = _as_curve(curve)
+        curve = as_curve(curve)
         return flow.transport(self.metric_field, curve, check_alike(curve.nodes[:, 0], w=w)[0])
-
-
-def _as_curve(curve: Curve | Geodesics | Tensor) -> Curve:
-    if isinstance(curve, Geodesics):
-        return curve.curve
-    return Polyline(curve) if isinstance(curve, Tensor) else curve

@@ -8,7 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.execution import renamed
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.starts import Line, Start
@@ -31,10 +31,12 @@ class FrechetMean(NamedTuple):
 
 
 @renamed(nodes="segments")
+@keyword_only
 def frechet_mean(
     geometry: LatentGeometry,
     z: Tensor,
     weights: Tensor | None = None,
+    *,
     segments: int = 16,
     start: Start | Sequence[Start] = Line(),
     tol: float = 1e-3,
@@ -69,7 +71,7 @@ def frechet_mean(
     check_weights(weights, len(z))
 
     def spokes(centre: Tensor) -> tuple[Geodesics, float]:
-        found = geometry.geodesic(centre.unsqueeze(0), z, segments, start)
+        found = geometry.geodesic(centre.unsqueeze(0), z, segments=segments, start=start)
         return found, float(weights @ found.length.square())
 
     point = z[int((z - weights @ z).square().sum(dim=1).argmin())]

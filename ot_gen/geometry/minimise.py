@@ -114,7 +114,7 @@ def _minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) 
             pick(better, trial, work.nodes),
             torch.where(better, reached, work.energy),
             # A step that failed says that the secants were wrong.
-            pick(better, _secant(work.bend, model, tried, change.double()), torch.zeros_like(work.bend)),
+            pick(better, secant(work.bend, model, tried, change.double()), torch.zeros_like(work.bend)),
             torch.where(good, lowered, torch.where(better, work.damping, raised)),
             torch.where(better, promised, work.before),
             work.slow | better & (turn >= PATIENCE) & (promised > SLOW * work.before),
@@ -174,7 +174,7 @@ def _positive(rest: Tensor, metric: Tensor) -> Tensor:
     return (vectors * values.clamp_min(0).unsqueeze(-2)) @ vectors.mT
 
 
-def _secant(bend: Tensor, old: Model, new: Model, step: Tensor) -> Tensor:
+def secant(bend: Tensor, old: Model, new: Model, step: Tensor) -> Tensor:
     """The S nearest to the last one, in the metric, for which Sδ is the change of the gradient but for Hδ.
 
     With the mean of H at both ends of the step the error is O(δ³). S has diagonal blocks only, each by a formula of

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from ot_gen.costs import squared_distances
+from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud
 
 LEAST_STD = 1e-3
@@ -220,7 +221,8 @@ class RBFPrecision(nn.Module):
         self.floor = floor
         self.least = least
 
-    def fit_centres(self, codes: Tensor, spread: float = 1.0, seed: int = 0) -> None:
+    @keyword_only
+    def fit_centres(self, codes: Tensor, *, spread: float = 1.0, seed: int = 0) -> None:
         """Place the centres on codes (m, k) by k-means, with bandwidths λ_c = (spread · r_c)⁻², r_c a cluster's size.
 
         r_c is the mean distance of the cluster's codes to its centre; clusters of a single point take the mean size.

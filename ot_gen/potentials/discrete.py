@@ -85,7 +85,7 @@ class DiscretePotential(Potential):
     @torch.no_grad()
     def _start(self, mu: Measure, nu: Empirical, cost: Cost) -> None:
         x = mu.sample(min(512, len(nu)))
-        start = natural.start((costs for _, costs in Scores(cost, nu.atoms).costs(x)), nu.weights)
+        start = natural.initial((costs for _, costs in Scores(cost, nu.atoms).costs(x)), nu.weights)
         self.h_tilde = nn.Parameter(start.h_tilde)
         self.epsilon, self.smallest, self.collisions = nu.weights.new_tensor([start.epsilon, start.smallest, 1.0])
 

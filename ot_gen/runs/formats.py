@@ -2,7 +2,9 @@
 
 1    without a number. W₁ and W₂² stand in the judgement and once more among the metrics, there with their errors; the
      certificate's reference is two numbers, and None stands for what is not finite.
-2    each figure stands once: the judgement has the errors, the reference is a pair.
+2    each figure stands once: the judgement has the errors, the reference is a pair. The standard errors of an encoder's
+     figures are called `gap_error`, ...
+3    all standard errors are called `..._se`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 from ot_gen.evaluation import EXACT
 from ot_gen.execution import on_one_line
 
-FORMAT = 2
+FORMAT = 3
 
 
 def upgraded(facts: Mapping[str, Any], number: object) -> Mapping[str, Any]:
@@ -31,10 +33,18 @@ def upgraded(facts: Mapping[str, Any], number: object) -> Mapping[str, Any]:
     """
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"format is {number!r}, not a whole number >= 1")
-    if number >= FORMAT:
-        return facts
-    judgement, metrics = _judged_once(facts.get("judgement"), facts.get("metrics"))
-    return {**facts, "judgement": judgement, "metrics": metrics, "certificate": _certified(facts.get("certificate"))}
+    if number < 2:
+        judgement, metrics = _judged_once(facts.get("judgement"), facts.get("metrics"))
+        certificate = _certified(facts.get("certificate"))
+        facts = {**facts, "judgement": judgement, "metrics": metrics, "certificate": certificate}
+    if number < 3 and isinstance(encoder := facts.get("encoder"), dict):
+        facts = {**facts, "encoder": {_of_error(name): value for name, value in encoder.items()}}
+    return facts
+
+
+def _of_error(name: str) -> str:
+    """The present name of an encoder's figure."""
+    return f"{name.removesuffix('_error')}_se" if name.endswith("_error") else name
 
 
 def _judged_once(judgement: Any, metrics: Any) -> tuple[Any, Any]:

@@ -95,17 +95,17 @@ def judge_model(record: RunRecord, mu: Measure, data: Dataset, judging: Judging)
         data: held-out points, and training data for the floors.
         judging: how.
     """
-    sizes, metrics = (data.train, data.test, judging.samples, judging.seed), judging.metrics
+    sizes, metrics = {"n": judging.samples, "seed": judging.seed}, judging.metrics
     if metrics is None:
-        record = replace(record, judgement=judge(mu, *sizes))
+        record = replace(record, judgement=judge(mu, data.train, data.test, **sizes))
     else:
-        measured = metrics(mu, *sizes)
+        measured = metrics(mu, data.train, data.test, **sizes)
         rows = {name: RecordedMetric(*row) for name, row in measured.values.items()}
         if measures_exactly(metrics):
             judgement = judgement_of(measured)
             rows = {name: row for name, row in rows.items() if name not in EXACT}
         else:
-            judgement = judge(mu, *sizes)
+            judgement = judge(mu, data.train, data.test, **sizes)
         failed = measured.failures
         record = replace(record, judgement=judgement, metrics=rows, metrics_n=measured.n, metrics_failed=failed)
     if judging.certificate is not None:
@@ -144,7 +144,7 @@ def judge_run(
     at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
     record = judge_model(record, mu, data, judging)
     assert record.judgement is not None  # by judge_model
-    beside = judge_beside(record.judgement, at_reference, data.train, data.test, judging.seed)
+    beside = judge_beside(record.judgement, at_reference, data.train, data.test, seed=judging.seed)
     return replace(record, ex_post=_name(ex_post), judgement_reference=beside), mu
 
 
@@ -212,7 +212,7 @@ def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) ->
     # Only next to a KL is the weight of a squared cost twice a decoder's variance.
     is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
     variance = coupling.weight / 2 if is_likelihood else None
-    return judge_encoder(mu, coupling.encoder, solver.cost, data.test, variance, seed=seed)
+    return judge_encoder(mu, data.test, solver.cost, coupling.encoder, variance=variance, seed=seed)
 
 
 def _name(function: Any) -> str:

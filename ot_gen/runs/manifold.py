@@ -154,7 +154,7 @@ def study(
         second = (first + torch.randint(1, len(codes.points), (pairs,))) % len(codes.points)
         ends = codes.points[first], codes.points[second]
         kinks = _kinks(mu.map)
-        found = geometry.geodesic(*ends, segments, starts(codes.points), **(ROUGH if kinks else {}))
+        found = geometry.geodesic(*ends, segments=segments, start=starts(codes.points), **(ROUGH if kinks else {}))
         straight = geometry.length(Line()(geometry.metric_field, *ends, segments))
         rows, notes = _rows(geometry, found, straight, codes, (first, second))
         notes = [*kinks, *notes]

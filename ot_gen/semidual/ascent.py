@@ -89,7 +89,7 @@ class Ascent(nn.Module):
             h_tilde: a table to start from; None starts at h̃_j = E c(x, y_j), where all atoms are equally attractive.
             worth: the number of samples that such a table would have taken.
         """
-        begin = natural.start((costs for _, costs in self.costs.costs(x)), self.weights)
+        begin = natural.initial((costs for _, costs in self.costs.costs(x)), self.weights)
         self.worth = worth
         self.h_tilde.copy_(begin.h_tilde if h_tilde is None else h_tilde - h_tilde @ self.weights)
         self.average.copy_(self.h_tilde)

@@ -33,6 +33,9 @@ class LaguerreCells:
         atoms: y_j, (m, d).
         h_tilde: potentials h̃_j, (m,).
 
+    Attributes:
+        tree: the index that cells are looked up in, None where the atoms are streamed.
+
     Raises:
         ValueError: shapes, dtypes or devices that do not fit, NaN or Inf.
 
@@ -48,10 +51,10 @@ class LaguerreCells:
     def __init__(self, cost: Cost, atoms: Tensor, h_tilde: Tensor) -> None:
         check_table(atoms, h_tilde)
         self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
-        self._tree: EnvelopeTree | None = None
+        self.tree: EnvelopeTree | None = None
         self._scores = Scores.streamed(cost, self.atoms)
         if len(atoms) >= MANY and self._scores.columns <= INDEXED:
-            self._tree = self._envelope()
+            self.tree = self._envelope()
         else:
             self._scores = Scores(cost, self.atoms)
 
@@ -74,10 +77,10 @@ class LaguerreCells:
         """(h(x), argmin), each (n,), for points (n, d)."""
         check_points(x, self.atoms)
         form = self._scores.form
-        if self._tree is None or form is None:
+        if self.tree is None or form is None:
             return self._scores.hard(x, self.h_tilde)
         with torch.no_grad():
-            argmin = self._tree(form.left(x)[0])
+            argmin = self.tree(form.left(x)[0])
             unknown = (argmin < 0).nonzero().squeeze(1)
             if len(unknown):
                 argmin[unknown] = self._scores.hard(x[unknown], self.h_tilde)[1]

@@ -1,4 +1,4 @@
-"""The natural ascent of the semi-dual in a table h̃, whatever gives its gradient: start, step, and steering of ε.
+"""The natural ascent of the semi-dual in a table h̃, whatever gives its gradient: where it begins, its step, and the steering of ε.
 
     D_ε(h̃) = E_{x~μ}[−ε log Σ_j exp((h̃_j − c(x, y_j)) / ε)] + Σ_j b_j h̃_j        ∂D_ε/∂h̃_j = b_j − P_ε(j)
 
@@ -18,7 +18,7 @@ CEILING = 20.0  # the relative gradient is at least −1; this stops one crowded
 
 
 @final
-class Start(NamedTuple):
+class Initial(NamedTuple):
     """Where an ascent begins: h̃ (m,) with Σ_j b_j h̃_j = 0, a softness ε, and the smallest ε that rounding allows."""
 
     h_tilde: Tensor
@@ -26,7 +26,7 @@ class Start(NamedTuple):
     smallest: float
 
 
-def start(costs: Iterable[Tensor], weights: Tensor) -> Start:
+def initial(costs: Iterable[Tensor], weights: Tensor) -> Initial:
     """h̃_j = E c(x, y_j), where all atoms are equally attractive on average, and ε = the spread of the costs.
 
     Rounding hides differences below the smallest ε; where all costs are equal nothing else would keep ε from 0.
@@ -36,7 +36,7 @@ def start(costs: Iterable[Tensor], weights: Tensor) -> Start:
         weights: b, (m,).
 
     Example:
-        >>> start([torch.tensor([[1.0, 3.0], [3.0, 5.0]])], torch.tensor([0.5, 0.5])).h_tilde
+        >>> initial([torch.tensor([[1.0, 3.0], [3.0, 5.0]])], torch.tensor([0.5, 0.5])).h_tilde
         tensor([-1.,  1.])
     """
     total, points = torch.zeros_like(weights), 0
@@ -49,7 +49,7 @@ def start(costs: Iterable[Tensor], weights: Tensor) -> Start:
     h_tilde = total / points
     limits = torch.finfo(weights.dtype)
     smallest = max(8 * limits.eps * size, limits.tiny**0.5)
-    return Start(h_tilde - h_tilde @ weights, max(spread, smallest), smallest)
+    return Initial(h_tilde - h_tilde @ weights, max(spread, smallest), smallest)
 
 
 @torch.no_grad()

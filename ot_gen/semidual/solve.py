@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
-from ot_gen.execution import Ending, load_checkpoint, renamed, save_checkpoint
+from ot_gen.execution import Ending, keyword_only, load_checkpoint, renamed, save_checkpoint
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
 from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_arguments
@@ -32,12 +32,13 @@ FINISH_ENTRIES = 2**21
 
 
 @renamed(verbose="progress")
+@keyword_only
 def semidiscrete(
     mu: Sampler | Distribution,
     nu: Empirical,
     cost: Cost,
-    tol: float | None = None,
     *,
+    tol: float | None = None,
     gap_tol: float | None = None,
     epsilon: float = 0.0,
     h_tilde: Tensor | None = None,

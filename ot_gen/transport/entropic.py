@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, described, widened_pair
 from ot_gen.transport.problem import NotConverged, problem
 
@@ -67,13 +68,14 @@ def sinkhorn_potentials(
     return f, g
 
 
+@keyword_only
 def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,
+    *,
     epsilon: float,
     a: Tensor | None = None,
     b: Tensor | None = None,
-    *,
     tol: float = 1e-3,
     max_iterations: int = 10_000,
 ) -> Tensor:
@@ -103,7 +105,7 @@ def sinkhorn_divergence(
 
     Example:
         >>> x = torch.randn(30, 2)
-        >>> bool(sinkhorn_divergence(x, x, 1.0).abs() < 1e-4)
+        >>> bool(sinkhorn_divergence(x, x, epsilon=1.0).abs() < 1e-4)
         True
     """
     if not epsilon > 0:

@@ -18,7 +18,6 @@ import ot  # noqa: F401  (imported here, once for all sweeps)
 import scipy.optimize  # noqa: F401
 import torch
 import torch._dynamo  # what an optimizer imports
-from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
 from ot_gen import cli
@@ -31,8 +30,7 @@ SWEEP = (*RUN, "solver=primal/exact_plan,dual/wgan_gp")
 
 def warmed():
     """What each sweep would look up again: hydra's plugins, its grammar, the fonts."""
-    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        compose("config", overrides=list(RUN))
+    cli.composed(RUN)
     Figure().savefig(io.BytesIO())
 
 

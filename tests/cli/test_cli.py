@@ -211,7 +211,7 @@ def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(
     solver, data = found["solver"], found["data"]
     told = read_record(tmp_path / "run").encoder
     mu = found["mu"]
-    expected = judge_encoder(mu, solver.xi.encoder, solver.cost, data.test, variance=solver.xi.weight / 2)
+    expected = judge_encoder(mu, data.test, solver.cost, solver.xi.encoder, variance=solver.xi.weight / 2)
     assert told == expected
     assert told.n == len(data.test)
     assert told.negative_iwae <= told.negative_elbo

@@ -108,7 +108,7 @@ def test_samples_of_a_toy_are_judged_in_one_command(evaluate):
     assert set(told["metrics"]) == NAMES | OF_CLASSES
     assert all(set(row) == {"value", "se", "floor", "floor_se"} for row in told["metrics"].values())
     toy = data.toy(data.eight_gaussians(), size=64, test_size=64)
-    expected = judge(Empirical(torch.from_numpy(cloud)), toy.train, toy.test, 40)
+    expected = judge(Empirical(torch.from_numpy(cloud)), toy.train, toy.test, n=40)
     assert told["judgement"] == expected._asdict()
     assert told["judgement"]["w1_se"] > 0 and told["judgement"]["w2_squared_floor_se"] > 0
     assert "${" not in Path("out/config.yaml").read_text()
@@ -343,9 +343,8 @@ def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
 
 @pytest.mark.parametrize("name", ["eight_gaussians", "two_moons", "swiss_roll", "digits", "mnist"])
 def test_the_metrics_of_an_entry_fit_its_data(name):
-    cfg = cli.composed([f"data={name}"])[0]
-    found = cli.build(cfg.data)
-    metrics = cli.build(cli.completed(cfg, found).metrics)
+    made = cli.parts(f"data={name}")
+    found, metrics = made.data, cli.build(made.config.metrics)
     assert isinstance(metrics, Metrics)
     judging = Judging({"samples": 30, "seed": 0}, metrics)
     told = judge_model(RunRecord(Status.RUNNING), found.train, found, judging)

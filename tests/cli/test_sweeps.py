@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
@@ -44,15 +43,15 @@ pytestmark = pytest.mark.usefixtures("clean_process")
 def sweep(undrawn, monkeypatch, capsys):
     """ot-gen -m in this process: overrides -> (exit code, stderr, the figures that its jobs returned)."""
     returned = []
-    finish = jobs._experiment
+    objective = jobs.objective
 
     def told(*arguments):
-        returned.append(finish(*arguments))
+        returned.append(objective(*arguments))
         return returned[-1]
 
     def call(*overrides):
         returned.clear()
-        monkeypatch.setattr(jobs, "_experiment", told)
+        monkeypatch.setattr(jobs, "objective", told)
         monkeypatch.setattr(sys, "argv", ["ot-gen", "-m", *TINY, *overrides])
         capsys.readouterr()
         try:
@@ -186,8 +185,7 @@ def test_a_folder_of_another_configuration_or_version_is_not_taken(sweep):
 
 def test_the_composition_tells_results_apart_and_nothing_else():
     def of(*overrides):
-        with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-            return composition(compose("config", overrides=list(overrides)))
+        return composition(cli.composed(overrides)[0])
 
     assert of() == of("threads=3", "retry=true", "objective=judgement.w2_squared") == of("solver=primal/vae")
     assert len({of(), of("seed=1"), of("trainer.steps=7"), of("solver=dual/wgan_gp"), of("resume=x")}) == 5
@@ -298,11 +296,13 @@ def test_a_parallel_launcher_runs_all_and_reports_bad_input(launcher):
 
 @pytest.mark.slow
 @plugin("hydra_submitit_launcher")
-def test_the_slurm_entry_composes():
-    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        cfg = compose("config", overrides=["hydra/launcher=slurm"], return_hydra_config=True)
-    assert cfg.hydra.launcher._target_.endswith("SlurmLauncher")
-    assert (cfg.hydra.launcher.timeout_min, cfg.hydra.launcher.cpus_per_task) == (1440, 1)
+def test_the_slurm_entry_composes(monkeypatch, capsys):
+    shown = ("--cfg", "all", "-p", "hydra.launcher", "--resolve")
+    monkeypatch.setattr(sys, "argv", ["ot-gen", "hydra/launcher=slurm", *shown])
+    cli.main()
+    launcher = OmegaConf.create(capsys.readouterr().out)
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.timeout_min, launcher.cpus_per_task) == (1440, 1)
 
 
 @pytest.mark.slow

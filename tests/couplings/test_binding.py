@@ -39,7 +39,7 @@ from ot_gen import (
     learned_mixture,
     standard_gaussian,
 )
-from ot_gen.cli import build
+from ot_gen.cli import assembled
 from ot_gen.execution import load_weights
 
 RECORDS = Path(__file__).parents[1] / "records"
@@ -170,16 +170,12 @@ def test_a_run_from_before_loads_and_resumes(record, tmp_path):
     cfg, file = OmegaConf.load(RECORDS / record / "config.yaml"), tmp_path / "checkpoint.safetensors"
     shutil.copy(RECORDS / record / file.name, file)
 
-    def parts():
-        nu, reference, generator = build(cfg.data).train, build(cfg.reference), build(cfg.generator)
-        return Pushforward(generator, reference), nu, build(cfg.solver)
-
-    mu, nu, solver = parts()
-    solver.prepare(mu, nu)
-    load_weights(file, mu)
-    load_weights(file, solver, "solver")
-    assert {f"solver.{key}" for key in solver.state_dict()} == keys(file)
-    again, nu, solver = parts()
-    progress = fit(again, nu, solver, steps=22, batch_size=32, resume=file)
+    made = assembled(cfg)
+    made.solver.prepare(made.mu, made.data.train)
+    load_weights(file, made.mu)
+    load_weights(file, made.solver, "solver")
+    assert {f"solver.{key}" for key in made.solver.state_dict()} == keys(file)
+    again = assembled(cfg)
+    progress = fit(again.mu, again.data.train, again.solver, steps=22, batch_size=32, resume=file)
     assert progress.step == 22 and len(progress.rows) == 2
-    assert all(not torch.equal(old, new) for old, new in zip(mu.parameters(), again.parameters(), strict=True))
+    assert all(not torch.equal(old, new) for old, new in zip(made.mu.parameters(), again.mu.parameters(), strict=True))

@@ -38,7 +38,7 @@ def test_a_dataset_is_frozen():
 
 @pytest.mark.parametrize("chunk", [1, 7, 2**22])
 def test_variance_is_the_weighted_total_variance(monkeypatch, chunk):
-    monkeypatch.setattr(dataset_module, "_CHUNK", chunk)
+    monkeypatch.setattr(dataset_module, "CHUNK", chunk)
     y, b = cloud(50, 3).double() + 100, torch.rand(50).double()
     b /= b.sum()
     expected = (b * (y - b @ y).square().sum(1)).sum()

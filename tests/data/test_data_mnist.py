@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ import pytest
 import torch
 
 from ot_gen.data import digits, download, mnist, mnist_full
-from ot_gen.data.digits import _EMBEDDED, _SHA256, _read
+from ot_gen.data.digits import EMBEDDED, SHA256
 
-NAMES = tuple(download._REGISTRY)
+NAMES = tuple(download.REGISTRY)
 
 
 def test_digits_are_a_partition_of_scikit_learns():
@@ -35,7 +36,7 @@ def test_digits_are_a_partition_of_scikit_learns():
 def test_mnist_is_embedded_in_its_order():
     data = mnist()
     assert (len(data.train), len(data.test), data.shape) == (8000, 2000, (1, 28, 28))
-    with np.load(_EMBEDDED, allow_pickle=False) as arrays:
+    with np.load(EMBEDDED, allow_pickle=False) as arrays:
         images = arrays["images"]
     for atoms, image in [(data.train.atoms[0], images[0]), (data.test.atoms[-1], images[-1])]:
         torch.testing.assert_close(atoms, torch.from_numpy(image).flatten() / 255, atol=0, rtol=0)
@@ -44,9 +45,9 @@ def test_mnist_is_embedded_in_its_order():
 
 
 def test_the_embedded_file_is_small_verified_and_licensed():
-    content = _EMBEDDED.read_bytes()
-    assert len(content) < 2e6 and hashlib.sha256(content).hexdigest() == _SHA256
-    assert "creativecommons.org/licenses/by-sa/3.0" in _EMBEDDED.with_name("mnist10k.LICENSE.md").read_text()
+    content = EMBEDDED.read_bytes()
+    assert len(content) < 2e6 and hashlib.sha256(content).hexdigest() == SHA256
+    assert "creativecommons.org/licenses/by-sa/3.0" in EMBEDDED.with_name("mnist10k.LICENSE.md").read_text()
 
 
 def save(path: Path, **arrays: np.ndarray) -> Path:
@@ -64,25 +65,19 @@ def test_mnist_takes_another_file_of_its_layout(tmp_path):
     assert (len(data.train), len(data.test)) == (8, 2)
 
 
-def test_a_damaged_embedded_file_is_named_with_the_remedy(tmp_path):
-    copy = tmp_path / "mnist10k.npz"
-    content = bytearray(_EMBEDDED.read_bytes())
-    content[1000] ^= 1
-    copy.write_bytes(content)
-    with pytest.raises(
-        ValueError, match=r"mnist10k\.npz cannot be read \(its SHA-256 checksum differs.*; reinstall"
-    ) as e:
-        _read(copy, "reinstall", _SHA256)
-    assert "\n" not in str(e.value)
-    with pytest.raises(ValueError, match="No such file"):
-        _read(tmp_path / "gone.npz", "reinstall", _SHA256)
-
-
-def test_mnist_itself_checks_the_embedded_file(tmp_path, monkeypatch):
-    (tmp_path / "mnist10k.npz").write_bytes(_EMBEDDED.read_bytes()[:-100])
-    monkeypatch.setitem(mnist.__globals__, "_EMBEDDED", tmp_path / "mnist10k.npz")
-    with pytest.raises(ValueError, match=r"checksum differs.*reinstall ot_gen, or restore the file with git checkout"):
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b[:1000] + bytes([b[1000] ^ 1]) + b[1001:]])
+def test_a_damaged_embedded_file_is_named_with_the_remedy(tmp_path, monkeypatch, damage):
+    (tmp_path / "mnist10k.npz").write_bytes(damage(EMBEDDED.read_bytes()))
+    monkeypatch.setitem(mnist.__globals__, "EMBEDDED", tmp_path / "mnist10k.npz")
+    remedy = r"mnist10k\.npz cannot be read \(its SHA-256 checksum differs.*; reinstall ot_gen, or restore the file"
+    with pytest.raises(ValueError, match=remedy) as e:
         mnist()
+    assert "\n" not in str(e.value)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.npz cannot be read .*No such file"):
+        mnist(tmp_path / "gone.npz")
 
 
 @pytest.mark.parametrize("cut", [0, 10, 1000, -1])
@@ -129,8 +124,11 @@ def official(tmp_path) -> Path:
 
 
 @pytest.fixture
-def registry(official) -> dict[str, str]:
-    return {name: hashlib.sha256((official / name).read_bytes()).hexdigest() for name in NAMES}
+def registry(official, monkeypatch) -> dict[str, str]:
+    """The checksums of these four files, in the place of the official ones."""
+    sums = {name: hashlib.sha256((official / name).read_bytes()).hexdigest() for name in NAMES}
+    monkeypatch.setattr(download, "REGISTRY", sums)
+    return sums
 
 
 class Server(ThreadingHTTPServer):
@@ -173,13 +171,12 @@ def server(official, monkeypatch) -> Iterator[Server]:
 DEAD = "http://127.0.0.1:9/mnist/"  # the discard port: nobody answers
 
 
-def test_the_four_files_are_downloaded_once(tmp_path, official, registry, server, capfd, monkeypatch):
+def test_the_four_files_are_downloaded_once(tmp_path, official, registry, server, capfd):
     level = pooch.get_logger().level
-    monkeypatch.setattr(download, "_REGISTRY", registry)
-    data = mnist_full(tmp_path / "cache", [server.url], retries=0)
+    data = mnist_full(tmp_path / "cache", mirrors=[server.url], retries=0)
     assert (len(data.train), len(data.test), data.shape) == (6, 3, (1, 28, 28))
     assert server.requests == dict.fromkeys(NAMES, 1)
-    again = mnist_full(tmp_path / "cache", [DEAD], retries=0)
+    again = mnist_full(tmp_path / "cache", mirrors=[DEAD], retries=0)
     assert torch.equal(again.train.atoms, data.train.atoms)
     assert mnist_full(official, mirrors=[]).dim == 784
     raw = gzip.decompress((official / NAMES[0]).read_bytes())[16:]
@@ -189,13 +186,13 @@ def test_the_four_files_are_downloaded_once(tmp_path, official, registry, server
 
 
 def test_mirrors_are_tried_in_order(tmp_path, registry, server):
-    files = download._fetch(tmp_path / "cache", registry, [DEAD, server.url.rstrip("/")], retries=0)
-    assert [file.name for file in files] == list(NAMES)
+    mnist_full(tmp_path / "cache", mirrors=[DEAD, server.url.rstrip("/")], retries=0)
+    assert {file.name for file in (tmp_path / "cache").iterdir()} == set(NAMES)
 
 
 def test_a_failing_answer_is_asked_again(tmp_path, registry, server):
     server.failures = 1
-    download._fetch(tmp_path / "cache", registry, [server.url], retries=1)
+    mnist_full(tmp_path / "cache", mirrors=[server.url], retries=1)
     assert server.requests[NAMES[0]] == 2 and server.requests[NAMES[1]] == 1
 
 
@@ -203,28 +200,27 @@ def test_a_wrong_file_on_a_mirror_is_not_kept(tmp_path, official, registry, serv
     (official / NAMES[1]).write_bytes(b"an error page")
     cache = tmp_path / "cache"
     with pytest.raises(ValueError, match=rf"{NAMES[1]} is missing and could not .*127.*\(wrong SHA-256\); put") as e:
-        download._fetch(cache, registry, [server.url], retries=0)
+        mnist_full(cache, mirrors=[server.url], retries=0)
     assert "\n" not in str(e.value)
     assert [file.name for file in cache.iterdir()] == [NAMES[0]]
 
 
-def test_a_corrupt_file_on_disk_is_downloaded_again(tmp_path, registry, server):
-    cache = tmp_path / "cache"
-    cache.mkdir()
+def test_a_corrupt_file_on_disk_is_downloaded_again(tmp_path, official, registry, server):
+    cache = shutil.copytree(official, tmp_path / "cache")
     (cache / NAMES[2]).write_bytes(b"half a file")
     with pytest.raises(ValueError, match=rf"{NAMES[2]} is corrupt .*ConnectionError"):
-        download._fetch(cache, {NAMES[2]: registry[NAMES[2]]}, [DEAD], retries=0)
-    download._fetch(cache, registry, [server.url], retries=0)
-    assert server.requests[NAMES[2]] == 1
+        mnist_full(cache, mirrors=[DEAD], retries=0)
+    mnist_full(cache, mirrors=[server.url], retries=0)
+    assert server.requests == {NAMES[2]: 1}
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(ValueError, match=rf"{NAMES[0]} is missing .*{DEAD} \(ConnectionError\) or {DEAD}.*put") as e:
-        mnist_full(tmp_path, [DEAD, DEAD], retries=0)
+        mnist_full(tmp_path, mirrors=[DEAD, DEAD], retries=0)
     assert "mnist()" in str(e.value) and str(tmp_path) in str(e.value) and "\n" not in str(e.value)
     with pytest.raises(ValueError, match="no mirror was given"):
-        mnist_full(tmp_path, [])
+        mnist_full(tmp_path, mirrors=[])
 
 
 def unpack(official: Path) -> None:
@@ -235,7 +231,7 @@ def unpack(official: Path) -> None:
 
 def test_uncompressed_files_are_used_without_a_network(official):
     unpack(official)
-    assert len(mnist_full(official, [DEAD], retries=0).train) == 6
+    assert len(mnist_full(official, mirrors=[DEAD], retries=0).train) == 6
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -255,8 +251,9 @@ def test_images_and_labels_must_belong_together(official):
         mnist_full(official)
 
 
-def test_a_broken_gzip_file_is_named(tmp_path):
-    file = tmp_path / "x.gz"
-    file.write_bytes(gzip.compress(b"0" * 100)[:-9])
-    with pytest.raises(ValueError, match=r"x\.gz cannot be read"):
-        download._idx(file, rank=1)
+def test_a_broken_gzip_file_is_named(official, registry):
+    file = official / NAMES[3]
+    file.write_bytes(file.read_bytes()[:-9])
+    registry[NAMES[3]] = hashlib.sha256(file.read_bytes()).hexdigest()  # the file that was asked for, and a broken one
+    with pytest.raises(ValueError, match=rf"{NAMES[3]} cannot be read"):
+        mnist_full(official, mirrors=[])

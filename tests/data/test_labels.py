@@ -22,7 +22,7 @@ from ot_gen.data import (
     twenty_five_gaussians,
     two_moons,
 )
-from ot_gen.data.digits import _EMBEDDED
+from ot_gen.data.digits import EMBEDDED
 from ot_gen.measures import Empirical, standard_gaussian
 
 
@@ -44,7 +44,7 @@ def test_digits_carry_their_labels():
 
 
 def test_mnist_carries_its_labels():
-    with np.load(_EMBEDDED, allow_pickle=False) as arrays:
+    with np.load(EMBEDDED, allow_pickle=False) as arrays:
         expected = arrays["labels"].tolist()
     train, test = mnist().labels
     assert train.dtype == test.dtype == torch.int64

@@ -193,7 +193,7 @@ def test_memorisation_does_not_depend_on_how_the_training_set_is_read(monkeypatc
     x, y = clouds(40)
     train, _ = clouds(100, seed=1)
     whole = Memorisation()(x, y, train)
-    monkeypatch.setattr("ot_gen.evaluation.neighbours._CHUNK", 200)
+    monkeypatch.setattr("ot_gen.evaluation.neighbours.CHUNK", 200)
     assert Memorisation()(x, y, train) == whole
 
 

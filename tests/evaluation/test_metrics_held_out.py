@@ -66,7 +66,7 @@ def of_digits():
 
 def test_the_distances_and_floors_are_those_of_the_judgement(toy):
     mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
-    found, judgement = exact()(mu, toy.train, toy.test, 200, seed=3), judge(mu, toy.train, toy.test, 200, seed=3)
+    found, judgement = exact()(mu, toy.train, toy.test, n=200, seed=3), judge(mu, toy.train, toy.test, n=200, seed=3)
     assert found.n == judgement.n == 200
     for name in ("w1", "w2_squared"):
         assert found.values[name].value == pytest.approx(getattr(judgement, name), rel=1e-12)
@@ -76,12 +76,12 @@ def test_the_distances_and_floors_are_those_of_the_judgement(toy):
 def test_measuring_changes_neither_random_state_nor_mode_and_repeats(toy):
     mu = Pushforward(nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 2)), standard_gaussian(2))
     before = torch.get_rng_state()
-    first = exact()(mu, toy.train, toy.test, 100)
+    first = exact()(mu, toy.train, toy.test, n=100)
     assert torch.equal(torch.get_rng_state(), before)
     assert mu.training and all(part.training for part in mu.modules())
     torch.rand(7)
-    assert exact()(mu, toy.train, toy.test, 100) == first
-    assert exact()(mu, toy.train, toy.test, 100, seed=1) != first
+    assert exact()(mu, toy.train, toy.test, n=100) == first
+    assert exact()(mu, toy.train, toy.test, n=100, seed=1) != first
 
 
 def test_equal_seeds_give_every_model_the_same_real_and_latent_points(toy):
@@ -118,7 +118,7 @@ def test_real_data_score_the_floor_in_every_metric(toy):
         Memorisation(),
     )
     law = data.eight_gaussians()
-    found = metrics(law, toy.train, toy.test, 240)
+    found = metrics(law, toy.train, toy.test, n=240)
     for name, row in found.values.items():
         assert abs(row.value - row.floor) < 4 * math.hypot(row.se, row.floor_se), name
         assert row.se > 0 and row.floor_se > 0
@@ -126,19 +126,19 @@ def test_real_data_score_the_floor_in_every_metric(toy):
 
 
 def test_a_model_that_copies_training_points_is_flagged_and_by_memorisation_alone(toy):
-    found = exact()(toy.train, toy.train, toy.test, 240).values
+    found = exact()(toy.train, toy.train, toy.test, n=240).values
     assert found["memorisation"].value == 0
     assert found["memorisation"].floor > 0.8
     assert abs(found["w1"].value - found["w1"].floor) < 3 * math.hypot(found["w1"].se, found["w1"].floor_se)
 
 
 def test_without_spare_held_out_points_one_half_is_compared_with_the_other(toy):
-    found = exact()(data.eight_gaussians(), toy.train, toy.test, 500).values["memorisation"]
+    found = exact()(data.eight_gaussians(), toy.train, toy.test, n=500).values["memorisation"]
     assert abs(found.floor - 1) < 4 * found.floor_se < 1
 
 
 def test_a_law_has_no_training_points_to_memorise(toy):
-    found = exact()(toy.train, data.eight_gaussians(), toy.test, 100)
+    found = exact()(toy.train, data.eight_gaussians(), toy.test, n=100)
     assert set(found.values) == {"w1", "w2_squared"}
 
 
@@ -150,7 +150,7 @@ def test_features_are_extracted_once_for_each_sample(toy):
         return points.square()
 
     view = View({"frechet": FrechetDistance(), "precision": Precision()}, features)
-    assert set(Metrics({"features": view})(toy.train, toy.train, toy.test, 60).values) == {"frechet", "precision"}
+    assert set(Metrics({"features": view})(toy.train, toy.train, toy.test, n=60).values) == {"frechet", "precision"}
     assert seen == [60, 60, 60]
 
 
@@ -161,7 +161,7 @@ def test_a_metric_out_of_reach_is_told_and_the_others_stand(toy):
             raise NotConverged("Sinkhorn left an error")
 
     views = {"points": View({"sinkhorn": OutOfReach(), "w1": ExactTransport(Euclidean())})}
-    found = Metrics(views)(toy.train, toy.train, toy.test, 30)
+    found = Metrics(views)(toy.train, toy.train, toy.test, n=30)
     assert set(found.values) == {"w1"}
     assert found.failures == {"sinkhorn": "Sinkhorn left an error"}
 
@@ -214,17 +214,17 @@ def test_pixels_are_clipped_as_in_a_stored_image_and_other_sizes_refused(mnist):
 @pytest.mark.slow
 def test_the_mean_digit_noise_and_a_missing_class_are_seen_for_what_they_are(mnist):
     metrics, n = of_digits(), 300
-    real = metrics(mnist.train, mnist.train, mnist.test, n).values
+    real = metrics(mnist.train, mnist.train, mnist.test, n=n).values
     assert real["frechet"].value < 5 and real["mode_coverage"].value == 1 and real["precision"].value > 0.9
     mean = mnist.train.atoms.mean(0).expand(n, 784)
-    collapsed = metrics(mean, mnist.train, mnist.test, n).values
+    collapsed = metrics(mean, mnist.train, mnist.test, n=n).values
     assert collapsed["frechet"].value > 30 * collapsed["frechet"].floor
     assert collapsed["class_error"].value > 0.8 and collapsed["mode_coverage"].value == pytest.approx(0.1)
     no_sevens = mnist.train.atoms[mnist.train_labels != 7]
-    found = metrics(no_sevens, mnist.train, mnist.test, n).values
+    found = metrics(no_sevens, mnist.train, mnist.test, n=n).values
     assert found["mode_coverage"].value == pytest.approx(0.9)
     assert found["class_error"].value - found["class_error"].floor > 0.02
-    noise = metrics(torch.rand(n, 784), mnist.train, mnist.test, n).values
+    noise = metrics(torch.rand(n, 784), mnist.train, mnist.test, n=n).values
     assert noise["frechet"].value > 50 and noise["precision"].value == 0
 
 

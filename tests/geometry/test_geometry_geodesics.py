@@ -22,7 +22,7 @@ from torch import nn
 from ot_gen import LatentGeometry
 from ot_gen.costs import squared_distances
 from ot_gen.geometry import Graph, Line, Spline, conformal, euclidean
-from ot_gen.geometry.minimise import _secant
+from ot_gen.geometry.minimise import secant
 from ot_gen.geometry.tridiagonal import solve
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -171,7 +171,7 @@ def test_constant_speed_keeps_the_points_and_evens_the_steps():
     geo = LatentGeometry(cylinder)
     t = torch.linspace(0, 1, 65)[None, :, None] ** 2
     curve = Spline(torch.cat([2 * t, t], dim=2))
-    even = geo.constant_speed(curve, 32)
+    even = geo.constant_speed(curve, segments=32)
     speed = geo.inner(*(part[0] for part in (even(t.flatten()), *2 * [even.velocity(t.flatten())]))).sqrt()
     assert float((speed / speed.mean() - 1).abs().max()) <= 1e-2
     assert torch.allclose(geo.length(even), geo.length(curve), rtol=1e-5)
@@ -286,7 +286,7 @@ def test_secants_tell_the_second_derivatives_along_a_step():
     for size in (1e-1, 1e-2):
         step = size * torch.randn(3, 7, 2, generator=torch.Generator().manual_seed(0))
         moved = nodes + torch.nn.functional.pad(step, (0, 0, 1, 1))
-        bend = _secant(torch.zeros(3, 7, 2, 2), metric.model(nodes), metric.model(moved), step)
+        bend = secant(torch.zeros(3, 7, 2, 2), metric.model(nodes), metric.model(moved), step)
         wanted = (metric.second_order(nodes)[0] + metric.second_order(moved)[0]) / 2 @ step.unsqueeze(3)
         gaps.append(float((bend @ step.unsqueeze(3) - wanted).abs().max()))
         assert torch.allclose(bend, bend.mT)

@@ -183,7 +183,7 @@ def test_exact_distances_are_solved_once_and_stand_once(views, solved, kept, toy
     found = judge_model(RunRecord(Status.RUNNING), mu, toy, Judging(SIZES, Metrics(views)))
     assert len(plans) == solved
     assert set(found.metrics) == kept
-    assert found.judgement == judge(mu, toy.train, toy.test, 30)
+    assert found.judgement == judge(mu, toy.train, toy.test, n=30)
     assert found.judgement.w1_se > 0 and found.judgement.w2_squared_floor_se > 0
 
 
@@ -193,8 +193,8 @@ def test_the_judgement_before_the_ex_post_prior_solves_no_floor_again(tmp_path, 
     record = RunRecord(Status.RUNNING)
     found, sampled = judge_run(record, tmp_path, mu, solver, toy, judging, lambda encoder, nu: prior)
     assert len(plans) == 6  # the model with the prior and at ζ, and real data: once for each cost
-    assert found.judgement_reference == judge(mu, toy.train, toy.test, 30)
-    assert found.judgement == judge(sampled, toy.train, toy.test, 30)
+    assert found.judgement_reference == judge(mu, toy.train, toy.test, n=30)
+    assert found.judgement == judge(sampled, toy.train, toy.test, n=30)
     assert found.judgement.w1 > found.judgement_reference.w1
 
 

@@ -6,7 +6,6 @@ import logging
 import time
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from ot_gen import cli
 from ot_gen.runs.parts import Status
@@ -25,8 +24,7 @@ def needs(module):
 
 
 def composed(*overrides):
-    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return cli.composed(overrides)[0]
 
 
 @pytest.fixture

@@ -339,7 +339,7 @@ def test_the_kept_index_answers_as_the_stream(cost, d, atoms, table):
     cells = LaguerreCells(cost, y, h_tilde)
     value, argmin = cells(x)
     expected, streamed = c_transform(cost, x, y, h_tilde)
-    assert cells._tree is not None
+    assert cells.tree is not None
     assert torch.allclose(value, expected, rtol=1e-12, atol=1e-9)
     ties = (cost(x, y[argmin]) - h_tilde[argmin] - expected).abs() < 1e-9 * (1 + expected.abs())
     assert bool(((argmin == streamed) | ties).all())
@@ -365,7 +365,7 @@ def test_crowded_leaves_and_points_out_of_the_box_are_left_to_the_stream(monkeyp
     monkeypatch.setattr(envelope, "GROWTH", 0)
     y, h_tilde = torch.rand(6000, 2), torch.zeros(6000)
     cells = LaguerreCells(SquaredEuclidean(), y, h_tilde)
-    assert int(cells._tree.counts.max()) > envelope.CROWDED
+    assert int(cells.tree.counts.max()) > envelope.CROWDED
     x = torch.cat([torch.rand(50, 2), 100 * torch.randn(50, 2)])
     assert torch.equal(cells(x)[1], c_transform(SquaredEuclidean(), x, y, h_tilde)[1])
 

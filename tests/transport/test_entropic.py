@@ -84,7 +84,7 @@ def test_an_unfinished_solve_fails_loudly():
     with pytest.raises(NotConverged, match=r"marginal error.*raise epsilon"):
         sinkhorn_potentials(SquaredEuclidean().matrix(x, y), epsilon=1e-4, tol=1e-9, max_iterations=5)
     with pytest.raises(NotConverged, match="marginal error"):
-        sinkhorn_divergence(x, y, 0.1, tol=1e-12, max_iterations=3)
+        sinkhorn_divergence(x, y, epsilon=0.1, tol=1e-12, max_iterations=3)
 
 
 # --- the divergence
@@ -100,18 +100,20 @@ def test_the_divergence_is_that_of_its_three_problems(n, m, d, epsilon):
         return a @ f + b @ g
 
     expected = entropic(x, y, a, b) - entropic(x, x, a, a) / 2 - entropic(y, y, b, b) / 2
-    value = sinkhorn_divergence(x, y, epsilon, a, b, tol=1e-7)
+    value = sinkhorn_divergence(x, y, epsilon=epsilon, a=a, b=b, tol=1e-7)
     assert float(value) == pytest.approx(float(expected), abs=1e-6)
-    assert float(sinkhorn_divergence(y, x, epsilon, b, a, tol=1e-7)) == pytest.approx(float(value), abs=1e-6)
+    assert float(sinkhorn_divergence(y, x, epsilon=epsilon, a=b, b=a, tol=1e-7)) == pytest.approx(
+        float(value), abs=1e-6
+    )
 
 
 @settings(max_examples=20, deadline=None)
 @given(n=st.integers(1, 20), m=st.integers(1, 20), seed=st.integers(0, 999), epsilon=st.sampled_from([1.0, 4.0, 100.0]))
 def test_it_is_positive_and_zero_at_equality(n, m, seed, epsilon):
     x, y = clouds(n, m, 3, seed)
-    assert float(sinkhorn_divergence(x, y, epsilon, tol=1e-4)) >= -1e-6
+    assert float(sinkhorn_divergence(x, y, epsilon=epsilon, tol=1e-4)) >= -1e-6
     x.requires_grad_()
-    zero = sinkhorn_divergence(x, x.detach().flip(0), epsilon, tol=1e-4)
+    zero = sinkhorn_divergence(x, x.detach().flip(0), epsilon=epsilon, tol=1e-4)
     (gradient,) = torch.autograd.grad(zero, x)
     assert float(zero.detach()) == pytest.approx(0, abs=1e-5)
     assert float(gradient.abs().max()) < 1e-2
@@ -120,14 +122,14 @@ def test_it_is_positive_and_zero_at_equality(n, m, seed, epsilon):
 def test_it_tends_to_the_exact_cost_and_to_the_distance_of_the_means():
     x, y = clouds(40, 40, 2)
     exact, means = wasserstein(x, y), float((x.mean(0) - y.mean(0)).square().sum())
-    assert float(sinkhorn_divergence(x, y, 0.003, tol=1e-3)) == pytest.approx(exact, abs=0.02)
-    assert float(sinkhorn_divergence(x, y, 1e5, tol=1e-9)) == pytest.approx(means, rel=1e-3)
+    assert float(sinkhorn_divergence(x, y, epsilon=0.003, tol=1e-3)) == pytest.approx(exact, abs=0.02)
+    assert float(sinkhorn_divergence(x, y, epsilon=1e5, tol=1e-9)) == pytest.approx(means, rel=1e-3)
 
 
 def test_a_translation_moves_it_by_its_squared_length():
     x, _ = clouds(50, 50, 3)
     t = torch.tensor([1.0, -2.0, 0.5], dtype=F64, requires_grad=True)
-    value = sinkhorn_divergence(x + t, x, 0.5, tol=1e-6)
+    value = sinkhorn_divergence(x + t, x, epsilon=0.5, tol=1e-6)
     assert float(value.detach()) == pytest.approx(float(t.detach().square().sum()), abs=1e-6)
     (gradient,) = torch.autograd.grad(value, t)
     assert torch.allclose(gradient, 2 * t.detach(), atol=1e-5)
@@ -137,15 +139,17 @@ def test_a_mass_of_two_is_two_points():
     x, y = clouds(10, 15, 2)
     a = torch.ones(10, dtype=F64)
     a[0] = 2
-    value = sinkhorn_divergence(x, y, 0.5, a, tol=1e-7)
-    assert float(value) == pytest.approx(float(sinkhorn_divergence(torch.cat([x[:1], x]), y, 0.5, tol=1e-7)), abs=1e-7)
+    value = sinkhorn_divergence(x, y, epsilon=0.5, a=a, tol=1e-7)
+    assert float(value) == pytest.approx(
+        float(sinkhorn_divergence(torch.cat([x[:1], x]), y, epsilon=0.5, tol=1e-7)), abs=1e-7
+    )
 
 
 @pytest.mark.parametrize(("n", "m", "d", "epsilon"), CASES[:3])
 def test_its_gradient_is_that_of_finite_differences(n, m, d, epsilon):
     x, y = (p.requires_grad_() for p in clouds(n, m, d))
     a, b = masses(n), masses(m, 2)
-    gradients = torch.autograd.grad(3 * sinkhorn_divergence(x, y, epsilon, a, b, tol=1e-8), (x, y))
+    gradients = torch.autograd.grad(3 * sinkhorn_divergence(x, y, epsilon=epsilon, a=a, b=b, tol=1e-8), (x, y))
     for point, gradient in zip((x, y), gradients, strict=True):
         direction = torch.randn_like(point)
         step = 1e-4 * direction
@@ -154,7 +158,8 @@ def test_its_gradient_is_that_of_finite_differences(n, m, d, epsilon):
             return (p + s * step if p is point else p).detach()
 
         values = [
-            3 * float(sinkhorn_divergence(*(moved(p, s) for p in (x, y)), epsilon, a, b, tol=1e-8)) for s in (1, -1)
+            3 * float(sinkhorn_divergence(*(moved(p, s) for p in (x, y)), epsilon=epsilon, a=a, b=b, tol=1e-8))
+            for s in (1, -1)
         ]
         difference = (values[0] - values[1]) / 2e-4
         assert difference == pytest.approx(float((gradient * direction).sum()), abs=1e-5)
@@ -165,7 +170,7 @@ def test_it_agrees_with_geomloss(dtype):
     from geomloss import SamplesLoss
 
     x, y = (p.to(dtype).requires_grad_() for p in clouds(60, 80, 4))
-    ours = sinkhorn_divergence(x, y, 0.8, tol=1e-5)
+    ours = sinkhorn_divergence(x, y, epsilon=0.8, tol=1e-5)
     peer = 2 * SamplesLoss("sinkhorn", p=2, blur=math.sqrt(0.4), scaling=0.99, backend="tensorized")(x, y)
     assert ours.dtype == dtype
     assert float(ours.detach()) == pytest.approx(float(peer.detach()), rel=1e-3)
@@ -175,28 +180,28 @@ def test_it_agrees_with_geomloss(dtype):
 
 def test_the_default_tolerance_costs_the_value_less_than_its_square_root():
     x, y = (p.float() for p in clouds(100, 100, 8))
-    loose, tight = (float(sinkhorn_divergence(x, y, 0.5, tol=tol)) for tol in (1e-2, 1e-6))
+    loose, tight = (float(sinkhorn_divergence(x, y, epsilon=0.5, tol=tol)) for tol in (1e-2, 1e-6))
     assert loose == pytest.approx(tight, rel=1e-3)
 
 
 def test_clouds_far_from_the_origin_lose_no_precision():
     x, y = (p.float() for p in clouds(50, 50, 2))
-    near, far = (float(sinkhorn_divergence(x + t, y + t, 0.5)) for t in (0, 1000))
+    near, far = (float(sinkhorn_divergence(x + t, y + t, epsilon=0.5)) for t in (0, 1000))
     assert near == pytest.approx(far, rel=1e-3)
 
 
 def test_bad_clouds_are_refused():
     x = torch.zeros(3, 2)
     with pytest.raises(ValueError, match="use wasserstein"):
-        sinkhorn_divergence(x, x, 0.0)
+        sinkhorn_divergence(x, x, epsilon=0.0)
     with pytest.raises(ValueError, match="compares points"):
-        sinkhorn_divergence(x, torch.zeros(3, 4), 0.1)
+        sinkhorn_divergence(x, torch.zeros(3, 4), epsilon=0.1)
     with pytest.raises(ValueError, match="masses"):
-        sinkhorn_divergence(x, x, 0.1, torch.ones(5))
+        sinkhorn_divergence(x, x, epsilon=0.1, a=torch.ones(5))
     with pytest.raises(ValueError, match="NaN or Inf"):
-        sinkhorn_divergence(torch.full((3, 2), torch.nan), x, 0.1)
+        sinkhorn_divergence(torch.full((3, 2), torch.nan), x, epsilon=0.1)
     with pytest.raises(ValueError, match="at least 1"):
-        sinkhorn_divergence(x, x, 0.1, max_iterations=0)
+        sinkhorn_divergence(x, x, epsilon=0.1, max_iterations=0)
     with pytest.raises(ValueError, match="use exact_plan"):
         sinkhorn_potentials(torch.zeros(2, 2), epsilon=0.0)
 

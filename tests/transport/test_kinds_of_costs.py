@@ -56,10 +56,10 @@ def test_potentials_and_assignments_of_whole_costs():
 
 def test_the_sinkhorn_divergence_of_whole_points():
     x, y = torch.tensor([[0, 250], [3, 7]], dtype=torch.uint8), torch.tensor([[255, 1], [9, 2]], dtype=torch.uint8)
-    value = sinkhorn_divergence(x, y, 100.0)
+    value = sinkhorn_divergence(x, y, epsilon=100.0)
     assert value.dtype == torch.float32
-    assert torch.equal(value, sinkhorn_divergence(x.float(), y.float(), 100.0))
-    assert sinkhorn_divergence(x.half(), y.half(), 100.0).dtype == torch.float32
+    assert torch.equal(value, sinkhorn_divergence(x.float(), y.float(), epsilon=100.0))
+    assert sinkhorn_divergence(x.half(), y.half(), epsilon=100.0).dtype == torch.float32
 
 
 @pytest.mark.parametrize("solve", [*PLANS.values(), assignment, lambda C: sinkhorn_potentials(C, epsilon=1.0)])
@@ -83,6 +83,6 @@ def test_masses_and_points_of_another_kind_are_named():
     with pytest.raises(ValueError, match="complex64"):
         exact_plan(torch.ones(2, 2), b=torch.ones(2, dtype=torch.complex64))
     with pytest.raises(ValueError, match="x must be a tensor of points, got a list"):
-        sinkhorn_divergence([[0.0]], torch.zeros(1, 1), 1.0)
+        sinkhorn_divergence([[0.0]], torch.zeros(1, 1), epsilon=1.0)
     with pytest.raises(ValueError, match="points must be real"):
-        sinkhorn_divergence(torch.zeros(2, 1, dtype=torch.complex64), torch.zeros(1, 1), 1.0)
+        sinkhorn_divergence(torch.zeros(2, 1, dtype=torch.complex64), torch.zeros(1, 1), epsilon=1.0)
