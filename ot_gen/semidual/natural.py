@@ -1,4 +1,4 @@
-"""The natural ascent of the semi-dual in a table h̃, whatever gives its gradient: where it begins, its step, and the steering of ε.
+"""The natural ascent of the semi-dual in a table h̃: where it begins, its step, and the steering of ε.
 
     D_ε(h̃) = E_{x~μ}[−ε log Σ_j exp((h̃_j − c(x, y_j)) / ε)] + Σ_j b_j h̃_j        ∂D_ε/∂h̃_j = b_j − P_ε(j)
 
