@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,18 @@ from ot_gen.cli.compose import build, completed, composed
 from ot_gen.cli.errors import composition_error, one_line, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parser import OneLineParser
+from ot_gen.cli.parts import JUDGING, judging_of
 from ot_gen.data import samples
-from ot_gen.execution import kind_and_message, on_one_line, use_threads, write_text
+from ot_gen.execution import on_one_line, use_threads, write_text
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
-from ot_gen.runs.judging import Judging, check_judging, judge_model, judge_run, metric_table
+from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_table
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RUN, RunRecord
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.transport import NotConverged
-
-# The nodes of the configuration by which models are judged: they alone may change when a run is judged again.
-JUDGING = tuple(part.name for part in fields(Judging))
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -69,7 +67,7 @@ def _judge_samples(given: argparse.Namespace) -> str:
     cfg = completed(cfg, data)
     cloud = samples(given.samples, data.dim, data.shape)
     name = given.samples.absolute().name
-    judging = _judging(cfg)
+    judging = judging_of(cfg)
     check_judging(data, None, judging)
     if judging.metrics is not None and len(cloud) < judging.metrics.least:
         raise ValueError(
@@ -108,7 +106,7 @@ def _judge_run(given: argparse.Namespace) -> str:
         cfg[name] = saved.get(name)
     model = trained(given.run, cfg, saved.seed)
     data, solver, cfg = model.data, model.solver, model.config
-    judging, ex_post = _judging(cfg), build(cfg.ex_post)
+    judging, ex_post = judging_of(cfg), build(cfg.ex_post)
     check_judging(data, solver, judging, ex_post)
 
     def work(folder: Path, record: RunRecord) -> RunRecord:
@@ -120,10 +118,6 @@ def _judge_run(given: argparse.Namespace) -> str:
     return _recorded(output, run.to_be_judged_again(given.run.absolute()), cfg, work)
 
 
-def _judging(cfg: DictConfig) -> Judging:
-    return Judging(**{name: build(cfg.get(name)) for name in JUDGING})
-
-
 def _output(given: Path | None, data: str, name: str) -> Path:
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     return given or Path("runs") / f"{stamp}_evaluate_{data}_{name}".replace("/", "-")
@@ -133,16 +127,12 @@ def _recorded(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[
     """Do the work, leave a record like that of a run, and return what the user reads."""
     if (folder / RUN).exists():
         raise ValueError(f"{folder.absolute()} already holds a record; give another folder as --output")
-    writer = RecordWriter(folder, record)
-    shown = OmegaConf.create({name: _resolved(cfg, name) for name in ("data", "space", *JUDGING)})
-    write_text(folder / CONFIG, OmegaConf.to_yaml(shown))
-    began = time.monotonic()
-    try:
+    with RecordWriter(folder, record) as writer:
+        shown = OmegaConf.create({name: _resolved(cfg, name) for name in ("data", "space", *JUDGING)})
+        write_text(folder / CONFIG, OmegaConf.to_yaml(shown))
+        began = time.monotonic()
         judged = work(folder, writer.record)
-    except BaseException as error:
-        writer.update(status=Status.FAILED, error=kind_and_message(error))
-        raise
-    writer.write(replace(judged, status=Status.FINISHED, seconds_judging=round(time.monotonic() - began, 3)))
+        writer.write(replace(judged, status=Status.FINISHED, seconds_judging=round(time.monotonic() - began, 3)))
     n = judged.n
     head = f"{record.label}: {n} of its samples against {n} held-out points; the floor is that of {n} training points"
     return "\n".join([head, "", metric_table(judged), "", f"record in {folder}"])

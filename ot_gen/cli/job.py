@@ -15,12 +15,23 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.compose import build, completed, conf_dir
 from ot_gen.cli.errors import one_line, report
-from ot_gen.cli.parts import assembled
-from ot_gen.cli.sweep import Task, check_objective, composition, is_orphan, leave_orphan, objective, task_in
+from ot_gen.cli.parts import assembled, judging_of
+from ot_gen.cli.sweep import (
+    Task,
+    check_objective,
+    composition,
+    decides,
+    is_orphan,
+    leave_orphan,
+    objective,
+    task_in,
+)
 from ot_gen.execution import Processes, checkpoint_in, launch, use_threads, write_text
 from ot_gen.runs.claim import claimed
-from ot_gen.runs.record import read_record
-from ot_gen.runs.run import run
+from ot_gen.runs.parts import Status
+from ot_gen.runs.record import CONFIG, RunRecord, read_record
+from ot_gen.runs.run import Experiment, follow, run, whole
+from ot_gen.runs.writer import RecordWriter
 from ot_gen.training import Interrupted
 from ot_gen.transport import NotConverged
 
@@ -63,60 +74,62 @@ def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
 
 def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
     choices: Any = HydraConfig.get().runtime.choices
-    around = ("retry=", "objective=", "tracker=")
-    facts = {
-        "solver": choices.solver,
-        "data": choices.data,
-        "generator": choices.generator,
-        "seed": cfg.seed,
-        "overrides": tuple(
-            item for item in HydraConfig.get().overrides.task if not item.lstrip("+").startswith(around)
-        ),
-        "composition": composed,
-    }
-    facts["attempts"] = task.attempts
-
+    record = RunRecord(
+        Status.RUNNING,
+        solver=choices.solver,
+        data=choices.data,
+        generator=choices.generator,
+        seed=whole(cfg.seed),
+        overrides=tuple(item for item in HydraConfig.get().overrides.task if decides(item)),
+        composition=composed,
+        attempts=task.attempts,
+    )
     plain = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # it goes to other processes
     size = cfg.trainer.get("processes", 1)
-    launch(_work, cfg, plain, output, facts, task.resume, size=size, device=cfg.device)
+    launch(_work, cfg, plain, output, record, task.resume, size=size, device=cfg.device)
 
 
 def _work(
-    processes: Processes, cfg: DictConfig, job_logging: Any, output: Path, facts: dict[str, Any], resume: Path | None
+    processes: Processes, cfg: DictConfig, job_logging: Any, output: Path, record: RunRecord, resume: Path | None
 ) -> None:
     """The work of one of the processes of a job; that of the job itself where there is but one."""
     if not HydraConfig.initialized() and processes.rank == 0:  # a fresh process
         configure_log(OmegaConf.create(job_logging))
 
-    def parts() -> dict[str, Any]:
-        """Data first: their dimension, shape and variance complete the configuration of the other parts."""
-        if processes.rank == 0:
-            write_text(output / "config.yaml", OmegaConf.to_yaml(cfg))  # until it can be resolved
-        use_threads(cfg.threads)
-        if cfg.seed is None:
-            raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
-        data = build(cfg.data)
-        whole = completed(cfg, data)
-        if processes.rank == 0:
-            write_text(output / "config.yaml", OmegaConf.to_yaml(whole, resolve=True))
-        made = assembled(whole, data, cfg.seed)
-        built = {
-            "data": data,
-            "mu": made.mu,
-            "solver": made.solver,
-            "trainer": made.trainer,
-            "device": cfg.device if processes.size == 1 else str(processes.device),
-            "resume": resume or (None if cfg.resume is None else checkpoint_in(cfg.resume)),
-        }
-        if processes.rank > 0:
-            return built
-        return built | {
-            "ex_post": build(whole.get("ex_post")),
-            "metrics": build(whole.get("metrics")),
-            "certificate": build(whole.get("certificate")),
-            "evaluation": build(whole.evaluation),
-            "trackers": [build(tracker) for tracker in (whole.get("tracker") or {}).values()],
+    if processes.rank > 0:
+        follow(output, _built(cfg, output, resume, processes), processes)
+        return
+    with RecordWriter(output, record) as writer:
+        run(writer, _built(cfg, output, resume, processes), processes)
+
+
+def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Processes) -> Experiment:
+    """The parts of a run; its configuration is written before they are built, and again when the data complete it."""
+    records = processes.rank == 0
+    if records:
+        write_text(output / CONFIG, OmegaConf.to_yaml(cfg))  # until it can be resolved
+    use_threads(cfg.threads)
+    if cfg.seed is None:
+        raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
+    data = build(cfg.data)
+    cfg = completed(cfg, data)
+    if records:
+        write_text(output / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+    made = assembled(cfg, data, cfg.seed)
+    others: dict[str, Any] = {}
+    if records:
+        others = {
+            "ex_post": build(cfg.get("ex_post")),
+            "trackers": [build(tracker) for tracker in (cfg.get("tracker") or {}).values()],
             "callbacks": (leave_orphan,),
         }
-
-    run(output, facts, parts, processes)
+    return Experiment(
+        data,
+        made.mu,
+        made.solver,
+        made.trainer,
+        judging_of(cfg),
+        device=cfg.device if processes.size == 1 else str(processes.device),
+        resume=resume or (None if cfg.resume is None else checkpoint_in(cfg.resume)),
+        **others,
+    )

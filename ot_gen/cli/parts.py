@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -18,6 +18,7 @@ from ot_gen.cli.errors import composition_error, one_line
 from ot_gen.data import Dataset
 from ot_gen.execution import on_one_line
 from ot_gen.measures import Pushforward
+from ot_gen.runs.judging import Judging
 from ot_gen.solvers import Solver
 
 
@@ -85,6 +86,15 @@ def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = N
     reference = build(cfg.reference)
     mu = Pushforward(generator_of(cfg), reference)
     return Parts(cfg, data, mu, build(cfg.solver), trainer)
+
+
+# The nodes of the configuration by which models are judged.
+JUDGING = tuple(part.name for part in fields(Judging))
+
+
+def judging_of(cfg: DictConfig) -> Judging:
+    """How a configuration judges a model."""
+    return Judging(**{name: build(cfg.get(name)) for name in JUDGING})
 
 
 @final

@@ -32,6 +32,16 @@ def digest(*, _root_: DictConfig) -> str:
     return composition(_root_)[:8]
 
 
+def decides(override: str) -> bool:
+    """Whether an override has a part in a run's result.
+
+    Example:
+        >>> decides("solver=primal/vae"), decides("+tracker=mlflow"), decides("retry=true")
+        (True, False, False)
+    """
+    return re.split("[.=@]", override.lstrip("+~"))[0] not in AROUND
+
+
 OmegaConf.register_new_resolver("digest", digest, replace=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -24,7 +24,6 @@ from ot_gen.evaluation import (
     judgement_of,
     measures_exactly,
 )
-from ot_gen.execution import on_one_line
 from ot_gen.measures import Empirical, FullMixture, Measure, Pushforward, Reference, save_prior, undisturbed
 from ot_gen.runs.parts import CertifiedInterval, RecordedMetric
 from ot_gen.runs.record import RunRecord
@@ -178,22 +177,11 @@ def metric_table(record: RunRecord) -> str:
 
 def _certified(certificate: Certificate) -> CertifiedInterval:
     """A certificate without its table, as the record keeps it."""
+    kept = {field.name: getattr(certificate, field.name) for field in fields(CertifiedInterval)}
     reference = certificate.reference
-    return CertifiedInterval(
-        lower=certificate.lower,
-        lower_se=certificate.lower_se,
-        upper=certificate.upper,
-        upper_se=certificate.upper_se,
-        level=certificate.level,
-        interval=certificate.interval,
-        reference=None if reference is None else reference.interval,
-        cost=on_one_line(certificate.cost),
-        converged=certificate.converged,
-        message=certificate.message,
-        marginal_error=certificate.marginal_error,
-        samples=certificate.samples,
-        seconds=certificate.seconds,
-    )
+    kept["reference"] = None if reference is None else reference.interval
+    kept["cost"] = " ".join(str(certificate.cost).split())
+    return CertifiedInterval(**kept)
 
 
 def _cell(value: float | None, se: float | None) -> str:

@@ -125,27 +125,15 @@ class RunRecord:
 
     def to_be_judged_again(self, run: Path) -> RunRecord:
         """What stays true of the model of the finished run in `run`: its names, its sizes and how training ended."""
-        return RunRecord(
-            status=Status.RUNNING,
-            solver=self.solver,
-            data=self.data,
-            generator=self.generator,
-            run=str(run),
-            seed=self.seed,
-            overrides=self.overrides,
-            side=self.side,
-            cell=self.cell,
-            bound=self.bound,
-            cost=self.cost,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            steps_done=self.steps_done,
-            images=self.images,
-            images_per_second=self.images_per_second,
-            objective=self.objective,
-        )
+        model = {name: getattr(self, name) for name in OF_THE_MODEL}
+        return RunRecord(Status.RUNNING, run=str(run), **model)
 
 
+# What a judgement leaves as it is.
+OF_THE_MODEL = (
+    *("solver", "data", "generator", "seed", "overrides", "side", "cell", "bound", "cost", "steps", "batch_size"),
+    *("steps_done", "images", "images_per_second", "objective"),
+)
 # The parts whose numbers a search can be after: of all fields those whose type holds figures by name.
 FIGURES = tuple(name for name, kind in kinds(RunRecord).items() if holds_numbers(kind))
 

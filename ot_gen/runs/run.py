@@ -1,12 +1,10 @@
-"""One recorded run: build the parts, train, judge, draw. Knows no hydra; `ot_gen.cli` hands it the parts."""
+"""One recorded run: train, judge, draw. Knows no hydra; `ot_gen.cli` builds what is run."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, final
@@ -15,124 +13,102 @@ import torch
 from tqdm import tqdm
 
 from ot_gen.data import Dataset
-from ot_gen.evaluation import Metrics
-from ot_gen.execution import ALONE, Processes, kind_and_message, on_one_line
+from ot_gen.execution import ALONE, Processes, on_one_line
 from ot_gen.measures import Pushforward
 from ot_gen.runs.draw import draw
-from ot_gen.runs.judging import Certify, ExPost, Judging, check_judging, judge_run
+from ot_gen.runs.judging import ExPost, Judging, check_judging, judge_run
 from ot_gen.runs.parts import Objective, Status
-from ot_gen.runs.record import RunRecord, read_metrics
-from ot_gen.runs.trackers import Tracking
+from ot_gen.runs.record import read_metrics
+from ot_gen.runs.trackers import Tracker, Tracking
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.solvers import Solver
-from ot_gen.training import CHECKPOINT_NAME, Callback, Interrupted, Progress, fit
+from ot_gen.training import CHECKPOINT_NAME, Callback, Progress, fit
 
 log = logging.getLogger("ot_gen")
 
 
-def run(
-    folder: Path, facts: Mapping[str, Any], parts: Callable[[], Mapping[str, Any]], processes: Processes = ALONE
-) -> float:
-    """Run one experiment in `folder` and leave its record, also when it fails or is stopped.
+@final
+@dataclass(frozen=True)
+class Experiment:
+    """What a run trains and judges, built.
+
+    Attributes:
+        data: what is learned, and what is held out.
+        mu: the model μ_θ = g_θ#ζ.
+        solver: holds E(θ) = W_c(μ_θ, ν).
+        trainer: keywords of `fit`.
+        judging: how the model is judged once it is trained.
+        device: where all of it is computed.
+        resume: a checkpoint to continue from.
+        ex_post: (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement`
+            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ; a mixture
+            as of `ex_post_prior` is kept in prior.safetensors.
+        trackers: hear of the run.
+        callbacks: handed to `fit` next to the record's own.
+    """
+
+    data: Dataset
+    mu: Pushforward
+    solver: Solver
+    trainer: Mapping[str, Any]
+    judging: Judging
+    device: str = "cpu"
+    resume: Path | None = None
+    ex_post: ExPost | None = None
+    trackers: Sequence[Tracker] = ()
+    callbacks: Sequence[Callback] = ()
+
+    def move(self) -> None:
+        """Put all parts on the device, or raise a `ValueError` where there is none of that name."""
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"device={self.device} is not available here ({on_one_line(error)}); use device=cpu"
+            ) from error
+        for part in (self.mu, self.data.train, self.data.test, self.solver):
+            part.to(self.device)
+
+
+def follow(folder: Path, experiment: Experiment, processes: Processes) -> None:
+    """Train beside process 0, which alone judges and records in `folder`."""
+    experiment.move()
+    _fit(folder, experiment, processes, ())
+
+
+def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALONE) -> float:
+    """Train and judge an experiment, and write its record; `with writer:` around it records how it ended.
 
     Args:
-        folder: the run's folder.
-        facts: fields of `RunRecord` that are known before anything is built: the names of the parts, the seed.
-        parts: builds {"data", "mu", "solver", "trainer", "evaluation", "device", "resume"}, and maybe "ex_post":
-            (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement` in
-            run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ; a mixture as
-            of `ex_post_prior` is kept in prior.safetensors. "metrics" is a `Metrics` or None, "certificate"
-            (mu, nu, reference=...) -> the certified interval or None: both are measured once the model is trained.
-            "trackers", a sequence of `Tracker`, hear of the run, and "callbacks" are handed to `fit` next to the
-            record's own.
-        processes: those that train together, each of which calls `run` alike; process 0 alone judges and records.
+        writer: of the record, in the run's folder.
+        experiment: what is trained.
+        processes: those that train together: process 0 calls `run`, the others `follow`.
 
     Returns:
-        W₁ against held-out data; NaN in the processes that follow process 0.
+        W₁ against held-out data.
 
     Raises:
-        ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN; run.json
-            then says "failed".
-        Interrupted: training was stopped by a signal; run.json then says "interrupted".
+        ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN.
+        Interrupted: training was stopped by a signal.
     """
-    if processes.rank > 0:
-        return _follow(folder, processes, **parts())
-    writer = RecordWriter(folder, RunRecord(Status.RUNNING, **{**facts, "seed": _whole(facts.get("seed"))}))
-    with ExitStack() as closing:
-        closing.callback(writer.close)
-        try:
-            built = dict(parts())
-            # Closed last, it tells the trackers how the run ended.
-            tracking = closing.enter_context(Tracking(built.pop("trackers", ()), writer))
-            return _run(writer, processes, callbacks=(*built.pop("callbacks", ()), tracking), **built)
-        except Interrupted as stop:
-            writer.update(status=Status.INTERRUPTED, error=str(stop))
-            raise
-        except BaseException as error:
-            writer.update(status=Status.FAILED, error=kind_and_message(error))
-            raise
-
-
-def _follow(
-    folder: Path,
-    processes: Processes,
-    data: Dataset,
-    mu: Pushforward,
-    solver: Solver,
-    trainer: dict[str, Any],
-    device: str,
-    resume: Path | None,
-    **_: Any,
-) -> float:
-    trainer = trainer | {"checkpoint": folder / CHECKPOINT_NAME, "resume": resume, "processes": processes}
-    fit(mu.to(device), data.train.to(device), solver.to(device), **trainer)
-    return math.nan
-
-
-def _run(
-    writer: RecordWriter,
-    processes: Processes,
-    data: Dataset,
-    mu: Pushforward,
-    solver: Solver,
-    trainer: dict[str, Any],
-    evaluation: dict[str, Any],
-    device: str,
-    resume: Path | None,
-    ex_post: ExPost | None = None,
-    metrics: Metrics | None = None,
-    certificate: Certify | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> float:
-    _check(device)
-    judging = Judging(evaluation, metrics, certificate)
-    check_judging(data, solver, judging, ex_post)
-    mu.to(device)
-    data.train.to(device)
-    data.test.to(device)
-    solver.to(device)
+    # Closed with the writer, it tells the trackers how the run ended.
+    tracking = writer.closing.enter_context(Tracking(experiment.trackers, writer))
+    data, solver, judging = experiment.data, experiment.solver, experiment.judging
+    check_judging(data, solver, judging, experiment.ex_post)
+    experiment.move()
     writer.update(
         side="primal" if solver.sense > 0 else "dual",
         cell=solver.xi.kind,
         bound=solver.xi.bound,
-        cost=on_one_line(solver.cost),
-        steps=_whole(trainer["steps"]),
-        batch_size=_whole(trainer["batch_size"]),
+        cost=" ".join(str(solver.cost).split()),
+        steps=whole(experiment.trainer["steps"]),
+        batch_size=whole(experiment.trainer["batch_size"]),
     )
     label = f"{writer.record.solver or type(solver).__name__} on {writer.record.data or 'data'}"
-    writer.begin_metrics(resume)
+    writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
-        progress = fit(
-            mu,
-            data.train,
-            solver,
-            **trainer,
-            callbacks=(writer, bar, *callbacks),
-            checkpoint=writer.folder / CHECKPOINT_NAME,
-            resume=resume,
-            processes=processes,
-        )
-    record, mu = judge_run(writer.record, writer.folder, mu, solver, data, judging, ex_post)
+        progress = _fit(writer.folder, experiment, processes, (writer, bar, *experiment.callbacks, tracking))
+    record, mu = judge_run(writer.record, writer.folder, experiment.mu, solver, data, judging, experiment.ex_post)
     draw(writer.folder, mu, getattr(solver.xi, "encoder", None), data)
     # The last write of all: what says "finished" is complete.
     finished = replace(
@@ -154,6 +130,19 @@ def _run(
         writer.folder,
     )
     return judgement.w1
+
+
+def _fit(folder: Path, experiment: Experiment, processes: Processes, callbacks: Sequence[Callback]) -> Progress:
+    return fit(
+        experiment.mu,
+        experiment.data.train,
+        experiment.solver,
+        **experiment.trainer,
+        callbacks=callbacks,
+        checkpoint=folder / CHECKPOINT_NAME,
+        resume=experiment.resume,
+        processes=processes,
+    )
 
 
 @final
@@ -189,16 +178,13 @@ class ProgressBar:
         self.bar.close()
 
 
-def _check(device: str) -> None:
-    """Refuse before training what would fail after it."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={device} is not available here ({error}); use device=cpu") from error
+def whole(value: object) -> int | None:
+    """What the record can hold of a setting that nobody has looked at yet: it is refused where it is used.
 
-
-def _whole(value: object) -> int | None:
-    """What the record can hold of a setting that nobody has looked at yet: it is refused where it is used."""
+    Example:
+        >>> whole(3), whole("three")
+        (3, None)
+    """
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

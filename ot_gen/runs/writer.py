@@ -6,18 +6,24 @@ import csv
 import os
 import platform
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TextIO, final
 
-from ot_gen.execution import read_progress, write_text
+from ot_gen.execution import kind_and_message, read_progress, write_text
+from ot_gen.runs.parts import Status
 from ot_gen.runs.record import METRICS, RunRecord, versions, write_record
-from ot_gen.training import Progress
+from ot_gen.training import Interrupted, Progress
 
 
 @final
 class RecordWriter:
     """Writes a run's record. run.json is rewritten whole, under a temporary name, at each change of status.
+
+    As a context it says how the run ended, whatever happens inside: interrupted by a signal, or failed and why. What
+    the run is to close is entered in `closing`, and closed once run.json says so.
 
     Args:
         folder: the run's folder.
@@ -25,14 +31,29 @@ class RecordWriter:
 
     Attributes:
         record: as it was written last.
+        closing: closed at the end of the context, the last entered first.
     """
 
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder = folder
+        self.closing = ExitStack()
+        self.closing.callback(self.close)
         self._metrics: TextIO | None = None
         folder.mkdir(parents=True, exist_ok=True)
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self.write(replace(record, versions=versions(), started=now, host=platform.node(), process=os.getpid()))
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.closing:
+            if isinstance(error, Interrupted):
+                self.update(status=Status.INTERRUPTED, error=str(error))
+            elif error is not None:
+                self.update(status=Status.FAILED, error=kind_and_message(error))
 
     def write(self, record: RunRecord) -> None:
         """Rewrite run.json."""

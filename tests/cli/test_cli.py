@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from recorded import experiment, record_run
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributions import Independent, Normal
@@ -28,7 +30,6 @@ from ot_gen.measures import Reference
 from ot_gen.report.runs import find_runs
 from ot_gen.runs.record import read_metrics, read_record
 from ot_gen.runs.run import ProgressBar
-from ot_gen.runs.run import run as record_run
 from ot_gen.training import Progress
 
 SMOKE = ("trainer=smoke", "trainer.steps=4", "trainer.batch_size=16", "evaluation.samples=40", "threads=1")
@@ -189,7 +190,7 @@ def test_a_job_returns_its_w1_to_the_sweep(ot_gen):
 
 def test_run_returns_w1_and_needs_no_hydra(tmp_path, parts):
     found = parts()
-    w1 = record_run(tmp_path / "run", {"solver": "mine"}, lambda: found)
+    w1 = record_run(tmp_path / "run", found, solver="mine")
     assert w1 == facts(tmp_path / "run")["judgement"]["w1"] > 0
 
 
@@ -198,25 +199,23 @@ def parts(undrawn):
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
-        made = cli.parts(*TINY, *overrides)
-        built = {"data": made.data, "mu": made.mu, "solver": made.solver, "trainer": made.trainer}
-        return built | {"evaluation": cli.build(made.config.evaluation), "device": "cpu", "resume": None}
+        return experiment(*TINY, *overrides)
 
     return compose
 
 
 def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(tmp_path, parts):
     found = parts("solver=primal/vae")
-    record_run(tmp_path / "run", {}, lambda: found)
-    solver, data = found["solver"], found["data"]
+    record_run(tmp_path / "run", found)
+    solver, data = found.solver, found.data
     told = read_record(tmp_path / "run").encoder
-    mu = found["mu"]
+    mu = found.mu
     expected = judge_encoder(mu, data.test, solver.cost, solver.xi.encoder, variance=solver.xi.weight / 2)
     assert told == expected
     assert told.n == len(data.test)
     assert told.negative_iwae <= told.negative_elbo
     wae = parts("solver=primal/wae_mmd")
-    record_run(tmp_path / "wae", {}, lambda: wae)
+    record_run(tmp_path / "wae", wae)
     told = read_record(tmp_path / "wae").encoder
     assert told.mmd is not None and told.negative_elbo is None and told.conditional_kl is None
 
@@ -227,10 +226,10 @@ def test_with_an_ex_post_prior_the_model_is_judged_at_both_priors(tmp_path, part
         assert encoder(nu.atoms).mean.shape == (64, 2)
         return gaussian_at(40.0)
 
-    for name, prior in (("plain", {}), ("ex_post", {"ex_post": far_away})):
+    for name, prior in (("plain", None), ("ex_post", far_away)):
         torch.manual_seed(0)
         found = parts("solver=primal/vae")
-        record_run(tmp_path / name, {}, lambda found=found, prior=prior: found | prior)
+        record_run(tmp_path / name, replace(found, ex_post=prior))
     plain, told = facts(tmp_path / "plain"), facts(tmp_path / "ex_post")
     assert told["ex_post"] == "far_away"
     assert told["judgement_reference"] == plain["judgement"]
@@ -246,15 +245,15 @@ def gaussian_at(z):
 def test_an_ex_post_prior_without_an_encoder_is_refused_before_training(tmp_path, parts):
     found = parts("solver=primal/exact_plan")
     with pytest.raises(ValueError, match=r"ex_post .* codes of an encoder, and PlanCoupling has none; .*primal/vae"):
-        record_run(tmp_path / "run", {}, lambda: found | {"ex_post": lambda encoder, nu: gaussian_at(0.0)})
+        record_run(tmp_path / "run", replace(found, ex_post=lambda encoder, nu: gaussian_at(0.0)))
     assert facts(tmp_path / "run")["status"] == "failed"
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 
 def test_the_floor_of_a_plan_stands_next_to_its_value(tmp_path, parts, monkeypatch):
     found = parts("solver=primal/exact_plan")
-    monkeypatch.setattr(type(found["solver"]), "diagnostics", lambda self: {"floor": 0.25})
-    record_run(tmp_path / "run", {}, lambda: found)
+    monkeypatch.setattr(type(found.solver), "diagnostics", lambda self: {"floor": 0.25})
+    record_run(tmp_path / "run", found)
     assert facts(tmp_path / "run")["objective"]["floor"] == 0.25
     assert set(facts(tmp_path / "run")["objective"]) == {"value", "penalty", "floor"}
 

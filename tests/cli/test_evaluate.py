@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from recorded import experiment, record_run
 
 from ot_gen import Empirical, Euclidean, cli, data, judge
 from ot_gen.data import samples
@@ -17,7 +19,6 @@ from ot_gen.report.runs import find_runs
 from ot_gen.runs.judging import Judging, judge_model
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RunRecord, read_record
-from ot_gen.runs.run import run as record_run
 
 SMALL = ("data.size=64", "data.test_size=64", "evaluation.samples=40")
 TINY = (*SMALL, "trainer=smoke", "trainer.steps=4", "trainer.batch_size=16")
@@ -74,10 +75,7 @@ def parts(undrawn):
     """The parts of a tiny run: overrides -> what `run` asks for."""
 
     def compose(*overrides):
-        made = cli.parts(*TINY, *overrides)
-        built = {"data": made.data, "mu": made.mu, "solver": made.solver, "trainer": made.trainer}
-        judging = {name: cli.build(made.config[name]) for name in ("evaluation", "metrics")}
-        return built | judging | {"device": "cpu", "resume": None}
+        return experiment(*TINY, *overrides)
 
     return compose
 
@@ -322,8 +320,8 @@ def test_a_run_records_metrics_and_certificate_and_neither_changes_it(tmp_path, 
     weights = []
     for name, more in (("plain", {"metrics": None}), ("judged", {"certificate": certify})):
         torch.manual_seed(0)
-        found = parts("solver=primal/exact_plan") | more
-        record_run(tmp_path / name, {}, lambda found=found: found)
+        found = parts("solver=primal/exact_plan")
+        record_run(tmp_path / name, replace(found, judging=replace(found.judging, **more)))
         weights.append((tmp_path / name / "checkpoint.safetensors").read_bytes())
     plain, told = facts(tmp_path / "plain"), facts(tmp_path / "judged")
     assert "metrics" not in plain and "certificate" not in plain
@@ -331,13 +329,13 @@ def test_a_run_records_metrics_and_certificate_and_neither_changes_it(tmp_path, 
     assert set(told["metrics"]) == NAMES | OF_CLASSES
     assert read_record(tmp_path / "judged").certificate.level == 0.95
     ((nu, reference),) = seen
-    assert nu is found["data"].test and reference is found["data"].train
+    assert nu is found.data.test and reference is found.data.train
 
 
 def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
     found = parts("solver=primal/exact_plan", "data.test_size=6")
     with pytest.raises(ValueError, match=r"need 8 held-out points, got 6 .*metrics=none"):
-        record_run(tmp_path / "run", {}, lambda: found)
+        record_run(tmp_path / "run", found)
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 

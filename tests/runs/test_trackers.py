@@ -6,11 +6,11 @@ import logging
 import time
 
 import pytest
+from recorded import experiment, record_run
 
 from ot_gen import cli
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RunRecord
-from ot_gen.runs.run import run as record_run
 from ot_gen.runs.trackers import MLflow, TensorBoard, Tracker, Tracking, WandB
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.training import Interrupted, Progress
@@ -37,14 +37,10 @@ def tracked(folder):
     """A tiny run with trackers: (trackers, resume, callbacks) -> its folder."""
 
     def call(trackers, resume=None, callbacks=()):
-        def parts():
-            made = cli.parts(*TINY, seed=0)
-            (folder / "config.yaml").write_text("seed: 0\ntrainer:\n  steps: 6\n")
-            built = {"data": made.data, "mu": made.mu, "solver": made.solver, "trainer": made.trainer}
-            rest = {"evaluation": cli.build(made.config.evaluation), "device": "cpu", "resume": resume}
-            return built | rest | {"trackers": trackers, "callbacks": callbacks}
-
-        record_run(folder, {"solver": "mine"}, parts)
+        what = experiment(*TINY, seed=0, resume=resume, trackers=trackers, callbacks=callbacks)
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text("seed: 0\ntrainer:\n  steps: 6\n")
+        record_run(folder, what, solver="mine")
         return folder
 
     return call
