@@ -1,16 +1,18 @@
 # Targets set up their own environment in .venv; PYTHON picks the interpreter that makes it (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
+LOWEST := .venv-lowest/bin
 RUNS ?= runs/demo
+TORCH := torch==2.13.0
 
-.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast lint format benchmark docs-figures clean
+.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-lowest lint format benchmark docs-figures clean
 
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("ot_gen needs Python >= 3.11, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
@@ -44,6 +46,19 @@ test: install
 
 test-fast: install
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+
+# The same tests with the lowest versions that pyproject.toml allows, but of torch. Compiled first, as pip would: tests take a warning for an
+# error, and old packages that are compiled when they are first imported have some.
+test-lowest: .venv-lowest/installed
+	$(LOWEST)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+
+.venv-lowest/installed: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH)
+	$(LOWEST)/uv pip install --quiet --python $(LOWEST)/python --resolution lowest-direct $(TORCH) -e ".[dev]"
+	$(LOWEST)/python -m compileall -q -x /torch/ .venv-lowest/lib
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -81,4 +96,4 @@ docs-figures: install
 	$(BIN)/python docs/gallery_figures.py
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
