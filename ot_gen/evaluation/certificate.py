@@ -16,9 +16,10 @@ from ot_gen.costs import Cost
 from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
-from ot_gen.measures import Empirical, undisturbed
+from ot_gen.measures import Empirical, check_empirical, check_number, described, probe, undisturbed
 from ot_gen.semidual import semidiscrete
 from ot_gen.semidual.problem import Problem, Sampler
+from ot_gen.semidual.transform import check_values
 
 Potential = Callable[[Tensor], Tensor]
 
@@ -92,7 +93,7 @@ def certify(
         >>> low <= 2 * (1 - math.sqrt(2 / math.pi)) <= high  # W₂² = E(|x| − 1)²
         True
     """
-    _check(nu, level, width, max_samples, max_bytes, max_seconds)
+    _check(nu, h_tilde, level, width, max_samples, max_bytes, max_seconds)
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
     with undisturbed(*modules):
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
@@ -228,24 +229,17 @@ def _sizes(
 
 
 def _reduced(problem: Problem, h_tilde: Tensor) -> Tensor:
-    if h_tilde.shape != (len(problem.nu),) or not bool(torch.isfinite(h_tilde).all()):
-        raise ValueError(
-            f"h_tilde must hold one finite value for each of the {len(problem.nu)} atoms, got shape "
-            f"{tuple(h_tilde.shape)} with {int((~torch.isfinite(h_tilde)).sum())} NaN or Inf"
-        )
     return problem.reduce(h_tilde.detach().to(problem.weights))
 
 
 def table_of(potential: Potential, problem: Problem, x: Tensor) -> Tensor:
     """A table that holds what h knows: −h(y_j) for a distance, else min_i c(x_i, y_j) − h(x_i)."""
     if not callable(potential):
-        raise ValueError(f"potential must be callable, (n, d) -> (n,), got {type(potential).__name__}")
+        raise ValueError(f"potential must be callable, (n, d) -> (n,), got {described(potential)}")
+    probe(potential, x[:2], "the potential", "a potential must return one value a point", row=((), (1,)))
 
     def h(points: Tensor) -> Tensor:
         values = potential(points)
-        if not isinstance(values, Tensor) or values.numel() != len(points):
-            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(f"potential must return one value a point, ({len(points)},), got {got}")
         if not bool(torch.isfinite(values).all()):
             raise ValueError("potential returned NaN or Inf; a critic that diverged certifies nothing")
         return values.detach().reshape(len(points)).to(problem.weights)
@@ -259,10 +253,21 @@ def table_of(potential: Potential, problem: Problem, x: Tensor) -> Tensor:
 
 
 def _check(
-    nu: Empirical, level: float, width: float | None, max_samples: int, max_bytes: int, max_seconds: float
+    nu: Empirical,
+    h_tilde: Tensor | None,
+    level: float,
+    width: float | None,
+    max_samples: int,
+    max_bytes: int,
+    max_seconds: float,
 ) -> None:
-    if not isinstance(nu, Empirical):
-        raise ValueError(f"certify needs the atoms of an Empirical as nu, got {type(nu).__name__}; wrap: Empirical(y)")
+    check_empirical(nu, "(mu, nu, cost)")
+    if isinstance(h_tilde, nn.Module):
+        raise ValueError(f"h_tilde must be a table ({len(nu)},), got {described(h_tilde)}; give it as potential=...")
+    if h_tilde is not None:
+        check_values(h_tilde, len(nu))
+    for name, value in {"level": level, "max_samples": max_samples, "max_seconds": max_seconds}.items():
+        check_number(value, name)
     if not 0 < level < 1:
         raise ValueError(f"level is a probability in (0, 1), got {level}; the usual one is 0.95")
     if width is not None and not width > 0:
