@@ -243,6 +243,11 @@ OTHERS = {
     "certify, no potential": (lambda: judged(MU, NU, C, potential=3), "potential must be callable.* got an int"),
     "certify, a wide potential": (lambda: judged(MU, NU, C, potential=nn.Linear(2, 3)), "one value a point"),
     "certify, a potential elsewhere": (lambda: judged(MU, NU, C, potential=nn.Linear(3, 1)), "does not accept points"),
+    "certify, no reference": (
+        lambda: certify(Never(), NU, C, reference=X.tolist()),
+        r"reference needs a method sample\(n\).*got a list; wrap points",
+    ),
+    "certify, width": (lambda: judged(MU, NU, C, width="2 %"), "width must be a number, got a str"),
     "certify, level": (lambda: judged(MU, NU, C, level="95"), "level must be a number, got a str"),
     "judge_encoder, no decoder": (
         lambda: judge_encoder(NU, NU, C, GaussianEncoder(nn.Linear(2, 4))),

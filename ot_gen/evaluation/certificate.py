@@ -18,7 +18,7 @@ from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
 from ot_gen.measures import Empirical, check_empirical, check_number, described, probe, undisturbed
 from ot_gen.semidual import semidiscrete
-from ot_gen.semidual.problem import Problem, Sampler
+from ot_gen.semidual.problem import Problem, Sampler, check_sampler
 from ot_gen.semidual.transform import check_values
 
 Potential = Callable[[Tensor], Tensor]
@@ -94,6 +94,8 @@ def certify(
         True
     """
     _check(nu, h_tilde, level, width, max_samples, max_bytes, max_seconds)
+    if reference is not None and not isinstance(reference, Tensor | str | Path):
+        check_sampler(reference, nu.dim, "reference")  # now, not when the first interval is there
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
     with undisturbed(*modules):
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
@@ -158,7 +160,7 @@ def _certificate(
     contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
     cold = contest.best
     if h_tilde is not None:
-        contest.enter(_reduced(problem, h_tilde))
+        contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))
     if potential is not None:
         contest.enter(table_of(potential, problem, contest.x))
     solution = semidiscrete(
@@ -228,10 +230,6 @@ def _sizes(
     return coupled, max(coupled, min(size, wanted, affordable))
 
 
-def _reduced(problem: Problem, h_tilde: Tensor) -> Tensor:
-    return problem.reduce(h_tilde.detach().to(problem.weights))
-
-
 def table_of(potential: Potential, problem: Problem, x: Tensor) -> Tensor:
     """A table that holds what h knows: −h(y_j) for a distance, else min_i c(x_i, y_j) − h(x_i)."""
     if not callable(potential):
@@ -266,7 +264,8 @@ def _check(
         raise ValueError(f"h_tilde must be a table ({len(nu)},), got {described(h_tilde)}; give it as potential=...")
     if h_tilde is not None:
         check_values(h_tilde, len(nu))
-    for name, value in {"level": level, "max_samples": max_samples, "max_seconds": max_seconds}.items():
+    budget = {"max_samples": max_samples, "max_bytes": max_bytes, "max_seconds": max_seconds}
+    for name, value in {"level": level, "width": 1.0 if width is None else width, **budget}.items():
         check_number(value, name)
     if not 0 < level < 1:
         raise ValueError(f"level is a probability in (0, 1), got {level}; the usual one is 0.95")

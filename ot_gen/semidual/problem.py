@@ -122,10 +122,15 @@ class _Law(Measure):
 def _measure(mu: Sampler | Distribution, dim: int) -> _Law:
     if isinstance(mu, Distribution):
         mu = Reference(mu)
+    check_sampler(mu, dim, "mu")
+    return _Law(mu, dim)
+
+
+def check_sampler(mu: object, dim: int, name: str) -> None:
+    """Raise a `ValueError` unless μ can be sampled; draws nothing."""
     if isinstance(mu, type) or not callable(getattr(mu, "sample", None)):
         got = f"{described(mu)}; {advice(mu)}"
-        raise ValueError(f"mu needs a method sample(n) that returns (n, {dim}) samples, got {got}")
-    return _Law(mu, dim)
+        raise ValueError(f"{name} needs a method sample(n) that returns (n, {dim}) samples, got {got}")
 
 
 def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
