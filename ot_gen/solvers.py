@@ -12,7 +12,7 @@ from typing import ClassVar, final
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ot_gen.costs import Cost
+from ot_gen.costs import Cost, check_cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, Pushforward, check_measure, described, undisturbed
@@ -112,6 +112,7 @@ class PrimalSolver(Solver):
 
     def __init__(self, cost: Cost, coupling: Coupling) -> None:
         super().__init__()
+        check_cost(cost, "(cost, coupling)")
         self.cost = cost
         self.coupling = coupling
         self.inner_steps = 0
@@ -176,6 +177,7 @@ class DualSolver(Solver):
 
     def __init__(self, cost: Cost, potential: Potential, inner_steps: int = 5, warmup_steps: int = 0) -> None:
         super().__init__()
+        check_cost(cost, "(cost, potential)")
         if inner_steps < 1 or warmup_steps < 0:
             raise ValueError(
                 f"DualSolver needs inner_steps >= 1 (ξ must move before θ) and warmup_steps >= 0, "

@@ -9,17 +9,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.execution import checkpoint_in, load_weights
+from ot_gen.runs.formats import reworded
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
 
 
 def read_run(folder: Path) -> tuple[RunRecord, DictConfig]:
-    """The record and the configuration of a run that has a checkpoint."""
+    """The record and the configuration of a run that has a checkpoint, in the words of today."""
     for name in (RUN, CONFIG):
         if not (folder / name).is_file():
             raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
     record = read_record(folder)
     try:
-        saved = DictConfig(OmegaConf.load(folder / CONFIG))
+        saved = DictConfig(reworded(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
         lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
     except (ValueError, LookupError, OmegaConfBaseException) as error:
         raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error

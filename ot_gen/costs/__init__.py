@@ -4,7 +4,7 @@ Each cost has two faces that agree to rounding: `cost(x, y)` on paired points an
 which never forms an (n, m, d) array.
 """
 
-from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.costs.cost import Bilinear, Cost, check_cost
 from ot_gen.costs.distances import (
     Euclidean,
     InnerProduct,
@@ -27,6 +27,7 @@ __all__ = [
     "Lp",
     "NegativeLogLikelihood",
     "SquaredEuclidean",
+    "check_cost",
     "squared_distances",
     "squared_distances_to",
     "widened",

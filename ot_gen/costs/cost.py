@@ -13,6 +13,8 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.measures import described
+
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -86,3 +88,18 @@ class Cost(nn.Module, ABC):
             True
         """
         return lambda x: self.matrix(x, y)
+
+
+def check_cost(cost: object, order: str) -> None:
+    """Raise a `ValueError` unless this is a `Cost`; `order` is that of the arguments, for the text.
+
+    Example:
+        >>> check_cost("w2", "(mu, nu, cost)")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: cost must be a Cost, got a str; take one of ot_gen.costs, e.g. SquaredEuclidean(); the order is ...
+    """
+    if isinstance(cost, Cost):
+        return
+    is_class = isinstance(cost, type)
+    remedy = "call the class with its arguments" if is_class else "take one of ot_gen.costs, e.g. SquaredEuclidean()"
+    raise ValueError(f"cost must be a Cost, got {described(cost)}; {remedy}; the order is {order}")

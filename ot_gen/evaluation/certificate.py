@@ -17,9 +17,10 @@ from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
 from ot_gen.execution import Ending
-from ot_gen.measures import Empirical, undisturbed
+from ot_gen.measures import Empirical, check_empirical, check_number, described, probe, undisturbed
 from ot_gen.semidual import semidiscrete
-from ot_gen.semidual.problem import Sampler, SemidiscreteProblem
+from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_sampler
+from ot_gen.semidual.transform import check_values
 
 Potential = Callable[[Tensor], Tensor]
 
@@ -93,7 +94,9 @@ def certify(
         >>> low <= 2 * (1 - math.sqrt(2 / math.pi)) <= high  # W₂² = E(|x| − 1)²
         True
     """
-    _check(nu, level, width, max_samples, max_bytes, max_seconds)
+    _check(nu, h_tilde, level, width, max_samples, max_bytes, max_seconds)
+    if reference is not None and not isinstance(reference, Tensor | str | Path):
+        check_sampler(reference, nu.dim, "reference")  # now, not when the first interval is there
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
     with undisturbed(*modules):
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
@@ -158,7 +161,7 @@ def _certificate(
     contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
     cold = contest.best
     if h_tilde is not None:
-        contest.enter(_reduced(problem, h_tilde))
+        contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))
     if potential is not None:
         contest.enter(table_of(potential, problem, contest.x))
     solution = semidiscrete(
@@ -230,25 +233,14 @@ def _sizes(
     return coupled, max(coupled, min(size, wanted, affordable))
 
 
-def _reduced(problem: SemidiscreteProblem, h_tilde: Tensor) -> Tensor:
-    if h_tilde.shape != (len(problem.nu),) or not bool(torch.isfinite(h_tilde).all()):
-        raise ValueError(
-            f"h_tilde must hold one finite value for each of the {len(problem.nu)} atoms, got shape "
-            f"{tuple(h_tilde.shape)} with {int((~torch.isfinite(h_tilde)).sum())} NaN or Inf"
-        )
-    return problem.reduce(h_tilde.detach().to(problem.weights))
-
-
 def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> Tensor:
     """A table that holds what h knows: −h(y_j) for a distance, else min_i c(x_i, y_j) − h(x_i)."""
     if not callable(potential):
-        raise ValueError(f"potential must be callable, (n, d) -> (n,), got {type(potential).__name__}")
+        raise ValueError(f"potential must be callable, (n, d) -> (n,), got {described(potential)}")
+    probe(potential, x[:2], "the potential", "a potential must return one value a point", row=((), (1,)))
 
     def h(points: Tensor) -> Tensor:
         values = potential(points)
-        if not isinstance(values, Tensor) or values.numel() != len(points):
-            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(f"potential must return one value a point, ({len(points)},), got {got}")
         if not bool(torch.isfinite(values).all()):
             raise ValueError("potential returned NaN or Inf; a critic that diverged certifies nothing")
         return values.detach().reshape(len(points)).to(problem.weights)
@@ -262,10 +254,22 @@ def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> T
 
 
 def _check(
-    nu: Empirical, level: float, width: float | None, max_samples: int, max_bytes: int, max_seconds: float
+    nu: Empirical,
+    h_tilde: Tensor | None,
+    level: float,
+    width: float | None,
+    max_samples: int,
+    max_bytes: int,
+    max_seconds: float,
 ) -> None:
-    if not isinstance(nu, Empirical):
-        raise ValueError(f"certify needs the atoms of an Empirical as nu, got {type(nu).__name__}; wrap: Empirical(y)")
+    check_empirical(nu, "(mu, nu, cost)")
+    if isinstance(h_tilde, nn.Module):
+        raise ValueError(f"h_tilde must be a table ({len(nu)},), got {described(h_tilde)}; give it as potential=...")
+    if h_tilde is not None:
+        check_values(h_tilde, len(nu))
+    budget = {"max_samples": max_samples, "max_bytes": max_bytes, "max_seconds": max_seconds}
+    for name, value in {"level": level, "width": 1.0 if width is None else width, **budget}.items():
+        check_number(value, name)
     if not 0 < level < 1:
         raise ValueError(f"level is a probability in (0, 1), got {level}; the usual one is 0.95")
     if width is not None and not width > 0:

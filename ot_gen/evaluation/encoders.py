@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
+from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean, check_cost
 from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
 from ot_gen.evaluation.information import (
@@ -23,7 +23,7 @@ from ot_gen.evaluation.information import (
 )
 from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
 from ot_gen.execution import by_old_name, keyword_only, reordered
-from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, undisturbed
+from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, check_empirical, described, undisturbed
 
 
 @final
@@ -145,6 +145,11 @@ def judge_encoder(
         >>> found.n, abs(found.gap) < 5 * found.gap_se, found.negative_iwae <= found.negative_elbo
         (50, True, True)
     """
+    check_empirical(nu, "(mu, nu, cost, encoder)")
+    check_cost(cost, "(mu, nu, cost, encoder)")
+    if not isinstance(mu, Pushforward) or not isinstance(encoder, nn.Module):
+        got = f"{described(mu)} and {described(encoder)}; the order is (mu, nu, cost, encoder)"
+        raise ValueError(f"an encoder is judged with its decoder, a Pushforward mu, and is a module itself, got {got}")
     n = min(n, len(nu))
     if min(n, mismatch_n, likelihood_n) < 2 or samples < 1:
         raise ValueError(

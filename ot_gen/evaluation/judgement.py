@@ -7,12 +7,12 @@ from typing import NamedTuple, final
 
 from torch import Tensor
 
-from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
+from ot_gen.costs import Cost, Euclidean, SquaredEuclidean, check_cost
 from ot_gen.evaluation.metric import Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
 from ot_gen.evaluation.transports import ExactTransport
 from ot_gen.execution import keyword_only
-from ot_gen.measures import Empirical, Measure, check_measure, described, widened_pair
+from ot_gen.measures import Empirical, Measure, check_measure, check_tensor, widened_pair
 from ot_gen.transport import NotConverged, exact_plan
 
 
@@ -60,13 +60,14 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
         >>> wasserstein(x, x + torch.tensor([3.0, 4.0]))  # a translation costs its squared length
         25.0
     """
-    for name, points in (("x", x), ("y", y)):
-        if not isinstance(points, Tensor):
-            raise ValueError(f"{name} must be a tensor of points (n, d), got {described(points)}; use torch.as_tensor")
+    check_tensor(x, "x")
+    check_tensor(y, "y")
+    cost = SquaredEuclidean() if cost is None else cost
+    check_cost(cost, "(x, y, cost)")
     x, y = widened_pair(x, y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"wasserstein compares (n, d) with (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
-    C = (cost or SquaredEuclidean()).matrix(x.detach().cpu().double(), y.detach().cpu().double())
+        raise ValueError(f"wasserstein compares x (n, d) with y (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
+    C = cost.matrix(x.detach().cpu().double(), y.detach().cpu().double())
     return float(exact_plan(C).value)
 
 

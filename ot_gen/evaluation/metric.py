@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ot_gen.measures import check_cloud
+from ot_gen.measures import check_cloud, check_tensor, described
 
 Cloud = Tensor | NDArray[Any]
 
@@ -55,7 +55,7 @@ def points(x: Cloud, y: Cloud, least: int = 2) -> tuple[Tensor, Tensor]:
         least: points that the metric needs on each side.
 
     Raises:
-        ValueError: no finite clouds of one dimension with at least `least` points each.
+        ValueError: no finite clouds of real numbers of one dimension with at least `least` points each.
 
     Example:
         >>> import numpy as np
@@ -64,7 +64,13 @@ def points(x: Cloud, y: Cloud, least: int = 2) -> tuple[Tensor, Tensor]:
     """
     found = []
     for name, given in (("the model's samples", x), ("the real samples", y)):
-        cloud = torch.as_tensor(given).detach().to("cpu", torch.float64)
+        try:
+            cloud = torch.as_tensor(given).detach()
+        except (TypeError, ValueError, RuntimeError) as error:  # torch's, of what holds no numbers
+            got = f"{described(given)} ({' '.join(str(error).split())})"
+            raise ValueError(f"{name} must be points (n, d), a tensor or an array of numbers, got {got}") from error
+        check_tensor(cloud, name)
+        cloud = cloud.to("cpu", torch.float64)
         check_cloud(cloud, name)
         if len(cloud) < least:
             raise ValueError(f"this metric needs at least {least} points on each side, got {len(cloud)} of {name}")

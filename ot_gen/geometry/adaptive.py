@@ -223,8 +223,8 @@ def fit_adaptive_normal(
         >>> found.law.mean.round(decimals=2), found.law.covariance.diagonal().round(decimals=1), found.converged
         (tensor([1., 1.]), tensor([1., 1.]), True)
     """
-    z = z.detach()
     check_cloud(z, "z")
+    z = z.detach()
     weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
     check_weights(weights, len(z))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,12 @@ from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_rank
 from ot_gen.geometry.starts import Start
-from ot_gen.measures import check_cloud, described
+from ot_gen.measures import check_cloud, check_number, check_tensor, described
 
 
-def check_ends(metric: RiemannianMetric, z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
+def check_ends(
+    metric: RiemannianMetric, z0: Tensor, z1: Tensor, names: tuple[str, str] = ("z0", "z1")
+) -> tuple[Tensor, Tensor]:
     """z0, z1 (B, k), detached and of one shape, or a `ValueError` where no geodesic can join them.
 
     Example:
@@ -24,8 +27,8 @@ def check_ends(metric: RiemannianMetric, z0: Tensor, z1: Tensor) -> tuple[Tensor
         >>> check_ends(euclidean(), torch.zeros(1, 2), torch.zeros(3, 2))[0].shape
         torch.Size([3, 2])
     """
-    check_cloud(z0, "z0")
-    check_cloud(z1, "z1")
+    for z, name in zip((z0, z1), names, strict=True):
+        check_cloud(z, name)
     if z0.shape[1] != z1.shape[1] or (len(z0) != len(z1) and 1 not in (len(z0), len(z1))):
         raise ValueError(
             f"geodesics join points of the same shape (B, k), got z0 {tuple(z0.shape)} and z1 {tuple(z1.shape)}; "
@@ -46,12 +49,14 @@ def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -
         >>> len(check_starts(Line(), torch.zeros(1, 2)))
         1
     """
-    starts = [start] if isinstance(start, Start | Tensor) else list(start)
+    starts = list(start) if isinstance(start, Sequence) else [start]
     if not starts:
         raise ValueError("geodesics need at least one start, got an empty list; leave it out for the straight segment")
     for curves in starts:
         if not isinstance(curves, Start | Tensor):
-            raise ValueError(f"a start must be Line(), Graph(codes), Best(...) or curves (B, ?, k), got {start!r}")
+            raise ValueError(
+                f"a start must be Line(), Graph(codes), Best(...) or curves (B, ?, k), got {described(curves)}"
+            )
         if isinstance(curves, Tensor) and (curves.ndim != 3 or curves[:, 0].shape != z0.shape or curves.shape[1] < 2):
             raise ValueError(f"a start must be curves (B, ?, k) from {tuple(z0.shape)}, got {tuple(curves.shape)}")
     return starts
@@ -65,11 +70,23 @@ def check_alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
         (tensor([[1., 1.]]),)
     """
     for name, other in others.items():
+        check_tensor(other, name, f"{tuple(z.shape)}")
         if other.shape != z.shape or not bool(torch.isfinite(other).all()):
             raise ValueError(
                 f"{name} must be finite, of shape {tuple(z.shape)} like the points, got {tuple(other.shape)}"
             )
     return tuple(other.to(z.dtype) for other in others.values())
+
+
+def check_ridge(ridge: float) -> None:
+    """Raise a `ValueError` unless the ridge is finite and >= 0.
+
+    Example:
+        >>> check_ridge(1e-4)
+    """
+    check_number(ridge, "ridge")
+    if not 0 <= ridge < math.inf:
+        raise ValueError(f"ridge must be a number >= 0, got {ridge}")
 
 
 def listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
@@ -80,13 +97,15 @@ def listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:
         2
     """
     maps: list[Any] = list(map) if isinstance(map, Sequence | nn.ModuleList) else [map]
-    if not maps or not all(callable(one) for one in maps):
-        raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {described(map)}")
+    for one in maps or [maps]:
+        if isinstance(one, type) or not callable(one):
+            remedy = "; call the class with its arguments" if isinstance(one, type) else ""
+            raise ValueError(f"{name} must be a map (n, k) -> (n, d) or a list of maps, got {described(one)}{remedy}")
     return maps
 
 
 def as_curve(curve: Curve | Geodesics | Tensor) -> Curve:
-    """The curve through nodes (B, T + 1, k), that of geodesics, or a curve itself; a `ValueError` for anything else.
+    """The curve through nodes (B, T + 1, k), that of geodesics, or a curve itself.
 
     Example:
         >>> as_curve(torch.zeros(1, 3, 2)).segments
@@ -94,11 +113,4 @@ def as_curve(curve: Curve | Geodesics | Tensor) -> Curve:
     """
     if isinstance(curve, Geodesics):
         return curve.curve
-    if isinstance(curve, Curve):
-        return curve
-    if not isinstance(curve, Tensor):
-        raise ValueError(
-            f"curve must be a Curve, geodesics or a tensor of nodes (B, T + 1, k), got {described(curve)}; of other "
-            "numbers make a tensor, torch.as_tensor"
-        )
-    return Polyline(curve)
+    return curve if isinstance(curve, Curve) else Polyline(curve)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
+from ot_gen.measures import check_tensor
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,6 +27,7 @@ class Curve(ABC):
     nodes: Tensor
 
     def __init__(self, nodes: Tensor) -> None:
+        check_tensor(nodes, "the nodes of a curve", "(B, T + 1, k)")
         if nodes.ndim != 3 or nodes.shape[1] < 2 or not nodes.is_floating_point():
             raise ValueError(
                 f"a curve needs floating point nodes (B, T + 1, k) with T >= 1, got {nodes.dtype} of shape "
@@ -65,6 +68,7 @@ class Curve(ABC):
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The piece of each t and the place in it, from 0 to 1."""
+        check_tensor(t, "t", "(S,)")
         scaled = t.to(self.nodes) * self.segments
         piece = scaled.detach().floor().long().clamp(0, self.segments - 1)
         return piece, (scaled - piece).unsqueeze(1)

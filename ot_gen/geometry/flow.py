@@ -13,6 +13,7 @@ from ot_gen.geometry.curves import Curve
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import directional
 from ot_gen.geometry.metrics import RiemannianMetric
+from ot_gen.measures import check_number
 
 CORRECTIONS = 8
 STEPS = 128  # at least, of parallel transport
@@ -20,6 +21,7 @@ STEPS = 128  # at least, of parallel transport
 
 def exponential(metric: RiemannianMetric, z: Tensor, v: Tensor, tol: float) -> Tensor:
     """γ(1), (n, k), of γ'' = −Γ(γ', γ') from γ(0) = z, γ'(0) = v."""
+    check_number(tol, "tol")
 
     def rate(t: float, state: Tensor) -> Tensor:
         point, velocity = state.chunk(2, dim=1)
@@ -34,6 +36,7 @@ def logarithm(metric: RiemannianMetric, found: Geodesics, z1: Tensor, tol: float
     Raises:
         ValueError: it does not get there.
     """
+    check_number(tol, "tol")
     z0, k = found.nodes[:, 0], z1.shape[1]
     v = found.velocity(z0.new_zeros(1)).squeeze(1)
     still = (found.length == 0)[:, None]

@@ -14,6 +14,7 @@ from ot_gen.geometry.lengths import squared_speed
 from ot_gen.geometry.metrics import RiemannianMetric, energy, length
 from ot_gen.geometry.minimise import Minimum, minimise, pick
 from ot_gen.geometry.starts import Start
+from ot_gen.measures import check_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,6 +97,8 @@ class Effort:
     def __post_init__(self) -> None:
         if not isinstance(self.segments, int) or self.segments < 4 or self.segments % 2:
             raise ValueError(f"geodesics need an even number of segments, at least 4, got segments={self.segments}")
+        for name in ("tol", "rounds", "accuracy", "refinements"):
+            check_number(getattr(self, name), name)
         if not self.tol > 0 or self.rounds < 1 or not self.accuracy > 0 or self.refinements < 0:
             raise ValueError(
                 "geodesics need tol > 0, rounds >= 1, accuracy > 0 and refinements >= 0, got "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import final
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
+from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_ridge, check_starts, listed
 from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, connect
@@ -19,7 +18,7 @@ from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.geometry.pullback import PullbackMetric, stacked
 from ot_gen.geometry.starts import Graph, Line, Start
-from ot_gen.measures import check_cloud
+from ot_gen.measures import check_cloud, described
 
 
 @final
@@ -66,14 +65,14 @@ class LatentGeometry:
         features: Map | None = None,
         ridge: float = 0.0,
     ) -> None:
-        if not (ridge >= 0 and math.isfinite(ridge)):
-            raise ValueError(f"ridge must be a number >= 0, got {ridge}")
+        check_ridge(ridge)
         if isinstance(map, RiemannianMetric):
             if std is not None or features is not None or ridge:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
             self.metric_field = map
         else:
             stds = None if std is None else listed(std, "std")
+            features = None if features is None else listed(features, "features")[0]
             self.metric_field = PullbackMetric(stacked(listed(map, "a decoder"), stds, features, ridge))
 
     def metric(self, z: Tensor) -> Tensor:
@@ -216,7 +215,7 @@ class LatentGeometry:
     @keyword_only
     def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
-        found = self.geodesic(z0.detach(), z1.detach(), segments=segments, start=start)
+        found = self.geodesic(z0, z1, segments=segments, start=start)
         return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
 
     @renamed(nodes="segments")
@@ -248,13 +247,15 @@ class LatentGeometry:
             tensor([[0., 2.],
                     [2., 0.]])
         """
-        z, _ = check_ends(self.metric_field, z, z)
+        z, _ = check_ends(self.metric_field, z, z, ("z", "z"))
         starts = check_starts(pairs.warm_start(z) if start is None else start, z)
         return pairs.pairwise(self.metric_field, z, starts, Effort(segments, accuracy=1e-3, rounds=200), progress)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
         """Lengths of smoothed shortest paths in a graph of codes, (n, n): some per cent too long, much faster."""
         check_cloud(z, "z")
+        if not isinstance(graph, Graph):
+            raise ValueError(f"graph must be a Graph of codes, got {described(graph)}; make it of points: Graph(codes)")
         return graph.lengths(self.metric_field, z.detach())
 
     @keyword_only

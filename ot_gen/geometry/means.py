@@ -12,7 +12,7 @@ from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import check_weights
+from ot_gen.measures import check_cloud, check_weights
 
 
 @final
@@ -66,8 +66,9 @@ def frechet_mean(
         >>> found.point.round(decimals=4), found.converged
         (tensor([2.]), True)
     """
+    check_cloud(z, "z")
     z = z.detach()
-    weights = z.new_full((len(z),), 1 / max(len(z), 1)) if weights is None else weights.to(z)
+    weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
     check_weights(weights, len(z))
 
     def spokes(centre: Tensor) -> tuple[Geodesics, float]:

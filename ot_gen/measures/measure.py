@@ -46,20 +46,29 @@ def check_measure(measure: object, name: str) -> None:
         Traceback (most recent call last):
         ValueError: nu must be a Measure, with dim and sample(n), got a tensor (3, 2); wrap points: Empirical(points)
     """
-    if isinstance(measure, Measure):
-        return
-    remedy = "see ot_gen.measures"
-    if isinstance(measure, type):
-        remedy = "call the class with its arguments"
-    elif isinstance(measure, Distribution):
-        remedy = "wrap a law: Reference(law)"
-    elif isinstance(measure, Tensor):
-        remedy = "wrap points: Empirical(points)"
-    elif hasattr(measure, "__array__") or (isinstance(measure, Sequence) and not isinstance(measure, str)):
-        remedy = "wrap points: Empirical(torch.as_tensor(points))"
-    elif isinstance(measure, nn.Module):
-        remedy = "of a generator make the law of its outputs: Pushforward(generator, zeta)"
-    raise ValueError(f"{name} must be a Measure, with dim and sample(n), got {described(measure)}; {remedy}")
+    if not isinstance(measure, Measure):
+        got = f"{described(measure)}; {advice(measure)}"
+        raise ValueError(f"{name} must be a Measure, with dim and sample(n), got {got}")
+
+
+def advice(thing: object) -> str:
+    """What to do with something that should be a measure, in the words of an error.
+
+    Example:
+        >>> advice(torch.zeros(3, 2))
+        'wrap points: Empirical(points)'
+    """
+    if isinstance(thing, type):
+        return "call the class with its arguments"
+    if isinstance(thing, Distribution):
+        return "wrap a law: Reference(law)"
+    if isinstance(thing, Tensor):
+        return "wrap points: Empirical(points)"
+    if hasattr(thing, "__array__") or (isinstance(thing, Sequence) and not isinstance(thing, str)):
+        return "wrap points: Empirical(torch.as_tensor(points))"
+    if isinstance(thing, nn.Module) and not hasattr(thing, "matrix"):  # no cost
+        return "of a generator make the law of its outputs: Pushforward(generator, zeta)"
+    return "see ot_gen.measures"
 
 
 def described(thing: object) -> str:

@@ -1,11 +1,43 @@
-"""What a point cloud and its weights are."""
+"""What numbers, points and their weights are."""
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import NoReturn
 
 import torch
 from torch import Tensor
+
+from ot_gen.measures.measure import described
+
+
+def check_number(value: object, name: str) -> None:
+    """Raise a `ValueError` unless this is one real number.
+
+    Example:
+        >>> check_number("0.1", "tol")
+        Traceback (most recent call last):
+        ValueError: tol must be a number, got a str
+    """
+    is_scalar = isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex()
+    if isinstance(value, bool) or not (isinstance(value, Real) or is_scalar):
+        raise ValueError(f"{name} must be a number, got {described(value)}")
+
+
+def check_tensor(numbers: object, name: str, shape: str = "(n, d)") -> None:
+    """Raise a `ValueError` unless this is a tensor of real numbers; `shape` is in the text alone.
+
+    Example:
+        >>> check_tensor([1.0, 2.0], "h_tilde", "(m,)")
+        Traceback (most recent call last):
+        ValueError: h_tilde must be a torch tensor (m,), got a list; use torch.as_tensor
+    """
+    if not isinstance(numbers, Tensor):
+        is_law = hasattr(numbers, "sample")
+        remedy = "draw its points: sample(n)" if is_law else "use torch.as_tensor"
+        raise ValueError(f"{name} must be a torch tensor {shape}, got {described(numbers)}; {remedy}")
+    if numbers.is_complex():
+        refuse_complex(numbers, name)
 
 
 def check_cloud(points: Tensor, name: str) -> None:
@@ -14,15 +46,12 @@ def check_cloud(points: Tensor, name: str) -> None:
     Example:
         >>> check_cloud(torch.zeros(3, 2), "x")
     """
-    if not isinstance(points, Tensor):
-        raise ValueError(f"{name} must be a torch tensor (n, d), got {type(points).__name__}; use torch.as_tensor")
+    check_tensor(points, name)
     if points.ndim != 2 or points.numel() == 0:
         raise ValueError(
             f"{name} must be a non-empty point cloud of shape (n, d), got {tuple(points.shape)}; "
             "flatten images to one row a point"
         )
-    if points.is_complex():
-        refuse_complex(points, name)
     if not points.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {points.dtype}; convert them, e.g. {name}.float()")
     bad = ~torch.isfinite(points.sum(dim=1))  # a sum is finite only if (overflow aside) each entry is
@@ -84,10 +113,7 @@ def check_weights(weights: Tensor, m: int) -> None:
     Example:
         >>> check_weights(torch.tensor([0.25, 0.75]), 2)
     """
-    if not isinstance(weights, Tensor):
-        raise ValueError(f"weights must be a tensor ({m},), got {type(weights).__name__}; use torch.as_tensor")
-    if weights.is_complex():
-        refuse_complex(weights, "weights")
+    check_tensor(weights, "weights", f"({m},)")
     if weights.shape != (m,):
         raise ValueError(f"weights must have shape ({m},), one for each of them, got {tuple(weights.shape)}")
     if not torch.isfinite(weights).all() or bool((weights < 0).any()):

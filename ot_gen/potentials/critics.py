@@ -11,9 +11,9 @@ from torch.optim import Adam
 
 from ot_gen.costs import Cost, Euclidean, squared_distances
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, probe
+from ot_gen.measures import Measure, described, probe
 from ot_gen.networks import Lipschitz, is_contraction
-from ot_gen.potentials.potential import Potential
+from ot_gen.potentials.potential import Potential, check_problem
 
 
 @final
@@ -46,6 +46,11 @@ class Critic(Potential):
 
     def __init__(self, net: nn.Module, lipschitz: Lipschitz, output: nn.Module | None = None) -> None:
         super().__init__()
+        _check_module(net, "net")
+        if not isinstance(lipschitz, Lipschitz):
+            raise ValueError(f"lipschitz must be a mechanism, e.g. GradientPenalty(10.0), got {described(lipschitz)}")
+        if output is not None:
+            _check_module(output, "output")
         self.net = lipschitz.attach(net)
         self.lipschitz = lipschitz
         self.output = output if output is not None else nn.Identity()
@@ -53,19 +58,21 @@ class Critic(Potential):
         self.bound: Literal["lower"] | None = "lower" if certain else None
 
     def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.output(self.net(x))
-        return h.reshape(len(x))
+        self.check(x)
+        return _one_value(self.output(self.net(x)), x)
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
         return -self(y).mean()
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        check_problem(mu, nu, cost)
         if not cost.is_metric:
             raise ValueError(
                 f"a Critic needs a distance as its cost (h^c = −h holds for no other), got {cost}; "
                 "use Euclidean(), or a DiscretePotential, which takes any cost"
             )
         _check_net(self.net, nu)
+        self.dim = nu.dim
 
     def penalty(self, x: Tensor, y: Tensor) -> Tensor:
         return self.lipschitz.penalty(self, x, y)
@@ -131,6 +138,7 @@ class AnchorCritic(Potential):
         self._cost: Cost | None = None
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        check_problem(mu, nu, cost)
         if self.flat_dim and not isinstance(cost, Euclidean):
             raise ValueError(f"flats need the Euclidean distance as cost, got {cost}; use flat_dim=0 or Euclidean()")
         y = nu.sample(2)
@@ -141,6 +149,7 @@ class AnchorCritic(Potential):
                 f"anchors move freely, but the cost {cost} does not accept points outside of the data's range "
                 f"({error}); use a BatchCritic or another cost"
             ) from error
+        self.dim = nu.dim
         vars(self)["_cost"] = cost  # the problem's and not ξ's: no part of this module
         self.bound = "lower" if cost.is_metric else None
         brackets = 2 if cost.is_metric else 1
@@ -170,6 +179,7 @@ class AnchorCritic(Potential):
     def _brackets(self, x: Tensor) -> list[Tensor]:
         """min_m c(x, A_m) − ψ_m for each bracket, (n,): the argmin without a graph, then one exact distance."""
         cost = self._bound_cost()
+        self.check(x)
         anchors, offsets = self.scale * self.anchors, self.scale * self.offsets
         if not self.directions.numel():
             return [_least(cost, x, a, psi) for a, psi in zip(anchors, offsets, strict=True)]
@@ -217,15 +227,18 @@ class BatchCritic(Potential):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
+        _check_module(net, "net")
         self.net = net
         self._cost: Cost | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.net(x)
-        return h.reshape(len(x))
+        self.check(x)
+        return _one_value(self.net(x), x)
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        check_problem(mu, nu, cost)
         _check_net(self.net, nu)
+        self.dim = nu.dim
         vars(self)["_cost"] = cost  # the problem's and not ξ's: no part of this module
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
@@ -236,6 +249,7 @@ class BatchCritic(Potential):
 
 def _batch_conjugate(cost: Cost, h: Potential, x: Tensor, y: Tensor) -> Tensor:
     """min_i c(x_i, y_j) − h(x_i), (m,)."""
+    h.check(y, "y")
     return (cost.matrix(x, y) - h(x).unsqueeze(1)).min(dim=0).values
 
 
@@ -268,6 +282,20 @@ def _contracted(directions: Tensor) -> Tensor:
     margin = 1 + 100 * torch.finfo(directions.dtype).eps
     sums = (directions.mT @ directions).abs().sum(dim=-1)
     return directions * (margin * sums.clamp_min(1)).rsqrt().unsqueeze(-2)
+
+
+def _check_module(part: object, name: str) -> None:
+    if not isinstance(part, nn.Module):
+        raise ValueError(f"{name} must be a torch module, got {described(part)}; a function becomes one as its forward")
+
+
+def _one_value(h: Tensor, x: Tensor) -> Tensor:
+    """h(x) as (n,)."""
+    if h.shape not in ((len(x),), (len(x), 1)):
+        raise ValueError(
+            f"the critic maps points of shape {tuple(x.shape)} to {tuple(h.shape)}; a critic has one value a point"
+        )
+    return h.reshape(len(x))
 
 
 def _check_net(net: nn.Module, nu: Measure) -> None:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ot_gen.costs import Cost
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Empirical, Measure
-from ot_gen.potentials.potential import Potential
+from ot_gen.potentials.potential import Potential, check_problem
 from ot_gen.semidual import c_transform, natural
 from ot_gen.semidual.scores import Scores
 
@@ -71,6 +71,7 @@ class DiscretePotential(Potential):
         self._problem: tuple[Empirical, Cost] | None = None
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        check_problem(mu, nu, cost)
         if not isinstance(nu, Empirical):
             raise ValueError(
                 f"a DiscretePotential needs the atoms of an Empirical, got {nu}, which is sampled afresh; "
@@ -78,6 +79,7 @@ class DiscretePotential(Potential):
             )
         if not bool((nu.weights > 0).all()):
             raise ValueError(f"{int((nu.weights <= 0).sum())} atoms have mass 0, so no cell is theirs; remove them")
+        self.dim = nu.dim
         self._problem = (nu, cost)
         if len(self.h_tilde) != len(nu):
             self._start(mu, nu, cost)

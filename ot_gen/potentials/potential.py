@@ -7,24 +7,27 @@ always descends ∫ h(g_θ(z)) dζ(z).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-from ot_gen.costs import Cost
+from ot_gen.costs import Cost, check_cost
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, check_measure, check_tensor
 
 
 class Potential(nn.Module, ABC):
     """A pair (h, h̃), called as x (n, d) -> h(x) (n,).
 
     `bound` says what E[h(x)] + Σ_j b_j h̃_j is: "lower" if it bounds W_c(μ, ν) from below for every ξ, None if it
-    bounds nothing.
+    bounds nothing. `dim` is that of the points, None before `bind`.
     """
 
     kind: Literal["table", "network"]
     bound: Literal["lower"] | None = None
+    dim: int | None = None
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -49,6 +52,22 @@ class Potential(nn.Module, ABC):
             ValueError: the potential cannot serve this problem.
         """
 
+    def check(self, x: Tensor, name: str = "x") -> None:
+        """Raise a `ValueError` unless x is a cloud (n, dim) of the dtype and on the device of the potential."""
+        check_tensor(x, name)
+        if x.ndim != 2 or self.dim not in (None, x.shape[1]):
+            raise ValueError(
+                f"a {type(self).__name__} is asked at points {name} (n, {self.dim or 'd'}), got {tuple(x.shape)}; give "
+                "one row a point"
+            )
+        held = (tensor for tensor in chain(self.parameters(), self.buffers()) if tensor.is_floating_point())
+        own = next(held, x)
+        if (x.dtype, x.device) != (own.dtype, own.device) and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(
+                f"{name} is {x.dtype} on {x.device} and the {type(self).__name__} is {own.dtype} on {own.device}; give "
+                f"both one dtype and one device, e.g. {name}.to({own.dtype})"
+            )
+
     def penalty(self, x: Tensor, y: Tensor) -> Tensor:
         """A term of ξ's objective, (); x is the model's sample, detached, and y the data's."""
         return x.new_zeros(())
@@ -63,3 +82,10 @@ class Potential(nn.Module, ABC):
     def diagnostics(self) -> dict[str, float]:
         """Named figures that say how well the inner problem is solved."""
         return {}
+
+
+def check_problem(mu: Measure, nu: Measure, cost: Cost) -> None:
+    """Raise a `ValueError` unless these are a model, data and a cost, in this order."""
+    check_cost(cost, "(mu, nu, cost)")
+    check_measure(mu, "mu")
+    check_measure(nu, "nu")

@@ -12,7 +12,7 @@ from torch.optim import Adam
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud, probe
-from ot_gen.potentials.potential import Potential
+from ot_gen.potentials.potential import Potential, check_problem
 from ot_gen.transport import gaussian_maps, powers
 
 
@@ -76,9 +76,11 @@ class BrenierPotential(Potential):
         self.frame = Frame()
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         return (x - self.frame.q).square().sum(dim=1) - 2 * self.frame.scale**2 * self._phi(self.frame.of_model(x))
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
+        self.check(y, "y")
         v = self.frame.of_data(y)
         proposed = self.mover(v)
         best = self._least(proposed.detach(), v, self.frame.of_model(x.detach()))
@@ -89,16 +91,19 @@ class BrenierPotential(Potential):
 
     def map(self, x: Tensor) -> Tensor:
         """T(x) = x − ½∇h(x), (n, d) -> (n, d): samples of μ become samples of ν. No graph."""
+        self.check(x)
         return self.frame.to_data(self._gradient(self.frame.of_model(x))[1])
 
     def inverse_map(self, y: Tensor) -> Tensor:
         """The mended S(y), (n, d) -> (n, d): samples of ν become samples of μ. No graph."""
+        self.check(y, "y")
         v = self.frame.of_data(y)
         with torch.no_grad():
             proposed = self.mover(v)
         return self.frame.to_model(self._least(proposed, v))
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
+        check_problem(mu, nu, cost)
         if not isinstance(cost, SquaredEuclidean):
             raise ValueError(
                 f"a BrenierPotential needs the squared distance as its cost (its map is a gradient for no other), got "
@@ -115,6 +120,7 @@ class BrenierPotential(Potential):
                 x = mu.sample(n).detach()
                 check_cloud(x, "samples of the model")
                 self.frame.match(x, y)
+        self.dim = nu.dim
         v = self.frame.of_data(nu.sample(2))
         probe(self.phi, v, "φ", "φ maps the data to one value a point", row=((), (1,)))
         probe(self.mover, v, "the mover", "a mover maps each point to one of the same dimension", row=(v.shape[1:],))

@@ -1,4 +1,4 @@
-"""Earlier formats of run.json, turned into the present one.
+"""Earlier formats of run.json and earlier words of config.yaml, turned into the present ones.
 
 1    without a number. W₁ and W₂² stand in the judgement and once more among the metrics, there with their errors; the
      certificate's reference is two numbers, and None stands for what is not finite.
@@ -18,6 +18,19 @@ from ot_gen.evaluation import EXACT
 from ot_gen.execution import on_one_line
 
 FORMAT = 3
+
+# Words of earlier configurations: arguments by the last name of their `_target_`, and the beginnings of `_target_`s.
+# They stay when the old names go from the library, so that old runs can be judged for good.
+RENAMED = {
+    "SlicedWasserstein": {"projections": "directions"},
+    "MaxSlicedWasserstein": {"projections": "directions"},
+    "GeodesicCost": {"nodes": "segments"},
+    "LocallyAdaptiveNormal": {"nodes": "segments"},
+    "fit_adaptive_normal": {"nodes": "segments"},
+    "frechet_mean": {"nodes": "segments"},
+    "semidiscrete": {"verbose": "progress"},
+}
+MOVED = {"ot_gen.report.trackers.": "ot_gen.runs.trackers."}
 
 
 def upgraded(facts: Mapping[str, Any], number: object) -> Mapping[str, Any]:
@@ -45,6 +58,26 @@ def upgraded(facts: Mapping[str, Any], number: object) -> Mapping[str, Any]:
 def _of_error(name: str) -> str:
     """The present name of an encoder's figure."""
     return f"{name.removesuffix('_error')}_se" if name.endswith("_error") else name
+
+
+def reworded(node: Any) -> Any:
+    """The lists and dictionaries of a recorded config.yaml in the words of today.
+
+    Example:
+        >>> reworded([{"_target_": "ot_gen.SlicedWasserstein", "projections": 50}])
+        [{'_target_': 'ot_gen.SlicedWasserstein', 'directions': 50}]
+    """
+    if isinstance(node, list):
+        return [reworded(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    target = str(node.get("_target_", ""))
+    names = RENAMED.get(target.rpartition(".")[2], {}) if target.startswith("ot_gen.") else {}
+    found = {names.get(key, key): reworded(value) for key, value in node.items()}
+    for before, now in MOVED.items():
+        if target.startswith(before):
+            found["_target_"] = now + target.removeprefix(before)
+    return found
 
 
 def _judged_once(judgement: Any, metrics: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.costs import Cost
+from ot_gen.costs import Cost, check_cost
 from ot_gen.semidual.envelope import EnvelopeTree
 from ot_gen.semidual.scores import Scores, attained
 from ot_gen.semidual.transform import check_points, check_table
@@ -37,7 +37,7 @@ class LaguerreCells:
         tree: the index that cells are looked up in, None where the atoms are streamed.
 
     Raises:
-        ValueError: shapes, dtypes or devices that do not fit, NaN or Inf.
+        ValueError: arguments of another kind, shapes, dtypes or devices that do not fit, NaN or Inf.
 
     Source: Aurenhammer, 1987, https://doi.org/10.1137/0216006 (power diagrams as lower envelopes)
 
@@ -49,6 +49,7 @@ class LaguerreCells:
     """
 
     def __init__(self, cost: Cost, atoms: Tensor, h_tilde: Tensor) -> None:
+        check_cost(cost, "(cost, atoms, h_tilde)")
         check_table(atoms, h_tilde)
         self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
         self.tree: EnvelopeTree | None = None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol, final
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.costs import Cost
-from ot_gen.measures import Empirical, Measure, Reference
+from ot_gen.costs import Cost, check_cost
+from ot_gen.measures import Empirical, Measure, Reference, advice, check_empirical, check_number, described
 from ot_gen.semidual.scores import PANEL_ATOMS, Scores
+from ot_gen.semidual.transform import check_epsilon, check_values
 
 
 class Sampler(Protocol):
@@ -44,10 +44,8 @@ class SemidiscreteProblem:
     """
 
     def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost) -> None:
-        if not isinstance(nu, Empirical):
-            raise ValueError(
-                f"semidiscrete needs the atoms of an Empirical, got {type(nu).__name__}; wrap points: Empirical(points)"
-            )
+        check_empirical(nu, "(mu, nu, cost)")
+        check_cost(cost, "(mu, nu, cost)")
         self.law = _measure(mu, nu.dim)
         self.nu = nu
         self.cost = cost
@@ -124,9 +122,15 @@ class _Law(Measure):
 def _measure(mu: Sampler | Distribution, dim: int) -> _Law:
     if isinstance(mu, Distribution):
         mu = Reference(mu)
-    if not callable(getattr(mu, "sample", None)):
-        raise ValueError(f"mu needs a method sample(n) that returns (n, {dim}) samples, got {type(mu).__name__}")
+    check_sampler(mu, dim, "mu")
     return _Law(mu, dim)
+
+
+def check_sampler(mu: object, dim: int, name: str) -> None:
+    """Raise a `ValueError` unless μ can be sampled; draws nothing."""
+    if isinstance(mu, type) or not callable(getattr(mu, "sample", None)):
+        got = f"{described(mu)}; {advice(mu)}"
+        raise ValueError(f"{name} needs a method sample(n) that returns (n, {dim}) samples, got {got}")
 
 
 def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
@@ -160,17 +164,17 @@ def check_arguments(
     max_seconds: float,
 ) -> None:
     """Raise a `ValueError` for arguments of `semidiscrete` that no problem admits."""
+    budget = {"max_samples": max_samples, "max_seconds": max_seconds}
+    for name, value in {"tol": tol, "gap_tol": gap_tol, **budget}.items():
+        if value is not None or name in budget:
+            check_number(value, name)
+    check_epsilon(epsilon)
     if tol is not None and not 0 < tol < 2:
         raise ValueError(f"tol bounds ‖P − b‖₁, which lies in [0, 2]: it must be in (0, 2), got {tol}")
     if gap_tol is not None and not 0 < gap_tol < 1:
         raise ValueError(f"gap_tol bounds (upper − lower) / upper: it must be in (0, 1), got {gap_tol}")
-    if not 0 <= epsilon < math.inf:
-        raise ValueError(f"epsilon must be finite and >= 0 (0 is the unregularised problem), got {epsilon}")
     if max_samples < 1 or not max_seconds > 0:
         raise ValueError(f"the budget must be positive, got max_samples = {max_samples}, max_seconds = {max_seconds}")
-    if h_tilde is None:
-        return
-    if h_tilde.shape != (len(nu),):
-        raise ValueError(f"h_tilde must have shape ({len(nu)},), one value for each atom, got {tuple(h_tilde.shape)}")
-    if not bool(torch.isfinite(h_tilde).all()):
-        raise ValueError("h_tilde holds NaN or Inf; a potential is finite on every atom")
+    if h_tilde is not None:
+        check_empirical(nu, "(mu, nu, cost)")
+        check_values(h_tilde, len(nu))

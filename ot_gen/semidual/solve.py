@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.costs import Cost
-from ot_gen.execution import Ending, keyword_only, load_checkpoint, renamed, save_checkpoint
+from ot_gen.execution import Ending, checkpoint_in, keyword_only, load_checkpoint, renamed, save_checkpoint, target
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
 from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_arguments
@@ -46,8 +46,8 @@ def semidiscrete(
     max_seconds: float = math.inf,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
-    checkpoint: Path | None = None,
-    resume: Path | None = None,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
 ) -> SemidiscreteSolution:
     """Solve W_c(μ, ν) = max over h̃ of E_{x~μ}[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j, to a stated accuracy.
 
@@ -97,6 +97,8 @@ def semidiscrete(
         True
     """
     check_arguments(nu, tol, gap_tol, epsilon, h_tilde, max_samples, max_seconds)
+    checkpoint = None if checkpoint is None else target(checkpoint)
+    resume = None if resume is None else checkpoint_in(resume)
     if h_tilde is not None and resume is not None:
         raise ValueError("h_tilde and resume are two starts of one solve; give one of them")
     if tol is None and gap_tol is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ot_gen.execution import keyword_only
-from ot_gen.measures import check_cloud, described, widened_pair
+from ot_gen.measures import check_cloud, check_tensor, widened_pair
 from ot_gen.transport.problem import NotConverged, problem
 
 CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow nor become slow subnormal numbers
@@ -112,9 +112,8 @@ def sinkhorn_divergence(
         raise ValueError(f"sinkhorn_divergence needs epsilon > 0, got {epsilon}; for epsilon = 0 use wasserstein")
     if max_iterations < 1:
         raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
-    for name, points in (("x", x), ("y", y)):
-        if not isinstance(points, Tensor):
-            raise ValueError(f"{name} must be a tensor of points, got {described(points)}; use torch.as_tensor")
+    check_tensor(x, "x")
+    check_tensor(y, "y")
     x, y = widened_pair(x, y)
     check_cloud(x, "x")
     check_cloud(y, "y")

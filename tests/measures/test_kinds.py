@@ -93,7 +93,7 @@ def test_a_divergence_of_points_says_how_to_make_laws_of_them():
 
 def test_wasserstein_and_judge_name_what_is_no_tensor_and_no_measure():
     for array in (np.zeros((4, 2)), [[0.0, 0.0]]):
-        with pytest.raises(ValueError, match=r"x must be a tensor of points .*use torch.as_tensor"):
+        with pytest.raises(ValueError, match=r"x must be a torch tensor .*use torch.as_tensor"):
             wasserstein(array, X)
     with pytest.raises(ValueError, match="must be real"):
         wasserstein(X.cfloat(), X)

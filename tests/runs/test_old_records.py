@@ -1,5 +1,6 @@
 """Seven run folders from before the record had a format number are read, shown, judged, studied and continued."""
 
+import ast
 import csv
 import json
 import shutil
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from ot_gen import cli
+from ot_gen.cli.finished import read_run
 from ot_gen.execution import read_progress
 from ot_gen.report.compare import write_comparison
 from ot_gen.report.runs import find_runs
+from ot_gen.runs.formats import RENAMED, reworded
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RUN, read_metrics, read_record, write_record
 from ot_gen.training import CHECKPOINT_NAME
@@ -20,10 +23,7 @@ RECORDS = Path(__file__).parents[1] / "records"
 STATUSES = dict.fromkeys(("evaluated", "learned_mixture", "semidiscrete", "swae", "wgan_sn"), Status.FINISHED)
 STATUSES |= {"failed": Status.FAILED, "interrupted": Status.INTERRUPTED}
 
-pytestmark = [
-    pytest.mark.usefixtures("clean_process", "undrawn"),
-    pytest.mark.filterwarnings("default::DeprecationWarning"),  # they name arguments by their old keywords
-]
+pytestmark = pytest.mark.usefixtures("clean_process", "undrawn")
 
 
 @pytest.fixture
@@ -80,6 +80,40 @@ def test_an_old_record_is_read_whole_and_written_anew_it_is_the_same(name, tmp_p
         assert record.certificate.reference[0] == told["certificate"]["reference_lower"]
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
+
+
+@pytest.mark.parametrize("name", sorted(STATUSES.keys() - {"evaluated"}))
+def test_all_parts_of_an_old_configuration_are_built_without_a_warning(name):
+    """Warnings are errors here. The folder left out is of samples that were judged: no part of their model is kept."""
+    _, cfg = read_run(RECORDS / name)
+    cli.assembled(cfg)
+    for part in ("metrics", "certificate", "ex_post"):
+        cli.build(cfg.get(part))
+
+
+def test_every_argument_that_was_renamed_is_translated_in_records():
+    """Those of constructors and functions, which a `_target_` can name; methods have no place in a configuration."""
+    package = Path(cli.__file__).parents[1]
+    found = {}
+    for path in package.rglob("*.py"):
+        for owner in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for function in getattr(owner, "body", []) if isinstance(owner, ast.Module | ast.ClassDef) else []:
+                for call in getattr(function, "decorator_list", []):
+                    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "renamed":
+                        continue
+                    if isinstance(owner, ast.Module) or function.name == "__init__":
+                        name = function.name if isinstance(owner, ast.Module) else owner.name
+                        found[name] = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
+    assert "SlicedWasserstein" in found
+    assert {name: names for name, names in found.items() if RENAMED.get(name) != names} == {}
+
+
+def test_only_the_words_that_changed_are_reworded():
+    kept = {"_target_": "mine.SlicedWasserstein", "projections": 3, "law": [{"_target_": "ot_gen.MLP", "in_dim": 2}]}
+    assert reworded(kept) == kept
+    old = {"_target_": "ot_gen.report.trackers.WandB", "cost": {"_target_": "ot_gen.geometry.GeodesicCost", "nodes": 8}}
+    cost = {"_target_": "ot_gen.geometry.GeodesicCost", "segments": 8}
+    assert reworded(old) == {"_target_": "ot_gen.runs.trackers.WandB", "cost": cost}
 
 
 def test_all_stand_on_one_page_and_in_one_table(tmp_path):

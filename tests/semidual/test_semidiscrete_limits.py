@@ -294,7 +294,7 @@ def sampler(x):
         ({"max_samples": 0}, "budget must be positive"),
         ({"max_seconds": 0.0}, "budget must be positive"),
         ({"max_seconds": math.nan}, "budget must be positive"),
-        ({"nu": PLANE.atoms}, "atoms of an Empirical, got Tensor"),
+        ({"nu": PLANE.atoms}, "atoms of an Empirical, got a tensor"),
         ({"mu": object()}, r"needs a method sample\(n\)"),
         ({"mu": Normal(torch.zeros(2), torch.ones(2))}, r"Independent\(law, 1\)"),
         ({"mu": standard_gaussian(3)}, r"shape \(2, 2\), as the atoms have dimension 2; got \(2, 3\)"),

@@ -82,7 +82,7 @@ def test_masses_and_points_of_another_kind_are_named():
         exact_plan(torch.ones(2, 2), [0.5, 0.5])
     with pytest.raises(ValueError, match="complex64"):
         exact_plan(torch.ones(2, 2), b=torch.ones(2, dtype=torch.complex64))
-    with pytest.raises(ValueError, match="x must be a tensor of points, got a list"):
+    with pytest.raises(ValueError, match=r"x must be a torch tensor .* got a list"):
         sinkhorn_divergence([[0.0]], torch.zeros(1, 1), epsilon=1.0)
-    with pytest.raises(ValueError, match="points must be real"):
+    with pytest.raises(ValueError, match="x must be real"):
         sinkhorn_divergence(torch.zeros(2, 1, dtype=torch.complex64), torch.zeros(1, 1), epsilon=1.0)
