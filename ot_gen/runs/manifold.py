@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.data import Dataset
-from ot_gen.execution import renamed, write_text
+from ot_gen.execution import write_text
 from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
 from ot_gen.geometry.starts import NEIGHBOURS
 from ot_gen.measures import Pushforward, undisturbed
@@ -101,7 +101,6 @@ def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry,
     return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
 
 
-@renamed(nodes="segments")
 def study(
     folder: Path,
     mu: Pushforward,
