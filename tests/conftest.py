@@ -1,9 +1,12 @@
 """Every test and doctest starts from the same random state and leaves the caller's as it was."""
 
+import functools
 import logging
 
 import pytest
 import torch
+
+ATOMS = 64  # of a data set that is cut
 
 torch.set_num_threads(1)  # the problems are tiny; threads would only contend with other processes
 torch.set_warn_always(True)  # a warning must not depend on which test comes first
@@ -46,3 +49,27 @@ def clean_process(monkeypatch, tmp_path):
             handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def load(tmp_path_factory):
+    """(data, *overrides) -> (configuration completed as ot-gen does, data cut to a few atoms), loaded once each."""
+    from entries import composed, small_files
+
+    from ot_gen import Empirical, cli
+    from ot_gen.data import Dataset
+
+    needs = small_files(tmp_path_factory.mktemp("data"))
+
+    @functools.cache
+    def loaded(data):
+        whole = cli.build(composed(f"data={data}", *needs.get(data, ())).data)
+        cut = Empirical(whole.train.atoms[:ATOMS]) if isinstance(whole.train, Empirical) else whole.train
+        return Dataset(cut, Empirical(whole.test.atoms[:ATOMS]), whole.shape)
+
+    @functools.cache
+    def completed(data, *overrides):
+        found = loaded(data)
+        return cli.completed(composed(f"data={data}", *needs.get(data, ()), *overrides), found), found
+
+    return completed

@@ -1,13 +1,12 @@
-"""Every entry of conf/ keeps the contract of its group: found by globbing, so that a new entry is covered at once."""
+"""Every data set and solver of conf/ keep the contract: found by globbing, so that a new entry is covered at once."""
 
-import functools
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from entries import composed, entries
 from omegaconf import OmegaConf
-from PIL import Image
 
 from ot_gen import (
     AnchorCritic,
@@ -15,18 +14,16 @@ from ot_gen import (
     BrenierPotential,
     Critic,
     DiscretePotential,
-    Empirical,
     EncoderCoupling,
     ImportanceCoupling,
     PlanCoupling,
     cli,
     fit,
 )
-from ot_gen.cli import build, conf_dir
-from ot_gen.data import Dataset
+from ot_gen.cli import build
 from ot_gen.execution import load_weights
 
-ATOMS, BATCH = 64, 16
+BATCH = 16
 CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     PlanCoupling: (1, "table", "upper"),
     EncoderCoupling: (1, "network", None),
@@ -72,11 +69,6 @@ XI = {
 }
 
 
-def entries(group):
-    folder = conf_dir() / group
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
-
-
 def has_warmup(solver):
     return solver.startswith("dual/")
 
@@ -102,53 +94,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@functools.cache
-def composed(*overrides):
-    return cli.composed(overrides)[0]
-
-
-@pytest.fixture(scope="session")
-def needs(tmp_path_factory):
-    """The overrides that entries without data of their own ask for, with small files to read."""
-    folder = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    np.save(folder / "cloud.npy", random.normal(size=(100, 3)))
-    (folder / "images").mkdir()
-    for i in range(24):
-        Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(folder / "images" / f"{i}.png")
-    (folder / "idx").mkdir()
-    for part, n in (("train", 80), ("t10k", 20)):
-        for name, array in (
-            ("images-idx3-ubyte", random.integers(0, 256, (n, 28, 28), dtype=np.uint8)),
-            ("labels-idx1-ubyte", random.integers(0, 10, n, dtype=np.uint8)),
-        ):
-            header = np.array([2048 + array.ndim, *array.shape], dtype=">u4").tobytes()
-            (folder / "idx" / f"{part}-{name}").write_bytes(header + array.tobytes())
-    return {
-        "points": (f"data.path={folder / 'cloud.npy'}",),
-        "image_folder": (f"data.path={folder / 'images'}",),
-        "mnist_full": (f"data.folder={folder / 'idx'}",),
-    }
-
-
-@pytest.fixture(scope="session")
-def load(needs):
-    """(data, *overrides) -> (configuration completed as ot-gen does, data cut to a few atoms), loaded once each."""
-
-    @functools.cache
-    def loaded(data):
-        whole = build(composed(f"data={data}", *needs.get(data, ())).data)
-        cut = Empirical(whole.train.atoms[:ATOMS]) if isinstance(whole.train, Empirical) else whole.train
-        return Dataset(cut, Empirical(whole.test.atoms[:ATOMS]), whole.shape)
-
-    @functools.cache
-    def completed(data, *overrides):
-        found = loaded(data)
-        return cli.completed(composed(f"data={data}", *needs.get(data, ()), *overrides), found), found
-
-    return completed
 
 
 def parts(cfg, data, seed=0):
@@ -188,30 +133,6 @@ def test_every_data_and_solver_compose_and_leave_no_value_open(data, solver, loa
     assert "???" not in text
     assert "${" not in text
     assert OmegaConf.missing_keys(cfg) == set()
-
-
-@pytest.mark.parametrize(
-    ("group", "entry"),
-    [
-        (group, entry)
-        for group in (
-            "generator",
-            "cost",
-            "reference",
-            "encoder",
-            "noise",
-            "ex_post",
-            "trainer",
-            "precision",
-            "sweep",
-            "experiment",
-        )
-        for entry in entries(group)
-    ],
-)
-def test_every_entry_of_the_other_groups_composes(group, entry):
-    cfg = composed(f"{group}={entry}")
-    assert {"data", "cost", "reference", "generator", "solver", "trainer"} <= set(cfg)
 
 
 @pytest.mark.parametrize(("data", "solver"), COMBINATIONS)

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from test_contracts import SOLVERS, build, composed, parts
+from entries import composed
+from test_contracts import SOLVERS, parts
 from torch import nn
 
 from ot_gen import (
@@ -21,6 +22,7 @@ from ot_gen import (
     standard_gaussian,
     wasserstein,
 )
+from ot_gen.cli import build
 from ot_gen.execution import Doors, networks
 
 ATOMS, BATCH = 64, 16

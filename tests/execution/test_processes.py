@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 import torch
+from entries import composed
 from launched import fail, hang, stop, train_until
-from test_contracts import SOLVERS, build, composed, parts
+from test_contracts import SOLVERS, parts
 from torch import nn
 from torch.optim import SGD
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -35,7 +36,7 @@ from ot_gen import (
     launch,
     standard_gaussian,
 )
-from ot_gen.cli import main
+from ot_gen.cli import build, main
 from ot_gen.execution import is_rowwise, row_maps
 from ot_gen.runs.record import read_metrics
 
