@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ot_gen.execution import renamed
+
 Schedule = Callable[[float], float]
 
 
-def linear_decay(fraction: float, floor: float = 0.02, start: float = 0.0) -> float:
-    """1 until the fraction `start` of the steps, from there down to `floor` at the end, in proportion.
+@renamed(floor="end")
+def linear_decay(fraction: float, end: float = 0.02, start: float = 0.0) -> float:
+    """1 until the fraction `start` of the steps, from there down to `end` at the last, in proportion.
 
     Raises:
-        ValueError: `start` outside [0, 1), or a negative `floor`.
+        ValueError: `start` outside [0, 1), or a negative `end`.
 
     Example:
-        >>> linear_decay(0.0), linear_decay(0.5, floor=0.0), linear_decay(1.0), linear_decay(0.9, floor=0.0, start=0.8)
+        >>> linear_decay(0.0), linear_decay(0.5, end=0.0), linear_decay(1.0), linear_decay(0.9, end=0.0, start=0.8)
         (1.0, 0.5, 0.02, 0.5)
     """
-    if not 0 <= start < 1 or floor < 0:
-        raise ValueError(f"linear_decay needs 0 <= start < 1 and floor >= 0, got {start} and {floor}")
+    if not 0 <= start < 1 or end < 0:
+        raise ValueError(f"linear_decay needs 0 <= start < 1 and end >= 0, got {start} and {end}")
     if fraction <= start:
         return 1.0
-    return floor + (1 - floor) * (1 - fraction) / (1 - start)
+    return end + (1 - end) * (1 - fraction) / (1 - start)
 
 
 def linear_warmup(fraction: float, until: float = 0.5, start: float = 0.0) -> float:

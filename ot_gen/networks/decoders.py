@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from ot_gen.costs import squared_distances
-from ot_gen.execution import keyword_only
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.measures import check_cloud
 
 LEAST_STD = 1e-3
@@ -169,9 +169,10 @@ class PixelwiseStd(nn.Module):
 class RBFPrecision(nn.Module):
     """σ(z) by radial basis functions on the codes: honest uncertainty where there are no data.
 
-        1/σ_l(z)² = 1 / (least² + 1/β_l(z)),   β_l(z) = Σ_c w_cl exp(−½ λ_c ‖z − c_c‖²) + floor,   w >= 0
+        1/σ_l(z)² = 1 / (least² + 1/β_l(z)),   β_l(z) = Σ_c w_cl exp(−½ λ_c ‖z − c_c‖²) + background,   w >= 0
 
-    so the precision β rises near the centres and falls to `floor` away from them, where σ → floor^(−½). The term least²
+    so the precision β rises near the centres and falls to `background` away from them, where σ → background^(−½). The
+    term least²
     only keeps the likelihood bounded. The weights w are learned (their logarithms are the parameters, clamped to at
     most 20); centres c and bandwidths λ are buffers, at first those of draws from N(0, I_k), then of `fit_centres`.
 
@@ -182,8 +183,8 @@ class RBFPrecision(nn.Module):
         dim: k.
         out_dim: d.
         centres: their number C.
-        initial: about σ at the centres at the start, > 0: their average precision less `floor` is 1/initial².
-        floor: the precision away from the codes, > 0, in units of 1/x²: 1 suits pixels in [0, 1].
+        initial: about σ at the centres at the start, > 0: their average precision less `background` is 1/initial².
+        background: the precision away from the codes, > 0, in units of 1/x²: 1 suits pixels in [0, 1].
         least: the least σ, > 0.
 
     Raises:
@@ -202,23 +203,24 @@ class RBFPrecision(nn.Module):
     centres: Tensor
     bandwidths: Tensor
 
+    @renamed(floor="background")
     def __init__(
         self,
         dim: int,
         out_dim: int,
         centres: int = 64,
         initial: float = 0.2,
-        floor: float = 1.0,
+        background: float = 1.0,
         least: float = LEAST_STD,
     ) -> None:
         super().__init__()
-        _check_positive(dim=dim, out_dim=out_dim, centres=centres, initial=initial, floor=floor, least=least)
+        _check_positive(dim=dim, out_dim=out_dim, centres=centres, initial=initial, background=background, least=least)
         start = torch.randn(centres, dim)
         self.register_buffer("centres", start)
         self.register_buffer("bandwidths", torch.full((centres,), 1.0 / _typical_gap(start)))
         overlap = float(self._kernel(start).sum(dim=1).mean())
         self.log_weights = nn.Parameter(torch.full((centres, out_dim), -math.log(overlap * initial**2)))
-        self.floor = floor
+        self.background = background
         self.least = least
 
     @keyword_only
@@ -251,14 +253,14 @@ class RBFPrecision(nn.Module):
         spreadless = sizes <= 1e-6 * sizes.mean()
         sizes[spreadless] = sizes[~spreadless].mean() if bool((~spreadless).any()) else 1.0
         with torch.no_grad():
-            level = (self.precision(self.centres) - self.floor).mean(dim=0)
+            level = (self.precision(self.centres) - self.background).mean(dim=0)
             self.centres.copy_(centres)
             self.bandwidths.copy_((spread * sizes) ** -2)
             self.log_weights.copy_((level / self._kernel(self.centres).sum(dim=1).mean()).log().expand(count, -1))
 
     def precision(self, z: Tensor) -> Tensor:
-        """β(z), (n, d), at least `floor`."""
-        return self._kernel(z) @ self.log_weights.clamp_max(20).exp() + self.floor
+        """β(z), (n, d), at least `background`."""
+        return self._kernel(z) @ self.log_weights.clamp_max(20).exp() + self.background
 
     def _kernel(self, z: Tensor) -> Tensor:
         return torch.exp(-0.5 * self.bandwidths * squared_distances(z, self.centres))
@@ -267,7 +269,7 @@ class RBFPrecision(nn.Module):
         return (self.least**2 + 1 / self.precision(z)).sqrt()
 
     def extra_repr(self) -> str:
-        return f"centres={len(self.centres)}, floor={self.floor:g}"
+        return f"centres={len(self.centres)}, background={self.background:g}"
 
 
 def _smooth_floor(log_std: Tensor, least: float) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 
+from ot_gen.execution import renamed
 from ot_gen.networks.dense import MLP
 
 Function = Callable[[Tensor], Tensor]
@@ -45,11 +46,11 @@ class Lipschitz(nn.Module, ABC):
 
 @final
 class WeightClip(Lipschitz):
-    """Clip every weight to [−bound, bound] after each critic step.
+    """Clip every weight to [−limit, limit] after each critic step.
 
     The critic is then K-Lipschitz for an unknown K that depends on depth and width: the value estimates K·W₁.
 
-    Source: Arjovsky, Chintala, Bottou, 2017, https://arxiv.org/abs/1701.07875 (bound = 0.01)
+    Source: Arjovsky, Chintala, Bottou, 2017, https://arxiv.org/abs/1701.07875 (limit = 0.01)
 
     Example:
         >>> net = nn.Linear(2, 1)
@@ -58,19 +59,20 @@ class WeightClip(Lipschitz):
         True
     """
 
-    def __init__(self, bound: float = 0.01) -> None:
+    @renamed(bound="limit")
+    def __init__(self, limit: float = 0.01) -> None:
         super().__init__()
-        if not bound > 0:
-            raise ValueError(f"WeightClip needs bound > 0, got {bound}")
-        self.bound = bound
+        if not limit > 0:
+            raise ValueError(f"WeightClip needs limit > 0, got {limit}")
+        self.limit = limit
 
     @torch.no_grad()
     def project(self, net: nn.Module) -> None:
         for parameter in net.parameters():
-            parameter.clamp_(-self.bound, self.bound)
+            parameter.clamp_(-self.limit, self.limit)
 
     def extra_repr(self) -> str:
-        return f"bound={self.bound:g}"
+        return f"limit={self.limit:g}"
 
 
 @final

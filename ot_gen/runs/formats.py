@@ -29,6 +29,9 @@ RENAMED = {
     "fit_adaptive_normal": {"nodes": "segments"},
     "frechet_mean": {"nodes": "segments"},
     "semidiscrete": {"verbose": "progress"},
+    "linear_decay": {"floor": "end"},
+    "WeightClip": {"bound": "limit"},
+    "RBFPrecision": {"floor": "background"},
 }
 MOVED = {"ot_gen.report.trackers.": "ot_gen.runs.trackers."}
 

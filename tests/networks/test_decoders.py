@@ -252,7 +252,7 @@ def clusters():
 
 def test_the_rbf_deviation_is_small_near_the_codes_and_the_floor_far_from_them():
     codes = clusters()
-    sigma = RBFPrecision(K, D, centres=12, initial=0.1, floor=0.25)
+    sigma = RBFPrecision(K, D, centres=12, initial=0.1, background=0.25)
     state = torch.get_rng_state()
     sigma.fit_centres(codes)
     assert torch.equal(state, torch.get_rng_state())
@@ -267,7 +267,7 @@ def test_the_rbf_deviation_is_small_near_the_codes_and_the_floor_far_from_them()
 
 
 def test_the_rbf_precision_is_its_formula(float64):
-    sigma = RBFPrecision(K, D, centres=4, floor=0.5, least=0.01).double()
+    sigma = RBFPrecision(K, D, centres=4, background=0.5, least=0.01).double()
     nn.init.normal_(sigma.log_weights)
     z = torch.randn(6, K)
     beta = torch.full((6, D), 0.5)
@@ -288,7 +288,7 @@ def test_a_trained_model_learns_where_it_is_uncertain():
     fit(Pushforward(GaussianDecoder(net, 0.3), base), nu, solver, **options)
 
     codes = encoder(nu.atoms).mean.detach()
-    sigma = RBFPrecision(K, D, centres=16, floor=0.1)
+    sigma = RBFPrecision(K, D, centres=16, background=0.1)
     sigma.fit_centres(codes)
     for part in (net, encoder):
         part.requires_grad_(False)
@@ -356,7 +356,7 @@ def test_the_noise_decoder_describes_the_law_it_returns():
         (lambda: GaussianDecoder(nn.Linear(K, D), float("nan")), "deviation > 0, got nan"),
         (lambda: LearnedStd(-1.0), "initial must be positive, got -1"),
         (lambda: PixelwiseStd(nn.Linear(K, D), least=0.0), "least must be positive"),
-        (lambda: RBFPrecision(K, D, floor=0.0), "floor must be positive"),
+        (lambda: RBFPrecision(K, D, background=0.0), "background must be positive"),
         (lambda: RBFPrecision(K, D, centres=8).fit_centres(torch.randn(4, K)), "8 centres .* need at least 8 codes"),
         (lambda: RBFPrecision(K, D, centres=2).fit_centres(torch.randn(4, 3)), "dimension 2 .* got codes of shape"),
         (
