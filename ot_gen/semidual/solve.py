@@ -97,10 +97,10 @@ def semidiscrete(
         True
     """
     check_arguments(nu, tol, gap_tol, epsilon, h_tilde, max_samples, max_seconds)
-    checkpoint = None if checkpoint is None else target(checkpoint)
-    resume = None if resume is None else checkpoint_in(resume)
     if h_tilde is not None and resume is not None:
         raise ValueError("h_tilde and resume are two starts of one solve; give one of them")
+    checkpoint = None if checkpoint is None else target(checkpoint)
+    resume = None if resume is None else checkpoint_in(resume)
     if tol is None and gap_tol is None:
         tol = 0.05
     seed = int(torch.randint(2**30, ()))
