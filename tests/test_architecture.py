@@ -1,6 +1,7 @@
 """The shape of the code: what may import what, and what stays out of the library."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -47,6 +48,7 @@ def submodules(room):
     return {path.stem for path in (PACKAGE / room).glob("*.py")}
 
 
+@functools.cache
 def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -90,28 +92,31 @@ def units(path):
     return {unit if unit in UNITS else "__init__" for unit in asked}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_imports_only_from_the_floors_below_it(path):
+def allowed(path):
+    """The units from which a module may import."""
     own = name_of(path).split(".")[0]
     if own == "__init__":
-        assert units(path) <= set(FLOORS) - {"report", "__main__"}  # cli when `recipe` is asked for: see below
-        return
+        return set(FLOORS) - {"report", "__main__"}  # cli when `recipe` is asked for: see below
     assert own in FLOORS, f"{own} is new: give it its place in FLOORS"
-    assert units(path) <= {*FLOORS[: FLOORS.index(own)], own} - ({own} if path.parent == PACKAGE else set())
+    return {*FLOORS[: FLOORS.index(own)], own} - ({own} if path.parent == PACKAGE else set())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_only_the_command_line_knows_hydra(path):
-    known = roots(imports(path)) & {"hydra", "omegaconf"}
-    assert not known or name_of(path).startswith("cli.")
+def test_a_module_imports_only_from_the_floors_below_it():
+    assert {name_of(path): above for path in MODULES if (above := units(path) - allowed(path))} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_the_ground_floor_needs_torch_alone(path):
-    if name_of(path).split(".")[0] in TORCH_ONLY:
-        names = set(imported(path, at_import_time(tree(path))))
-        outside = {root for root in roots(names) if root not in sys.stdlib_module_names}
-        assert outside <= {"torch", "ot_gen", "safetensors"}
+def test_only_the_command_line_knows_hydra():
+    know = {name_of(path) for path in MODULES if roots(imports(path)) & {"hydra", "omegaconf"}}
+    assert {name for name in know if not name.startswith("cli.")} == set()
+
+
+def test_the_ground_floor_needs_torch_alone():
+    needed = {
+        name_of(path): roots(imported(path, at_import_time(tree(path)))) - sys.stdlib_module_names
+        for path in MODULES
+        if name_of(path).split(".")[0] in TORCH_ONLY
+    }
+    assert {name: more for name, roots in needed.items() if (more := roots - {"torch", "ot_gen", "safetensors"})} == {}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -127,20 +132,31 @@ def test_modules_of_a_room_stand_on_floors_of_their_own(room):
     TopologicalSorter(below).prepare()  # raises CycleError
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_inside_the_package_are_absolute(path):
-    assert all(node.level == 0 for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom))
+def where(kind, holds):
+    """The places, module:line, of nodes of a kind in the package for which something holds."""
+    nodes = ((path, node) for path in MODULES for node in ast.walk(tree(path)) if isinstance(node, kind))
+    return [f"{name_of(path)}:{node.lineno}" for path, node in nodes if holds(node)]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_public_class_is_abstract_or_final(path):
-    if name_of(path) == "__main__":
-        return
-    module = importlib.import_module(f"ot_gen.{name_of(path).removesuffix('__init__')}".rstrip("."))
-    own = [c for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__ and n[0] != "_"]
-    for c in own:
-        is_abstract = inspect.isabstract(c) or ABC in c.__bases__ or getattr(c, "_is_protocol", False)
-        assert is_abstract != getattr(c, "__final__", False), f"{c.__name__}: abstract, or @final"
+def test_imports_inside_the_package_are_absolute():
+    assert where(ast.ImportFrom, lambda node: node.level > 0) == []
+
+
+def public_classes():
+    for name in (name_of(path) for path in MODULES if name_of(path) != "__main__"):
+        module = importlib.import_module(f"ot_gen.{name.removesuffix('__init__')}".rstrip("."))
+        own = [
+            thing for thing in vars(module).values() if inspect.isclass(thing) and thing.__module__ == module.__name__
+        ]
+        yield from (c for c in own if not is_private(c.__name__))
+
+
+def is_abstract(c):
+    return inspect.isabstract(c) or ABC in c.__bases__ or getattr(c, "_is_protocol", False)
+
+
+def test_a_public_class_is_abstract_or_final():
+    assert [c for c in public_classes() if is_abstract(c) == getattr(c, "__final__", False)] == []
 
 
 def is_private(name):
@@ -175,11 +191,9 @@ def test_a_private_name_is_known_when_it_is_seen(code, found):
     assert [name for node in ast.walk(ast.parse(code)) for name in private_names(node)] == found
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
-def test_tests_know_public_names_alone(path):
-    seen = [
-        (node.lineno, name) for node in ast.walk(tree(path)) if hasattr(node, "lineno") for name in private_names(node)
-    ]
+def test_tests_know_public_names_alone():
+    nodes = ((path, node) for path in TESTS for node in ast.walk(tree(path)) if hasattr(node, "lineno"))
+    seen = [f"{path.name}:{node.lineno} {name}" for path, node in nodes for name in private_names(node)]
     assert seen == [], "test what it is for, or make it public"
 
 
@@ -193,9 +207,9 @@ def test_nobody_composes_by_hand():
     assert [path.name for path in paths if "hydra" in roots(imports(path))] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_slow_libraries_are_imported_where_they_are_used(path):
-    assert roots(imported(path, at_import_time(tree(path)))) & LAZY == set()
+def test_slow_libraries_are_imported_where_they_are_used():
+    loaded = {name_of(path): roots(imported(path, at_import_time(tree(path)))) & LAZY for path in MODULES}
+    assert {name: slow for name, slow in loaded.items() if slow} == {}
 
 
 def test_importing_ot_gen_loads_no_slow_library():
@@ -206,16 +220,25 @@ def test_importing_ot_gen_loads_no_slow_library():
     assert loaded & (LAZY | {"hydra", "omegaconf", "ot_gen.report", "ot_gen.cli"}) == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_fits_in_a_readers_head(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_a_module_fits_in_a_readers_head():
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: number for name, number in lines.items() if number > MAX_LINES} == {}
+
+
+@functools.cache
+def groups():
+    """The groups of the configuration, and a pattern of their entries."""
+    patterns = {}
+    for folder in (folder for folder in (PACKAGE.parent / "conf").iterdir() if folder.is_dir()):
+        entries = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+        patterns[folder.name] = "|".join(map(re.escape, entries))
+    return patterns
 
 
 def overrides(text):
     """What only the command line understands: trainer.steps=..., data.size=..., group=entry."""
-    for group in (folder for folder in (PACKAGE.parent / "conf").iterdir() if folder.is_dir()):
-        names = "|".join(re.escape(p.relative_to(group).with_suffix("").as_posix()) for p in group.rglob("*.yaml"))
-        yield from re.findall(rf"\b{group.name}=(?:{names})\b|\b{group.name}\.[a-z_]+=", text)
+    for group, names in groups().items():
+        yield from re.findall(rf"\b{group}=(?:{names})\b|\b{group}\.[a-z_]+=", text)
     yield from re.findall(r"\b(?:trainer|evaluation|solver)\.[a-z]\w*|\b(?:ex_post|resume)=", text)
 
 
@@ -225,20 +248,16 @@ def test_overrides_are_known_when_they_are_seen():
     assert not list(overrides("use Euclidean(), batch_size=8 or cost=cost; the solver. See data"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_errors_of_the_library_speak_python(path):
+def test_errors_of_the_library_speak_python():
     """Those of `runs`, which carries out what the command line asked for, may speak both."""
-    if name_of(path).split(".")[0] in ("cli", "runs", "report"):
-        return
-    raised = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Raise)]
-    texts = (c.value for node in raised for c in ast.walk(node) if isinstance(c, ast.Constant))
-    assert [seen for text in texts if isinstance(text, str) for seen in overrides(text)] == []
+    library = [path for path in MODULES if name_of(path).split(".")[0] not in ("cli", "runs", "report")]
+    raised = [(path, node) for path in library for node in ast.walk(tree(path)) if isinstance(node, ast.Raise)]
+    texts = [(path, c.value) for path, node in raised for c in ast.walk(node) if isinstance(c, ast.Constant)]
+    assert [(name_of(path), seen) for path, text in texts if isinstance(text, str) for seen in overrides(text)] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_the_library_prints_nothing(path):
-    calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"]
-    assert [call.lineno for call in calls] == []
+def test_the_library_prints_nothing():
+    assert where(ast.Call, lambda node: ast.unparse(node.func) == "print") == []
 
 
 def test_a_class_has_a_name_of_its_own():

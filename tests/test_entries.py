@@ -1,5 +1,6 @@
 """Every entry of every group of conf/ is composed and built as a run builds it, and says nothing twice."""
 
+import importlib
 import importlib.util
 import inspect
 import re
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from entries import GROUPS, composed, entries
-from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from ot_gen import Empirical, cli
@@ -136,6 +136,11 @@ def shown(patterns):
     return {name for path in paths for name in SETTING.findall(path.read_text(encoding="utf-8"))}
 
 
+def named(target):
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
 def repeated(node, path=""):
     """(setting, target) of each literal that equals the default of the constructor that it is handed to."""
     if isinstance(node, list):
@@ -144,7 +149,7 @@ def repeated(node, path=""):
     if not isinstance(node, dict):
         return
     if "_target_" in node:
-        for name, parameter in inspect.signature(get_object(node["_target_"])).parameters.items():
+        for name, parameter in inspect.signature(named(node["_target_"])).parameters.items():
             default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
             if name in node and node[name] == default and isinstance(node[name], bool) == isinstance(default, bool):
                 yield f"{path}.{name}".lstrip("."), node["_target_"]
