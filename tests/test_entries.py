@@ -6,6 +6,7 @@ import inspect
 import re
 from collections import Counter
 from itertools import combinations
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -137,8 +138,8 @@ def shown(patterns):
 
 
 def named(target):
-    module, _, name = target.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    root, _, names = target.partition(".")
+    return attrgetter(names)(importlib.import_module(root))
 
 
 def repeated(node, path=""):
