@@ -1,4 +1,4 @@
-"""Names and positions of the past, which go on working until the version that drops them."""
+"""Former names and positions of arguments, which work until the version that drops them."""
 
 from __future__ import annotations
 

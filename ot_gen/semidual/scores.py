@@ -206,7 +206,7 @@ class Scores:
 
 
 def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
-    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is what was compared."""
+    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is the minimal score."""
     value = _paired(cost, x, y, argmin) - h_tilde.index_select(0, argmin)
     if not all_finite(value.detach() + least):
         raise ValueError(

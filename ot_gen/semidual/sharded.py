@@ -1,4 +1,4 @@
-"""The c-transform over atoms that are spread over several processes, each of which holds a part of them."""
+"""The c-transform over atoms that are spread over several processes."""
 
 from __future__ import annotations
 

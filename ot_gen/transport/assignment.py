@@ -147,7 +147,7 @@ def _solved(costs: Tensor) -> tuple[Indices, Floats, Floats]:
 class _Reduced:
     """The costs less potentials, R_ij = C_ij − f_i − g_j. Pairs are numbered i n + j.
 
-    R is held in float32 to find the pairs that may be matched; what decides is computed in float64.
+    R is held in float32 to select the pairs that may be matched. Decisions are computed in float64.
     """
 
     def __init__(self, costs: Tensor) -> None:
