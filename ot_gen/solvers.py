@@ -20,7 +20,7 @@ from ot_gen.potentials import Potential
 
 
 class Solver(nn.Module, ABC):
-    """E(θ) = W_c(μ_θ, ν) held by an auxiliary variable ξ; called as `solver(mu, nu, n)`, it reads as a sample of E(θ).
+    """E(θ) = W_c(μ_θ, ν), held by an auxiliary variable ξ; `solver(mu, nu, n)` is a sampled estimate of E(θ).
 
     Attributes:
         sense: +1 if ξ minimises the value, −1 if it maximises it.
@@ -49,7 +49,7 @@ class Solver(nn.Module, ABC):
     def prepare(self, mu: Measure, nu: Measure) -> None:
         """Bind ξ to this problem, once μ, ν and the cost are known to fit. The caller's random state stays as it was.
 
-        `fit` does it. A solver that served another model before keeps nothing of it, but for what ξ itself has learned.
+        `fit` does it. A solver that served another model before keeps nothing of it but what ξ itself has learned.
 
         Raises:
             ValueError: dimensions or kinds that do not fit.
@@ -78,7 +78,7 @@ class Solver(nn.Module, ABC):
             self.xi.bind(mu, nu, self.cost)
 
     def at(self, fraction: float) -> None:
-        """Hear, before each step, which fraction of the training's steps is done."""
+        """Receive, before each step, the fraction of the training's steps that is done."""
 
     def project(self) -> None:
         """Move ξ back into its constraint, after each of its steps."""
@@ -156,8 +156,8 @@ class DualSolver(Solver):
         >>> solver(mu, nu, 4).value.shape
         torch.Size([])
 
-    With a fixed μ it compares two samplers P and Q: only the potential trains, E_P h − E_Q h estimates W₁(P, Q), from
-    below where `potential.bound` says so (fresh samples given), and ∇h is the field of directions away from Q.
+    With a fixed μ it compares two samplers P and Q: only the potential trains. On fresh samples E_P h − E_Q h estimates
+    W₁(P, Q), from below where `potential.bound` says so. ∇h is the field of directions away from Q.
 
     Example:
         >>> from ot_gen import AnchorCritic, Euclidean, fit, linear_decay, uniform_cube

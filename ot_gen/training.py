@@ -53,7 +53,7 @@ class Interrupted(KeyboardInterrupt):
 @final
 @dataclass
 class Progress:
-    """What `fit` tells its callbacks after each step, and returns at the end.
+    """What `fit` passes to its callbacks after each step, and returns at the end.
 
     Attributes:
         step: outer steps done, of `steps`.
@@ -101,22 +101,22 @@ def fit(
         nu: the data ν, an `Empirical`, or any `Measure` that is sampled afresh.
         solver: `PrimalSolver` or `DualSolver`.
         steps: outer steps in total, those before a resume included.
-        max_seconds: ends the training after the step in which so much wall time has passed; schedules then follow
-            whichever of steps and seconds is further on. Models are compared at equal time with it, and no run repeats
-            another bit for bit. None: steps alone decide.
+        max_seconds: wall time after which the training ends, at the end of a step. Schedules then follow steps or
+            seconds, whichever is further on. It serves to compare models at equal time; no run repeats another bit for
+            bit. None: steps alone decide.
         batch_size: samples of μ and of ν for each estimate.
         optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
-        inner_optimizer: the same for ξ; None means the one that the solver asks for, else `optimizer`.
+        inner_optimizer: the same for ξ; None means the solver's choice, or `optimizer` where it has none.
         schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them.
         callbacks: called with the `Progress` after each step; they must leave the random state alone.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
-            stops training, which then raises `Interrupted`. Its folder is made before the first step.
+            stops training; `Interrupted` is then raised. Its folder is made before the first step.
         checkpoint_every: outer steps between checkpoints.
         resume: checkpoint of the same composition to continue from, the file or a run's folder. With the same `steps`
-            the result equals that of no interruption; with more, a `schedule` goes on from where the new total puts it.
-        processes: those that train together, each of which calls `fit` alike (`ot_gen.launch`). They start from the
-            weights and the random state of process 0, share the rows of one batch where networks and c-transforms are
-            evaluated, and take the same steps as one process would, to rounding. Process 0 alone writes.
+            the result equals that of no interruption. With more, a `schedule` follows the new total.
+        processes: those that train together; each of them calls `fit` alike (`ot_gen.launch`). They start from the
+            weights and the random state of process 0. Networks and c-transforms are evaluated in shares of one batch's
+            rows. The steps are those of one process, to rounding. Process 0 alone writes.
         precision: of the networks, e.g. `MixedPrecision(torch.bfloat16)`; None leaves them as they are.
 
     Callbacks see the networks as they are: whole in each process, and in full precision.
@@ -195,7 +195,7 @@ def _descent(
     precision: MixedPrecision,
     processes: Processes,
 ) -> Descent:
-    """The optimizers of both sides; what both hold, a learned reference, is trained as ξ."""
+    """The optimizers of both sides; parameters that both hold, of a learned reference, are trained as ξ."""
     xi = list(solver.xi.parameters())
     held = {id(p) for p in xi}
     theta = [p for p in mu.parameters() if id(p) not in held]
@@ -234,7 +234,7 @@ class _Clock:
 
 @final
 class _Keeper:
-    """Keeps a training's last good state: writes and reads its checkpoint, and lets no loss pass that is not finite."""
+    """Keeps a training's last good state: writes and reads its checkpoint, and refuses a loss that is not finite."""
 
     def __init__(
         self, progress: Progress, modules: dict[str, Measure | Solver], descent: Descent, file: Path | None

@@ -1,7 +1,7 @@
 """Ground costs c(x, y), x on the model's side and y on the data's.
 
-Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs,
-which never forms an (n, m, d) array.
+Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs.
+The second never forms an (n, m, d) array.
 """
 
 from ot_gen.costs.cost import Bilinear, Cost, check_cost

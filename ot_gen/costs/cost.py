@@ -1,7 +1,7 @@
 """Ground costs c(x, y), x on the model's side and y on the data's.
 
-Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs,
-which never forms an (n, m, d) array.
+Each cost has two faces that agree to rounding: `cost(x, y)` on paired points and `cost.matrix(x, y)` on all pairs.
+The second never forms an (n, m, d) array.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Cost(nn.Module, ABC):
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
 
     def decoded(self, out: Tensor | Distribution, y: Tensor) -> Tensor:
-        """c(g(z_i), y_i), (n,), where out is what the generator returned: points (n, d), or laws, of which it draws.
+        """c(g(z_i), y_i), (n,), where out is what the generator returned: points (n, d), or laws, each drawn once.
 
         Raises:
             ValueError: the laws have no differentiable draw.
@@ -64,7 +64,7 @@ class Cost(nn.Module, ABC):
         return self(out.rsample(), y)
 
     def bilinear(self, y: Tensor) -> Bilinear | None:
-        """The cost as one matrix product, or None where it is none; y (m, d) are typical atoms, of which few are read.
+        """The cost as one matrix product, or None where it is none; few of the typical atoms y (m, d) are read.
 
         Example:
             >>> import torch

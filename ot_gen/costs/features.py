@@ -17,8 +17,8 @@ from ot_gen.measures import widened_pair
 class FeatureCost(Cost):
     """c(x, y) = c₀(φ(x), φ(y)): a ground cost between features of any module φ.
 
-    φ is a fixed part of the cost: a frozen copy in evaluation mode, through which gradients flow to x. The composition
-    is a distance only where φ is injective, so `is_metric` is False unless the caller vouches for it.
+    φ is a fixed part of the cost: a frozen copy in evaluation mode. Gradients flow through it to x. The composition is
+    a distance only where φ is injective, so `is_metric` is False unless the caller vouches for it.
 
     Args:
         features: φ, (n, d) -> (n, p).

@@ -33,7 +33,7 @@ class Coupling(nn.Module, ABC):
         """(E_π c(g_θ(z), y), penalty) from n samples."""
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        """Take up this problem in the place of any earlier one, of which nothing stays.
+        """Take up this problem in the place of any earlier one; nothing of that stays.
 
         Binding twice to one problem is binding once. A solver does it in `prepare`, hence `fit`.
 
@@ -42,7 +42,7 @@ class Coupling(nn.Module, ABC):
         """
 
     def at(self, fraction: float) -> None:
-        """Hear which fraction of the training's steps is done, for what is scheduled."""
+        """Receive the fraction of the training's steps that is done, for what is scheduled."""
 
     def diagnostics(self) -> dict[str, float]:
         """Named figures that belong beside the value."""

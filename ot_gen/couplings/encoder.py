@@ -33,9 +33,9 @@ class EncoderCoupling(Coupling):
         weight: λ > 0, in the units of the cost.
         schedule: fraction of the steps done -> factor >= 0 on λ, e.g. `linear_warmup` or `cyclic`; None keeps λ.
 
-    A reference with parameters of its own (`learned_mixture`) is learned by the penalty, so its parameters belong to ξ:
-    `bind` makes it a part of the coupling, for as long as the coupling is bound to that model. The encoder and the
-    divergence are what is trained: they are shared with the caller and not copied.
+    The penalty learns a reference with parameters of its own (`learned_mixture`), so these belong to ξ. `bind` makes
+    such a reference a part of the coupling, for as long as the coupling is bound to that model. The encoder and the
+    divergence are trained: they are shared with the caller and not copied.
 
     Raises:
         ValueError: λ <= 0.

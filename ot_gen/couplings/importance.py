@@ -1,4 +1,4 @@
-"""The importance-weighted coupling: several codes of each data point, weighted by what they explain."""
+"""The importance-weighted coupling: several codes of each data point, weighted by how well they explain it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ImportanceCoupling(Coupling):
 
     For K = 1 this is the VAE's value + penalty, with the KL sampled; it falls as K grows. With c = −log p(y|z) and
     λ = 1 it is an upper bound, in expectation, of −log p(y), and tends to it. It bounds no transport cost: the
-    coupling is as infeasible as any encoder's. θ and ξ share the one value, so there is no penalty. A reference with
+    coupling is as infeasible as any encoder's. θ and ξ share one value, so there is no penalty. A reference with
     parameters belongs to ξ, as it does to `EncoderCoupling`.
 
     Args:

@@ -24,12 +24,12 @@ class PlanCoupling(Coupling):
 
     By the envelope theorem θ's gradient is Σ_ij P_ij ∂_θ c(g_θ(z_i), y_j) with P held fixed.
 
-    With an exact or entropic plan the value is an upper bound of W_c(μ, ν) in expectation, since W_c is convex; with an
-    unbalanced or partial one, the cost of the mass that moves, it bounds nothing. `bound` is that of the plan.
+    With an exact or entropic plan the value is an upper bound of W_c(μ, ν) in expectation, since W_c is convex. With an
+    unbalanced or partial plan it is the cost of the mass that moves, and bounds nothing. `bound` is that of the plan.
 
-    All are biased at finite n: two samples of one law are not at distance 0. `diagnostics` tells the "floor", the mean
-    value between two independent samples of ν of the same size n, below which a value is no progress, and for a plan
-    that need not carry all mass the "mass" of the last one.
+    All are biased at finite n: two samples of one law are not at distance 0. `diagnostics` returns the "floor", the
+    mean value between two independent samples of ν of the same size n. A value below it is no progress. For a plan
+    that need not carry all mass `diagnostics` also returns the "mass" of the last one.
 
     Args:
         plan: C (n, n) -> `Plan`, e.g. `exact_plan` or `functools.partial(sinkhorn_plan, epsilon=0.1)`.
@@ -88,12 +88,12 @@ class PlanCoupling(Coupling):
         setting, mass = self._last
         if setting not in self._floors:
             self._floors[setting] = self._real_against_real(*setting)
-        told = {"floor": self._floors[setting]}
-        return told if self.bound == "upper" else told | {"mass": mass.item()}
+        figures = {"floor": self._floors[setting]}
+        return figures if self.bound == "upper" else figures | {"mass": mass.item()}
 
     def _real_against_real(self, nu: Measure, cost: Cost, n: int) -> float:
         with undisturbed(nu, cost):
-            torch.manual_seed(0)  # of its own: a resumed run tells the same floor
+            torch.manual_seed(0)  # of its own: a resumed run reports the same floor
             repeats = max(2, min(8, _FLOOR_POINTS // n))  # large batches cost more and vary less
             draws = [self._join(nu.sample(n), nu.sample(n), cost).value.item() for _ in range(repeats)]
         return sum(draws) / len(draws)

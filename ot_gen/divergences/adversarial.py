@@ -21,9 +21,9 @@ class AdversarialJS(Divergence):
         JS(q̄, ζ) >= log 2 + ½ E_ζ log σ(T_ω) + ½ E_q̄ log(1 − σ(T_ω))
 
     ω has a sense of its own: it ascends this bound while the encoder descends, in the same step and on the same codes.
-    The encoder's gradient is that of the non-saturating −E_q̄ log σ(T_ω), which does not vanish where T_ω tells the
-    codes well apart; the value returned is the bound. For a fixed ω the estimate of the bound is unbiased; of JS it is
-    a lower bound.
+    The encoder's gradient is that of the non-saturating −E_q̄ log σ(T_ω), which does not vanish where T_ω separates the
+    codes well. The value returned is the bound. For a fixed ω the estimate of the bound is unbiased; of JS it is a
+    lower bound.
 
     Args:
         discriminator: T_ω, codes (n, k) -> logits (n, 1).

@@ -57,7 +57,7 @@ class _AggregateKL(Divergence):
 class MinibatchWeightedKL(_AggregateKL):
     """KL(P1#π ‖ ζ) with q̂(z) = 1/(nN) Σ_j q(z|y_j), n posteriors of a batch from N atoms.
 
-    The total mass of q̂ is 1/N and not 1: the value is low by up to log N, the gradient little affected.
+    The total mass of q̂ is 1/N and not 1: the value is too low by up to log N, and the gradient is little affected.
 
     Args:
         atoms: N, the number of data points.
@@ -85,8 +85,8 @@ class StratifiedKL(_AggregateKL):
 
         q̂(z_i) = q(z_i|y_i) / N + (N − 1) / (N (n − 1)) Σ_{j≠i} q(z_i|y_j)
 
-    For other atoms drawn uniformly q̂(z) is unbiased; its logarithm is low by Jensen's inequality, so the estimate is
-    too, and less so the larger the batch.
+    For other atoms drawn uniformly q̂(z) is unbiased. By Jensen's inequality its logarithm is too low, and so is the
+    estimate. Larger batches make it less so.
 
     Args:
         atoms: N, the number of data points.

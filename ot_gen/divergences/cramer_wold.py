@@ -23,8 +23,8 @@ class CramerWold(Divergence):
         κ(c, s) = c^(−½) ₁F₁(½; k/2; −s/(4c)),    γ = (4 / (3n))^(2/5), the smoothing's variance
 
     The confluent hypergeometric function is E exp(−s B/(4c)) for B ~ Beta(½, (k−1)/2), computed by Gauss-Jacobi
-    quadrature; the paper's (1 + s/(c(2k−3)))^(−½) is off by a third of the distance at k = 8. Nothing is sampled from
-    a standard Gaussian ζ; another reference is compared by as many draws as there are codes. V-statistics: biased.
+    quadrature. The paper's (1 + s/(c(2k−3)))^(−½) is off by a third of the distance at k = 8. Nothing is sampled from
+    a standard Gaussian ζ. Another reference is compared by as many draws as there are codes. V-statistics: biased.
 
     Raises:
         ValueError: fewer than two codes, or codes of another dimension than ζ.

@@ -25,7 +25,7 @@ class Divergence(nn.Module, ABC):
         """D(q, ζ), (), differentiable in the encoder; it does not depend on the generator."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """`forward` on arguments of the right kind; a `ValueError` tells those who give it points what to do."""
+        """`forward` on arguments of the right kind; for points a `ValueError` says what to do."""
         for name, given in zip(("q", "zeta"), args, strict=False):
             if not callable(getattr(given, "rsample", None)):  # both are drawn from; points are not
                 raise ValueError(

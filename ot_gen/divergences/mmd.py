@@ -14,7 +14,7 @@ from ot_gen.measures import Measure
 
 
 def witnesses(within_x: Tensor, within_y: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
-    """How each point is told from the other sample: φ (n,) and ψ (m,), whose means add up to the U-statistic of MMD².
+    """The witness at each point, φ (n,) and ψ (m,); their means add up to the U-statistic of MMD².
 
         φ_i = Σ_{j≠i} k(x_i, x_j) / (n−1) − Σ_j k(x_i, y_j) / m,   ψ likewise,   MMD² ≈ mean φ + mean ψ
 

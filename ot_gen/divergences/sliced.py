@@ -17,9 +17,9 @@ from ot_gen.measures import Measure
 class SlicedWasserstein(Divergence):
     """SW₂²(q̄, ζ) = E_u W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ), u uniform on the unit sphere, by sorting; no factor k.
 
-    Unbiased in the directions, biased upwards in the codes as all mini-batch transport is, and less than in R^k. On a
-    line W₂² between n codes and r n draws is by sorting too: each code in turn takes r draws. More draws take the noise
-    of ζ out of the gradient.
+    Unbiased in the directions. Biased upwards in the codes as all mini-batch transport is, but less than in R^k. On a
+    line, W₂² between n codes and r n draws is computed by sorting too: each code in turn takes r draws. More draws
+    remove the noise of ζ from the gradient.
 
     Args:
         directions: number of random directions, drawn afresh at every call.
@@ -58,10 +58,10 @@ class SlicedWasserstein(Divergence):
 
 @final
 class MaxSlicedWasserstein(Divergence):
-    """max-SW₂²(q̄, ζ) = max over unit u of W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ): the one direction that tells them best apart.
+    """max-SW₂²(q̄, ζ) = max over unit u of W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ): the one direction that separates them best.
 
-    The best of `directions` random directions, improved by `ascents` steps of normalised gradient ascent; a lower
-    bound of the maximum over the samples. The encoder's gradient holds the direction fixed (envelope theorem).
+    The best of `directions` random directions, improved by `ascents` steps of normalised gradient ascent. The value is
+    a lower bound of the maximum over the samples. The encoder's gradient holds the direction fixed (envelope theorem).
 
     Args:
         directions: number of random directions to start from.
@@ -103,9 +103,9 @@ class MaxSlicedWasserstein(Divergence):
             with torch.enable_grad():
                 (slope,) = torch.autograd.grad(_on_lines(codes, prior, u.requires_grad_()).sum(), u)
             u = nn.functional.normalize(u.detach() + nn.functional.normalize(slope, dim=1) / (1 + step), dim=1)
-            found = _on_lines(codes, prior, u)
-            if found > value:
-                best, value = u, found
+            reached = _on_lines(codes, prior, u)
+            if reached > value:
+                best, value = u, reached
         return best.detach()
 
     def extra_repr(self) -> str:

@@ -18,8 +18,8 @@ from ot_gen.transport import assignment
 class BatchTransport(Divergence):
     """W₂²(q̄_n, ζ_n) between n codes and n draws of ζ, cost ‖z − z'‖² (no ½), by linear assignment.
 
-    Biased: E W₂²(q̄_n, ζ_n) > W₂²(q̄, ζ), and its minimum over code laws is not ζ but a law drawn towards the mean, since
-    a batch of n draws is nearer to a shrunk law than to another batch. See `DebiasedTransport`.
+    Biased: E W₂²(q̄_n, ζ_n) > W₂²(q̄, ζ). Its minimum over code laws is not ζ but a law shrunk towards the mean: a batch
+    of n draws is nearer to a shrunk law than to another batch. See `DebiasedTransport`.
 
     Source: Fatras et al., 2020, https://arxiv.org/abs/1910.04091
 
@@ -47,7 +47,7 @@ class DebiasedTransport(Divergence):
     gradient vanishes too, so the codes do not shrink. One estimate may be negative.
 
     As an estimate of the limit 2 W₂²(q̄, ζ) it is unbiased at equal laws and at translations, for every n. Elsewhere it
-    depends on m: small batches tell differences in shape less well, and at m = 1 only means count.
+    depends on m: small batches show differences in shape less well, and at m = 1 only means count.
 
     Source: Salimans et al., 2018, https://arxiv.org/abs/1803.05573 (mini-batch energy distance)
 

@@ -135,15 +135,15 @@ def load_checkpoint(
         )
     for name, module in modules.items():
         expected = module.state_dict()
-        found = {key: tensors.get(f"{name}.{key}") for key in expected}
-        for key, value in found.items():
+        weights = {key: tensors.get(f"{name}.{key}") for key in expected}
+        for key, value in weights.items():
             if value is None or value.shape != expected[key].shape:
                 raise ValueError(
                     f"{path} is a checkpoint of another composition: {name}.{key} has shape "
                     f"{None if value is None else tuple(value.shape)} in the file and {tuple(expected[key].shape)} in "
                     "this run; resume with the sizes and the data that wrote it"
                 )
-        module.load_state_dict(found)
+        module.load_state_dict(weights)
     scalars = json.loads(header["optimizers"])
     for name, optimizer in optimizers.items():
         if optimizer is not None:
@@ -198,8 +198,8 @@ def _composition(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:
 def _optimizer_state(name: str, scalars: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     slots: dict[int, dict[str, Any]] = {}
     prefix = f"optimizer.{name}."
-    found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    for key, value in {**found, **scalars.get("state", {})}.items():
+    states = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    for key, value in {**states, **scalars.get("state", {})}.items():
         index, slot = key.split(".", 1)
         slots.setdefault(int(index), {})[slot] = value
     return {"state": slots, "param_groups": scalars.get("param_groups", [])}

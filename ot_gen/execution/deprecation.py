@@ -1,4 +1,4 @@
-"""Names and positions of the past, which go on working until the version that drops them."""
+"""Former names and positions of arguments, which work until the version that drops them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def reordered(*former: str, told: Callable[[Any], bool]) -> Callable[[Callable[P
 
     Args:
         former: the names in that order.
-        told: whether the second argument, given by position, tells the former order.
+        told: whether the second argument, given by position, shows that the former order is meant.
 
     Example:
         >>> @reordered("text", "times", "end", told=lambda second: isinstance(second, int))
@@ -148,7 +148,7 @@ def reordered(*former: str, told: Callable[[Any], bool]) -> Callable[[Callable[P
 
 
 def by_old_name(thing: object, old: str, new: str) -> Any:
-    """The attribute `new` of a thing that was asked for it under its `old` name, with a `DeprecationWarning`.
+    """The attribute `new` of a thing, asked for under its `old` name, with a `DeprecationWarning`.
 
     Example:
         >>> class Mean:
@@ -168,7 +168,7 @@ def _title(function: Callable[..., Any]) -> str:
 
 
 def _warn(text: str, beyond: int = 0) -> None:
-    """Warn where the first frame out of this file is, or so many `beyond` it: decorators may stand on one another."""
+    """Warn at the first frame outside of this file, or `beyond` frames further: decorators may stand on one another."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_code.co_filename == __file__:
         frame, level = frame.f_back, level + 1

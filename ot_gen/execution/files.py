@@ -16,8 +16,8 @@ def written(path: str | Path) -> Iterator[Path]:
     """A name beside `path` to write a file to, which becomes `path` at the end of the block.
 
     No reader ever sees half of it, and several writers do not meet: the last to end wins. The file is on the disk
-    before it gets its name, so that a loss of power too leaves the old file or the new one. An exception in the block
-    leaves the old file and nothing else; a kill may leave the temporary one, see `remove_leftovers`.
+    before it gets its name, so a loss of power leaves the old file or the new one. An exception in the block leaves
+    the old file and nothing else. A kill may leave the temporary one, see `remove_leftovers`.
 
     Example:
         >>> import tempfile
@@ -49,7 +49,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers left that were killed; nobody else may write to the folder now.
+    """Remove the temporary files of writers that were killed; nobody else may write to the folder now.
 
     Example:
         >>> import tempfile

@@ -30,11 +30,11 @@ def launch(
 ) -> Any:
     """task(processes, *arguments) in `size` fresh processes of this machine; returns what process 0 returned.
 
-    Where torchrun started this process (RANK is set), it is one of them already: the task runs here, in as many
-    processes as torchrun made, and `size` is not looked at. With size = 1 it runs here alone.
+    Where torchrun started this process (RANK is set), the task runs here, in as many processes as torchrun made, and
+    `size` is ignored. With size = 1 it runs here alone.
 
     The first failure ends all: its exception is raised here, with its traceback as a note. Ctrl-C and SIGTERM go to
-    the processes, of which `fit` stops all after the same step; the second time they are killed. Nothing outlives this
+    the processes, and `fit` stops all of them after the same step. A second signal kills them. Nothing outlives this
     process.
 
     Args:
@@ -76,7 +76,7 @@ def launch(
 
 
 def _outcome(started: dict[Connection, Any]) -> Any:
-    """What process 0 sent, once all have ended well; raises what the first that failed sent."""
+    """What process 0 sent, once all have ended well; else the error of the first that failed is raised."""
     results, failure = {}, None
     waiting = list(started)
     while waiting and failure is None:
@@ -125,7 +125,7 @@ def _work(
 
 @contextmanager
 def _spawning() -> Iterator[None]:
-    """Tell new processes that the default is to spawn: in joblib's workers it is a method that they do not know."""
+    """Make "spawn" the default meanwhile: new processes do not know the method that joblib sets in its workers."""
     before = mp.get_start_method(allow_none=True)
     mp.set_start_method("spawn", force=True)
     try:

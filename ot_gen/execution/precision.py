@@ -14,9 +14,9 @@ from torch.amp import GradScaler
 class MixedPrecision:
     """The dtype of the networks' matrix products; parameters, costs, plans, potentials and means keep their own.
 
-    Networks run under torch's autocast and give back the dtype of their input, so that everything outside of them is
-    as exact as before. float16 reaches down to 6e-8 only, so losses are scaled up before they are differentiated, by a
-    factor that steps without overflow raise and others lower; a step whose gradients overflow is left out.
+    Networks run under torch's autocast and return the dtype of their input. Everything outside of them is as exact as
+    before. float16 reaches down to 6e-8 only, so losses are scaled up before they are differentiated. Steps without
+    overflow raise the factor. A step whose gradients overflow lowers it and is left out.
 
     Args:
         dtype: torch.float32 (nothing changes), torch.bfloat16 or torch.float16.
@@ -39,7 +39,7 @@ class MixedPrecision:
 
     @property
     def is_lower(self) -> bool:
-        """Whether it asks for anything."""
+        """Whether the dtype is lower than float32."""
         return self.dtype != torch.float32
 
     def lower(self, network: Callable[..., Any]) -> Callable[..., Any]:

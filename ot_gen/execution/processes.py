@@ -1,7 +1,8 @@
 """Several processes that train as one: the same batch, the same losses, the same step in each of them.
 
-Every process draws the whole batch from the same random state and computes the whole loss; only maps of rows, the
-networks, are evaluated in shares and their results gathered. So each loss is that of one process, whatever it couples.
+Every process draws the whole batch from the same random state and computes the whole loss. Only maps of rows, the
+networks, are evaluated in shares, and their results are gathered. So each loss is that of one process, also where
+it couples rows.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from torch import Tensor, nn
 class Processes:
     """The processes of one training, this one being number `rank` of `size`; without arguments this one alone.
 
-    Inside a share gradients are `size` times the process's own part of them, so that their mean over the processes is
-    the gradient of the whole, for parameters that only some rows met as well as for those that all processes saw.
+    Inside a share gradients are `size` times the process's own part of them. Their mean over the processes is then the
+    gradient of the whole, whether some rows or all of them use a parameter.
 
     Args:
         rank: the number of this process, 0 <= rank < size.
@@ -84,11 +85,11 @@ class Processes:
         return self._reduced(x, dist.ReduceOp.SUM)
 
     def min(self, x: Tensor) -> Tensor:
-        """The least over the processes, entry by entry; no graph."""
+        """The minimum over the processes, entry by entry; no graph."""
         return self._reduced(x, dist.ReduceOp.MIN)
 
     def any(self, flag: bool) -> bool:
-        """Whether one of the processes says so: all of them hear the same."""
+        """Whether the flag is True in any process; every process gets the same answer."""
         if self.size == 1:
             return flag
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)

@@ -21,8 +21,8 @@ LAYERS = (
 def is_rowwise(module: nn.Module) -> bool:
     """Whether a module is known to map the rows of its first argument one by one, (n, ...) -> (n, ...).
 
-    Known are torch's own layers that do, chains of them, and classes with the attribute `by_rows = True` all of whose
-    parts are known. Batch normalisation, for one, couples the rows, and dropout draws for all of them.
+    Known are torch's own layers of this kind, chains of them, and classes with `by_rows = True` whose parts are all
+    known. Batch normalisation is none of them, since it couples the rows, nor is dropout, which draws for all rows.
 
     Example:
         >>> is_rowwise(nn.Sequential(nn.Linear(2, 3), nn.ReLU())), is_rowwise(nn.BatchNorm1d(3))
@@ -46,12 +46,12 @@ def row_maps(*modules: nn.Module) -> list[nn.Module]:
         >>> row_maps(Pushforward(net, standard_gaussian(2))) == [net]
         True
     """
-    found: dict[nn.Module, None] = {}
+    maps: dict[nn.Module, None] = {}
     for module in modules:
-        _collect(module, found)
+        _collect(module, maps)
     # A part of one map may stand elsewhere by itself: there it stays whole.
-    inner = {part for module in found for part in module.modules() if part is not module}
-    return [module for module in found if module not in inner]
+    inner = {part for module in maps for part in module.modules() if part is not module}
+    return [module for module in maps if module not in inner]
 
 
 def networks(*modules: nn.Module) -> list[nn.Module]:
@@ -96,7 +96,7 @@ class Doors:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """For a while the modules are as they were: for those who only look at them."""
+        """Within this context the modules have their own forwards again, for code that only looks at them."""
         self.__exit__()
         try:
             yield
@@ -104,10 +104,10 @@ class Doors:
             self.__enter__()
 
 
-def _collect(module: nn.Module, found: dict[nn.Module, None]) -> None:
+def _collect(module: nn.Module, maps: dict[nn.Module, None]) -> None:
     worth = getattr(module, "by_rows", False) or any(True for _ in module.parameters())
     if worth and not isinstance(module, nn.ModuleList) and is_rowwise(module):
-        found[module] = None
+        maps[module] = None
         return
     for child in module.children():
-        _collect(child, found)
+        _collect(child, maps)

@@ -1,4 +1,4 @@
-"""Signals that ask a training to end: heard between two steps, or passed on to the processes that train."""
+"""Signals that ask a training to end: handled between two steps, or passed on to the processes that train."""
 
 from __future__ import annotations
 

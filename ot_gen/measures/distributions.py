@@ -155,8 +155,8 @@ class Mixture(MixtureSameFamily):
 class Transported(Distribution):
     """The law of T(ε) on R^k, ε of a base law and T invertible; T and its inverse are differentiable.
 
-    Its density is p(z) = p_base(T⁻¹(z)) |det ∂T⁻¹/∂z|. `mean` is T(E ε), the image of the base's centre and not the
-    expectation, which has no closed form: it is a deterministic representative of the law (exact for an affine T).
+    Its density is p(z) = p_base(T⁻¹(z)) |det ∂T⁻¹/∂z|. `mean` is T(E ε), the image of the base's centre, a
+    deterministic representative of the law. The expectation has no closed form; for an affine T it is `mean`.
 
     Args:
         base: the law of ε, with batch_shape (n,) and event_shape (k,).
@@ -194,7 +194,7 @@ class Transported(Distribution):
 
 
 def _kl_full_diagonal(p: MultivariateNormal, q: Independent[Distribution]) -> Tensor:
-    """KL(N(m, LLᵀ) ‖ N(a, diag s²)), of which torch has no formula: the full posterior and a diagonal reference."""
+    """KL(N(m, LLᵀ) ‖ N(a, diag s²)), a full posterior and a diagonal reference; torch has no formula for it."""
     if not isinstance(q.base_dist, Normal) or q.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     a, s = q.base_dist.loc, q.base_dist.scale
@@ -234,7 +234,7 @@ def log_density(law: Distribution, z: Tensor) -> Tensor:
     """
     try:
         support = law.support
-    except NotImplementedError:  # torch's word of a law that does not say
+    except NotImplementedError:  # torch raises it for a law that states no support
         support = None
     if support is None:
         return law.log_prob(z)

@@ -18,8 +18,8 @@ from torch.distributions import Distribution
 class Measure(nn.Module, ABC):
     """A probability measure on R^dim that can be sampled.
 
-    `cube_dim` is k where the law is known as the image of the uniform law on the cube (0, 1)^k under `from_cube`, so
-    that low-discrepancy points can stand in for random ones; else None.
+    `cube_dim` is k where `from_cube` maps the uniform law on the cube (0, 1)^k to this one, else None. There
+    low-discrepancy points can replace random ones.
     """
 
     dim: int
@@ -34,7 +34,7 @@ class Measure(nn.Module, ABC):
         return self.sample(n)
 
     def from_cube(self, u: Tensor) -> Tensor:
-        """The points that u (n, cube_dim), uniform in the open cube, stands for, (n, dim)."""
+        """The images, (n, dim), of points u (n, cube_dim), uniform in the open cube."""
         raise NotImplementedError(f"{type(self).__name__} is not known as the image of a cube")
 
 

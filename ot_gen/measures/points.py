@@ -67,8 +67,8 @@ def check_cloud(points: Tensor, name: str) -> None:
 def widened(numbers: Tensor, name: str = "points") -> Tensor:
     """Real numbers to compute with: integers in torch's default dtype, half precision in float32, others as they are.
 
-    Differences of unsigned integers wrap around. Sums of squares overflow half precision, which cannot tell near atoms
-    apart either.
+    Differences of unsigned integers wrap around. In half precision sums of squares overflow, and near atoms become
+    equal.
 
     Raises:
         ValueError: complex numbers, whose imaginary part would be lost.

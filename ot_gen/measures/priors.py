@@ -27,9 +27,9 @@ def ex_post_prior(
 ) -> Reference:
     """The ex-post density: a mixture Σ_c w_c N(m_c, Σ_c) with full covariances, fitted to codes z ~ q(·|y), y ~ ν.
 
-    `Pushforward(generator, prior)` then samples from where the codes are instead of from ζ, which an encoder matches
-    only roughly. Codes are drawn from q(·|y), of which the aggregate consists, not taken at its means. Successive
-    samples are independent, not grouped by component. The fit is scikit-learn's `GaussianMixture`.
+    `Pushforward(generator, prior)` then samples where the codes are, which an encoder matches to ζ only roughly. Codes
+    are drawn from q(·|y), not taken at its mean, as the aggregate is made of these laws. Successive samples are
+    independent, not grouped by component. The fit is scikit-learn's `GaussianMixture`.
 
     A Gaussian mixture leaves a bounded support: for codes on a sphere or in a cube it also samples points off it.
 
@@ -39,7 +39,7 @@ def ex_post_prior(
         components: C.
         seed: of the codes, of the k-means that starts the fit, and of draws from ν. The caller's random state, and the
             encoder's training mode, stay as they were.
-        samples: the number of these draws; also the largest number of atoms, above which they are picked at random.
+        samples: the number of these draws, and the largest number of atoms; of more atoms a random part is taken.
         regularisation: added to the diagonal of each Σ_c, in squared units of the codes.
 
     Raises:

@@ -29,8 +29,8 @@ def probe(map: Callable[[Tensor], Any], points: Tensor, name: str, rule: str, ro
             ((), (1,)) for one number a point. Left out, any result will do.
 
     Raises:
-        ValueError: the map fails on the points, its parameters have another dtype or device, or it returns something
-            else than n rows of such a shape.
+        ValueError: the map fails on the points, its parameters have another dtype or device, or its result is not n
+            rows of such a shape.
 
     Example:
         >>> probe(nn.Linear(2, 5), torch.zeros(3, 2), "the net", "give it two inputs", row=((None,),)).shape

@@ -16,14 +16,14 @@ from ot_gen.measures.probing import probe
 class Pushforward(Measure):
     """The model μ_θ = g_θ#ζ: the law of g_θ(z) for z ~ ζ.
 
-    A decoder with noise (`ot_gen.GaussianDecoder`) is a map whose values are laws: μ_θ is then the law of a draw from
-    p_θ(·|z), the image of (z, ε) for a fresh noise ε.
+    A decoder with noise (`ot_gen.GaussianDecoder`) is a map whose values are laws p_θ(·|z). μ_θ is then the law of a
+    draw from p_θ(·|z), the image of (z, ε) for a fresh noise ε.
 
     Args:
         map: the generator g_θ, (n, k) -> (n, d), or a decoder, (n, k) -> `Distribution` with batch_shape (n,) and
             event_shape (d,).
-        base: the reference ζ on R^k: a `Reference`, or any other `Measure`, such as a law on a latent manifold. An
-            encoder is compared by divergences with its `law` or with its `rsample`.
+        base: the reference ζ on R^k: a `Reference`, or any other `Measure`, such as a law on a latent manifold.
+            Divergences compare an encoder with its `law` or with its `rsample`.
 
     Raises:
         ValueError: g_θ is no module or ζ no measure, g_θ does not take (n, k) in ζ's dtype and on its device, or does
@@ -66,9 +66,9 @@ class Pushforward(Measure):
         return _mean(self.decode(z))
 
     def rsample(self, n: int) -> Tensor:
-        """n points g_θ(z_i), z_i ~ ζ, (n, d), differentiable in θ; noise included, unless its draws have no derivative.
+        """n points g_θ(z_i), z_i ~ ζ, (n, d), differentiable in θ; noise included.
 
-        Such a law (Bernoulli) stands here with its mean.
+        A law whose draws have no derivative (Bernoulli) gives its mean instead.
         """
         out = self.decode(self.base.rsample(n))
         if isinstance(out, Tensor):

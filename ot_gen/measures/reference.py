@@ -22,8 +22,8 @@ class Reference(Measure):
     A fixed law follows `.to(device)` and `.to(dtype)` and stays out of the state dict; a module is an ordinary part.
 
     Args:
-        law: a distribution with batch_shape () and event_shape (k,), or a module that returns one when it is called
-            without arguments, at the current values of its parameters (`ot_gen.learned_mixture`).
+        law: a distribution with batch_shape () and event_shape (k,), or a module (`ot_gen.learned_mixture`). Called
+            without arguments, the module returns such a distribution at the current values of its parameters.
 
     Raises:
         ValueError: the law is batched or its events are not vectors.
@@ -139,7 +139,7 @@ def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
 
 
 def check_counts(**counts: int) -> None:
-    """Raise a `ValueError` unless each count is a whole number, at least 1.
+    """Raise a `ValueError` unless each count is a whole number >= 1.
 
     Example:
         >>> check_counts(dim=2)

@@ -58,8 +58,8 @@ class ConvGenerator(nn.Module):
 class ConvFeatures(nn.Module):
     """Convolutional features of an image, (n, c·h·w) -> (n, out_dim), for critics and encoders.
 
-    Two convolutions of stride 2 with LeakyReLU(0.2), which is 1-Lipschitz, and no normalisation across the batch,
-    which would couple the samples that a gradient penalty needs apart.
+    Two convolutions of stride 2 with LeakyReLU(0.2), which is 1-Lipschitz. There is no normalisation across the batch:
+    it would couple samples, and a gradient penalty needs them apart.
 
     Args:
         shape: (channels, height, width); height and width divisible by 4.

@@ -29,8 +29,8 @@ class GaussianDecoder(nn.Module):
         std: σ, a number for a fixed one, or a module z (n, k) -> (n, d) or (n, 1), positive: `LearnedStd`,
             `PixelwiseStd` or `RBFPrecision`.
 
-    Learned σ's have a least value, since on data that fill no volume (constant pixels, copies) the likelihood grows
-    without bound as σ → 0: log p(x|z) never exceeds −(d/2) log(2π least²). A fixed σ is taken as it is.
+    A learned σ has a minimum, `least`. On data that fill no volume (constant pixels, copies) the likelihood would grow
+    without bound as σ → 0; with it log p(x|z) never exceeds −(d/2) log(2π least²). A fixed σ is taken as it is.
 
     Raises:
         ValueError: a number std <= 0.
@@ -123,7 +123,7 @@ class LearnedStd(nn.Module):
 
     Args:
         initial: s at the start, > 0.
-        least: the least σ, > 0; added smoothly, so that σ can always grow again.
+        least: the minimum of σ, > 0; added smoothly, so that σ can always grow again.
 
     Example:
         >>> LearnedStd(initial=0.5)(torch.zeros(4, 2)).shape
@@ -148,7 +148,7 @@ class PixelwiseStd(nn.Module):
 
     Args:
         net: log s, (n, k) -> (n, d).
-        least: the least σ, > 0.
+        least: the minimum of σ, > 0.
 
     Example:
         >>> PixelwiseStd(nn.Linear(2, 5))(torch.zeros(4, 2)).shape
@@ -171,13 +171,13 @@ class RBFPrecision(nn.Module):
 
         1/σ_l(z)² = 1 / (least² + 1/β_l(z)),   β_l(z) = Σ_c w_cl exp(−½ λ_c ‖z − c_c‖²) + background,   w >= 0
 
-    so the precision β rises near the centres and falls to `background` away from them, where σ → background^(−½). The
-    term least²
-    only keeps the likelihood bounded. The weights w are learned (their logarithms are the parameters, clamped to at
-    most 20); centres c and bandwidths λ are buffers, at first those of draws from N(0, I_k), then of `fit_centres`.
+    The precision β rises near the centres and falls to `background` away from them, where σ → background^(−½). The
+    term least² only keeps the likelihood bounded. The weights w are learned: their logarithms are the parameters,
+    clamped to at most 20. Centres c and bandwidths λ are buffers. They start as those of draws from N(0, I_k), and
+    `fit_centres` sets them.
 
-    The usual recipe has two stages: train the model with a simple σ, then `fit_centres` on its codes, freeze the model
-    and the encoder (`requires_grad_(False)`) and `fit` again, so that only the weights learn.
+    The usual recipe has two stages. First train the model with a simple σ. Then `fit_centres` on its codes, freeze the
+    model and the encoder (`requires_grad_(False)`) and `fit` again: only the weights learn.
 
     Args:
         dim: k.
@@ -185,7 +185,7 @@ class RBFPrecision(nn.Module):
         centres: their number C.
         initial: about σ at the centres at the start, > 0: their average precision less `background` is 1/initial².
         background: the precision away from the codes, > 0, in units of 1/x²: 1 suits pixels in [0, 1].
-        least: the least σ, > 0.
+        least: the minimum of σ, > 0.
 
     Raises:
         ValueError: sizes or values that are not positive.
@@ -228,8 +228,8 @@ class RBFPrecision(nn.Module):
         """Place the centres on codes (m, k) by k-means, with bandwidths λ_c = (spread · r_c)⁻², r_c a cluster's size.
 
         r_c is the mean distance of the cluster's codes to its centre; clusters of a single point take the mean size.
-        All centres start with equal weights that keep, for each pixel, the average precision at the centres of before,
-        and train on from there. The caller's random state is not touched.
+        All centres start again with equal weights. For each pixel these keep the average precision at the former
+        centres. The caller's random state is not touched.
 
         Raises:
             ValueError: fewer codes than centres, codes of another dimension, or spread <= 0.
@@ -245,9 +245,9 @@ class RBFPrecision(nn.Module):
             )
         _check_positive(spread=spread)
         points = codes.detach().double().cpu().numpy()
-        found = KMeans(count, n_init=1, random_state=seed).fit(points)
-        centres = torch.from_numpy(found.cluster_centers_)
-        labels = torch.from_numpy(found.labels_).long()
+        clusters = KMeans(count, n_init=1, random_state=seed).fit(points)
+        centres = torch.from_numpy(clusters.cluster_centers_)
+        labels = torch.from_numpy(clusters.labels_).long()
         distance = (torch.from_numpy(points) - centres[labels]).norm(dim=1)
         sizes = torch.bincount(labels, distance, minlength=count) / torch.bincount(labels, minlength=count).clamp_min(1)
         spreadless = sizes <= 1e-6 * sizes.mean()
@@ -272,8 +272,8 @@ class RBFPrecision(nn.Module):
         return f"centres={len(self.centres)}, background={self.background:g}"
 
 
-def _smooth_floor(log_std: Tensor, least: float) -> Tensor:
-    return ((2 * log_std.clamp_max(5)).exp() + least**2).sqrt()
+def _smooth_floor(log_std: Tensor, minimum: float) -> Tensor:
+    return ((2 * log_std.clamp_max(5)).exp() + minimum**2).sqrt()
 
 
 def _typical_gap(points: Tensor) -> float:

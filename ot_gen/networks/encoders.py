@@ -71,8 +71,8 @@ class SphereEncoder(nn.Module):
 class NoisyEncoder(nn.Module):
     """The encoder with noise of a fixed size, q(·|y) = N(f(y), s² I).
 
-    For divergences of the aggregate: the decoder learns a neighbourhood of each code and not the code alone, so that
-    draws of the reference between the codes decode well. With s = 0 it would be `DiracEncoder`.
+    For divergences of the aggregate. The decoder learns a neighbourhood of each code and not the code alone. Draws of
+    the reference between the codes then decode well. With s = 0 it would be `DiracEncoder`.
 
     Args:
         net: f, (n, d) -> (n, k).
@@ -183,9 +183,9 @@ class FullGaussianEncoder(nn.Module):
 class FlowEncoder(nn.Module):
     """A normalising flow as encoder: q(·|y) is the law of z = m(y) + s(y) ⊙ T_y(ε), ε ~ N(0, I_k).
 
-    T_y composes coupling layers of monotone rational-quadratic splines whose parameters depend on h(y), the features of
-    y. The splines act on [−5, 5] and leave the rest alone; `rsample` and `log_prob` are exact, differentiable and take
-    one pass and three passes. `mean` is the image of ε = 0, a deterministic code of y, not the expectation.
+    T_y composes coupling layers of monotone rational-quadratic splines. Their parameters depend on h(y), the features
+    of y. The splines act on [−5, 5] and leave the rest alone. `rsample` and `log_prob` are exact and differentiable;
+    they take one pass and three passes. `mean` is the image of ε = 0, a deterministic code of y, not the expectation.
 
     Needs the library zuko: pip install ot_gen[flows].
 
@@ -246,7 +246,7 @@ def _spline_coupling(dim: int, context: int, bins: int, hidden: Sequence[int], r
     except ImportError as error:
         raise ValueError("FlowEncoder needs the library zuko; install it: pip install ot_gen[flows]") from error
     finally:
-        # zuko's import turns off the validation of all of torch's distributions; that is the caller's to decide.
+        # zuko's import turns off the validation of all of torch's distributions, which is for the caller to decide.
         for name, value in attributes.items():
             setattr(Distribution, name, value)
     order = torch.arange(dim)

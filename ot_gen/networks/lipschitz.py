@@ -1,7 +1,7 @@
 """Ways to keep a critic network near or inside the 1-Lipschitz functions.
 
-A mechanism fills one of three hooks and leaves the others as they are: `attach` makes a rewritten copy of the network,
-`penalty` adds a term to the critic's objective, `project` moves the weights back after each critic step.
+A mechanism fills one of three hooks and leaves the others as they are. `attach` makes a rewritten copy of the network.
+`penalty` adds a term to the critic's objective. `project` moves the weights back after each critic step.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class OneSidedPenalty(Lipschitz):
 class SpectralNorm(Lipschitz):
     """Divide the weight of each linear or convolutional layer by its largest singular value.
 
-    The singular value is estimated by power iteration (torch's `spectral_norm` parametrization), and a convolution
-    is normalised as its reshaped kernel matrix: an estimate, not a certificate. Use 1-Lipschitz activations (ReLU,
+    The singular value is estimated by power iteration (torch's `spectral_norm` parametrization). A convolution is
+    normalised as its reshaped kernel matrix. So h is not certified. Use 1-Lipschitz activations (ReLU,
     LeakyReLU, Tanh); the slope of SiLU reaches 1.10 and that of GELU 1.13.
 
     Source: Miyato et al., 2018, https://arxiv.org/abs/1802.05957
@@ -160,17 +160,17 @@ class SpectralNorm(Lipschitz):
 class Orthogonal(Lipschitz):
     """Orthogonal layers between sorts: h is 1-Lipschitz for every parameter value, so its value bounds W₁ from below.
 
-    W Wᵀ = I or Wᵀ W = I in each linear layer (torch's `orthogonal` parametrization by Cayley's map, the fastest of
-    its maps at these widths, exact to rounding), and `GroupSort` between them, which permutes at every point:
-    both keep the norm of gradients, so that slopes of 1 can be reached everywhere. `attach` puts the sort in the
-    place of each activation (ReLU, LeakyReLU, ELU, Tanh, Sigmoid, Softplus, SiLU, GELU), because those lose slope.
+    W Wᵀ = I or Wᵀ W = I in each linear layer, by torch's `orthogonal` parametrization. Cayley's map is the fastest of
+    its maps at these widths, and exact to rounding. `GroupSort` between the layers permutes at every point. Both keep
+    the norm of gradients, so slopes of 1 can be reached everywhere. `attach` replaces each activation (ReLU,
+    LeakyReLU, ELU, Tanh, Sigmoid, Softplus, SiLU, GELU) by the sort, because activations lose slope.
 
     Args:
         group: features in one sort; None sorts whole layers. Widths must be its multiples.
 
     Raises:
-        ValueError: a net that is no chain of linear layers and activations. The reshaped kernel of a convolution does
-            not tell its norm, so convolutions are refused.
+        ValueError: a net that is no chain of linear layers and activations. Convolutions are refused too: their norm
+            is not that of the reshaped kernel.
 
     Source: Anil, Lucas, Grosse, 2019, https://arxiv.org/abs/1811.05381
 
@@ -241,8 +241,8 @@ def _positive_weight(weight: float) -> float:
 class GroupSort(nn.Module):
     """Sort the features within groups of neighbours, (n, w) -> (n, w); `group` = 2 is MaxMin.
 
-    A permutation at every x, so 1-Lipschitz in every p-norm and gradient-norm preserving: with orthogonal layers it
-    makes networks that come as near as wanted to every 1-Lipschitz function, which ReLU does not.
+    A permutation at every x, so it is 1-Lipschitz in every p-norm and keeps the norm of gradients. Networks of
+    orthogonal layers and sorts come as near as wanted to every 1-Lipschitz function; with ReLU they do not.
 
     Args:
         group: the size of a group, >= 2; None sorts all features.

@@ -20,16 +20,16 @@ from ot_gen.potentials.potential import Potential, check_problem
 class Critic(Potential):
     """A neural potential h = h_ξ with h̃ = −h, for a ground cost that is a distance.
 
-    For c a distance and h 1-Lipschitz, h^c = −h (Kantorovich-Rubinstein), so the dual is E h(x) − E h(y). How close
-    h_ξ stays to the 1-Lipschitz functions is the mechanism's business: penalties and estimated spectral norms
-    certify nothing, so the value is no bound unless `lipschitz.certifies_one` and the output is 1-Lipschitz too.
+    For c a distance and h 1-Lipschitz, h^c = −h (Kantorovich-Rubinstein), so the dual is E h(x) − E h(y). The mechanism
+    determines how close h_ξ stays to the 1-Lipschitz functions. Penalties and estimated spectral norms certify
+    nothing. So the value is no bound unless `lipschitz.certifies_one` and the output is 1-Lipschitz too.
 
     Args:
-        net: (n, d) -> (n, 1) or (n,). It is what is trained, shared with the caller; a mechanism that rewrites layers
-            (`SpectralNorm`, `Orthogonal`) trains a copy of it, the critic's `net`, and leaves the caller's alone.
+        net: (n, d) -> (n, 1) or (n,), trained and shared with the caller. A mechanism that rewrites layers
+            (`SpectralNorm`, `Orthogonal`) trains a copy, the critic's `net`, and leaves the caller's as it is.
         lipschitz: the mechanism, e.g. `GradientPenalty(10.0)`.
-        output: a module applied to h, e.g. `nn.Sigmoid()` for h ∈ [0, 1], which is ¼-Lipschitz, so that a lower bound
-            stays one; None leaves h unbounded.
+        output: a module applied to h, e.g. `nn.Sigmoid()` for h ∈ [0, 1]. That is ¼-Lipschitz, so a lower bound stays
+            one. None leaves h unbounded.
 
     Raises:
         ValueError: when bound to a cost that is not a distance.
@@ -88,15 +88,15 @@ class AnchorCritic(Potential):
         h(x) = λ min_m [c(x, A_m) − ψ_m] − (1 − λ) min_m [c(x, A'_m) − ψ'_m]            h̃ = −h
 
     Each bracket is a c-transform, hence 1-Lipschitz for a distance c, and so are negatives and convex combinations.
-    The potential of W_c between two laws of which one is spread around the other is a minimum or a maximum of cones,
-    depending on the order: anchors A, A', offsets ψ, ψ' and λ ∈ [0, 1] are learned. With flat_dim = k > 0 and the
-    Euclidean cost, anchors grow into flats: c(x, A_m)² = ‖x − a_m‖² − ‖U_mᵀ(x − a_m)‖² with U_m (d, k), ‖U_m‖ <= 1,
-    which is the distance to a point where U_m = 0 and to a k-dimensional flat where U_m is orthonormal. Only the argmin
-    among nearly equal cones is subject to the rounding of a matrix product; the cone itself is evaluated directly.
+    Where one law is spread around the other, the potential of W_c is a minimum or a maximum of cones, depending on the
+    order. Anchors A, A', offsets ψ, ψ' and λ ∈ [0, 1] are learned. With flat_dim = k > 0 and the Euclidean cost,
+    anchors grow into flats: c(x, A_m)² = ‖x − a_m‖² − ‖U_mᵀ(x − a_m)‖² with U_m (d, k), ‖U_m‖ <= 1. This is the
+    distance to a point where U_m = 0, and to a k-dimensional flat where U_m is orthonormal. The rounding of a matrix
+    product affects only the argmin among nearly equal cones; the cone itself is evaluated directly.
 
-    For a cost that is no distance, h is the first bracket alone, a c-concave function, and h^c is taken over the batch
-    as in `BatchCritic`: no bound. The optimizer that it asks for is Adam at a rate in units of the data's spread. Bound
-    again in the same dimension it keeps its anchors, as a warm start.
+    For a cost that is no distance, h is the first bracket alone, a c-concave function. h^c is taken over the batch as
+    in `BatchCritic`, so there is no bound. The optimizer that it asks for is Adam at a rate in units of the data's
+    spread. Bound again in the same dimension it keeps its anchors, as a warm start.
 
     Args:
         anchors: the number of anchors in each bracket, >= 1.
@@ -143,7 +143,7 @@ class AnchorCritic(Potential):
             raise ValueError(f"flats need the Euclidean distance as cost, got {cost}; use flat_dim=0 or Euclidean()")
         y = nu.sample(2)
         try:
-            cost(y, y.abs().max() + 1 + y)  # anchors go wherever they like
+            cost(y, y.abs().max() + 1 + y)  # anchors move freely
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"anchors move freely, but the cost {cost} does not accept points outside of the data's range "
@@ -170,11 +170,11 @@ class AnchorCritic(Potential):
         self.balance = nn.Parameter(points.new_zeros(brackets - 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        least = self._brackets(x)
-        if len(least) == 1:
-            return least[0]
+        minima = self._brackets(x)
+        if len(minima) == 1:
+            return minima[0]
         share = self.balance.sigmoid()
-        return share * least[0] - (1 - share) * least[1]
+        return share * minima[0] - (1 - share) * minima[1]
 
     def _brackets(self, x: Tensor) -> list[Tensor]:
         """min_m c(x, A_m) − ψ_m for each bracket, (n,): the argmin without a graph, then one exact distance."""
@@ -182,8 +182,8 @@ class AnchorCritic(Potential):
         self.check(x)
         anchors, offsets = self.scale * self.anchors, self.scale * self.offsets
         if not self.directions.numel():
-            return [_least(cost, x, a, psi) for a, psi in zip(anchors, offsets, strict=True)]
-        return [_least_flat(x, *flats) for flats in zip(anchors, offsets, _contracted(self.directions), strict=True)]
+            return [_minimum(cost, x, a, psi) for a, psi in zip(anchors, offsets, strict=True)]
+        return [_minimum_flat(x, *flats) for flats in zip(anchors, offsets, _contracted(self.directions), strict=True)]
 
     def _bound_cost(self) -> Cost:
         if self._cost is None:
@@ -207,8 +207,8 @@ class BatchCritic(Potential):
 
         h^c(y) ≈ min_i c(x_i, y) − h(x_i), x_1, ..., x_n the model's sample
 
-    A minimum over a sample is larger than the minimum over all x, so the value is no lower bound: the best h reads
-    between W_c(μ, ν) and E W_c(μ_n, ν_n), the cost between batches, whose excess falls only like n^(−1/d) for W₁.
+    A minimum over a sample is larger than the minimum over all x, so the value is no lower bound. The value of the best
+    h lies between W_c(μ, ν) and E W_c(μ_n, ν_n), the cost between batches. For W₁ its excess falls only like n^(−1/d).
 
     Args:
         net: (n, d) -> (n, 1) or (n,).
@@ -253,14 +253,14 @@ def _batch_conjugate(cost: Cost, h: Potential, x: Tensor, y: Tensor) -> Tensor:
     return (cost.matrix(x, y) - h(x).unsqueeze(1)).min(dim=0).values
 
 
-def _least(cost: Cost, x: Tensor, anchors: Tensor, offsets: Tensor) -> Tensor:
+def _minimum(cost: Cost, x: Tensor, anchors: Tensor, offsets: Tensor) -> Tensor:
     """min_m c(x, a_m) − ψ_m, (n,)."""
     with torch.no_grad():
         index = (cost.matrix(x, anchors) - offsets).argmin(dim=1)
     return cost(x, anchors[index]) - offsets[index]
 
 
-def _least_flat(x: Tensor, anchors: Tensor, offsets: Tensor, directions: Tensor) -> Tensor:
+def _minimum_flat(x: Tensor, anchors: Tensor, offsets: Tensor, directions: Tensor) -> Tensor:
     """min_m (‖x − a_m‖² − ‖U_mᵀ(x − a_m)‖²)^½ − ψ_m, (n,)."""
     m, d, k = directions.shape
     with torch.no_grad():

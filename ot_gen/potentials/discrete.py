@@ -25,11 +25,11 @@ class DiscretePotential(Potential):
         h(x) = min_j c(x, y_j) − h̃_j            D(h̃) = E h(x) + Σ_j b_j h̃_j <= W_c(μ, ν)
 
     ∂D/∂h̃_j = b_j − P(argmin = j) vanishes when every cell receives exactly its mass. A table far from that sends
-    every x to near neighbours of the data, and θ collapses: keep the inner problem solved (`inner_steps` and
+    every x to near neighbours of the data, and θ collapses. So keep the inner problem solved (`inner_steps` and
     `warmup_steps` of `DualSolver`) and watch `cell_mass_error`.
 
-    While ξ moves, h is the soft c-transform with ε > 0, so that each x informs many atoms; it still bounds W_c from
-    below. ε is steered, not chosen: towards `concentration` atoms that compete for each x. The optimizer that it asks
+    While ξ moves, h is the soft c-transform with ε > 0: each x informs many atoms, and h still bounds W_c from below.
+    ε is not chosen. It is steered until `concentration` atoms compete for each x. The optimizer that the potential asks
     for is `NaturalDescent`, which has no learning rate to find. While θ moves, and in evaluation, h is the exact
     (hard) c-transform. Bound again to as many atoms, it keeps its table, as a warm start.
 
@@ -123,8 +123,8 @@ class DiscretePotential(Potential):
     def diagnostics(self) -> dict[str, float]:
         """`cell_mass_error` = Σ_j (p_j − b_j)² / b_j, the χ² distance of the cells' masses p from b, and ε.
 
-        An unbiased estimate from pairs of samples that share a cell, averaged over about fifty steps: about 0 when
-        solved, m − 1 when one cell of m equal ones takes everything, and possibly slightly negative.
+        The error is an unbiased estimate from pairs of samples that share a cell, averaged over about fifty steps. It
+        is about 0 when solved, and m − 1 when one cell of m equal ones takes everything. It may be slightly negative.
         """
         return {"cell_mass_error": float(self.collisions) - 1, "epsilon": float(self.epsilon)}
 
@@ -135,7 +135,7 @@ class DiscretePotential(Potential):
         return self._problem
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        if prefix + "floor" in state_dict:  # its name in checkpoints of before
+        if prefix + "floor" in state_dict:  # its name in older checkpoints
             state_dict[prefix + "smallest"] = state_dict.pop(prefix + "floor")
         super()._load_from_state_dict(state_dict, prefix, *rest)
 

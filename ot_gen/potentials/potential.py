@@ -44,9 +44,9 @@ class Potential(nn.Module, ABC):
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         """Take up this problem in the place of any earlier one.
 
-        Binding twice to one problem is binding once. What is trained may stay where it has the size that the new
-        problem asks for, as a warm start; of the model, the data and the cost nothing stays. A solver does this in
-        `prepare`, hence `fit`.
+        Binding twice to one problem is binding once. What is trained may stay as a warm start, where it has the size
+        that the new problem needs. Nothing of the model, the data and the cost stays. A solver does this in `prepare`,
+        hence `fit`.
 
         Raises:
             ValueError: the potential cannot serve this problem.

@@ -22,25 +22,25 @@ class BrenierPotential(Potential):
 
         T(x) = x − ½∇h(x)          h̃(y) = ‖S(y) − y‖² − h(S(y)),  S(y) ≈ argmin_x ‖x − y‖² − h(x)
 
-    u = u(x) are the coordinates of a `Frame`, in which T is ∇φ. There S proposes a point, the model's sample offers
-    others, so that h cannot grow unseen where S does not look, and `descents` steps down φ(u) − ⟨u, v⟩ mend the best of
-    them. h ascends the value at the best points of all that were tried, which count as constants (envelope theorem),
-    and S descends its mean squared distance to them.
+    u = u(x) are the coordinates of a `Frame`, in which T is ∇φ. There S proposes a point. The model's sample offers
+    others, so h cannot grow unseen where S does not look. `descents` steps down φ(u) − ⟨u, v⟩ improve the best of them.
+    h ascends the value at the best points tried, which count as constants (envelope theorem). S descends its mean
+    squared distance to these points.
 
     At the optimum T carries μ to ν, S carries ν to μ and the value is W₂²(μ, ν). On the way it bounds nothing: the
     points are no exact argmin, so h̃ lies above h^c. With φ = `Paraboloid(MLP(d, 1))` this is the max-min dual of a free
     network; φ = `ICNN(d)` makes h c-concave and T monotone for every ξ. With `linear_decay` as the schedule of `fit`
     the maps become several times more accurate.
 
-    The frame is taken from samples in `bind`: where μ has no parameters to train, from the moments of both laws, so
-    that the search starts at the optimal map of Gaussians; else from the data's mean and scale alone. Bound again to
-    the same dimension it keeps its frame, as a warm start.
+    `bind` takes the frame from samples. Where μ has no parameters to train, it takes the moments of both laws: the
+    search then starts at the optimal map of Gaussians. Else it takes the data's mean and scale alone. Bound again to
+    the same dimension the potential keeps its frame, as a warm start.
 
     Args:
         phi: φ in the coordinates of the frame, (n, d) -> (n, 1) or (n,), differentiable and better smooth.
         mover: S in the coordinates of the frame, v (n, d) -> u (n, d), e.g. `Displacement(MLP(d, d))`.
         descents: steps down from each proposal, >= 1.
-        step: the length of the first of them, in units of the gradient; the next ones follow the curvature seen.
+        step: the length of the first of them, in units of the gradient; the next ones follow the observed curvature.
         lr: the rate of Adam, the optimizer that ξ asks for; an `ICNN` bears 5e-2.
 
     Raises:
@@ -83,10 +83,10 @@ class BrenierPotential(Potential):
         self.check(y, "y")
         v = self.frame.of_data(y)
         proposed = self.mover(v)
-        best = self._least(proposed.detach(), v, self.frame.of_model(x.detach()))
+        best = self._minimiser(proposed.detach(), v, self.frame.of_model(x.detach()))
         nearest = self.frame.to_model(best)
         way = self.frame.scale**2 * (proposed - best).square().sum(dim=1)
-        # ξ ascends the value: what is subtracted is 0, and draws the proposals to the points found.
+        # ξ ascends the value: what is subtracted is 0, and draws the proposals to the best points.
         return ((nearest - y).square().sum(dim=1) - self(nearest) - (way - way.detach())).mean()
 
     def map(self, x: Tensor) -> Tensor:
@@ -95,12 +95,12 @@ class BrenierPotential(Potential):
         return self.frame.to_data(self._gradient(self.frame.of_model(x))[1])
 
     def inverse_map(self, y: Tensor) -> Tensor:
-        """The mended S(y), (n, d) -> (n, d): samples of ν become samples of μ. No graph."""
+        """The improved S(y), (n, d) -> (n, d): samples of ν become samples of μ. No graph."""
         self.check(y, "y")
         v = self.frame.of_data(y)
         with torch.no_grad():
             proposed = self.mover(v)
-        return self.frame.to_model(self._least(proposed, v))
+        return self.frame.to_model(self._minimiser(proposed, v))
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         check_problem(mu, nu, cost)
@@ -142,28 +142,28 @@ class BrenierPotential(Potential):
         return phi.detach(), gradient
 
     @torch.no_grad()
-    def _least(self, proposed: Tensor, v: Tensor, others: Tensor | None = None) -> Tensor:
-        """The least point of φ(u) − ⟨u, v⟩ among those tried for each v, (n, d), without a graph."""
+    def _minimiser(self, proposed: Tensor, v: Tensor, others: Tensor | None = None) -> Tensor:
+        """For each v the point u that makes φ(u) − ⟨u, v⟩ smallest, of those tried, (n, d), without a graph."""
         u = proposed
         if others is not None:
-            least, index = (self._phi(others) - v @ others.T).min(dim=1)
+            minimum, index = (self._phi(others) - v @ others.T).min(dim=1)
             own = self._phi(u) - (u * v).sum(dim=1)
-            u = torch.where((own <= least).unsqueeze(1), u, others[index])
-        best, least = u, torch.full_like(u[:, 0], torch.inf)
+            u = torch.where((own <= minimum).unsqueeze(1), u, others[index])
+        best, minimum = u, torch.full_like(u[:, 0], torch.inf)
         step = torch.full_like(u[:, :1], self.step)
         change = slope_before = torch.zeros_like(u)
         for i in range(self.descents):
             phi, gradient = self._gradient(u)
             slope = gradient - v
-            best, least = _lesser(best, least, u, phi - (u * v).sum(dim=1))
+            best, minimum = _better(best, minimum, u, phi - (u * v).sum(dim=1))
             if i:
-                # The step of Barzilai and Borwein, where φ curves upwards; bounds keep a flat or a kink from throwing.
+                # The step of Barzilai and Borwein, where φ curves upwards; bounds keep steps short at a flat or a kink.
                 curvature = (change * (slope - slope_before)).sum(dim=1, keepdim=True)
                 secant = change.square().sum(dim=1, keepdim=True) / curvature
                 step = torch.where(curvature > 0, secant, self.step).clamp(0.1 * self.step, 4 * self.step)
             change, slope_before = -step * slope, slope
             u = u + change
-        return _lesser(best, least, u, self._phi(u) - (u * v).sum(dim=1))[0]
+        return _better(best, minimum, u, self._phi(u) - (u * v).sum(dim=1))[0]
 
     def extra_repr(self) -> str:
         return f"descents={self.descents}, step={self.step:g}"
@@ -176,8 +176,8 @@ class Frame(nn.Module):
         u = R(x − p)/s          v = R⁻¹(y − q)/s          ⟨x − p, y − q⟩ = s²⟨u, v⟩
 
     p and q are the means and R² = Σμ^(−½) (Σμ^½ Σν Σμ^½)^½ Σμ^(−½), so that u = v is the optimal map between the
-    Gaussians of the same moments. Gradients of convex functions stay that in these coordinates, and so do optimal maps
-    for ‖x − y‖². A new frame changes nothing: u = x, v = y.
+    Gaussians of the same moments. In these coordinates gradients of convex functions stay such gradients, and
+    optimal maps for ‖x − y‖² stay optimal. A new frame changes nothing: u = x, v = y.
 
     Source: Gelbrich, 1990, https://doi.org/10.1002/mana.19901470121
 
@@ -278,10 +278,10 @@ class Displacement(nn.Module):
         return v + self.net(v)
 
 
-def _lesser(u: Tensor, of_u: Tensor, w: Tensor, of_w: Tensor) -> tuple[Tensor, Tensor]:
-    """For each row the point whose value is less, and that value."""
-    lesser = of_w < of_u
-    return torch.where(lesser.unsqueeze(1), w, u), torch.where(lesser, of_w, of_u)
+def _better(u: Tensor, of_u: Tensor, w: Tensor, of_w: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row the point with the smaller value, and that value."""
+    smaller = of_w < of_u
+    return torch.where(smaller.unsqueeze(1), w, u), torch.where(smaller, of_w, of_u)
 
 
 def _times(points: Tensor, root: Tensor) -> Tensor:
@@ -289,7 +289,7 @@ def _times(points: Tensor, root: Tensor) -> Tensor:
 
 
 def _covariance(points: Tensor) -> Tensor:
-    """Σ in float64, (d, d), kept off the singular ones by 1e-4 of the mean variance."""
+    """Σ + 1e-4 (mean variance) I in float64, (d, d): never singular."""
     covariance = torch.cov(points.double().T).reshape(points.shape[1], points.shape[1])
     mean = _checked_variance(covariance.diagonal().mean())
     return covariance + 1e-4 * mean * torch.eye(len(covariance), dtype=mean.dtype, device=mean.device)

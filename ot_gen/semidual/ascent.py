@@ -1,7 +1,7 @@
 """Stochastic ascent on the semi-dual of semi-discrete optimal transport, without a step size to find.
 
-Natural steps on a table (`ot_gen.semidual.natural`), whose ε is driven down by the number of atoms that are seen to
-compete for a sample; averages; growing batches; and Newton steps where mass flows slowly.
+Natural steps on a table (`ot_gen.semidual.natural`), averages, growing batches, and Newton steps where mass flows
+slowly. The number of atoms that compete for a sample, as observed, drives ε down.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ot_gen.semidual.scores import Scores
 class Ascent(nn.Module):
     """The state of an ascent: the iterate h̃, its weighted average, the softness ε and the samples used.
 
-    The wanted number of competing atoms, E_i (Σ_j P_ij²)⁻¹, falls with the samples N seen per atom as
-    1 + 0.2 (1 + N / 4000m)^−½ + 28.8 (1 + N / 4m)^−1.8, so that the bias of softness, of the order ε², falls faster
-    than the error of sampling; batches grow as N / 32 and the average weighs a step by N, so that it forgets the
-    start and, at the end, removes the noise of single steps (Polyak averaging).
+    The wanted number of competing atoms, E_i (Σ_j P_ij²)⁻¹, falls with the samples N seen, for m atoms, as
+    1 + 0.2 (1 + N / 4000m)^−½ + 28.8 (1 + N / 4m)^−1.8. The bias of softness, of the order ε², then falls faster than
+    the error of sampling. Batches grow as N / 32. The average weighs a step by N: it forgets the start and, at the
+    end, removes the noise of single steps (Polyak averaging).
 
-    In the plane masses that are wrong over whole groups of cells flow slowly, through the few boundaries between the
-    groups. There the averaged gradient is followed now and then by a Newton step on these slow modes alone, with the
-    Hessian of one sample at a larger softness.
+    In the plane, masses that are wrong over whole groups of cells flow slowly, through the few boundaries between the
+    groups. There, now and then, a Newton step on these slow modes alone follows the averaged gradient. Its Hessian is
+    that of one sample at a larger softness.
 
     Args:
         costs: the ground cost and the atoms y_j.
@@ -164,7 +164,7 @@ class Ascent(nn.Module):
         self.epsilon = natural.steered(self.epsilon, competing, wanted, rate, max(self.smallest, self.target))
 
     def sharpened(self, x: Tensor) -> float:
-        """The ε > 0 at which hardly more than one atom competes for the samples x, by the averaged table."""
+        """The ε > 0 at which little more than one atom competes for each of the samples x, by the averaged table."""
         epsilon = max(self.epsilon, self.smallest)
         for _ in range(30):
             competing = self._competing(*next(self.costs.soft(x[:64], self.average, epsilon)))
@@ -178,7 +178,7 @@ class Ascent(nn.Module):
     def restore(self, progress: dict[str, float]) -> None:
         """Take over what `progress` returned."""
         for name, value in progress.items():
-            setattr(self, "smallest" if name == "floor" else name, value)  # its name in files of before
+            setattr(self, "smallest" if name == "floor" else name, value)  # its name in older files
 
 
 def samples_for(error: float, atoms: int) -> int:

@@ -23,12 +23,12 @@ class _Boxes(NamedTuple):
 
 @final
 class EnvelopeTree:
-    """Which of the functions f_j(u) = v_j·u + b_j, u ∈ R^k, k <= 3, is the least at u, by a lookup.
+    """Which of the functions f_j(u) = v_j·u + b_j, u ∈ R^k, k <= 3, is the smallest at u, by a lookup.
 
-    A tree of boxes, halved along each axis down to a few functions a leaf. A box drops f_j where some f_i, the least
-    at a point of the box, stays below it throughout: f_j(c) − f_i(c) > Σ_l |v_jl − v_il| r_l, with centre c and half
-    widths r. So no winner is ever lost, whatever the cells look like. Leaves are kept in Morton order, where a point
-    is found by bisection.
+    A tree of boxes, halved along each axis down to a few functions a leaf. Let f_i be the smallest at a point of a
+    box. The box drops each f_j that stays above f_i throughout: f_j(c) − f_i(c) > Σ_l |v_jl − v_il| r_l, with centre c
+    and half widths r. So no winner is ever lost, whatever the cells look like. Leaves are kept in Morton order, where
+    bisection locates a point.
 
     Args:
         slopes: v, (m, k).
@@ -82,7 +82,7 @@ class EnvelopeTree:
         self.members = members[shift + torch.arange(len(members), device=device)]
 
     def _split(self, boxes: _Boxes, size: int) -> _Boxes:
-        """The 2^k children of boxes, each of `size` steps, with those functions of its parent that may be the least."""
+        """The 2^k children of boxes, each of `size` steps, with the functions that may be the smallest in it."""
         k = boxes.corner.shape[1]
         half = self.step * (size / 2)
         probes = [torch.zeros_like(half)]
@@ -94,7 +94,7 @@ class EnvelopeTree:
             centre = self.low + (corner + size / 2) * self.step
             box, member = boxes.box, boxes.member
             for probe in probes:
-                rival = self._least(box, member, centre + probe)[box]
+                rival = self._smallest(box, member, centre + probe)[box]
                 gap = self.functions[member] - self.functions[rival]
                 at_centre = (gap[:, :k] * centre[box]).sum(dim=1) + gap[:, k]
                 reach = (gap[:, :k].abs() * half).sum(dim=1)
@@ -105,12 +105,12 @@ class EnvelopeTree:
         corners, box, member = (torch.cat(parts) for parts in zip(*children, strict=True))
         return _Boxes(corners, box, member)
 
-    def _least(self, box: Tensor, member: Tensor, points: Tensor) -> Tensor:
-        """The least of the functions of each box at a point of its own; the lowest number where they tie."""
+    def _smallest(self, box: Tensor, member: Tensor, points: Tensor) -> Tensor:
+        """For each box the number of its smallest function at its point; the lowest number where they tie."""
         f = self.functions[member]
         values = (f[:, :-1] * points[box]).sum(dim=1) + f[:, -1]
-        least = values.new_full((len(points),), torch.inf).scatter_reduce(0, box, values, "amin")
-        winners = torch.where(values == least[box], member, len(self.functions))
+        minimum = values.new_full((len(points),), torch.inf).scatter_reduce(0, box, values, "amin")
+        winners = torch.where(values == minimum[box], member, len(self.functions))
         return winners.new_full((len(points),), len(self.functions)).scatter_reduce(0, box, winners, "amin")
 
     def _code(self, place: Tensor) -> Tensor:
@@ -120,20 +120,20 @@ class EnvelopeTree:
         return (self._spread[place] << self._shifts).sum(dim=1)
 
     def __call__(self, points: Tensor) -> Tensor:
-        """The number of the least function at each point, (n, k) -> (n,); −1 where the tree does not know."""
+        """The number of the smallest function at each point, (n, k) -> (n,); −1 where the tree does not know."""
         points = points.double()
         place = (points - self.low).mul_(self._inverse).floor_()
         inside = place.clamp(0, self.size - 1)
         leaf = torch.searchsorted(self.codes, self._code(inside.long()), right=True).sub_(1)
         counts = self.counts[leaf]
         width = min(int(counts.max()), CROWDED)
-        # Beyond the end of a leaf there are functions of the next: they do no harm.
+        # Beyond the end of a leaf there are functions of the next one: they do no harm.
         entries = self.starts[leaf].unsqueeze(1) + torch.arange(width, device=points.device)
         member = self.members[entries.clamp_(max=len(self.members) - 1)]
         f = self.functions[member]
         values = torch.baddbmm(f[:, :, -1:], f[:, :, :-1], points.unsqueeze(2)).squeeze(2)
-        found = member.gather(1, values.argmin(dim=1, keepdim=True)).squeeze(1)
-        return torch.where((place == inside).all(dim=1) & (counts <= CROWDED), found, -1)
+        smallest = member.gather(1, values.argmin(dim=1, keepdim=True)).squeeze(1)
+        return torch.where((place == inside).all(dim=1) & (counts <= CROWDED), smallest, -1)
 
 
 def _spread(k: int) -> Tensor:

@@ -20,13 +20,13 @@ MANY = 700  # atoms from which on a lookup beats the stream
 class LaguerreCells:
     """The c-transform of a fixed table h̃: x -> (h(x), the atom whose cell holds x), `c_transform`'s answer.
 
-    A cost that is a product u(x)·v_j + s_j + r(x) of at most three columns (`SquaredEuclidean`, `InnerProduct` in
-    d <= 3, features in R³) makes c(·, y_j) − h̃_j affine in u: then an `EnvelopeTree` looks cells up, in float64, and
-    points out of its box (the atoms', three times as wide) are streamed. Elsewhere what the stream prepares of the
-    atoms is kept, such as their features. Later changes of the atoms or the table are not seen.
+    Some costs are a product u(x)·v_j + s_j + r(x) of at most three columns: `SquaredEuclidean`, `InnerProduct` in
+    d <= 3, features in R³. Then c(·, y_j) − h̃_j is affine in u, and an `EnvelopeTree` looks cells up, in float64. Its
+    box is three times as wide as that of the atoms; points outside of it are streamed. For other costs, what the
+    stream prepares of the atoms is kept, such as their features. Later changes of the atoms or the table are not seen.
 
-    A tree takes seconds to build (three for 100,000 atoms in d = 2, or for 20,000 in d = 3), so it pays where a table
-    is queried for many batches of points. Else at most a copy of the atoms (or their features) is kept.
+    A tree takes seconds to build: three for 100,000 atoms in d = 2, or for 20,000 in d = 3. It pays where a table is
+    queried for many batches of points. Without one, at most a copy of the atoms (or their features) is kept.
 
     Args:
         cost: the ground cost c.

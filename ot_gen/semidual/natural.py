@@ -3,7 +3,7 @@
     D_ε(h̃) = E_{x~μ}[−ε log Σ_j exp((h̃_j − c(x, y_j)) / ε)] + Σ_j b_j h̃_j        ∂D_ε/∂h̃_j = b_j − P_ε(j)
 
 with P_ε(j) the soft mass of cell j. `semidiscrete` ascends for a fixed μ (`Ascent`), `DiscretePotential` while the
-model moves; both by these three functions.
+model moves. Both use these three functions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-CEILING = 20.0  # the relative gradient is at least −1; this stops one crowded cell from throwing its atom far away
+CEILING = 20.0  # the relative gradient is >= −1; this stops one crowded cell from throwing its atom far away
 
 
 @final
@@ -29,7 +29,7 @@ class Initial(NamedTuple):
 def initial(costs: Iterable[Tensor], weights: Tensor) -> Initial:
     """h̃_j = E c(x, y_j), where all atoms are equally attractive on average, and ε = the spread of the costs.
 
-    Rounding hides differences below the smallest ε; where all costs are equal nothing else would keep ε from 0.
+    Rounding hides differences below the smallest ε. Where all costs are equal, nothing else would keep ε from 0.
 
     Args:
         costs: c(x_i, y_j) for a sample of μ, a chunk of points at a time, (n, m).
@@ -58,7 +58,7 @@ def step(h_tilde: Tensor, excess: Tensor, weights: Tensor, size: float | Tensor)
 
     Args:
         h_tilde: (m,).
-        excess: P − b, what the cells get too much, (m,).
+        excess: P − b, the mass that the cells have in excess, (m,).
         weights: b, (m,).
         size: of the step, in the units of the cost.
 

@@ -65,13 +65,13 @@ class SemidiscreteProblem:
         return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.atoms.split(PANEL_ATOMS))
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
-        """The table over the distinct atoms, from one over all: of coinciding atoms the highest counts."""
+        """The table over the distinct atoms, from one over all: the maximum over coinciding atoms."""
         present = self.group >= 0
         start = h_tilde.new_full((len(self.first),), -torch.inf)
         return start.scatter_reduce(0, self.group[present], h_tilde[present], "amax")
 
     def expand(self, h_tilde: Tensor, below: float) -> Tensor:
-        """The table over all atoms; an atom of mass 0 stands `below` under the lowest."""
+        """The table over all atoms; an atom of mass 0 has the minimum less `below`."""
         table = h_tilde[self.group.clamp_min(0)]
         return torch.where(self.group >= 0, table, h_tilde.min() - below)
 

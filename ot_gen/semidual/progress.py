@@ -1,4 +1,4 @@
-"""What a semi-discrete solve tells while it runs."""
+"""What a semi-discrete solve reports while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 @final
 @dataclass(frozen=True)
 class SolveProgress:
-    """What `semidiscrete` tells its callbacks after each step.
+    """What `semidiscrete` reports to its callbacks after each step.
 
     Attributes:
         samples, iterations: samples of μ used for steps so far, and the steps.

@@ -20,8 +20,8 @@ DAMPING = 0.2  # of the first step at each width
 class SampleProblem:
     """max over h̃ of D(h̃) = −(ε/n) Σ_i log Σ_j exp((h̃_j − c_ij) / ε) + Σ_j b_j h̃_j, j among the candidates of x_i.
 
-    ∇D = b − p with p the soft masses of the cells, and −∇²D = (diag(p) − Pᵀ P / n) / ε, a sparse graph Laplacian
-    between cells that compete, whose system is solved by conjugate gradients. On the CPU, in float64.
+    ∇D = b − p with p the soft masses of the cells. −∇²D = (diag(p) − Pᵀ P / n) / ε is a sparse graph Laplacian between
+    cells that compete. Its system is solved by conjugate gradients, on the CPU, in float64.
 
     Args:
         costs: the cost and the atoms.
@@ -41,9 +41,9 @@ class SampleProblem:
     """
 
     def __init__(self, costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor) -> None:
-        found = [_candidates(part, h_tilde) for _, part in costs.costs(x)]
-        self.columns = torch.cat([columns for columns, _ in found])
-        self.costs = torch.cat([values for _, values in found])
+        candidates = [_candidates(part, h_tilde) for _, part in costs.costs(x)]
+        self.columns = torch.cat([columns for columns, _ in candidates])
+        self.costs = torch.cat([values for _, values in candidates])
         b = weights.double().cpu()
         self.b = b / b.sum()
 
@@ -67,7 +67,7 @@ class SampleProblem:
 
         Atoms that are no candidate of any sample keep their table, and their mass is left out of the error.
 
-        The softness comes down to ε in four widths, since at a large one mass moves far in one step.
+        The softness falls to ε in four widths, since at a large width mass moves far in one step.
         """
         table = h_tilde.double().cpu().clone()
         # The table of an atom that is nobody's candidate would climb for ever.
@@ -92,7 +92,7 @@ class SampleProblem:
     def slow_step(self, h_tilde: Tensor, gradient: Tensor, width: float, damping: float) -> Tensor:
         """A Newton step on the slow modes of the problem at softness `width`, for the gradient b − p, (m,).
 
-        With H = −∇²D the filter F = (damping / width) diag(b) (H + (damping / width) diag(b))⁻¹ passes modes by which
+        Let H = −∇²D. The filter F = (damping / width) diag(b) (H + (damping / width) diag(b))⁻¹ passes modes by which
         mass hardly flows, and stops those that plain steps settle.
         """
         shares = self.shares(h_tilde.double().cpu(), width)

@@ -18,8 +18,8 @@ from ot_gen.semidual.tiles import WIDE, MatrixPanel, Panel, ProductPanel, Tile
 TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 128, 2**12  # scores of a tile, 1 MB in float32, and its points
 PANEL_ATOMS, PANEL_ENTRIES = 2**13, 2**21  # atoms of a panel, and entries of them, which may be a copy
 MATRIX_ATOMS, MATRIX_ENTRIES = 15 * 2**7, 2**17  # the same of a cost that is no product
-PART_ENTRIES, PAIR_ENTRIES = 2**20, 2**18  # entries of the points that pass the atoms together, or meet their own
-CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # points, and scores, of a chunk with all atoms
+PART_ENTRIES, PAIR_ENTRIES = 2**20, 2**18  # entries of points taken together: against all atoms, or each with its own
+CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # of a chunk against all atoms: its points, and its scores
 LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
 KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
 
@@ -54,7 +54,7 @@ class Scores:
 
     @classmethod
     def streamed(cls, cost: Cost, atoms: Tensor) -> Scores:
-        """Scores for one use, of which nothing is kept but a single panel."""
+        """Scores for one use: nothing is kept but a single panel."""
         scores = cls.__new__(cls)
         scores._prepare(cost, atoms)
         if scores.size >= len(atoms):
@@ -70,7 +70,7 @@ class Scores:
         self.chunk = min(CHUNK_ROWS, max(64, CHUNK_ENTRIES // m))
         most = min(PANEL_ATOMS, max(2**11, PANEL_ENTRIES // d))
         self.entries = TILE_ENTRIES
-        if self.form is None:  # whose matrix is made anew for each tile, in several steps: small ones reuse memory
+        if self.form is None:  # each tile makes its matrix anew, in several steps: small ones reuse memory
             most, self.entries = min(most, MATRIX_ATOMS), MATRIX_ENTRIES
         even = -(-m // -(-m // most))
         self.size = -(-even // WIDE) * WIDE
@@ -145,14 +145,14 @@ class Scores:
         """The c-transform of h̃ and the atom that attains it, each (n,); differentiable in x, the atoms and h̃."""
         size = max(1, PART_ENTRIES // x.shape[1])
         if len(x) <= size:
-            least, argmin = self._minimum(x, h_tilde)
-            return attained(self.cost, x, self.atoms, h_tilde, argmin, least), argmin
+            minimum, argmin = self._minimum(x, h_tilde)
+            return attained(self.cost, x, self.atoms, h_tilde, argmin, minimum), argmin
         parts = [self.hard(part, h_tilde) for part in x.split(size)]
         return torch.cat([value for value, _ in parts]), torch.cat([argmin for _, argmin in parts])
 
     @torch.no_grad()
     def _minimum(self, x: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
-        """The least score of each point, up to its constant, and its atom."""
+        """The smallest score of each point, up to its constant, and its atom."""
         points, _ = self.points(x)
         size = max(1, self.rows(len(x)))
         value = index = points.new_empty(0)
@@ -167,12 +167,12 @@ class Scores:
                 rows = slice(len(part))
                 panel.scores(part, table, 1.0, tile[rows])
                 minima.append(tile.minimum(rows))
-            least, at = minima[0] if len(minima) == 1 else (torch.cat(each) for each in zip(*minima, strict=True))
+            smallest, at = minima[0] if len(minima) == 1 else (torch.cat(each) for each in zip(*minima, strict=True))
             if panel.first == 0:
-                value, index = least, at
+                value, index = smallest, at
                 continue
-            better = below(least, value)
-            value, index = torch.where(better, least, value), torch.where(better, at + panel.first, index)
+            better = below(smallest, value)
+            value, index = torch.where(better, smallest, value), torch.where(better, at + panel.first, index)
         return value, index
 
     def soft(self, x: Tensor, h_tilde: Tensor, epsilon: float) -> Iterator[tuple[Tensor, Tensor]]:
@@ -206,11 +206,11 @@ class Scores:
 
 
 def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
-    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is what was compared."""
+    """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is the minimal score."""
     value = _paired(cost, x, y, argmin) - h_tilde.index_select(0, argmin)
     if not all_finite(value.detach() + least):
         raise ValueError(
-            f"a least cost is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
+            f"the smallest cost of a point is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
             "repair the atoms, or use a wider dtype"
         )
     return value.to(x.dtype)  # half precision is widened by the cost
@@ -230,10 +230,10 @@ def all_finite(tensor: Tensor) -> bool:
 
 
 def below(new: Tensor, old: Tensor) -> Tensor:
-    """new < old, where a NaN counts as below everything, so that it stays to be noticed."""
+    """new < old, where a NaN counts as below everything, so it is kept and noticed."""
     return (new < old) | new.isnan()
 
 
 def shares(scores: Tensor, low: Tensor) -> Tensor:
-    """exp(low_i − s_ij) for low (n, 1), in place, at least e⁻⁶⁰: see `LEAST_SHARE`."""
+    """exp(low_i − s_ij) for low (n, 1), in place, not below e⁻⁶⁰: see `LEAST_SHARE`."""
     return torch.sub(low, scores, out=scores).clamp_(min=LEAST_SHARE).exp_()

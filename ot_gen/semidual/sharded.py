@@ -1,4 +1,4 @@
-"""The c-transform over atoms that are spread over several processes, each of which holds a part of them."""
+"""The c-transform over atoms that are spread over several processes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ot_gen.semidual.transform import c_transform
 
 @final
 class ShardedAtoms:
-    """Atoms y_j, of which each process holds consecutive ones, in the order of the processes.
+    """Atoms y_j, spread over the processes: each holds consecutive ones, in the order of the processes.
 
-    The c-transform over all of them is the least of the processes' own, an all-reduced min of one number a point, so
-    memory and work fall with the number of processes and no atom is ever sent.
+    The c-transform over all of them is the minimum of the processes' own, an all-reduced min of one number a point. So
+    memory and work fall with the number of processes, and no atom is ever sent.
 
     Args:
         processes: those that hold the atoms.
@@ -47,8 +47,8 @@ class ShardedAtoms:
 
             ε = 0:  h(x) = min_r h_r(x)          ε > 0:  h(x) = −ε log Σ_r exp(−h_r(x) / ε),  h_r over the atoms of r
 
-        Gradients in x are those of the whole; gradients in h̃ are those of this process's entries, complete as they
-        are: no mean over the processes is to be taken.
+        Gradients in x are those of the whole. Gradients in h̃ are those of this process's entries. They are complete:
+        take no mean over the processes.
 
         Args:
             cost: the ground cost c.
@@ -60,15 +60,15 @@ class ShardedAtoms:
         own, argmin = c_transform(cost, x, self.atoms, h_tilde, epsilon)
         with torch.no_grad():
             hard = own if epsilon == 0 else cost(x, self.atoms[argmin]) - h_tilde[argmin]
-            least = self.processes.min(hard)
-            # Of atoms that tie the first counts, as it does within a process.
-            index = self.processes.min(torch.where(hard == least, argmin + self.first, self.count))
+            minimum = self.processes.min(hard)
+            # Where atoms tie the first counts, as it does within a process.
+            index = self.processes.min(torch.where(hard == minimum, argmin + self.first, self.count))
         mine = (index >= self.first) & (index < self.first + len(self.atoms))
         return _Joined.apply(own, mine, self.processes, epsilon), index
 
 
 class _Copied(torch.autograd.Function):
-    """x itself, whose gradient is the sum of what each process finds for its own atoms."""
+    """x itself; its gradient is the sum of those that the processes compute for their own atoms."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, processes: Processes) -> Tensor:
@@ -86,11 +86,11 @@ class _Joined(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, mine: Tensor, processes: Processes, epsilon: float) -> Tensor:
-        least = processes.min(own)
+        minimum = processes.min(own)
         if epsilon == 0:
             ctx.save_for_backward(mine.to(own))
-            return least
-        h = least - epsilon * processes.sum(((least - own) / epsilon).exp()).log()
+            return minimum
+        h = minimum - epsilon * processes.sum(((minimum - own) / epsilon).exp()).log()
         ctx.save_for_backward(((h - own) / epsilon).exp())
         return h
 

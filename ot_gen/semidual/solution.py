@@ -21,14 +21,14 @@ from ot_gen.transport import Bracket
 @final
 @dataclass(frozen=True, repr=False)
 class SemidiscreteSolution:
-    """A table h̃ over the atoms of ν, and what samples that it was not made from say about it.
+    """A table h̃ over the atoms of ν, and what held-out samples say about it.
 
     Attributes:
         h_tilde: h̃, (m,), with Σ_j b_j h̃_j = 0; `ot_gen.c_transform` turns it into h.
         lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), estimated without bias, and its
             standard error.
-        upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation; solved
-            for when it is first asked for, on samples drawn with the others.
+        upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation, and its
+            standard error. Computed when first asked for, on samples drawn with the others.
         marginal_error, marginal_error_se: ‖P − b‖₁ on held-out samples, the noise of counting removed; P holds the
             masses of the cells (soft ones if ε > 0).
         masses, barycentres: P as counted, (m,), and E[x | cell], (m, d), NaN for a cell without samples; barycentres
@@ -36,7 +36,7 @@ class SemidiscreteSolution:
         epsilon: ε of the problem.
         samples, iterations, seconds: what the steps took, without the final evaluation.
         converged: whether all that was asked for is certified.
-        ending, message: how the solve ended; one that the user stopped may be certified all the same.
+        ending, message: how the solve ended. A solve that the user stopped may still be certified.
 
     Example:
         >>> from ot_gen import SquaredEuclidean, semidiscrete, standard_gaussian

@@ -23,12 +23,11 @@ from ot_gen.semidual.solution import SemidiscreteSolution
 from ot_gen.semidual.stream import Stream
 from ot_gen.semidual.tally import Slack, Tally, batches
 
-# Where the solve ends in Newton's method: up to so many atoms, after so many samples, so often at most, on samples of
-# so many costs (16 MB).
-FINISH_ATOMS = 64
-FINISH_FROM = 2**14
-FINISHES = 3
-FINISH_ENTRIES = 2**21
+# Where the solve ends in Newton's method.
+FINISH_ATOMS = 64  # up to so many atoms
+FINISH_FROM = 2**14  # after so many samples
+FINISHES = 3  # so often at most
+FINISH_ENTRIES = 2**21  # on samples of so many costs, 16 MB
 
 
 @renamed(verbose="progress")
@@ -51,15 +50,15 @@ def semidiscrete(
 ) -> SemidiscreteSolution:
     """Solve W_c(μ, ν) = max over h̃ of E_{x~μ}[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j, to a stated accuracy.
 
-    There is no step size to find: natural (mass-relative) stochastic steps, a softness driven down by the observed
-    concentration of the assignment, growing batches, weighted averaging, and low-discrepancy samples where μ allows
-    them (`ot_gen.semidual.ascent`). The solve stops when samples that no step has seen certify the table.
+    There is no step size to find. Steps are natural (mass-relative) and stochastic; the observed concentration of the
+    assignment drives the softness down. Batches grow, the average is weighted, and samples are low-discrepancy where μ
+    allows them (`ot_gen.semidual.ascent`). The solve stops when samples that no step has seen certify the table.
 
-    With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure), whose plan gives x the
-    softmax of (h̃_j − c(x, y_j)) / ε; `lower` and `upper` bracket the unregularised W_c all the same.
+    With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure). Its plan gives x the
+    softmax of (h̃_j − c(x, y_j)) / ε. `lower` and `upper` still bracket the unregularised W_c.
 
-    Randomness comes from torch's global generator, of which one number is drawn. Ctrl-C ends the solve early and
-    returns the table reached so far, evaluated; `converged` says whether it is certified all the same.
+    One number is drawn from torch's global generator; it seeds the solve. Ctrl-C ends the solve early and returns the
+    table reached so far, evaluated; `converged` says whether it is certified nevertheless.
 
     Args:
         mu: what is sampled: any `Measure` (a Gaussian, a generator, a data set resampled), a torch `Distribution` of
@@ -143,12 +142,12 @@ class _Solve:
         """Begin from nothing, from a table, or where a checkpoint left off."""
         sample = self._fresh().draw(512)
         if resume is not None:
-            told = load_checkpoint(resume, {"ascent": self.ascent}, {})
-            self.seed, self.streams = told["seed"], told["streams"]
-            self.tested, self.next_test = told["tested"], told["next_test"]
-            self.finishes = told["finishes"]
-            self.began -= told["seconds"]
-            self.ascent.restore(told["ascent"])
+            state = load_checkpoint(resume, {"ascent": self.ascent}, {})
+            self.seed, self.streams = state["seed"], state["streams"]
+            self.tested, self.next_test = state["tested"], state["next_test"]
+            self.finishes = state["finishes"]
+            self.began -= state["seconds"]
+            self.ascent.restore(state["ascent"])
             return
         self.ascent.start(sample)
         if h_tilde is not None:
@@ -177,7 +176,7 @@ class _Solve:
                 else:
                     verdict = None
                     self.ascent.step(stream.draw(min(self.ascent.batch, self.max_samples)))
-                    self._tell(callbacks)
+                    self._report(callbacks)
                     ending = self._spent()
         except KeyboardInterrupt:
             ending = Ending.STOPPED
@@ -197,7 +196,7 @@ class _Solve:
         return tally, slack, slack.value + 2 * slack.se <= self.gap_tol * abs(upper)
 
     def test(self, table: Tensor) -> tuple[Tally, bool]:
-        """Count cells on fresh samples, as few as decide whether the marginal error is at most tol."""
+        """Count cells on fresh samples, until it is clear whether the marginal error is at most tol."""
         keep = self.problem.atoms.nbytes <= KEPT_BYTES
         tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
         halves = (self._fresh(), self._fresh())
@@ -218,7 +217,7 @@ class _Solve:
             size = tally.samples // 2
 
     def slack(self, tally: Tally) -> Callable[[], Slack]:
-        """The solve, on a sample drawn now, for what stands between the tally's lower value and the upper one."""
+        """A function that computes the upper value less the tally's lower one, on a sample that is drawn now."""
         x = self._draw(min(max(2**13, 4 * self.atoms), 2**16))
         epsilon = self.ascent.sharpened(x)
         return lambda: Slack.of(tally, x, epsilon)
@@ -263,11 +262,11 @@ class _Solve:
             message += f"; tol = {self.tol:g} with {self.atoms} atoms takes about {2 * needed} independent samples"
         return message
 
-    def _tell(self, callbacks: Sequence[Callback]) -> None:
+    def _report(self, callbacks: Sequence[Callback]) -> None:
         ascent, seconds = self.ascent, time.perf_counter() - self.began
-        told = (ascent.samples, ascent.iterations, ascent.epsilon, self.error, seconds, self._table)
+        figures = (ascent.samples, ascent.iterations, ascent.epsilon, self.error, seconds, self._table)
         for callback in callbacks:
-            callback(SolveProgress(*told))
+            callback(SolveProgress(*figures))
 
     def _table(self) -> Tensor:
         average = self.ascent.average
@@ -276,13 +275,13 @@ class _Solve:
     def _save(self, path: Path | None) -> None:
         if path is None:
             return
-        told: dict[str, Any] = {"seed": self.seed, "streams": self.streams, "tested": self.tested}
-        told |= {
+        state: dict[str, Any] = {"seed": self.seed, "streams": self.streams, "tested": self.tested}
+        state |= {
             "next_test": self.next_test,
             "finishes": self.finishes,
             "seconds": time.perf_counter() - self.began,
         }
-        save_checkpoint(path, {"ascent": self.ascent}, {}, told | {"ascent": self.ascent.progress()})
+        save_checkpoint(path, {"ascent": self.ascent}, {}, state | {"ascent": self.ascent.progress()})
 
     def _solution(
         self, tally: Tally, slack: Callable[[], Slack], converged: bool, ending: Ending, seconds: float

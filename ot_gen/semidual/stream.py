@@ -14,9 +14,8 @@ from ot_gen.measures import Measure
 class Stream:
     """Fresh samples of μ: low-discrepancy where μ is the image of a small cube, else independent.
 
-    Scrambled Sobol points are each uniform in the cube and jointly even, so that means converge faster than with
-    independent points (Owen, 1997, https://doi.org/10.1214/aos/1031594731). In more than ten dimensions they gain
-    nothing here.
+    Scrambled Sobol points are each uniform in the cube and jointly even. Means converge faster than with independent
+    points (Owen, 1997, https://doi.org/10.1214/aos/1031594731). In more than ten dimensions they gain nothing here.
 
     Args:
         mu: a `Measure`.

@@ -21,9 +21,9 @@ from ot_gen.transport import Bracket, Pairs
 class Tally:
     """The cells of h̃, counted on two independent halves of a held-out sample.
 
-    With p the masses counted on all samples, and p₁, p₂ on the halves, the observed error ‖p − b‖₁ holds the noise of
-    counting, which E‖p₁ − p₂‖₁ / 2 measures, also for low-discrepancy samples. `marginal_error` removes it in
-    quadrature, which is exact where the true errors p_j − b_j are normal like the noise.
+    Let p be the masses counted on all samples, and p₁, p₂ those on the halves. The observed error ‖p − b‖₁ includes the
+    noise of counting. E‖p₁ − p₂‖₁ / 2 measures this noise, also for low-discrepancy samples. `marginal_error` removes
+    it in quadrature, which is exact where the true errors p_j − b_j are normal like the noise.
 
     Args:
         costs: the cost and the atoms.
@@ -114,7 +114,7 @@ class FeasiblePlan(NamedTuple):
 class Slack(NamedTuple):
     """Σ_ij P_ij (c(x_i, y_j) − h(x_i) − h̃_j) >= 0 for a feasible coupling P of fresh samples with ν, and its error.
 
-    Added to a lower value from more samples it gives the expectation of ⟨P, C⟩ with less noise.
+    Added to a lower value from more samples, it gives the expectation of ⟨P, C⟩ with less noise.
     """
 
     value: float
@@ -142,8 +142,8 @@ def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, ep
 
     Its cost bounds W_c(μ, ν) from above in expectation, for every sample size: the sample's law has mean μ, and W_c is
     convex. The sample's own transport problem between crowded and empty cells is solved on the pairs that compete
-    (`SampleProblem`); what that leaves is repaired by the monotone coupling of the excess rows with the wanting atoms
-    along the main axis of the data.
+    (`SampleProblem`). The mass that this leaves over is coupled monotonically along the main axis of the data: excess
+    rows with the atoms that lack mass.
 
     Args:
         costs: the cost and the atoms.
@@ -169,7 +169,7 @@ def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, ep
 
 
 def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The monotone coupling of excess rows with wanting columns along the main axis of y: (rows, columns, mass)."""
+    """The monotone coupling of excess rows with lacking columns along the main axis of y: (rows, columns, mass)."""
     sample = y[:: max(1, len(y) // 1024)]
     centred = sample - sample.mean(dim=0)
     axis = centred[centred.square().sum(dim=1).argmax()]

@@ -82,7 +82,7 @@ class MatrixPanel(Panel):
 class Tile:
     """Room for scores of `rows` points against `atoms` atoms, in blocks that are padded with infinity.
 
-    A row is an odd number of blocks, since a product whose rows lie a multiple of 4 kB apart is six times slower.
+    A row is an odd number of blocks: a product with rows a multiple of 4 kB apart is six times slower.
     """
 
     def __init__(self, rows: int, atoms: int, like: Tensor) -> None:
@@ -98,9 +98,9 @@ class Tile:
         return self.room[rows, : self.atoms]
 
     def minimum(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """The least score of each of these points, and its atom; the lowest one where scores tie.
+        """The smallest score of each of these points, and its atom; the lowest one where scores tie.
 
-        `Tensor.min(dim)` is ten times slower than `amin`, so that only the winning block is searched for its index.
+        `Tensor.min(dim)` is ten times slower than `amin`, so only the winning block is searched for its index.
         """
         if self.atoms <= DIRECT:
             value, index = self[rows].min(dim=1)

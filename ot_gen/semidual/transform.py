@@ -14,8 +14,8 @@ from ot_gen.measures import check_number, check_tensor
 from ot_gen.semidual.scores import PART_ENTRIES, Scores, all_finite, attained, below, shares
 from ot_gen.semidual.tiles import Tile
 
-SMALL = 2**17  # scores whose minimum is taken plainly, 0.5 MB in float32
-KEPT = 2**22  # scores that are kept for the backward pass instead of being made again, 16 MB in float32
+SMALL = 2**17  # scores up to which the plain minimum is taken, 0.5 MB in float32
+KEPT = 2**22  # scores up to which they are kept for the backward pass and not made again, 16 MB in float32
 
 
 def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -24,14 +24,16 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
     ε = 0:  h(x) = min_j  c(x, y_j) − h̃_j
     ε > 0:  h(x) = −ε log Σ_j exp((h̃_j − c(x, y_j)) / ε), which lies between min − ε log m and min
 
-    It is a min: then h(x) + h̃_j <= c(x, y_j), for every ε >= 0, so that E[h] + Σ_j b_j h̃_j <= W_c (weak duality).
-    Where the cost is a product (`Cost.bilinear`), a tile is one matrix product. The value is that of the paired cost
-    at the argmin (less a soft part), free of the product's cancellation; atoms that tie to rounding may take turns.
+    It is a min: then h(x) + h̃_j <= c(x, y_j), for every ε >= 0, and E[h] + Σ_j b_j h̃_j <= W_c (weak duality). Where
+    the cost is a product (`Cost.bilinear`), a tile is one matrix product. The value is that of the paired cost at the
+    argmin (less a soft part), free of the product's cancellation. Which of several atoms that tie to rounding is
+    returned may vary.
 
-    Gradients in x, y and h̃ follow from the envelope theorem, once: for ε = 0 those of c(x, y_j*) − h̃_j* at the
-    minimiser j*, for ε > 0 the softmax average, made again tile by tile. Extra memory stays under 64 MB whatever
-    n, m and d, what features and gradients of all atoms need apart. So the atoms may be a file larger than memory:
-    `np.load(path, mmap_mode="c")` (copy on write; torch warns of the read-only mode "r") is read a panel at a time.
+    Gradients in x, y and h̃ follow from the envelope theorem, once. For ε = 0 they are those of c(x, y_j*) − h̃_j* at
+    the minimiser j*. For ε > 0 they are the softmax average, made again tile by tile. Extra memory stays under 64 MB
+    whatever n, m and d, apart from what features and gradients of all atoms need. So the atoms may be a file larger
+    than memory: `np.load(path, mmap_mode="c")` is read a panel at a time. (Mode "c" is copy on write; torch warns of
+    the read-only mode "r".)
 
     Args:
         cost: the ground cost c.
@@ -70,8 +72,8 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
     check_epsilon(epsilon)
     if epsilon == 0 and _small(x, y):
         with torch.no_grad():
-            least, argmin = (cost.matrix(x, y) - h_tilde).min(dim=1)
-        return attained(cost, x, y, h_tilde, argmin, least), argmin
+            minimum, argmin = (cost.matrix(x, y) - h_tilde).min(dim=1)
+        return attained(cost, x, y, h_tilde, argmin, minimum), argmin
     scores = Scores.streamed(cost, y)
     if epsilon == 0:
         return scores.hard(x, h_tilde)
@@ -90,12 +92,12 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
         parts = [_soft(scores, part, h_tilde, epsilon) for part in x.split(size)]
         return torch.cat([value for value, _ in parts]), torch.cat([argmin for _, argmin in parts])
     points, rest = scores.points(x)
-    soft, least, argmin = _SoftMin.apply(points, scores.atoms, h_tilde, scores, 1 / epsilon)
+    soft, minimum, argmin = _SoftMin.apply(points, scores.atoms, h_tilde, scores, 1 / epsilon)
     value = epsilon * soft if rest is None else epsilon * soft + rest
     with torch.no_grad():
         # The paired cost at the argmin, less the soft part, in place of what the product made of it.
-        hard = attained(scores.cost, x, scores.atoms, h_tilde, argmin, least)
-        correction = hard - epsilon * (least - soft) - value
+        hard = attained(scores.cost, x, scores.atoms, h_tilde, argmin, minimum)
+        correction = hard - epsilon * (minimum - soft) - value
     return (value + correction).to(x.dtype), argmin
 
 
@@ -149,7 +151,7 @@ def _check_like(tensor: Tensor, y: Tensor, name: str) -> None:
 
 @final
 class _SoftMin(torch.autograd.Function):
-    """−log Σ_j exp(−s_ij) of scores s = scale · (c − h̃), the least of them and its atom, each (n,)."""
+    """−log Σ_j exp(−s_ij) of scores s = scale · (c − h̃), the smallest of them and its atom, each (n,)."""
 
     @staticmethod
     def forward(
@@ -171,9 +173,9 @@ class _SoftMin(torch.autograd.Function):
                 part = slice(first, min(first + rows, n))
                 room = part if keep else slice(part.stop - first)
                 panel.scores(points[part], table, scale, tile[room])
-                least, at = tile.minimum(room)
-                index[part] = torch.where(below(least, low[part]), at + panel.first, index[part])
-                lower = torch.minimum(low[part], least)
+                minimum, at = tile.minimum(room)
+                index[part] = torch.where(below(minimum, low[part]), at + panel.first, index[part])
+                lower = torch.minimum(low[part], minimum)
                 sums = shares(tile[room], lower.unsqueeze(1)).sum(dim=1)
                 total[part] = total[part] * (lower - low[part]).exp() + sums
                 low[part] = lower

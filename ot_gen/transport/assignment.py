@@ -1,9 +1,9 @@
 """Optimal assignments: exact plans between equally many samples of equal mass, and the potentials that prove them.
 
-Subtracting potentials from the cost moves no assignment. Those of annealed Sinkhorn are nearly optimal, so that only
-pairs of small reduced cost are worth matching: the network simplex of POT solves the sparse problem of these
-candidates, and its potentials are checked on all pairs. One that violates them joins the candidates, until none does:
-what is returned is certified to be optimal.
+Subtracting potentials from the cost moves no assignment. Those of annealed Sinkhorn are nearly optimal, so only pairs
+of small reduced cost are worth matching. The network simplex of POT solves the sparse problem of these candidates. Its
+potentials are checked on all pairs, and pairs that violate them join the candidates, until none does. So the result is
+certified to be optimal.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Indices = npt.NDArray[np.int64]
 
 SMALL = 224  # below this a dense solver is the faster (benchmarks/exact_plan.py)
 NEIGHBOURS = (16, 64)  # candidates per row, on average: at first, and if they hold no perfect matching
-ROWS = 16  # of the matrix, a sample that tells how its small entries are distributed
-ROUNDS = 8  # of taking violated pairs in
+ROWS = 16  # of the matrix, a sample that shows how its small entries are distributed
+ROUNDS = 8  # of adding violated pairs
 
 
 def assignment(C: Tensor) -> Tensor:
     """The optimal assignment: the permutation σ that minimises Σ_i C_{i σ(i)}.
 
     With uniform masses 1/n, P_ij = 1/n at j = σ(i) is an optimal plan (Birkhoff, von Neumann). The excess cost is 0
-    up to the rounding of float64: potentials f_i + g_j <= C_ij with equality on the pairs (i, σ(i)) are found with it.
+    up to the rounding of float64: the solve also yields potentials f_i + g_j <= C_ij, with equality at j = σ(i).
 
     Args:
         C: costs, (n, n), finite.
@@ -60,7 +60,7 @@ def assignment(C: Tensor) -> Tensor:
 def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """Potentials (f, g) of the optimal assignment σ: f_i + g_j <= C_ij, with equality at j = σ(i).
 
-    They solve the dual problem max { Σ f_i + Σ g_j : f_i + g_j <= C_ij }, and prove that σ is optimal: any optimal
+    They solve the dual problem max { Σ f_i + Σ g_j : f_i + g_j <= C_ij } and prove that σ is optimal. Any optimal
     potentials are tight on every optimal assignment (complementary slackness). Both hold to 1e-9 of the largest cost.
 
     Args:
@@ -105,7 +105,7 @@ def _checked(C: Tensor) -> Tensor:
         )
     costs = C.detach().to("cpu")
     costs = (costs if costs.dtype in (torch.float32, torch.float64) else costs.double()).contiguous()
-    # One pass: a sum is finite only if no term is NaN or infinite, and the slow test is for those that overflow.
+    # One pass: a sum is finite only if no term is NaN or infinite. The slow test is for sums that overflow.
     if not costs.sum().isfinite() and not costs.isfinite().all():
         raise ValueError("the cost matrix holds NaN or Inf; check the generator's output and the data")
     return costs
@@ -113,13 +113,13 @@ def _checked(C: Tensor) -> Tensor:
 
 def _certified(costs: Tensor) -> tuple[Indices, Floats, Floats]:
     """σ with optimal potentials f and g, float64."""
-    least, greatest = float(costs.min()), float(costs.max())
-    if least == greatest:
-        return np.arange(len(costs)), np.full(len(costs), least), np.zeros(len(costs))
-    if costs.dtype == torch.float32 and 1e-25 < greatest - least < 1e25:
+    minimum, maximum = float(costs.min()), float(costs.max())
+    if minimum == maximum:
+        return np.arange(len(costs)), np.full(len(costs), minimum), np.zeros(len(costs))
+    if costs.dtype == torch.float32 and 1e-25 < maximum - minimum < 1e25:
         return _solved(costs)
-    sigma, f, g = _solved((costs.double() - least) / (greatest - least))
-    return sigma, f * (greatest - least) + least, g * (greatest - least)
+    sigma, f, g = _solved((costs.double() - minimum) / (maximum - minimum))
+    return sigma, f * (maximum - minimum) + minimum, g * (maximum - minimum)
 
 
 def _solved(costs: Tensor) -> tuple[Indices, Floats, Floats]:
@@ -147,15 +147,15 @@ def _solved(costs: Tensor) -> tuple[Indices, Floats, Floats]:
 class _Reduced:
     """The costs less potentials, R_ij = C_ij − f_i − g_j. Pairs are numbered i n + j.
 
-    R is held in float32 to find the pairs that may be matched; what decides is computed in float64.
+    R is held in float32 to select the pairs that may be matched. Decisions are computed in float64.
     """
 
     def __init__(self, costs: Tensor) -> None:
         self.costs = costs.numpy()
         self.n = len(costs)
-        least, sample = costs.min(), costs[:: -(-self.n // ROWS)]
-        # A typical cost: unlike the mean, the median is deaf to a few huge ones, such as those that forbid a pair.
-        self.unit = float(sample.median() - least) or float(costs.mean() - least)
+        minimum, sample = costs.min(), costs[:: -(-self.n // ROWS)]
+        # A typical cost: unlike the mean, the median ignores a few huge costs, such as those that forbid a pair.
+        self.unit = float(sample.median() - minimum) or float(costs.mean() - minimum)
         f, g, self.screen = _annealed(costs.float(), self.unit)
         self.f, self.g = f.double().numpy(), g.double().numpy()
         size = float(np.abs(self.f).max() + np.abs(self.g).max()) + self.unit
@@ -181,23 +181,23 @@ class _Reduced:
         from scipy.sparse import coo_matrix
 
         reduced = self.values(pairs)
-        least = reduced.min()
-        problem = coo_matrix(((reduced - least) / self.unit, np.divmod(pairs, self.n)), shape=(self.n, self.n))
+        minimum = reduced.min()
+        problem = coo_matrix(((reduced - minimum) / self.unit, np.divmod(pairs, self.n)), shape=(self.n, self.n))
         plan, p, q = self._simplex(problem)
         if plan is None:
             return None
         sigma = np.empty(self.n, dtype=np.int64)
         sigma[plan.row] = plan.col
-        return sigma, p + least, q
+        return sigma, p + minimum, q
 
     def dense_solution(self) -> tuple[Indices, Floats, Floats]:
         """σ among all pairs, with optimal potentials of R."""
         reduced = self.costs - self.f[:, None] - self.g
-        least = reduced.min()
-        plan, p, q = self._simplex((reduced - least) / self.unit)
+        minimum = reduced.min()
+        plan, p, q = self._simplex((reduced - minimum) / self.unit)
         if plan is None:
             raise NotConverged(f"the network simplex found no assignment for {self.n} x {self.n} costs")
-        return plan.argmax(axis=1), p + least, q
+        return plan.argmax(axis=1), p + minimum, q
 
     def _simplex(self, problem: Any) -> tuple[Any, Floats, Floats]:
         """POT's plan, None where it failed; its costs must be >= 0 and of order 1, as its tolerances are absolute."""
@@ -224,9 +224,9 @@ class _Reduced:
 def _annealed(C: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:
     """Potentials near the optimal ones by Sinkhorn sweeps while ε falls, for costs (n, n) in float32.
 
-    Each level absorbs its scalings, u = e^{Δf/ε}, so that the sweeps of a level are products with one kernel; they are
-    over-relaxed (Thibault et al., 2017, https://arxiv.org/abs/1711.01851). ε falls until it is well below the reduced
-    cost of a row's nearest dozen: then the potentials no longer blur it.
+    Each level absorbs its scalings, u = e^{Δf/ε}, so its sweeps are products with one kernel. They are over-relaxed
+    (Thibault et al., 2017, https://arxiv.org/abs/1711.01851). ε falls until it is well below the reduced cost of a
+    row's twelve nearest columns: then the potentials no longer blur it.
 
     Returns:
         f, g: (n,), and the reduced costs C − f − g, (n, n).

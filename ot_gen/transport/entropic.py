@@ -1,7 +1,7 @@
 """Entropic transport: Schrödinger potentials, and the debiased divergence between point clouds.
 
-Sweeps are products of a kernel, K = exp((f + g − C) / ε), with vectors of scalings that the potentials absorb when
-they grow: a logarithm and an exponential of n numbers a sweep instead of n².
+Sweeps are products of a kernel, K = exp((f + g − C) / ε), with vectors of scalings. When scalings grow large, the
+potentials absorb them. A sweep takes a logarithm and an exponential of n numbers instead of n².
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sinkhorn_potentials(
 
         min { ⟨P, C⟩ + ε KL(P | a ⊗ b) : P 1 = a, Pᵀ 1 = b } = max over (f, g) of ⟨a, f⟩ + ⟨b, g⟩ + ε − ε Σ_ij P_ij
 
-    For small ε the solve starts from larger ones; the sweeps are over-relaxed as much as their own rate of convergence
+    For small ε the solve starts from larger ones. The sweeps are over-relaxed as much as their rate of convergence
     suggests.
 
     Args:
@@ -216,7 +216,7 @@ def _scalings(K: Tensor, a: Tensor, b: Tensor, tol: float, limit: int) -> tuple[
         if sweep % WINDOW == 0 or sweep == limit:
             before, error = error, float((b * (v * column - 1).abs()).sum())
             if error <= tol or sweep == limit:
-                # With exact rows, what is off in the columns is all the error.
+                # With exact rows, all of the error is in the columns.
                 u = torch.mv(K, b * v).reciprocal_()
                 column = torch.mv(K.T, a * u)
                 error = float((b * (v * column - 1).abs()).sum())

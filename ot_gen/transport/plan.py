@@ -50,14 +50,14 @@ class Plan(ABC):
 
         min over P of ⟨P, C⟩ + penalty(P)  =  max over (f, g) of D(f, g)
 
-    Each function that makes a plan states its penalty and its D. Nothing here carries a graph but `cost_of` and
-    `barycentric`, and these treat P as a constant: by the envelope theorem the gradient of the problem's value in the
-    points is that of ⟨P, C⟩ with P held fixed.
+    Each function that makes a plan states its penalty and its D. Only `cost_of` and `barycentric` carry a graph, and
+    they treat P as a constant. By the envelope theorem the gradient of the problem's value in the points is that of
+    ⟨P, C⟩ with P held fixed.
 
     Attributes:
         C: the costs, (n, m).
-        bound: "upper" if P joins its two masses, so that ⟨P, C⟩ is at least the cost of transport between them; None
-            if P drops or reweights mass, so that ⟨P, C⟩ bounds nothing.
+        bound: "upper" if P joins its two masses: ⟨P, C⟩ is then >= the cost of transport between them. None if P drops
+            or reweights mass: ⟨P, C⟩ then bounds nothing.
         solve_dual: computes the `Dual`; called once, when it is first asked for.
 
     Source: Peyré, Cuturi, 2019, https://arxiv.org/abs/1803.00567
@@ -118,7 +118,7 @@ class Plan(ABC):
     def barycentric(self, y: Tensor) -> Tensor:
         """The barycentric map T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, (n, d), of points y (m, d).
 
-        A row without mass has no such mean; there the potentials extend the map: T(x_i) = y_j with j that minimises
+        A row without mass has no such mean. There the potentials extend the map: T(x_i) = y_j, where j minimises
         C_ij − g_j.
         """
         p, _ = self.marginals

@@ -20,8 +20,8 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
     Complementary slackness: f_i + g_j = C_ij where P_ij > 0. The potentials are defined up to a constant, f + t and
     g − t, chosen such that Σ a f = Σ b g.
 
-    Solved in float64 on the CPU: uniform masses of equal sizes as an `assignment` (the potentials follow when asked
-    for), others by the network simplex of POT (Bonneel et al., 2011, https://doi.org/10.1145/2070781.2024192).
+    Solved in float64 on the CPU. Uniform masses of equal sizes are an `assignment`, whose potentials follow when asked
+    for. Others go to the network simplex of POT (Bonneel et al., 2011, https://doi.org/10.1145/2070781.2024192).
 
     Args:
         C: costs, (n, m), finite.
@@ -56,13 +56,13 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
     import ot
 
     # A constant moves no plan, and the simplex takes costs < 0 for an infeasible problem.
-    least = given.C.min()
+    shift = given.C.min()
     P, log = ot.emd(
-        given.a.numpy(), given.b.numpy(), (given.C - least).numpy(), numItermax=20_000_000, log=True, center_dual=False
+        given.a.numpy(), given.b.numpy(), (given.C - shift).numpy(), numItermax=20_000_000, log=True, center_dual=False
     )
     if log["warning"] is not None:
         raise NotConverged(f"the exact plan of a {tuple(C.shape)} problem was not found: {log['warning']}")
-    f = torch.from_numpy(log["u"]) + least
+    f = torch.from_numpy(log["u"]) + shift
 
     def dual() -> Dual:
         # Two c-transforms keep optimal potentials feasible where a mass is 0, and remove the simplex's rounding.
@@ -86,7 +86,7 @@ def sinkhorn_plan(
         min { ⟨P, C⟩ + ε KL(P | a ⊗ b) : P 1 = a, Pᵀ 1 = b }
             = max over (f, g) of Σ_i a_i f_i + Σ_j b_j g_j + ε − ε Σ_ij a_i b_j exp((f_i + g_j − C_ij) / ε)
 
-    with KL(P | Q) = Σ P log(P / Q) − P + Q. `value` is ⟨P, C⟩ alone, at least the exact cost up to the marginal error;
+    with KL(P | Q) = Σ P log(P / Q) − P + Q. `value` is ⟨P, C⟩ alone, >= the exact cost up to the marginal error;
     `penalty` is ε KL. The potentials are defined up to a constant, chosen such that Σ a f = Σ b g.
 
     Args:

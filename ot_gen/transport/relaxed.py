@@ -10,7 +10,7 @@ from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
 from ot_gen.transport.problem import NotConverged, Problem, problem
 
-_LEAST_MASS = 1e-9  # below it the constant with which POT keeps its divisions finite takes part in the result
+_SMALLEST_MASS = 1e-9  # below it the constant by which POT keeps its divisions finite changes the result
 
 
 def unbalanced_plan(
@@ -28,23 +28,23 @@ def unbalanced_plan(
             = max { λ Σ_i a_i (1 − exp(−f_i / λ)) + λ Σ_j b_j (1 − exp(−g_j / λ)) : f_i + g_j <= C_ij }
             = 2 λ (1 − mass)
 
-    with KL(p | q) = Σ p log(p / q) − p + q. At the optimum P 1 = a exp(−f / λ) and Pᵀ 1 = b exp(−g / λ): a point whose
-    potential is many λ, an outlier, carries next to no mass, and every other one about what it was given. `value` is
-    ⟨P, C⟩, the cost of the mass that moves: it falls to 0 with that mass, and is no bound of W_c. As λ grows the plan
-    becomes exact.
+    with KL(p | q) = Σ p log(p / q) − p + q. At the optimum P 1 = a exp(−f / λ) and Pᵀ 1 = b exp(−g / λ). A point with
+    a potential of many λ, an outlier, carries almost no mass; every other one carries about what it was given. `value`
+    is ⟨P, C⟩, the cost of the mass that moves. It falls to 0 with that mass, and is no bound of W_c. As λ grows the
+    plan becomes exact.
 
-    The multiplicative updates of POT (Chapel et al., 2021, https://arxiv.org/abs/2106.04145) find the marginals, and
-    the plan is the exact one between these: it has few pairs, and an error in them enters its objective squared. The
-    potentials are the best on the way from those of the updates to those of the exact plan. Both sides of duality are
-    feasible, so that the gap between them proves the accuracy. (Entropic iterations solve another problem, whose blur
+    The multiplicative updates of POT (Chapel et al., 2021, https://arxiv.org/abs/2106.04145) give the marginals. The
+    plan is the exact one between these. It has few pairs, and an error in the marginals enters its objective squared.
+    The potentials are the best on the way from those of the updates to those of the exact plan. Both sides of duality
+    are feasible, so the gap between them proves the accuracy. (Entropic iterations solve another problem: their blur
     draws a generator to barycentres.)
 
     Args:
         C: costs >= 0, (n, m), finite.
         a, b: masses; None means uniform.
         penalty: λ > 0, in the units of the cost: about the cost from which on a point should be given up.
-        tol: largest gap between both sides of duality, as a fraction of min(⟨a ⊗ b, C⟩, 2 λ), the better of the two
-            trivial plans a ⊗ b and 0.
+        tol: largest gap between both sides of duality, as a fraction of min(⟨a ⊗ b, C⟩, 2 λ), the objective of the
+            better of the two trivial plans a ⊗ b and 0.
         max_iterations: after these without reaching `tol` the solve fails, loudly.
 
     Returns:
@@ -79,9 +79,9 @@ def unbalanced_plan(
         P = ot.unbalanced.mm_unbalanced(
             given.a, given.b, given.C, penalty, div="kl", G0=P, numItermax=steps, stopThr=0.0
         )
-        if not float(P.sum()) > _LEAST_MASS:
+        if not float(P.sum()) > _SMALLEST_MASS:
             raise ValueError(
-                f"an unbalanced plan moves no mass at penalty = {penalty:g}, far below the least cost, "
+                f"an unbalanced plan moves no mass at penalty = {penalty:g}, far below the smallest cost, "
                 f"{float(given.C.min()):.3g}; raise the penalty"
             )
         plan = _finished(given, P.sum(dim=0), penalty)
@@ -104,10 +104,10 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
             = max { Σ_i a_i f_i + Σ_j b_j g_j − (1 − s) t : f_i + g_j <= C_ij, f_i <= t / 2, g_j <= t / 2 }
 
     t is the price of the last unit of mass. Only points at f_i = t / 2 (or g_j = t / 2) leave mass behind. `value` is
-    ⟨P, C⟩, the cost of the mass s that moves, at most the exact cost: no bound of W_c. It does not grow as outliers
-    move away, as long as their mass is less than 1 − s on each side.
+    ⟨P, C⟩, the cost of the mass s that moves. It is at most the exact cost, so it is no bound of W_c. It does not grow
+    as outliers move away, as long as their mass is less than 1 − s on each side.
 
-    Solved as a linear programme with one more point on each side that takes what is left behind, by POT (Chapel et al.,
+    POT solves a linear programme with one more point on each side, which takes what is left behind (Chapel et al.,
     2020, https://arxiv.org/abs/2002.08276).
 
     Args:
@@ -161,8 +161,8 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
 def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:
     """A plan and potentials, feasible both, from a guess of the plan's second marginal."""
     C, a, b = given
-    # Columns with next to no mass know no potential: the c-transforms give them theirs.
-    f = (C - torch.where(q > _LEAST_MASS * b, -penalty * (q / b).log(), -torch.inf)).amin(dim=1)
+    # Columns with almost no mass determine no potential: the c-transforms give them theirs.
+    f = (C - torch.where(q > _SMALLEST_MASS * b, -penalty * (q / b).log(), -torch.inf)).amin(dim=1)
     g = (C - f[:, None]).amin(dim=0)
     f = (C - g).amin(dim=1)
     p, q = (_softmax(-f / penalty, a), _softmax(-g / penalty, b))
@@ -185,5 +185,5 @@ def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:
 
 def _softmax(h: Tensor, weights: Tensor) -> Tensor:
     p = torch.softmax(h + weights.log(), dim=0)
-    p = torch.where(p > 1e-15, p, 0.0)  # less is none: the simplex cannot tell it from rounding
+    p = torch.where(p > 1e-15, p, 0.0)  # less is rounding to the simplex
     return p / p.sum()
