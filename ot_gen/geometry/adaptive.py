@@ -31,8 +31,8 @@ class LocallyAdaptiveNormal(Measure):
 
     More mass lies where geodesics spread (K < 0), less where they focus (K > 0). C is that mean over `samples`
     quasi-random tangent vectors, which depend on nothing else. D exp is taken by differences. A vector v is taken to
-    lie beyond the cut locus where the search from m to exp_m(v) yields a shorter geodesic (it may miss one), or where
-    the determinant is negative. Each vector costs k + 1 initial value problems and a geodesic.
+    lie beyond the cut locus where the determinant is negative, or where the search from m to exp_m(v) yields a shorter
+    geodesic. The search may miss one. Each vector costs k + 1 initial value problems and a geodesic.
 
     Args:
         geometry: of the latent space.

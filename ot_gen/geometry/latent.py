@@ -157,9 +157,9 @@ class LatentGeometry:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
         They minimise the energy of T `segments` by damped Gauss-Newton steps. A minimum is local: which one is
-        reached depends on the start. The segments are too few (they may cut corners) where the length of the spline
-        through the nodes and the length that the chords predict differ by more than a relative `accuracy`. Those curves
-        are solved again with twice as many segments, and all curves are returned with that many.
+        reached depends on the start. The segments are too few, and may cut corners, where the length of the
+        spline and the length predicted by the chords differ by more than a relative `accuracy`. Those curves are solved
+        again with twice as many segments, and all curves are returned with that many.
 
         Args:
             z0, z1: end points.
