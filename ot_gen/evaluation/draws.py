@@ -49,7 +49,7 @@ class Sampled(Draws):
     """Independent draws from a law that is sampled without end.
 
     Low-discrepancy points would be nearer to the truth on average, but their errors are too far from normal for a
-    confidence level: where μ has tails, the few points of its outermost strata decide the error.
+    confidence level. Where μ has tails, the few points of its outermost strata decide the error.
 
     Args:
         law: the checked law μ.
