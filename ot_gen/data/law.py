@@ -1,4 +1,4 @@
-"""Planar laws that are sampled afresh for ever, and the data sets made of them."""
+"""Planar laws, sampled afresh without end, and the data sets made of them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Law(Measure):
 def toy(law: Measure, *, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
     """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
 
-    Labels are the numbers of the part of the law, a component of the mixture, that each point most probably came from.
+    A label is the number of the part of the law, a component of the mixture, from which the point most probably came.
 
     Args:
         law: the law ν to learn.
