@@ -19,6 +19,7 @@ from ot_gen.cli.errors import composition_error, one_line, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parser import OneLineParser
 from ot_gen.cli.parts import JUDGING, judging_of
+from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.data import samples
 from ot_gen.execution import on_one_line, use_threads, write_text
 from ot_gen.measures import Empirical
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     judged.add_argument("--samples", type=Path, help="an .npy, .npz or .csv file, or a folder of images")
     judged.add_argument("--run", type=Path, help="the folder of a finished run of ot-gen, judged once more")
     parser.add_argument("--output", type=Path, help="the folder of the record; the default is a new one in runs/")
+    parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
     parser.add_argument("--config-dir", type=Path, help="a folder of your own entries")
     parser.add_argument("overrides", nargs="*", help="data=... metrics=... certificate=... evaluation.samples=...")
     return parser
@@ -92,7 +94,7 @@ def _judge_samples(given: argparse.Namespace) -> str:
 
 
 def _judge_run(given: argparse.Namespace) -> str:
-    run, saved = read_run(given.run)
+    run, saved = read_run(given.run, given.trust)
     may_change = (*JUDGING, "threads")
     others = [item for item in given.overrides if option(item).partition(".")[0] not in may_change]
     if others:

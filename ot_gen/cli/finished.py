@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.parts import Parts, assembled
+from ot_gen.cli.trust import check_trusted
 from ot_gen.execution import checkpoint_in, load_weights
 from ot_gen.runs.formats import reworded
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
 
 
-def read_run(folder: Path) -> tuple[RunRecord, DictConfig]:
-    """The record and the configuration of a run that has a checkpoint, in the words of today."""
+def read_run(folder: Path, trusted: bool = False) -> tuple[RunRecord, DictConfig]:
+    """The record and the configuration of a run that has a checkpoint, in the words of today.
+
+    Args:
+        folder: of the run.
+        trusted: whether its configuration may name anything; else `check_trusted` holds.
+    """
     for name in (RUN, CONFIG):
         if not (folder / name).is_file():
             raise ValueError(f"{folder.absolute()} holds no {name}: it is no run of ot-gen; give its folder")
     record = read_record(folder)
     try:
-        saved = DictConfig(reworded(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
+        words = reworded(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
+        saved = DictConfig(words)
         lacks = [name for name in ("data", "reference", "generator", "solver", "seed") if saved[name] is None]
     except (ValueError, LookupError, OmegaConfBaseException) as error:
         raise ValueError(f"the record in {folder.absolute()} is damaged ({error}); train the run again") from error
     if record is None or record.data is None or lacks:
         raise ValueError(f"the record in {folder.absolute()} does not say what was trained; train the run again")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", record.data):
+        raise ValueError(f"the record in {folder.absolute()} names the data {record.data!r}, which no entry is called")
+    if not trusted:
+        check_trusted(words, folder)
     return record, saved
 
 

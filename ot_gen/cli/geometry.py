@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ot_gen.cli.errors import one_line, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parser import OneLineParser
+from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import use_threads
 from ot_gen.execution.deprecation import REMOVAL
 from ot_gen.runs.manifold import shortest_paths, straight_lines, study, told
@@ -41,7 +42,7 @@ def geometry(arguments: Sequence[str]) -> int:
     """Run `ot-gen geometry` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
         given = _parser().parse_intermixed_args(arguments)
-        shown = _study(given.run, given.out, _options(given.overrides))
+        shown = _study(given.run, given.trust, given.out, _options(given.overrides))
     except NotImplementedError as error:  # torch's, of an activation without second derivatives
         return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
     except (ValueError, OSError, OmegaConfBaseException) as error:
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: ot-gen geometry --run runs/NAME pairs=24 start=line",
     )
     parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run of ot-gen")
+    parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
     parser.add_argument("--out", type=Path, help="the folder to write to; the default is that of the run")
     parser.add_argument(
         "overrides",
@@ -96,9 +98,9 @@ def _renamed(override: str) -> str:
     return f"{new}={value}"
 
 
-def _study(run: Path, out: Path | None, chosen: Any) -> str:
+def _study(run: Path, trusted: bool, out: Path | None, chosen: Any) -> str:
     use_threads(chosen.threads)
-    record, saved = read_run(run)
+    record, saved = read_run(run, trusted)
     if record.status is not Status.FINISHED:
         raise ValueError(
             f"the run in {run.absolute()} has not finished (its status: {record.status}); continue it with "

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,20 @@ def mnist_full(folder: str | Path | None = None, *, mirrors: Sequence[str] = _MI
 
         folder = pooch.os_cache("ot_gen") / "mnist"
     return _parse(_fetch(Path(folder).expanduser(), REGISTRY, mirrors, retries))
+
+
+def missing_files(arguments: Mapping[str, Any]) -> str:
+    """What `mnist_full` would have to write outside of the cache, in words; empty where it would read only."""
+    folder = arguments.get("folder")
+    if "mirrors" in arguments:
+        return f"mirrors = {arguments['mirrors']}"
+    if folder is None:
+        return ""
+    held = Path(str(folder)).expanduser()
+    lacks = [
+        name for name in REGISTRY if not (held / name).is_file() and not (held / name.removesuffix(".gz")).is_file()
+    ]
+    return f"{held} holds no {lacks[0]}" if lacks else ""
 
 
 def _fetch(folder: Path, registry: Mapping[str, str], mirrors: Sequence[str], retries: int) -> list[Path]:

@@ -19,7 +19,7 @@ from ot_gen.execution.processes import ALONE, Processes
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import stop_signal
 from ot_gen.execution.threads import use_threads
-from ot_gen.execution.wording import kind_and_message, on_one_line
+from ot_gen.execution.wording import cell, kind_and_message, on_one_line
 
 __all__ = [
     "ALONE",
@@ -32,6 +32,7 @@ __all__ = [
     "Processes",
     "adam",
     "by_old_name",
+    "cell",
     "checkpoint_in",
     "former_names",
     "frozen",

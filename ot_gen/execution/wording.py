@@ -1,6 +1,8 @@
-"""What others say, fit for one line of a message or of a record."""
+"""What others say, fit for one line of a message or of a record, or for a cell of a table."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def on_one_line(words: object) -> str:
@@ -21,3 +23,15 @@ def kind_and_message(error: BaseException) -> str:
         "KeyError: 'lr'"
     """
     return on_one_line(f"{type(error).__name__}: {error}")
+
+
+def cell(value: Any) -> Any:
+    """A value as a cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe.
+
+    Source: OWASP, "CSV Injection", https://owasp.org/www-community/attacks/CSV_Injection
+
+    Example:
+        >>> cell("=HYPERLINK(1)"), cell("vae"), cell(-0.5)
+        ("'=HYPERLINK(1)", 'vae', -0.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from ot_gen.execution import cell
 from ot_gen.report.runs import Run
 from ot_gen.runs.codec import is_part, kinds, present
 from ot_gen.runs.parts import RecordedMetric, Status
@@ -31,7 +32,8 @@ def comparison_csv(runs: Sequence[Run], runs_dir: Path) -> str:
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, list(_row(_BLANK, "", metrics)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(run, run.folder.relative_to(runs_dir).as_posix(), metrics) for run in runs)
+    rows = (_row(run, run.folder.relative_to(runs_dir).as_posix(), metrics) for run in runs)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
 
 

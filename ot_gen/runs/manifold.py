@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.data import Dataset
-from ot_gen.execution import write_text
+from ot_gen.execution import cell, write_text
 from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
 from ot_gen.geometry.starts import NEIGHBOURS
 from ot_gen.measures import Pushforward, undisturbed
@@ -270,7 +270,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: f"{v:.8g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
+    writer.writerows({key: f"{v:.8g}" if isinstance(v, float) else cell(v) for key, v in row.items()} for row in rows)
     return text.getvalue()
 
 

@@ -95,6 +95,25 @@ def table_of(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize("payload", ["=HYPERLINK(1)", "+1+1", "-2+3", "@SUM(A1)", "\t=1+1"])
+def test_no_cell_of_the_table_is_a_formula(payload, tmp_path):
+    write_run(tmp_path / "a", record(solver=payload, overrides=[payload], cost=payload, error=payload))
+    write_run(tmp_path / "b", record(objective={"value": -20.0, "penalty": 0.0}))
+    write_comparison(tmp_path, tmp_path)
+    rows = table_of(tmp_path)
+    texts = [value for row in rows for value in row.values() if value and not is_number(value)]
+    assert f"'{payload}" in texts
+    assert not [text for text in texts if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {row["value"] for row in rows} == {"20.0", "-20.0"}
+
+
+def is_number(text):
+    try:
+        return bool(float(text)) or True
+    except ValueError:
+        return False
+
+
 def test_runs_are_found_at_any_depth_primal_first_then_table_name_and_seed(tmp_path):
     write_run(tmp_path / "b" / "0", record("dual/wgan_gp", seed=0))
     write_run(tmp_path / "multirun" / "day" / "time" / "11", record("primal/vae", seed=1))

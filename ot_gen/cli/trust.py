@@ -1,0 +1,120 @@
+"""What may be built from a record: a run's folder may come from a stranger, and then it is data, not a program.
+
+A configuration names what it builds, by `_target_`. The user's own command line and entries may name anything. From a
+record only names that build the parts of ot_gen are built, unless the user trusts the folder (`--trust`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+import ot_gen
+from ot_gen.data.download import missing_files
+
+# Nodes of a record that are never built from it: a model is judged and tracked as its judge says.
+NOT_BUILT = ("hydra", "tracker", "metrics", "certificate", "evaluation")
+# The rooms whose classes are parts: to make one does nothing else.
+ROOMS = (
+    *("costs", "measures", "networks", "divergences", "couplings", "potentials", "solvers", "data", "geometry"),
+    "evaluation",
+)
+# Functions that build a part, or are one; others read, write, train or launch.
+FUNCTIONS = frozenset(
+    {
+        *("adam", "add_head", "conformal", "cyclic", "euclidean", "linear_decay", "linear_warmup"),
+        *("exact_plan", "partial_plan", "sinkhorn_plan", "unbalanced_plan"),
+        *("ex_post_prior", "gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),
+        *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features"),
+        *("checkerboard", "eight_gaussians", "parallel_lines", "pinwheel", "rings", "swiss_roll", "two_moons"),
+        *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "image_folder", "points"),
+    }
+)
+CONSTRUCTORS = ("on",)  # class methods
+OTHERS = ("functools.partial",)
+BY_NAME = tuple(f"hydra.utils.get_{kind}" for kind in ("object", "class", "method"))  # the thing, not called
+DTYPES = tuple(f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64"))
+TRUST_HELP = "build whatever the folder's config.yaml names, which can run any program: for folders of your own only"
+TRUST = "--trust builds it all the same: it runs whatever the folder names, so give it for folders of your own only"
+
+
+def check_trusted(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a record's configuration that names anything but parts of ot_gen.
+
+    Args:
+        config: as plain containers.
+        folder: of the record, for the message.
+
+    Raises:
+        ValueError: what it names, and how the owner of the folder builds it all the same.
+    """
+    for name, node in config.items():
+        if name in NOT_BUILT:
+            continue
+        for reason in _objections(node):
+            raise ValueError(f"the record in {folder.absolute()} {reason}; {TRUST}")
+
+
+def is_part(target: object) -> bool:
+    """Whether a name is one of a part of ot_gen, a module of torch.nn, an optimizer of torch.optim or a partial call.
+
+    Example:
+        >>> is_part("ot_gen.MLP"), is_part("torch.nn.SiLU"), is_part("ot_gen.fit"), is_part("os.system")
+        (True, True, False, False)
+    """
+    if not isinstance(target, str):
+        return False
+    if target in OTHERS:
+        return True
+    root, *names = target.split(".")
+    if root == "torch" and len(names) == 2:
+        kinds = {"nn": (torch.nn, torch.nn.Module), "optim": (torch.optim, torch.optim.Optimizer)}
+        room, kind = kinds.get(names[0], (None, None))
+        thing = getattr(room, names[1], None)
+        return kind is not None and inspect.isclass(thing) and issubclass(thing, kind)
+    return root == "ot_gen" and bool(names) and _builds(names)
+
+
+def _builds(names: list[str]) -> bool:
+    thing: Any = ot_gen
+    for name in names:
+        if name.startswith("_") or not (isinstance(thing, ModuleType) or inspect.isclass(thing)):
+            return False
+        owner, thing = thing, getattr(thing, name, None)
+    if inspect.ismethod(thing) and inspect.isclass(owner):
+        return names[-1] in CONSTRUCTORS and _is_class_of_parts(owner)
+    if inspect.isfunction(thing):
+        return thing.__name__ in FUNCTIONS and thing.__module__.startswith("ot_gen.")
+    return _is_class_of_parts(thing)
+
+
+def _is_class_of_parts(thing: object) -> bool:
+    if not inspect.isclass(thing):
+        return False
+    room = thing.__module__.split(".")
+    return room[0] == "ot_gen" and (room[1] in ROOMS or thing is ot_gen.MixedPrecision)
+
+
+def _objections(node: object) -> Iterator[str]:
+    """What speaks against building a node, in words."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _objections(item)
+    elif isinstance(node, str) and "${" in node:
+        yield f"holds an interpolation, {node!r}, and what ot-gen records is resolved"
+    elif isinstance(node, Mapping):
+        target = node.get("_target_")
+        if target in BY_NAME:
+            if node.get("path") not in DTYPES and not is_part(node.get("path")):
+                yield f"names {node.get('path')!r}, which is no part of ot_gen"
+        elif target is not None and not is_part(target):
+            yield f"names {target!r}, which is no part of ot_gen"
+        elif str(target).endswith(".mnist_full") and (lacks := missing_files(node)):
+            yield f"would download data into a folder of its choice ({lacks})"
+        for item in node.values():
+            yield from _objections(item)

@@ -1,0 +1,146 @@
+"""A run's folder that came from a stranger is data: what it names is built only if it is a part of ot_gen."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from entries import entries
+from omegaconf import OmegaConf
+
+from ot_gen import cli
+from ot_gen.cli import conf_dir
+from ot_gen.cli.trust import NOT_BUILT, check_trusted, is_part
+from ot_gen.runs.formats import reworded
+
+RECORDS = Path(__file__).parents[1] / "records"
+CODE = "__import__('pathlib').Path('ran').touch()"
+FOREIGN = {  # each leaves a file named "ran", were it built
+    "a command": {"_target_": "os.system", "_args_": ["touch ran"]},
+    "a process": {"_target_": "subprocess.run", "args": ["touch", "ran"]},
+    "builtins": {"_target_": "builtins.exec", "_args_": [CODE]},
+    "a method": {"_target_": "pathlib.Path.touch", "_args_": [{"_target_": "pathlib.Path", "_args_": ["ran"]}]},
+    "a file": {"_target_": "numpy.savetxt", "fname": "ran", "X": [1, 2]},
+    "a pickle": {"_target_": "torch.load", "f": "evil.pt", "weights_only": False},
+    "an expression": {"_target_": "sympy.sympify", "a": CODE},
+    "a writer of ours": {"_target_": "ot_gen.execution.write_text", "path": "ran", "text": "x"},
+    "a record of ours": {"_target_": "ot_gen.runs.writer.RecordWriter", "folder": "ran", "record": None},
+    "a module's module": {"_target_": "ot_gen.networks.dense.torch.save", "obj": 1, "f": "ran"},
+    "an object by name": {"_target_": "hydra.utils.get_method", "path": "os.system"},
+    "another object": {"_target_": "hydra.utils.get_object", "path": "os.system"},
+    "a partial call": {"_target_": "functools.partial", "_args_": [{"_target_": "os.system", "_partial_": True}]},
+    "training": {"_target_": "ot_gen.fit", "_partial_": True, "checkpoint": "ran"},
+    "a download": {"_target_": "ot_gen.data.mnist_full", "folder": "ran"},
+    "a mirror": {"_target_": "ot_gen.data.mnist_full", "mirrors": ["http://127.0.0.1:1/"]},
+    "an interpolation": "${oc.env:HOME}",
+    "no text": {"_target_": ["os.system"]},
+}
+PLACES = ("data", "generator", "solver.cost", "solver.potential.net", "trainer.optimizer", "reference")
+
+pytestmark = pytest.mark.usefixtures("clean_process", "undrawn")
+
+
+@pytest.fixture
+def ot_gen(monkeypatch, capsys):
+    """ot-gen in this process: arguments -> (exit code, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ot-gen", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run's folder in which a node of the configuration is another: (place, node) -> folder."""
+
+    def make(place, node):
+        run = shutil.copytree(RECORDS / "wgan_sn", tmp_path / "run")
+        config = OmegaConf.load(run / "config.yaml")
+        OmegaConf.update(config, place, node, merge=False)
+        (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        return run
+
+    return make
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("command", ["evaluate", "geometry"])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_nothing_that_a_stranger_wrote_is_run(name, command, place, folder, ot_gen):
+    run = folder(place, FOREIGN[name])
+    before = sorted(Path().rglob("*"))
+    code, err = ot_gen(command, "--run", run)
+    assert code == 2 and err.count("\n") == 1, err
+    assert str(run) in err and "--trust" in err
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "data", ["../../../evil", "mnist,hydra.searchpath=[x]", "/tmp/evil", "mnist@solver", "", "a b"]
+)
+def test_the_data_of_a_record_are_a_name_and_no_override(data, folder, ot_gen):
+    run = folder("seed", 0)
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"data": data}))
+    code, err = ot_gen("evaluate", "--run", run)
+    assert code == 2 and err.count("\n") == 1 and repr(data) in err
+
+
+def test_the_owner_of_a_folder_may_trust_it(folder, ot_gen, monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text("from ot_gen import SquaredEuclidean\nclass Mine(SquaredEuclidean): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    run = folder("solver.cost", {"_target_": "mine.Mine"})
+    code, err = ot_gen("evaluate", "--run", run, "metrics=none", "evaluation.samples=40")
+    assert code == 2 and "mine.Mine" in err and "mine" not in sys.modules
+    assert ot_gen("evaluate", "--run", run, "--trust", "metrics=none", "evaluation.samples=40")[0] == 0
+    assert "mine" in sys.modules
+
+
+def test_a_class_that_is_handed_over_by_its_name_may_be_a_part():
+    smooth = {"_target_": "hydra.utils.get_class", "path": "torch.nn.GELU"}
+    check_trusted({"generator": {"_target_": "ot_gen.MLP", "activation": smooth}}, Path())
+
+
+@pytest.mark.parametrize("name", [path.name for path in RECORDS.iterdir()])
+def test_the_records_of_before_name_parts_alone(name):
+    config = OmegaConf.to_container(OmegaConf.load(RECORDS / name / "config.yaml"))
+    check_trusted(reworded(config), RECORDS / name)
+
+
+def targets(node):
+    if isinstance(node, dict):
+        yield from [node["_target_"]] if "_target_" in node else []
+        node = list(node.values())
+    for item in node if isinstance(node, list) else ():
+        yield from targets(item)
+
+
+def test_what_every_entry_names_is_a_part():
+    """Else its runs could not be judged without --trust."""
+    built = [path for path in conf_dir().rglob("*.yaml") if path.relative_to(conf_dir()).parts[0] not in NOT_BUILT]
+    named = {target for path in built for target in targets(OmegaConf.to_container(OmegaConf.load(path)))}
+    assert len(named) > 50 and entries("solver")
+    assert {target for target in named if not is_part(target)} <= {"hydra.utils.get_object"}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("ot_gen.save_prior", "ot_gen.load_prior", "ot_gen.launch", "ot_gen.recipe", "ot_gen.semidiscrete"),
+        *("ot_gen.data.samples", "ot_gen.cli.main", "ot_gen.networks.dense.math", "ot_gen.MLP.load_state_dict"),
+        *("ot_gen.networks.dense.nn.Linear", "ot_gen.execution.Processes", "ot_gen.MLP.__init__", "ot_gen", "ot_gen."),
+        *("torch.nn.init", "torch.nn.Module.to", "torch.hub.load", "torch.optim.lr_scheduler", "functools.reduce"),
+        *("", ".", "os", "numpy.load", "joblib.load", "shutil.copy", None, 3),
+    ],
+)
+def test_what_does_more_than_to_build_is_no_part(target):
+    assert not is_part(target)
