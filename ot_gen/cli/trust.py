@@ -6,6 +6,7 @@ record only names that build the parts of ot_gen are built, unless the user trus
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 
 import torch
 
-import ot_gen
 from ot_gen.data.download import missing_files
+from ot_gen.execution import MixedPrecision
 
 # Nodes of a record that are never built from it: a model is judged and tracked as its judge says.
 NOT_BUILT = ("hydra", "tracker", "metrics", "certificate", "evaluation")
@@ -81,7 +82,7 @@ def is_part(target: object) -> bool:
 
 
 def _builds(names: list[str]) -> bool:
-    thing: Any = ot_gen
+    thing: Any = importlib.import_module("ot_gen")
     for name in names:
         if name.startswith("_") or not (isinstance(thing, ModuleType) or inspect.isclass(thing)):
             return False
@@ -97,7 +98,7 @@ def _is_class_of_parts(thing: object) -> bool:
     if not inspect.isclass(thing):
         return False
     room = thing.__module__.split(".")
-    return room[0] == "ot_gen" and (room[1] in ROOMS or thing is ot_gen.MixedPrecision)
+    return room[0] == "ot_gen" and (room[1] in ROOMS or thing is MixedPrecision)
 
 
 def _objections(node: object) -> Iterator[str]:

@@ -92,7 +92,7 @@ class EncoderJudgement(NamedTuple):
 
 @reordered(
     *("mu", "encoder", "cost", "nu", "variance", "n", "mismatch_n", "likelihood_n", "samples", "seed"),
-    told=lambda second: isinstance(second, nn.Module) and not isinstance(second, Measure),
+    former_order=lambda second: isinstance(second, nn.Module) and not isinstance(second, Measure),
 )
 @keyword_only
 def judge_encoder(

@@ -111,15 +111,15 @@ def keyword_only(function: Callable[P, R]) -> Callable[P, R]:
     return translated
 
 
-def reordered(*former: str, told: Callable[[Any], bool]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def reordered(*former: str, former_order: Callable[[Any], bool]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that still takes positional arguments in their former order, with a `DeprecationWarning`.
 
     Args:
         former: the names in that order.
-        told: whether the second argument, given by position, shows that the former order is meant.
+        former_order: whether the second argument, given by position, shows that the former order is meant.
 
     Example:
-        >>> @reordered("text", "times", "end", told=lambda second: isinstance(second, int))
+        >>> @reordered("text", "times", "end", former_order=lambda second: isinstance(second, int))
         ... def repeated(text, end, times):
         ...     return text * times + end
         >>> with warnings.catch_warnings(record=True) as caught:
@@ -136,7 +136,7 @@ def reordered(*former: str, told: Callable[[Any], bool]) -> Callable[[Callable[P
 
         @functools.wraps(function)
         def translated(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not 2 <= len(args) <= len(former) or not told(args[1]):
+            if not 2 <= len(args) <= len(former) or not former_order(args[1]):
                 return function(*args, **kwargs)
             _warn(f"{_title(function)}: the order is now ({order}); the old order goes away in {REMOVAL}")
             loose: Callable[..., R] = function

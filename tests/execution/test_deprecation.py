@@ -94,7 +94,7 @@ def test_options_by_position_are_taken_in_their_order_and_warn():
             wrong()
 
 
-@reordered("text", "times", "end", told=lambda second: isinstance(second, int))
+@reordered("text", "times", "end", former_order=lambda second: isinstance(second, int))
 @keyword_only
 def repeated(text, end, times, *, upper=False):
     return (text * times + end).upper() if upper else text * times + end
