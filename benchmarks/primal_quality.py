@@ -96,7 +96,7 @@ def our_rows(entry: str, data: Dataset, seed: int, steps: int, overrides: Sequen
         row["recon"] = (mu(encoder(y).mean) - y).square().sum(1).mean().item()
         codes = encoder(data.train.atoms).sample()
         yield entry, row | spread_of(codes)
-        prior = ex_post_prior(encoder, data.train, COMPONENTS, seed)
+        prior = ex_post_prior(encoder, data.train, COMPONENTS, seed=seed)
         yield f"{entry} + ex-post", judge(mu(prior.sample(SAMPLES)))
 
 

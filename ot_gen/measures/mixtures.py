@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 
+from ot_gen.execution import keyword_only
 from ot_gen.measures.distributions import Mixture
 from ot_gen.measures.points import check_cloud, check_weights
 from ot_gen.measures.reference import Reference, check_counts
@@ -44,7 +45,10 @@ def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None 
     return Reference(Mixture(Categorical(_probabilities(weights, means)), components, validate_args=False))
 
 
-def gaussian_shell(dim: int, components: int = 10, radius: float = 2.0, std: float = 0.5, seed: int = 0) -> Reference:
+@keyword_only
+def gaussian_shell(
+    dim: int, components: int = 10, radius: float = 2.0, std: float = 0.5, *, seed: int = 0
+) -> Reference:
     """A mixture of equal Gaussians around a sphere: ζ = 1/C Σ_c N(radius u_c, std² I) with unit vectors u_c.
 
     Args:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ot_gen.execution import written
+from ot_gen.execution import keyword_only, written
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture
@@ -17,10 +17,12 @@ from ot_gen.measures.points import check_cloud
 from ot_gen.measures.reference import Reference
 
 
+@keyword_only
 def ex_post_prior(
     encoder: nn.Module,
     nu: Measure,
     components: int = 10,
+    *,
     seed: int = 0,
     samples: int = 10_000,
     regularisation: float = 1e-6,
