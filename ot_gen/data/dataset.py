@@ -70,7 +70,7 @@ class Dataset:
 
     @property
     def labels(self) -> tuple[Tensor, Tensor]:
-        """The classes of the training and of the held-out atoms, for those who cannot do without.
+        """The classes of the training and of the held-out atoms, where they are required.
 
         Raises:
             ValueError: the data have no labels.

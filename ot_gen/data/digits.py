@@ -41,8 +41,8 @@ def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    pixels, labels = torch.from_numpy(found.data).float() / 16, torch.from_numpy(found.target).long()
+    bunch = load_digits()
+    pixels, labels = torch.from_numpy(bunch.data).float() / 16, torch.from_numpy(bunch.target).long()
     return Dataset.split(pixels, test_fraction, seed, shape=(1, 8, 8), labels=labels)
 
 

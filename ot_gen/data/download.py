@@ -39,8 +39,8 @@ def mnist_full(folder: str | Path | None = None, *, mirrors: Sequence[str] = _MI
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 
     Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Files that are
-    missing, or whose SHA-256 differs, are downloaded; the others are used as they are, without the network.
-    Uncompressed files (the names without .gz) come first, and are checked by their headers alone. Source: LeCun, Cortes
+    missing, or whose SHA-256 differs, are downloaded. The others are used as they are, without the network.
+    Uncompressed files (the names without .gz) come first; only their headers are checked. Source: LeCun, Cortes
     and Burges, "The MNIST database of handwritten digits" (http://yann.lecun.com/exdb/mnist/), CC BY-SA 3.0.
 
     Args:

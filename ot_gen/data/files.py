@@ -22,8 +22,8 @@ _MODES = {1: "L", 3: "RGB"}
 def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_bytes: int = 2**30) -> Dataset:
     """The rows of a file of numbers, (n, d) with n >= 4, as float32, split at random.
 
-    A float32 .npy file of at least `mmap_bytes` is not read into memory but mapped, copy-on-write, and split in the
-    order of the file: its last rows, at most 10,000, are held out.
+    A float32 .npy file of at least `mmap_bytes` is mapped, copy-on-write, and not read into memory. It is split in
+    the order of the file: its last rows, at most 10,000, are held out.
 
     Args:
         path: an .npy file, an .npz file (of one array, or with the key `points`), or a .csv file (numbers separated

@@ -1,4 +1,4 @@
-"""Planar laws that are sampled afresh for ever, and the data sets made of them."""
+"""Planar laws, sampled afresh without end, and the data sets made of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Law(Measure):
     Args:
         draw: the sampler, drawing from torch's global generator.
         description: what `repr` shows.
-        component: y (n, 2) -> the numbers, (n,) int64, of the parts of the law (its moons, rings, arms) that the points
-            come from, or None where the law has no parts.
+        component: y (n, 2) -> the number, (n,) int64, of the part of the law (moon, ring, arm) of each point. None
+            where the law has no parts.
 
     Example:
         >>> square = Law(lambda n: torch.rand(n, 2), "uniform on the unit square")
@@ -54,7 +54,7 @@ class Law(Measure):
 def toy(law: Measure, *, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
     """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
 
-    Labels are the numbers of the part of the law, a component of the mixture, that each point most probably came from.
+    A label is the number of the part of the law, a component of the mixture, from which the point most probably came.
 
     Args:
         law: the law ν to learn.

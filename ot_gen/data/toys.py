@@ -1,7 +1,7 @@
-"""Planar laws with known shapes, sampled afresh for ever, at one scale: within about [-2.5, 2.5]^2.
+"""Planar laws with known shapes, sampled afresh without end, at one scale: within about [-2.5, 2.5]^2.
 
-They are the usual first examples of generative modelling: modes to be found (mixtures), thin and curved supports
-(moons, spiral, pinwheel, rings), sharp edges (checkerboard), and laws without a density (lines).
+They are the usual first examples of generative modelling. Mixtures have separate modes. Moons, spiral, pinwheel and
+rings have thin and curved supports. The checkerboard has sharp edges. The lines have no density.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
 def two_moons(noise: float = 0.05) -> Law:
     """Two interleaved half circles: y = S (3/2) (cos T − 1/2, sin T − 1/4) + noise ε, S = ±1, T ~ U(0, π).
 
-    The moons of scikit-learn's `make_moons`, centred (each is the other one's mirror image in 0) and half as large
-    again. S is a fair sign and ε ~ N(0, I_2).
+    The moons of scikit-learn's `make_moons`, centred (each is the mirror image of the other in 0) and 1.5 times as
+    large. S is a fair sign and ε ~ N(0, I_2).
 
     Raises:
         ValueError: noise is negative.
@@ -142,9 +142,9 @@ def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) ->
 def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
     """Vertical segments of equal mass: y = (θ_K, U), K uniform on the offsets θ, U ~ U(-1, 1).
 
-    The laws of different offsets have disjoint supports and no density, so that no f-divergence tells how far apart
-    they are: W_1 between the segments at 0 and θ is |θ|, while their Jensen-Shannon divergence is log 2 for every
-    θ ≠ 0. `offsets=(theta,)` is example 1 of Arjovsky, Chintala and Bottou, "Wasserstein GAN", 2017
+    The laws of different offsets have disjoint supports and no density. No f-divergence measures how far apart they
+    are: W_1 between the segments at 0 and θ is |θ|, but their Jensen-Shannon divergence is log 2 for every θ ≠ 0.
+    `offsets=(theta,)` is example 1 of Arjovsky, Chintala and Bottou, "Wasserstein GAN", 2017
     (https://arxiv.org/abs/1701.07875), on [-1, 1] in place of [0, 1].
 
     Raises:
