@@ -27,12 +27,12 @@ class LocallyAdaptiveNormal(Measure):
     With Σ = σ² M(m)⁻¹ it is the Riemannian normal, of density ∝ exp(−d(m, z)²/2σ²). A `WrappedNormal` has the same
     tangent vectors with another weight: there v ~ N(0, Σ), here the density of v is N(0, Σ) times
 
-        V(v) = √det M(exp_m v) |det D exp_m(v)|, 0 beyond the cut locus,   C = (2π)^{k/2} √det Σ  E_{v ~ N(0, Σ)} V(v),
+        V(v) = √det M(exp_m v) |det D exp_m(v)|, 0 beyond the cut locus,   C = (2π)^{k/2} √det Σ  E_{v ~ N(0, Σ)} V(v).
 
-    so that more mass lies where geodesics spread (K < 0), less where they focus (K > 0). C is that mean over `samples`
-    quasi-random tangent vectors, which depend on nothing else. D exp is taken by differences; a v lies beyond the cut
-    locus where the search from m to exp_m(v) finds a shorter geodesic, which a search may miss, or where the
-    determinant is negative. Each vector costs k + 1 initial value problems and a geodesic.
+    More mass lies where geodesics spread (K < 0), less where they focus (K > 0). C is that mean over `samples`
+    quasi-random tangent vectors, which depend on nothing else. D exp is taken by differences. A vector v is taken to
+    lie beyond the cut locus where the determinant is negative, or where the search from m to exp_m(v) yields a shorter
+    geodesic. The search may miss one. Each vector costs k + 1 initial value problems and a geodesic.
 
     Args:
         geometry: of the latent space.
@@ -43,7 +43,7 @@ class LocallyAdaptiveNormal(Measure):
 
     Raises:
         ValueError: other shapes, Σ not symmetric positive definite, samples < 2, or M singular, also on the geodesics
-            that the tangent vectors lead along: they reach some 3 standard deviations from m.
+            along the tangent vectors, which reach some 3 standard deviations from m.
 
     Source: Arvanitidis, Hansen, Hauberg, A locally adaptive normal distribution, 2016,
     https://arxiv.org/abs/1606.02518
@@ -119,7 +119,7 @@ class LocallyAdaptiveNormal(Measure):
     def sample(self, n: int) -> Tensor:
         """n draws, (n, k), by rejection from the wrapped normal.
 
-        The bound on V is the largest value met so far, so that the law is reached as `samples` grows.
+        The bound on V is the largest value so far. The law of the draws is exact in the limit of large `samples`.
 
         Raises:
             ValueError: too few are accepted, as V varies too much over the covariance.
@@ -174,9 +174,9 @@ class AdaptiveFit(NamedTuple):
     """A law fitted to points.
 
     Attributes:
-        law: of the least loss found.
+        law: the one of smallest loss.
         loss: its mean −log density at the points, against the volume measure.
-        converged: whether the last step gained less than the tolerance, or none along its direction gained anything.
+        converged: whether the last step gained less than the tolerance, or no step along its direction gained anything.
     """
 
     law: LocallyAdaptiveNormal
@@ -219,8 +219,8 @@ def fit_adaptive_normal(
 
     Example:
         >>> z = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
-        >>> found = fit_adaptive_normal(LatentGeometry(lambda z: 2 * z), z, samples=16)
-        >>> found.law.mean.round(decimals=2), found.law.covariance.diagonal().round(decimals=1), found.converged
+        >>> fit = fit_adaptive_normal(LatentGeometry(lambda z: 2 * z), z, samples=16)
+        >>> fit.law.mean.round(decimals=2), fit.law.covariance.diagonal().round(decimals=1), fit.converged
         (tensor([1., 1.]), tensor([1., 1.]), True)
     """
     check_cloud(z, "z")
@@ -238,13 +238,13 @@ def fit_adaptive_normal(
     law, v, loss = judged(centre, _second_moment(weights, first))
     for _ in range(rounds):
         mean, spread = law.moments()
-        way, growth = weights @ v - mean, _second_moment(weights, v) - spread
+        direction, growth = weights @ v - mean, _second_moment(weights, v) - spread
         for halving in range(HALVINGS):
             share = 0.5**halving
             moved = law.covariance + share * growth
             if bool(torch.linalg.cholesky_ex(moved).info):
                 continue
-            tried, logs, reached = judged(*_carried(geometry, law.mean, share * way, moved))
+            tried, logs, reached = judged(*_carried(geometry, law.mean, share * direction, moved))
             if reached < loss:
                 break
         else:
@@ -256,20 +256,20 @@ def fit_adaptive_normal(
     return AdaptiveFit(law, loss, False)
 
 
-def _carried(geometry: LatentGeometry, mean: Tensor, way: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """exp_m(way), and the covariance carried there parallel, by the columns of its root."""
-    end = geometry.exp(mean[None], way[None])
+def _carried(geometry: LatentGeometry, mean: Tensor, direction: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """exp_m(direction), and the covariance carried there parallel, by the columns of its root."""
+    end = geometry.exp(mean[None], direction[None])
     curve = Spline(geometry.geodesic(mean[None], end).nodes.repeat(len(mean), 1, 1))
     root = geometry.transport(curve, torch.linalg.cholesky(covariance).T.contiguous())
     return end[0], root.T @ root
 
 
 def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, segments: int, start: Start) -> Tensor:
-    """Tangent vectors at m whose geodesics lead to z (n, k), as long as these, (n, k)."""
-    found = geometry.geodesic(mean[None], z, segments=segments, start=start)
-    v = found.velocity(z.new_zeros(1)).squeeze(1)
-    size = geometry.inner(found.nodes[:, 0], v, v).clamp_min(torch.finfo(v.dtype).tiny).sqrt()
-    return v * (found.length / size)[:, None]
+    """Tangent vectors at m whose geodesics lead to z (n, k), each as long as its geodesic, (n, k)."""
+    geodesics = geometry.geodesic(mean[None], z, segments=segments, start=start)
+    v = geodesics.velocity(z.new_zeros(1)).squeeze(1)
+    size = geometry.inner(geodesics.nodes[:, 0], v, v).clamp_min(torch.finfo(v.dtype).tiny).sqrt()
+    return v * (geodesics.length / size)[:, None]
 
 
 def _second_moment(weights: Tensor, v: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ class UnknownFunction(Exception):
 class Bundle(Tensor):
     """A value (n, d) with k tangents, (k, n, d).
 
-    Linear layers and the usual smooth activations act on it by rules; whatever else touches it raises
-    `UnknownFunction`, so that no tangent is lost unseen.
+    Linear layers and the usual smooth activations act on it by rules. Any other function raises `UnknownFunction`,
+    so that no tangent is lost unnoticed.
 
     Example:
         >>> z = torch.tensor([[0.0, 1.0]])

@@ -113,7 +113,7 @@ class Spline(Curve):
 
     def __init__(self, nodes: Tensor) -> None:
         super().__init__(nodes)
-        # Slopes at the nodes are linear in the nodes, so that derivatives with respect to these pass through.
+        # Slopes at the nodes are linear in the nodes, so derivatives with respect to the nodes pass through.
         self._slopes = _slope_weights(self.segments).to(nodes) @ nodes
 
     def __call__(self, t: Tensor) -> Tensor:

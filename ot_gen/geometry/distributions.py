@@ -17,10 +17,10 @@ from ot_gen.measures import Measure, check_cloud
 class WrappedNormal(Measure):
     """The law of exp_m(v), v ~ N(0, σ² M(m)⁻¹): a normal in the tangent space, wrapped onto the manifold.
 
-    σ is in units of the metric, so that about as much spreads along each direction of the data. It is not the
-    Riemannian normal, of density ∝ exp(−d(m, z)²/2σ²) against the volume measure, which is a `LocallyAdaptiveNormal`:
-    for small σ the two agree, for larger ones they differ by the volume distortion of exp. Each draw solves an initial
-    value problem.
+    σ is in units of the metric, so the spread is about equal along each direction of the data. This is not the
+    Riemannian normal, of density ∝ exp(−d(m, z)²/2σ²) against the volume measure: that is a `LocallyAdaptiveNormal`.
+    For small σ the two agree, for larger ones they differ by the volume distortion of exp. Each draw solves an
+    initial value problem.
 
     Args:
         geometry: of the latent space.

@@ -16,7 +16,7 @@ from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.measures import check_number
 
 CORRECTIONS = 8
-STEPS = 128  # at least, of parallel transport
+STEPS = 128  # of parallel transport, at least
 
 
 def exponential(metric: RiemannianMetric, z: Tensor, v: Tensor, tol: float) -> Tensor:
@@ -30,16 +30,16 @@ def exponential(metric: RiemannianMetric, z: Tensor, v: Tensor, tol: float) -> T
     return _integrate(rate, torch.cat([z, v], dim=1), tol)[:, : z.shape[1]]
 
 
-def logarithm(metric: RiemannianMetric, found: Geodesics, z1: Tensor, tol: float) -> Tensor:
-    """v with exp(z0, v) = z1, by Newton's method from the velocity of a geodesic; its Jacobian is kept.
+def logarithm(metric: RiemannianMetric, geodesics: Geodesics, z1: Tensor, tol: float) -> Tensor:
+    """v with exp(z0, v) = z1, by Newton's method from the velocity of a geodesic; the Jacobian is formed once.
 
     Raises:
         ValueError: it does not get there.
     """
     check_number(tol, "tol")
-    z0, k = found.nodes[:, 0], z1.shape[1]
-    v = found.velocity(z0.new_zeros(1)).squeeze(1)
-    still = (found.length == 0)[:, None]
+    z0, k = geodesics.nodes[:, 0], z1.shape[1]
+    v = geodesics.velocity(z0.new_zeros(1)).squeeze(1)
+    still = (geodesics.length == 0)[:, None]
     v = torch.where(still, 0, v)
     size = torch.linalg.vector_norm(v, dim=1, keepdim=True)
     # Columns of the Jacobian of exp by differences: errors there only slow the correction.
@@ -69,7 +69,7 @@ def logarithm(metric: RiemannianMetric, found: Geodesics, z1: Tensor, tol: float
 def transport(metric: RiemannianMetric, curve: Curve, w: Tensor) -> Tensor:
     """w(1), (B, k), of w' = −Γ(γ', w), by the Magnus method of order 4 on steps that do not cross a node.
 
-    The equation is linear, w' = A(t)w, so that A is known at all times at once. Each step multiplies w by
+    The equation is linear, w' = A(t)w, so A is known at all times at once. Each step multiplies w by
     exp(½h(A₁ + A₂) − (√3/12)h²(A₁A₂ − A₂A₁)), with A₁, A₂ at the two Gauss points.
 
     Source: Blanes, Casas, Oteo, Ros, The Magnus expansion, 2009, https://arxiv.org/abs/0810.5488

@@ -19,16 +19,16 @@ from ot_gen.measures import check_number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOST = 0.05  # relative error of a length from which on the curve is no start for a better one
+LOST = 0.05  # a curve whose length has a larger relative error is no start for a better one
 
 
 @final
 @dataclass(frozen=True)
 class Geodesics:
-    """B curves of locally least energy, as a solver left them. Callable at t.
+    """B curves of locally minimal energy, as a solver left them. Callable at t.
 
     Attributes:
-        metric: in which they are geodesic.
+        metric: the one in which they are geodesic.
         curve: the cubic spline through the nodes.
         length: (B,), extrapolated from 2T and T chords of the curve, (4L_2T − L_T)/3: the error is O(T⁻⁴).
         energy: (B,), extrapolated in the same way; it is length² where the speed is constant.
@@ -106,8 +106,8 @@ class Effort:
             )
 
 
-class _Found(NamedTuple):
-    """What becomes `Geodesics`."""
+class _Solution(NamedTuple):
+    """The tensors of `Geodesics`, before the curve is made."""
 
     nodes: Tensor
     length: Tensor
@@ -121,12 +121,12 @@ def connect(
 ) -> Geodesics:
     """Geodesics from z0 to z1, (B, k): the shortest that the starts lead to. No graph."""
     with torch.no_grad():
-        found = [_refined(metric, z0, z1, start, effort) for start in starts]
-        segments = max(one.nodes.shape[1] for one in found) - 1
-        best, *others = (one._replace(nodes=_resampled(one.nodes, segments)) for one in found)
+        solutions = [_refined(metric, z0, z1, start, effort) for start in starts]
+        segments = max(solution.nodes.shape[1] for solution in solutions) - 1
+        best, *others = (solution._replace(nodes=_resampled(solution.nodes, segments)) for solution in solutions)
         for other in others:
             shorter = other.length < best.length
-            best = _Found(*(pick(shorter, a, b) for a, b in zip(other, best, strict=True)))
+            best = _Solution(*(pick(shorter, a, b) for a, b in zip(other, best, strict=True)))
     return Geodesics(metric, Spline(best.nodes), *best[1:])
 
 
@@ -148,38 +148,38 @@ def midpoints(samples: int, like: Tensor) -> Tensor:
     return (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
 
 
-def _refined(metric: RiemannianMetric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> _Found:
+def _refined(metric: RiemannianMetric, z0: Tensor, z1: Tensor, start: Start | Tensor, effort: Effort) -> _Solution:
     def first(rows: Tensor, segments: int) -> Tensor:
         if isinstance(start, Tensor):
             return _resampled(start[rows], segments)
         return start(metric, z0[rows], z1[rows], segments)
 
     rows, segments = torch.arange(len(z0), device=z0.device), effort.segments
-    found = _found(minimise(metric, first(rows, segments), effort.tol, effort.rounds))
+    solution = _solution(minimise(metric, first(rows, segments), effort.tol, effort.rounds))
     for _ in range(effort.refinements):
         segments *= 2
-        finer = _resampled(found.nodes[rows], segments)
+        finer = _resampled(solution.nodes[rows], segments)
         squares = metric.squares(finer)
-        better = length(squares)
-        gap = (better / found.length[rows].clamp_min(torch.finfo(z0.dtype).tiny) - 1).abs()
-        found.length[rows], found.energy[rows] = better, energy(squares)
-        wanting = gap > effort.accuracy
-        rows, finer, gap = rows[wanting], finer[wanting], gap[wanting]
+        lengths = length(squares)
+        gap = (lengths / solution.length[rows].clamp_min(torch.finfo(z0.dtype).tiny) - 1).abs()
+        solution.length[rows], solution.energy[rows] = lengths, energy(squares)
+        inaccurate = gap > effort.accuracy
+        rows, finer, gap = rows[inaccurate], finer[inaccurate], gap[inaccurate]
         if not len(rows):
             break
-        # Chords that cut a corner lead to a curve that is near no geodesic: those begin again.
+        # Chords that cut a corner lead to a curve far from any geodesic: those curves begin again.
         starts = pick(gap > LOST, first(rows, segments), finer)
-        again = _found(minimise(metric, starts, effort.tol, effort.rounds))
-        again = again._replace(rounds=again.rounds + found.rounds[rows])
-        found = found._replace(nodes=_resampled(found.nodes, segments))
-        for part, new in zip(found, again, strict=True):
+        again = _solution(minimise(metric, starts, effort.tol, effort.rounds))
+        again = again._replace(rounds=again.rounds + solution.rounds[rows])
+        solution = solution._replace(nodes=_resampled(solution.nodes, segments))
+        for part, new in zip(solution, again, strict=True):
             part[rows] = new
-    return found
+    return solution
 
 
-def _found(minimum: Minimum) -> _Found:
+def _solution(minimum: Minimum) -> _Solution:
     squares = minimum.squares
-    return _Found(minimum.nodes, length(squares), energy(squares), minimum.converged, minimum.rounds)
+    return _Solution(minimum.nodes, length(squares), energy(squares), minimum.converged, minimum.rounds)
 
 
 def _resampled(nodes: Tensor, segments: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ot_gen.geometry.bundles import Bundle, UnknownFunction
 
 Map = Callable[[Tensor], Tensor]
-# Tangents of one pass, in bytes: what stays in a core's cache between two layers.
+# Bytes of the tangents of one pass, chosen to stay in a core's cache between two layers.
 CHUNK = 6_500_000
 # Functions (x, weight, bias, ...) that are linear in x.
 LINEAR: set[Any] = {F.linear, F.conv1d, F.conv2d, F.conv3d}
@@ -41,8 +41,8 @@ def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 def pushforward(f: Map, z: Tensor) -> tuple[Tensor, Tensor]:
     """F(z_i) and J(z_i): z (n, k) -> (n, d), (k, n, d), the row a of the second being ∂_a F.
 
-    One pass carries the value and all k tangents, so it costs about 1 + k evaluations of F: by rules where F is a
-    dense network of smooth layers, else by torch's.
+    One pass carries the value and all k tangents, so it costs about 1 + k evaluations of F. It goes by the rules of
+    `Bundle` where F is a dense network of smooth layers, else by torch's forward mode.
 
     Example:
         >>> value, tangents = pushforward(lambda z: z.square(), torch.tensor([[1.0, 2.0]]))
@@ -119,7 +119,7 @@ def gram(left: Tensor, right: Tensor) -> Tensor:
 
 
 def widest(f: Map, z: Tensor) -> int:
-    """The most numbers that F holds at once for one point: its own outputs, or a layer's on the way to them.
+    """The most numbers that F holds at once for one point: its own outputs, or those of a layer inside it.
 
     Example:
         >>> widest(lambda z: torch.cat([z, z, z], dim=1).sum(dim=1, keepdim=True), torch.zeros(1, 2))
@@ -132,7 +132,7 @@ def widest(f: Map, z: Tensor) -> int:
 
 
 class _Widths(TorchFunctionMode):
-    """Notes the largest result that has a row for each point; weights have other numbers of rows, as a rule."""
+    """Records the largest result with one row for each point; weights have other numbers of rows, as a rule."""
 
     ROWS = 5
 
@@ -150,10 +150,10 @@ class _Widths(TorchFunctionMode):
 class _ForwardMode(TorchFunctionMode):
     """Forward mode where torch is slow in it, or lacks it.
 
-    Linear layers and convolutions leave out the products with the zero tangents of their weights; torch forms them,
-    and copies each tangent to add them: half of the time of a dense pass, a tenth to a fifth of a convolution's.
-    Attention and the functions of `WRITTEN_OUT` lack first or second derivatives in torch; in place they leave their
-    argument as is.
+    Linear layers and convolutions leave out the products with the zero tangents of their weights. torch forms these
+    products, and copies each tangent to add them. That takes half of the time of a dense pass, a tenth to a fifth of
+    a convolution's. Attention and the functions of `WRITTEN_OUT` lack first or second derivatives in torch. The
+    functions of `WRITTEN_OUT` leave their argument as it is, even with `inplace`.
     """
 
     def __enter__(self) -> Any:

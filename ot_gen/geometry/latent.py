@@ -30,10 +30,10 @@ class LatentGeometry:
         LatentGeometry([g_1, ..., g_n])      M = (1/n) Σ_i J_iᵀJ_i
         LatentGeometry(metric)               any `RiemannianMetric`: conformal(factor), MatrixMetric(z -> M)
 
-    The first three are one metric, the pullback of the stacked map F = (μ, σ) or (g_1, ..., g_n)/√n. Any callable
-    (n, k) -> (n, d) will do that acts on each row by itself: a network in evaluation mode, with or without trained
+    The first three are one metric, the pullback of the stacked map F = (μ, σ) or (g_1, ..., g_n)/√n. A decoder is any
+    callable (n, k) -> (n, d) that acts on each row by itself: a network in evaluation mode, with or without trained
     weights. Where it is not twice differentiable (ReLU), geodesics still minimise the energy, but obey no equation at
-    the kinks; their `residual` tells.
+    the kinks; their `residual` shows it.
 
     The length of γ is ∫ (γ'ᵀMγ')^½ dt, its energy ∫ γ'ᵀMγ' dt.
 
@@ -157,15 +157,15 @@ class LatentGeometry:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
         They minimise the energy of T `segments` by damped Gauss-Newton steps. A minimum is local: which one is
-        found depends on the start. Where the spline through the nodes is not as long as the chords promise, to a
-        relative `accuracy`, the segments are too few (they may cut corners): those curves are solved again with twice
-        as many, and all curves are returned with that many.
+        reached depends on the start. The segments are too few, and may cut corners, where the length of the
+        spline and the length predicted by the chords differ by more than a relative `accuracy`. Those curves are solved
+        again with twice as many segments, and all curves are returned with that many.
 
         Args:
             z0, z1: end points.
             segments: their number T, even, >= 4: there are T − 1 free nodes.
-            start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these, of which
-                the shortest result is kept.
+            start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these; the
+                shortest result is kept.
             tol: a curve has converged when less than tol²/4 of its energy is left to gain, by an estimate.
             rounds: the most steps; curves that need more are returned as they are, with converged = False.
             accuracy: of the lengths, relative.
@@ -215,8 +215,8 @@ class LatentGeometry:
     @keyword_only
     def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
-        found = self.geodesic(z0, z1, segments=segments, start=start)
-        return squared_distance(self.metric_field, found, *torch.broadcast_tensors(z0, z1))
+        geodesics = self.geodesic(z0, z1, segments=segments, start=start)
+        return squared_distance(self.metric_field, geodesics, *torch.broadcast_tensors(z0, z1))
 
     @renamed(nodes="segments")
     @keyword_only
@@ -228,15 +228,15 @@ class LatentGeometry:
         start: Start | Sequence[Start] | None = None,
         progress: bool = False,
     ) -> Tensor:
-        """Distances between all pairs of z (n, k), (n, n), found in batches of pairs. No graph.
+        """Distances between all pairs of z (n, k), (n, n), computed in batches of pairs. No graph.
 
-        A `RuntimeWarning` says of how many pairs the search did not converge; their best curves count.
+        A `RuntimeWarning` gives the number of pairs whose search did not converge; their best curves count.
 
         Args:
             z: points.
-            segments, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. Left out, each search
-                begins at the segment or, where that has less energy, at the shortest path among the points themselves,
-                if there are more than twice the graph's neighbours of them.
+            segments, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. If it is left out, each
+                search begins at the segment or at the shortest path among the points themselves, whichever has less
+                energy. With at most 16 points (twice the graph's neighbours) it begins at the segment.
             progress: show a bar on stderr.
 
         Raises:
@@ -289,8 +289,7 @@ class LatentGeometry:
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
-        So that exp(z0, log(z0, z1)) = z1, the velocity of `geodesic` is corrected by Newton's method on `exp`. No
-        graph.
+        The velocity of `geodesic` is corrected by Newton's method on `exp`, until exp(z0, log(z0, z1)) = z1. No graph.
 
         Raises:
             ValueError: as `geodesic` and `exp`, or the correction does not reach z1 to a relative precision `tol`.
@@ -300,8 +299,8 @@ class LatentGeometry:
             tensor([[1., 1.]])
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
-        found = self.geodesic(z0, z1, segments=segments, start=start)
-        return flow.logarithm(self.metric_field, found, z1, tol)
+        geodesics = self.geodesic(z0, z1, segments=segments, start=start)
+        return flow.logarithm(self.metric_field, geodesics, z1, tol)
 
     def transport(self, curve: Curve | Geodesics, w: Tensor) -> Tensor:
         """w (B, k) carried parallel along the curves from t = 0 to t = 1: w' = −Γ(γ', w). It keeps inner products.

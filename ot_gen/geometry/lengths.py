@@ -61,8 +61,8 @@ def constant_speed(metric: RiemannianMetric, curve: Curve, segments: int) -> Spl
     wanted = reached[:, -1:] * share
     piece = (torch.searchsorted(reached, wanted.contiguous(), right=True) - 1).clamp(0, fine - 1)
     low, high = reached.gather(1, piece), reached.gather(1, piece + 1)
-    place = ((wanted - low) / (high - low).clamp_min(torch.finfo(t.dtype).tiny)).clamp(0, 1)
-    times = torch.where(reached[:, -1:] > 0, (piece + place) / fine, share)
+    fraction = ((wanted - low) / (high - low).clamp_min(torch.finfo(t.dtype).tiny)).clamp(0, 1)
+    times = torch.where(reached[:, -1:] > 0, (piece + fraction) / fine, share)
     points = torch.stack([curve(row)[b] for b, row in enumerate(times)])
     points[:, 0], points[:, -1] = curve.nodes[:, 0], curve.nodes[:, -1]
     return Spline(points)

@@ -44,9 +44,9 @@ def frechet_mean(
 ) -> FrechetMean:
     """Descend to a mean from the point of z (n, k) that is nearest to the weighted average of the coordinates.
 
-    The gradient of ½ Σ w_i d(m, z_i)² is −M Σ_i w_i log_m(z_i): a step goes along the mean of the geodesics' velocities
-    at m and is halved until the sum falls. It has converged when a step is shorter than tol times the root of the sum.
-    No graph.
+    The gradient of ½ Σ w_i d(m, z_i)² is −M Σ_i w_i log_m(z_i). A step goes along the mean of the geodesics' velocities
+    at m, and is halved until the sum falls. The descent has converged when a step is shorter
+    than tol times the root of the sum. No graph.
 
     Args:
         geometry: of the latent space.
@@ -62,8 +62,8 @@ def frechet_mean(
     Source: Karcher, 1977, https://doi.org/10.1002/cpa.3160300502
 
     Example:
-        >>> found = frechet_mean(LatentGeometry(lambda z: 2 * z), torch.tensor([[0.0], [1.0], [5.0]]))
-        >>> found.point.round(decimals=4), found.converged
+        >>> mean = frechet_mean(LatentGeometry(lambda z: 2 * z), torch.tensor([[0.0], [1.0], [5.0]]))
+        >>> mean.point.round(decimals=4), mean.converged
         (tensor([2.]), True)
     """
     check_cloud(z, "z")
@@ -72,19 +72,19 @@ def frechet_mean(
     check_weights(weights, len(z))
 
     def spokes(centre: Tensor) -> tuple[Geodesics, float]:
-        found = geometry.geodesic(centre.unsqueeze(0), z, segments=segments, start=start)
-        return found, float(weights @ found.length.square())
+        geodesics = geometry.geodesic(centre.unsqueeze(0), z, segments=segments, start=start)
+        return geodesics, float(weights @ geodesics.length.square())
 
     point = z[int((z - weights @ z).square().sum(dim=1).argmin())]
-    found, value = spokes(point)
+    geodesics, value = spokes(point)
     for _ in range(rounds):
-        step = weights @ found.velocity(z.new_zeros(1)).squeeze(1)
+        step = weights @ geodesics.velocity(z.new_zeros(1)).squeeze(1)
         if float(geometry.inner(point[None], step[None], step[None])) <= tol**2 * value:
             return FrechetMean(point, value, True)
         for _ in range(8):
             tried, reached = spokes(point + step)
             if reached < value:
-                point, found, value = point + step, tried, reached
+                point, geodesics, value = point + step, tried, reached
                 break
             step = step / 2
         else:
@@ -110,8 +110,8 @@ class Medoids(NamedTuple):
 def k_medoids(distances: Tensor, count: int) -> Medoids:
     """Cluster points by their distances (n, n) alone, around `count` of them: greedy choice, then single exchanges.
 
-    Each exchange of a medoid with another point is the one that lowers the sum of distances most; it ends where none
-    does. Nothing is random.
+    Each exchange of a medoid with another point is the one that lowers the sum of distances most; the search ends
+    where none lowers it. Nothing is random.
 
     Raises:
         ValueError: distances that are not square and finite, or count not between 1 and n.

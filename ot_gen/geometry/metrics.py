@@ -1,4 +1,4 @@
-"""Riemannian metrics on a latent space: what geodesics need to know of M(z)."""
+"""Riemannian metrics on a latent space: what a search for geodesics needs of M(z)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Model(NamedTuple):
         gradient: (B, T−1, k).
         diagonal: blocks of the Gauss-Newton matrix, (B, T−1, k, k), positive semi-definite as a whole.
         upper: its blocks (i, i + 1), (B, T−2, k, k).
-        ends: what the metric may want to know again of the fixed ends, (B, ...), or None.
+        ends: what the metric computed for the fixed ends, to be used again, (B, ...), or None.
     """
 
     squares: Squares

@@ -1,4 +1,4 @@
-"""Curves of least energy between fixed ends: batched Gauss-Newton steps with secants, each curve damped by itself."""
+"""Curves of minimal energy between fixed ends: batched Gauss-Newton steps with secants, each curve damped by itself."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOST_DAMPING = 1e8
 
 @final
 class Minimum(NamedTuple):
-    """The best curves found.
+    """The best curves of a search.
 
     Attributes:
         nodes: (B, T + 1, k).
         squares: squared lengths of their segments.
-        converged: (B,), whether the last step left less than tol²/4 of the energy to gain, by an estimate, at a point
-            where the Hessian is positive definite.
+        converged: (B,), whether the last step left an estimated gain below tol²/4 of the energy, at a point with a
+            positive definite Hessian.
         rounds: (B,), steps tried.
     """
 
@@ -48,12 +48,14 @@ class _Work(NamedTuple):
 def minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) -> Minimum:
     """Lower (T/2) Σ s_i over the inner nodes, from `nodes` (B, T + 1, k); the result exceeds it by rounding at most.
 
-    A step solves (H + λD + S)δ = −gradient: H the Gauss-Newton matrix, D its diagonal blocks (so that damping knows
-    no coordinates), S what the last steps tell of the rest of the Hessian, for curves that stay slow the second
-    derivatives themselves; of S the positive part alone where the whole is not positive definite. λ is 0 until a step
-    fails to lower the energy; then it grows, and falls with success. A step promises ½ gradientᵀ(H + S)⁻¹gradient,
-    and a share of it is left, as large as the promise is of the one before. A curve is finished when that is at most
-    tol²/4 times its energy, which knows no scale; the step is kept if it lowers the energy.
+    A step δ solves (H + λD + S)δ = −gradient. H is the Gauss-Newton matrix. D are its diagonal blocks, so the damping
+    does not depend on coordinates. S is an estimate of the rest of the Hessian by secants from the last steps. For
+    slow curves it is the rest of the Hessian itself. Where H + λD + S is not positive definite, only the positive part
+    of S counts. The damping λ is 0 until a step fails to lower the energy; then it grows, and falls with success.
+
+    A step promises the decrease ½ gradientᵀ(H + S)⁻¹gradient. What is left after it is estimated as that promise times
+    its ratio to the promise of the step before. A curve is finished when this is at most tol²/4 times its energy, a
+    criterion free of scale. The last step is kept if it lowers the energy.
 
     Source: Levenberg-Marquardt as in Nocedal, Wright, Numerical Optimization, 2006, chapter 10,
     https://doi.org/10.1007/978-0-387-40065-5; secants as in Dennis, Gay, Welsch, An adaptive nonlinear least-squares
@@ -75,17 +77,17 @@ def _minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) 
             f"the energy of {int((~torch.isfinite(energy)).sum())} of {len(nodes)} starting curves is NaN or Inf; the "
             "decoder has no finite value or derivative on them: give other end points or another start"
         )
-    nothing = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
+    unset = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
     squares = Squares(*(torch.empty_like(part) for part in model.squares))
-    best = Minimum(torch.empty_like(nodes), squares, nothing.clone(), nothing.long())
-    rows, none = torch.arange(len(nodes), device=nodes.device), torch.zeros_like(energy)
-    work = _Work(rows, nodes, energy, torch.zeros_like(model.diagonal), none, none, nothing)
+    best = Minimum(torch.empty_like(nodes), squares, unset.clone(), unset.long())
+    rows, zeros = torch.arange(len(nodes), device=nodes.device), torch.zeros_like(energy)
+    work = _Work(rows, nodes, energy, torch.zeros_like(model.diagonal), zeros, zeros, unset)
     noise = 8 * torch.finfo(nodes.dtype).eps
     for turn in range(rounds + 1):
         step, decrement, definite = _step(metric, work, model)
         # Damping hides up to T²/5 of the decrement in the longest waves.
         promised = decrement * (1 + work.damping * segments**2 / 5)
-        # The step leaves as large a share of it as the last one left.
+        # The step is assumed to leave the same share of it as the last step left.
         left = promised * torch.where(promised < work.before, promised / work.before, 1)
         still = definite & (left <= tol**2 / 2 * work.energy)
         still |= work.energy == 0
@@ -104,7 +106,7 @@ def _minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) 
         trial = _moved(work.nodes, change)
         tried = _model(metric, trial, model.ends)
         reached = _energy(tried)
-        # Rounding may hide a decrease that is smaller than itself; a value that is not finite is no decrease.
+        # Rounding may hide a decrease smaller than itself; a value that is not finite is no decrease.
         better = usable & (work.energy - reached >= 1e-4 * decrement - noise * work.energy)
         good = better & (work.energy - reached >= 0.25 * decrement)
         raised = (8 * work.damping).clamp_min(4 / segments**2)
@@ -136,9 +138,9 @@ def _energy(model: Model) -> Tensor:
 def _step(metric: RiemannianMetric, work: _Work, model: Model) -> tuple[Tensor, Tensor, Tensor]:
     """δ, its decrement −δᵀgradient, and whether H + λD + S was positive definite.
 
-    Where it was not, S has counted with its positive part alone, so that δ goes down all the same.
+    Where it was not, only the positive part of S counted, so δ is a descent direction all the same.
     """
-    # Where M is singular, as little as rounding would add.
+    # For a singular M: as little as rounding would add.
     size = model.diagonal.diagonal(dim1=2, dim2=3).mean(dim=2)
     slight = torch.finfo(work.nodes.dtype).eps * (size + size.mean(dim=1, keepdim=True))
     damped = model.diagonal * (1 + work.damping[:, None, None, None])
@@ -175,9 +177,9 @@ def _positive(rest: Tensor, metric: Tensor) -> Tensor:
 
 
 def secant(bend: Tensor, old: Model, new: Model, step: Tensor) -> Tensor:
-    """The S nearest to the last one, in the metric, for which Sδ is the change of the gradient but for Hδ.
+    """The S nearest to the last one, in the metric, with Sδ = change of the gradient − Hδ.
 
-    With the mean of H at both ends of the step the error is O(δ³). S has diagonal blocks only, each by a formula of
+    H is the mean of both ends of the step, for an error of O(δ³). S has diagonal blocks only, each by a formula of
     Davidon, Fletcher and Powell.
     """
     change = new.gradient - old.gradient - (_product(old, step) + _product(new, step)) / 2

@@ -37,9 +37,9 @@ def pairwise(
     with tqdm(total=pairs.shape[1], desc="geodesics", unit=" pairs", disable=not progress) as bar:
         for first in range(0, pairs.shape[1], BATCH):
             i, j = pairs[:, first : first + BATCH]
-            found = connect(metric, z[i], z[j], starts, effort)
-            lengths[i, j] = lengths[j, i] = found.length
-            missing += int((~found.converged).sum())
+            geodesics = connect(metric, z[i], z[j], starts, effort)
+            lengths[i, j] = lengths[j, i] = geodesics.length
+            missing += int((~geodesics.converged).sum())
             bar.update(len(i))
     if missing:
         warnings.warn(

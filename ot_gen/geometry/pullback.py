@@ -92,7 +92,7 @@ class PullbackMetric(RiemannianMetric):
             chords = x.diff(dim=1)
             gradient = -gram(tangents, chords.diff(dim=1).flatten(0, 1).unsqueeze(0)).squeeze(2)
             diagonal = gram(tangents, tangents)
-            # Products with the next node; those of the last node of a curve with the next curve are left out.
+            # Products with the next node. At the last node of a curve they would join the next curve: left out below.
             following = torch.cat([gram(tangents[:, :-1], tangents[:, 1:]), diagonal[-1:]])
             parts.append((*_squares(chords), gradient, diagonal, following))
         fine, coarse, *blocked = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -1,4 +1,4 @@
-"""Where a search for geodesics starts: it ends in a minimum near by."""
+"""Where a search for geodesics starts: it ends in a nearby minimum."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Line(Start):
 
 @final
 class Best(Start):
-    """Of several rules' curves the one of least energy, for each pair: one search, begun at the best of them.
+    """For each pair, the curve of smallest energy among those of several rules: one search, begun at the best of them.
 
-    It costs an evaluation of each rule's curves, where a list of starts is searched from each.
+    It costs an evaluation of each rule's curves. A list of starts, in contrast, costs a search from each.
 
     Args:
         rules: at least one.
@@ -73,9 +73,9 @@ class Best(Start):
 class Graph(Start):
     """Shortest paths in the graph of codes and their nearest neighbours: holes in the data are walked around.
 
-    An edge is as long as the metric says of the straight segment (2 chords, extrapolated). A graph in several parts is
-    joined by the edges of the latent minimum spanning tree, so that there is always a path. End points are linked to
-    the points nearest to them. Paths are smoothed and brought to constant speed.
+    The length of an edge is that of the straight segment in the metric (2 chords, extrapolated). A graph in several
+    parts is joined by the edges of the latent minimum spanning tree, so there is always a path. End points are linked
+    to the points nearest to them. Paths are smoothed and brought to constant speed.
 
     Args:
         codes: (m, k), where the data are, m > neighbours.
@@ -110,7 +110,7 @@ class Graph(Start):
         points, edges = self._linked(ends)
         sources, row = torch.unique(start, return_inverse=True)
         _, before = _shortest(metric, points, edges, sources)
-        return _resample(points[_ways(before[row], start, end)], segments)
+        return _resample(points[_paths(before[row], start, end)], segments)
 
     def lengths(self, metric: RiemannianMetric, z: Tensor) -> Tensor:
         """Distances between all pairs of z (n, k), (n, n), some per cent too long.
@@ -125,12 +125,12 @@ class Graph(Start):
         paths, before = _shortest(metric, points, edges, ends)
         i, j = torch.triu_indices(len(z), len(z), 1)
         upper = torch.minimum(paths[i, ends[j]], paths[j, ends[i]]).to(z)
-        ways = _ways(before[i], ends[i], ends[j])
+        routes = _paths(before[i], ends[i], ends[j])
         for some in torch.arange(len(i)).split(1024):
-            smooth = _resample(points[ways[some]], SMOOTH)
+            smooth = _resample(points[routes[some]], SMOOTH)
             straight = line(z[i[some]], z[j[some]], SMOOTH)
-            found = torch.minimum(_lengths(metric, smooth), _lengths(metric, straight))
-            upper[some] = torch.minimum(upper[some], found)
+            shorter = torch.minimum(_lengths(metric, smooth), _lengths(metric, straight))
+            upper[some] = torch.minimum(upper[some], shorter)
         lengths = z.new_zeros(len(z), len(z))
         lengths[i, j] = lengths[j, i] = upper
         return lengths
@@ -205,13 +205,13 @@ def _shortest(metric: RiemannianMetric, points: Tensor, edges: Tensor, sources: 
     return torch.from_numpy(reached), torch.from_numpy(before).long()
 
 
-def _ways(before: Tensor, start: Tensor, end: Tensor) -> Tensor:
+def _paths(before: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Paths as indices (B, P) from the point before each, (B, n); they stay at their ends, at least for one step."""
-    way = [end]
-    while bool((way[-1] != start).any()):
-        here = way[-1]
-        way.append(torch.where(here == start, here, before.gather(1, here[:, None]).squeeze(1)))
-    return torch.stack([*way, start][::-1], dim=1)
+    route = [end]
+    while bool((route[-1] != start).any()):
+        here = route[-1]
+        route.append(torch.where(here == start, here, before.gather(1, here[:, None]).squeeze(1)))
+    return torch.stack([*route, start][::-1], dim=1)
 
 
 def _edge_lengths(metric: RiemannianMetric, points: Tensor, edges: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ class Solved(NamedTuple):
 def solve(diagonal: Tensor, upper: Tensor, b: Tensor) -> Solved:
     """Solve Hx = b for H with H_ii = diagonal[:, i], H_i,i+1 = upper[:, i], H_i+1,i = upper[:, i]ᵀ.
 
-    Blocks of even index are eliminated by their Cholesky factors, the Schur complement on the odd ones is block
-    tridiagonal again. What is small is factorised as a whole.
+    Blocks of even index are eliminated by their Cholesky factors. The Schur complement on the odd ones is block
+    tridiagonal again. A small system is factorised as a whole.
 
     Args:
         diagonal: (B, N, k, k), symmetric.

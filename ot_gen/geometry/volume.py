@@ -31,8 +31,8 @@ class VolumeMap:
     def plot(self, axes: Axes, **style: Any) -> AxesImage:
         """Draw the map into matplotlib axes, with z₁, z₂ as their names; curves and codes may follow over it.
 
-        The darkest and the brightest colour stand at the quantiles .005 and .995 of the finite values, so that a few
-        extreme cells do not take all contrast; cells where M is singular stay blank. The colour bar is left to the
+        The darkest and the brightest colour stand at the quantiles .005 and .995 of the finite values, so a few extreme
+        cells do not take all contrast. Cells where M is singular stay blank. The colour bar is left to the
         caller: `axes.figure.colorbar(image, label="log √det M(z)")`.
 
         Args:
