@@ -26,7 +26,7 @@ Potential = Callable[[Tensor], Tensor]
 
 _STREAM = 5_021_993  # sets the samples of a certificate apart from those of a caller with the same seed
 FEWEST_SAMPLES = 64
-KEPT_BACK = 0.5  # of what the level allows to be missed, for replicates that are only nearly normal
+KEPT_BACK = 0.5  # of the error probability 1 − level, as replicates are only nearly normal
 
 
 def certify(
@@ -49,33 +49,32 @@ def certify(
 
         E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j  <=  W_c(μ, ν)  <=  E ⟨P, C⟩,   P any coupling of samples of μ with ν
 
-    Both hold for every table h̃ and every number of samples; h̃ decides how near the sides are. It comes from
-    `semidiscrete`, from `h_tilde` or from a `potential`, the best of them on a pilot sample; P follows its cells, or is
-    the exact plan of a smaller sample where that was cheaper on the pilot. Then both sides are measured on samples that
-    decided nothing, in six independent replicates, whose spread gives the errors.
+    Both hold for every table h̃ and every number of samples; h̃ decides how near the sides are. Candidates for h̃ come
+    from `semidiscrete`, from `h_tilde` and from a `potential`; the best on a pilot sample is taken. P follows its
+    cells, or is the exact plan of a smaller sample where that was cheaper on the pilot. Then both sides are measured
+    in six independent replicates, on samples that decided nothing. The spread of the replicates gives the errors.
 
-    A tensor or a file is read as independent samples of an unknown law μ, and the interval is for that law: 45 % of
-    the rows, drawn at random, fit the potential, 10 % are the pilot and 45 % judge. To compare ν with the rows
+    A tensor or a file is read as independent samples of an unknown law μ, and the interval is for that law. The rows
+    are split at random: 45 % fit the potential, 10 % are the pilot and 45 % judge. To compare ν with the rows
     themselves as a law, give `Empirical(rows)`.
 
-    Ctrl-C ends the solve early and judges what is there; a second one ends that too.
+    Ctrl-C ends the solve early and judges what is there; a second one ends the judging too.
 
     Args:
-        mu: what is sampled: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor of
+        mu: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor of
             samples (N, d) or the path of such an .npy file. `sample` must give independent points.
         nu: the atoms and their masses.
         cost: any ground cost.
-        h_tilde: a table over the atoms, (m,), to start from and to compete.
-        potential: a trained potential h, (n, d) -> (n,), higher on μ's side: a critic. It stands as the table
-            h̃_j = −h(y_j) where c is a distance, else as min_i c(x_i, y_j) − h(x_i) over a pilot sample; every table is
-            feasible with its c-transform, so nothing is asked of h.
-        reference: real data, in any form of `mu`, for the interval of real data against the same ν, with the same
-            budget again.
+        h_tilde: a table over the atoms, (m,): a start for the solve, and a candidate itself.
+        potential: a trained potential h, (n, d) -> (n,), higher on μ's side: a critic. Its table is
+            h̃_j = −h(y_j) where c is a distance, else min_i c(x_i, y_j) − h(x_i) over a pilot sample. Every table is
+            feasible with its c-transform, so h need not satisfy any condition.
+        reference: real data, in any form of `mu`. They get an interval against the same ν, with the same budget again.
         level: the confidence, in (0, 1).
         width: the relative width (high − low) / |middle| to stop at; None spends the whole budget.
-        max_samples, max_seconds: the budget, of samples of μ and of wall time; kept to within one test of the solve and
-            one replicate, which for thousands of atoms take tens of seconds.
-        max_bytes: what a coupling may take, which caps the samples of each.
+        max_samples, max_seconds: the budget, of samples of μ and of wall time. It can be exceeded by one test of the
+            solve and one replicate, which take tens of seconds for thousands of atoms.
+        max_bytes: the memory for one coupling, which limits its samples.
         progress: shows progress on stderr.
         seed: of all samples. The caller's random state stays as it was.
 
@@ -96,7 +95,7 @@ def certify(
     """
     _check(nu, h_tilde, level, width, max_samples, max_bytes, max_seconds)
     if reference is not None and not isinstance(reference, Tensor | str | Path):
-        check_sampler(reference, nu.dim, "reference")  # now, not when the first interval is there
+        check_sampler(reference, nu.dim, "reference")  # now, not after the first interval
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
     with undisturbed(*modules):
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
@@ -127,7 +126,7 @@ def certify(
 
 @dataclass
 class _Effort:
-    """What was asked for, and what it may take."""
+    """The width that was asked for, and the budget."""
 
     width: float | None
     max_samples: int
@@ -157,7 +156,7 @@ def _certificate(
 ) -> Certificate:
     pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, effort.max_samples // 8))
     contest = Contest(problem, draws.pilot().draw(pilot_size))
-    # Where a solve starts of itself: one from a worse table would take longer.
+    # The solver's own start: from a worse table it would take longer.
     contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
     cold = contest.best
     if h_tilde is not None:
@@ -247,10 +246,10 @@ def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> T
 
     if problem.cost.is_metric:
         return torch.cat([-h(tile) for tile in problem.atoms.split(4096)])
-    least = torch.full_like(problem.weights, torch.inf)
+    smallest = torch.full_like(problem.weights, torch.inf)
     for (_, costs), values in zip(problem.rows.costs(x), h(x).split(problem.rows.chunk), strict=True):
-        least = torch.minimum(least, (costs - values[:, None]).amin(dim=0))
-    return least
+        smallest = torch.minimum(smallest, (costs - values[:, None]).amin(dim=0))
+    return smallest
 
 
 def _check(
@@ -279,6 +278,8 @@ def _check(
             f"the budget must be at least {2**10} samples and > 0 seconds, got max_samples = {max_samples}, "
             f"max_seconds = {max_seconds}"
         )
-    least = FEWEST_SAMPLES * bytes_per_row(nu)
-    if max_bytes < least:
-        raise ValueError(f"max_bytes = {max_bytes} cannot hold a coupling with {len(nu)} atoms; give at least {least}")
+    minimum = FEWEST_SAMPLES * bytes_per_row(nu)
+    if max_bytes < minimum:
+        raise ValueError(
+            f"max_bytes = {max_bytes} cannot hold a coupling with {len(nu)} atoms; give at least {minimum}"
+        )

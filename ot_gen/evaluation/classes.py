@@ -37,8 +37,8 @@ class ClassError(Metric):
 class ModeCoverage(Metric):
     """The share of the classes c >= 0 of the data that the model covers, p_c >= share · q_c; 1 is best.
 
-    The error takes each p_c − share · q_c as Gaussian: se² = Σ_c P_c (1 − P_c) / K², P_c the chance that class c is
-    covered in another pair of samples.
+    The error takes each p_c − share · q_c as Gaussian: se² = Σ_c P_c (1 − P_c) / K². P_c is the probability that class
+    c is covered in another pair of samples.
 
     Args:
         share: the part of its mass that makes a class covered, in (0, 1].
@@ -75,8 +75,8 @@ class ModeCoverage(Metric):
 class Components:
     """Labels of the parts of a law: y (n, 2) -> (n,), the likeliest component, or −1 far from all of them.
 
-    Far means further than `reach` standard deviations from the mean of the component, for Gaussian ones; other laws
-    (moons, rings, arms, lines) give every point its nearest part.
+    For Gaussian components, far means further than `reach` standard deviations from the mean. In other laws (moons,
+    rings, arms, lines) every point has its nearest part.
 
     Args:
         law: a mixture of Gaussians, or a `Law` that knows its parts.
@@ -121,7 +121,7 @@ def labels(x: Cloud, y: Cloud) -> tuple[Tensor, Tensor]:
         >>> labels(torch.tensor([0, 1]), torch.tensor([2, -1]))
         (tensor([0, 1]), tensor([ 2, -1]))
     """
-    found = []
+    vectors = []
     for name, given in (("the model's classes", x), ("the real classes", y)):
         label = torch.as_tensor(given).detach().cpu()
         if (
@@ -134,10 +134,10 @@ def labels(x: Cloud, y: Cloud) -> tuple[Tensor, Tensor]:
             raise ValueError(
                 f"{name} must be whole numbers >= 0, (n,), or −1 for none, got {label.dtype} {tuple(label.shape)}"
             )
-        found.append(label.long())
-    if len(found[0]) < 2 or len(found[1]) < 2:
+        vectors.append(label.long())
+    if len(vectors[0]) < 2 or len(vectors[1]) < 2:
         raise ValueError(f"classes of at least two samples on each side are compared, got {len(x)} and {len(y)}")
-    return found[0], found[1]
+    return vectors[0], vectors[1]
 
 
 def shares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +153,7 @@ def shares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _variance(share: Tensor, n: int) -> Tensor:
-    """Of a share of n samples; by Laplace's rule, else a class without samples would have no error at all."""
+    """Of a share of n samples. Without Laplace's rule a class without samples would have no error at all."""
     p = (share * n + 1) / (n + 2)
     return p * (1 - p) / n
 

@@ -22,11 +22,11 @@ class DigitClassifier(nn.Module):
     """Two convolutions, 64 standardised features, ten classes, on digits (n, 784) with pixels in [0, 1].
 
     The features are taken before the last ReLU and standardised to mean 0 and variance 1 on the training digits. Pixels
-    outside [0, 1] are clipped, as they are when an image is stored.
+    outside [0, 1] are clipped, as in a stored image.
 
-    `DigitClassifier.shipped()` holds the weights of the package: trained on the 8,000 training digits of
-    `ot_gen.data.mnist()`, right on 98 % or more of its 2,000 held-out ones (experiments/digit_classifier has the script
-    and the exact figure). A new instance holds random weights.
+    `DigitClassifier.shipped()` holds the weights of the package. They were trained on the 8,000 training digits of
+    `ot_gen.data.mnist()`, and classify 98 % or more of its 2,000 held-out digits correctly. The script and the exact
+    figure are in experiments/digit_classifier. A new instance holds random weights.
 
     Source of the layers: LeCun et al., 1998, https://doi.org/10.1109/5.726791
 

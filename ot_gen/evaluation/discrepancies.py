@@ -1,4 +1,4 @@
-"""Metrics of kernels: each an unbiased U-statistic of a mean discrepancy, which a kernel names."""
+"""Metrics of kernels: unbiased U-statistics of mean discrepancies, one for each kernel."""
 
 from __future__ import annotations
 

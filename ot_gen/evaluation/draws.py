@@ -1,4 +1,4 @@
-"""Where the samples of a certificate come from: some to make a potential from, others, never seen, to judge it."""
+"""Where the samples of a certificate come from: some to fit a potential, others, never seen, to judge it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Draws(ABC):
 
     @abstractmethod
     def pilot(self) -> Source:
-        """Samples by which choices are made, none of which judges."""
+        """Samples for choices; none of them judges."""
 
     @abstractmethod
     def replicate(self, number: int) -> Source:
@@ -46,10 +46,10 @@ class Draws(ABC):
 
 @final
 class Sampled(Draws):
-    """Independent draws from a law that is sampled for ever.
+    """Independent draws from a law that is sampled without end.
 
-    Low-discrepancy points would be nearer to the truth on average, and too far from normal for a confidence level:
-    where μ has tails, the few points of its outermost strata decide the error.
+    Low-discrepancy points would be nearer to the truth on average, but their errors are too far from normal for a
+    confidence level. Where μ has tails, the few points of its outermost strata decide the error.
 
     Args:
         law: the checked law μ.
@@ -107,7 +107,7 @@ class Rows:
 
 @final
 class Tabulated(Draws):
-    """Draws from N rows, independent samples of a law that is not known: split at random, 45 % to fit, 45 % to judge.
+    """Draws from N rows, independent samples of an unknown law: split at random, 45 % to fit, 45 % to judge.
 
     Args:
         points: the rows, (N, d), with N at least `FEWEST_ROWS`.

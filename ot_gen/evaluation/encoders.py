@@ -31,8 +31,8 @@ class EncoderJudgement(NamedTuple):
     """An encoder model in numbers: what the coupling costs, how far its codes are from ζ, and what it bounds.
 
     None of these bounds W_c(μ, ν): the encoder's coupling has the marginal q̄ = E_y q(·|y), not ζ. Figures that need a
-    density of the codes are None for a deterministic encoder, whose KL is infinite; figures that need a likelihood are
-    None where the cost is none.
+    density of the codes are None for a deterministic encoder, whose KL is infinite. Figures that need a likelihood
+    are None where the cost is not one.
 
     Attributes:
         n: held-out points of `reconstruction` and `active_units`.
@@ -45,16 +45,16 @@ class EncoderJudgement(NamedTuple):
         information_n: held-out points of the next figures, all in nats.
         conditional_kl: E_y KL(q(·|y) ‖ ζ), an upper bound of `aggregate_kl`; its error is 0 where it is in closed form.
         aggregate_kl: KL(q̄ ‖ ζ) with q̄ over exactly these points; above that of the law behind them.
-        mutual_information: I(z; y) for y uniform on exactly these points; at most log information_n, near which it says
-            only that the codes tell all points apart.
+        mutual_information: I(z; y) for y uniform on exactly these points; at most log information_n. A value near this
+            limit says only that the codes distinguish all points.
         gap: aggregate_kl + mutual_information − conditional_kl, 0 up to `gap_se`: the three are drawn independently.
         likelihood_n: held-out points of the next figures, in nats per point.
         samples: K, codes for each of these points.
         negative_elbo: −ELBO, in expectation an upper bound of −log p(y) under decoder and ζ.
         negative_iwae: the importance-weighted bound of K samples, at most `negative_elbo`; still an upper bound.
 
-    `gap_se` and the others are standard errors of means; those of the two bounds are over points and say nothing of
-    their slack.
+    `gap_se` and the others are standard errors of means. Those of the two bounds are over points; they do not measure
+    the slack of the bounds.
     """
 
     n: int
@@ -110,9 +110,9 @@ def judge_encoder(
 ) -> EncoderJudgement:
     """Judge an encoder model on held-out points. Neither the caller's random state nor any module's mode changes.
 
-    The likelihood is that of a decoder with noise, whatever the cost. Else it is read off the cost: `BernoulliNLL` is
-    −log p(y|z) itself (a log-probability of binary y; for grey y it is not normalised, and compares only with itself),
-    and ‖g(z) − y‖² with a variance σ² stands for N(g(z), σ² I):
+    The likelihood is that of a decoder with noise, whatever the cost. Without such a decoder it is read off the cost.
+    `BernoulliNLL` is −log p(y|z) itself, a log-probability of binary y. For grey y it is not normalised, and compares
+    only with itself. ‖g(z) − y‖² with a variance σ² stands for N(g(z), σ² I):
 
         −log p(y|z) = ‖g(z) − y‖² / (2σ²) + (d/2) log(2πσ²)
 
@@ -123,8 +123,8 @@ def judge_encoder(
         encoder: y (n, d) -> q(·|y), a torch `Distribution` with batch_shape (n,) and event_shape (k,).
         variance: σ² where the squared cost stands for a Gaussian decoder: λ/2 for a VAE of weight λ; None where it
             does not. Ignored for other costs.
-        n: points, at most len(nu); a posterior that is not Gaussian has its information measured on at most 128, since
-            that takes n² of its densities.
+        n: points, at most len(nu). For a posterior that is not Gaussian, information is measured on at most 128 points,
+            as it takes n² densities.
         mismatch_n: codes compared with draws of ζ, at most n.
         likelihood_n: points whose likelihood is bounded, at most n.
         samples: K, codes for each of these points.
@@ -141,8 +141,8 @@ def judge_encoder(
         >>> from ot_gen import GaussianEncoder
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> encoder, nu = GaussianEncoder(nn.Linear(3, 4)), Empirical(torch.randn(50, 3))
-        >>> found = judge_encoder(mu, nu, SquaredEuclidean(), encoder, variance=1.0)
-        >>> found.n, abs(found.gap) < 5 * found.gap_se, found.negative_iwae <= found.negative_elbo
+        >>> judgement = judge_encoder(mu, nu, SquaredEuclidean(), encoder, variance=1.0)
+        >>> judgement.n, abs(judgement.gap) < 5 * judgement.gap_se, judgement.negative_iwae <= judgement.negative_elbo
         (50, True, True)
     """
     check_empirical(nu, "(mu, nu, cost, encoder)")
@@ -180,7 +180,7 @@ def _decoded_cost(mu: Pushforward, cost: Cost, z: Tensor, y: Tensor) -> Tensor:
 
 
 def _log_likelihood(mu: Pushforward, cost: Cost, variance: float | None) -> LogLikelihood | None:
-    """(z, y) -> log p(y|z), or None where neither the decoder nor the cost says one."""
+    """(z, y) -> log p(y|z), or None where neither the decoder nor the cost defines one."""
     if isinstance(mu.decode(mu.base.sample(2)), Distribution):
         return lambda z, y: NegativeLogLikelihood().decoded(mu.decode(z), y).neg()
     if isinstance(cost, BernoulliNLL):

@@ -1,11 +1,11 @@
-"""What the codes tell of the data, in nats: KL of each posterior and of their aggregate, mutual information, units.
+"""The information that codes hold about data, in nats: KL of posteriors and aggregate, mutual information, units.
 
-All is said of the empirical law of the N points whose posteriors are given, with aggregate q̄ = 1/N Σ_i q(·|y_i):
+All figures are of the empirical law of the N points whose posteriors are given, with aggregate q̄ = 1/N Σ_i q(·|y_i):
 
     1/N Σ_i KL(q(·|y_i) ‖ ζ)  =  KL(q̄ ‖ ζ)  +  I(z; y)
 
-The left side is what a VAE pays, the first term on the right is what P1#π = ζ asks for. Each estimator draws codes of
-its own, so that adding the right side up checks all three.
+The left side is what a VAE pays; the constraint P1#π = ζ requires the first term on the right to be 0. Each estimator
+draws codes of its own, so the sum on the right checks all three.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
 def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo:
     """KL(q̄ ‖ ζ) = E_{z ~ q̄} [log q̄(z) − log ζ(z)], q̄ = 1/N Σ_i q(·|y_i) exactly: unbiased for these N points.
 
-    Of the law behind the points it is biased upwards, as a mixture of few posteriors is further from ζ than one of
-    many. Its cost is N² · draws densities.
+    As an estimate for the law behind the points it is biased upwards, as a mixture of few posteriors is further from
+    ζ than one of many. Its cost is N² · draws densities.
 
     Args:
         q: the posteriors, batch_shape (N,), event_shape (k,).
@@ -113,8 +113,8 @@ def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo
 def mutual_information(q: Distribution, draws: int = 1) -> MonteCarlo:
     """I(z; y) = 1/N Σ_i E_{z ~ q(·|y_i)} [log q(z|y_i) − log q̄(z)] for y uniform on these N points: unbiased.
 
-    It lies between 0 and log N, and near log N it says only that the codes tell all N points apart: the law behind
-    the points may have more. Its cost is N² · draws densities.
+    It lies between 0 and log N. Near log N it says only that the codes distinguish all N points: for the law behind
+    the points it may be larger. Its cost is N² · draws densities.
 
     Args:
         q: the posteriors, batch_shape (N,), event_shape (k,).
@@ -127,7 +127,7 @@ def mutual_information(q: Distribution, draws: int = 1) -> MonteCarlo:
 
     Example:
         >>> from torch.distributions import Independent, Normal
-        >>> q = Independent(Normal(torch.tensor([[-99.0], [99.0]]), 1.0), 1)  # tells two points apart
+        >>> q = Independent(Normal(torch.tensor([[-99.0], [99.0]]), 1.0), 1)  # distinguishes two points
         >>> round(mutual_information(q).mean, 4)  # log 2
         0.6931
     """
@@ -161,7 +161,7 @@ def _aggregate_log_density(q: Distribution, z: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> MonteCarlo:
-    """Of (draws, N) values."""
+    """The mean of (draws, N) values, with its standard error."""
     points = values.mean(dim=0)
     return MonteCarlo(float(points.mean()), float(points.std() / math.sqrt(len(points))))
 

@@ -26,8 +26,8 @@ class Certificate:
             standard error.
         level: the confidence of `interval`.
         interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile that leaves (1 − level) / 4 to
-            each side: half of what the level allows to be missed is kept back, as replicates are only nearly normal.
-        marginal_error: ‖P − b‖₁ of the cells of h̃, noise of counting removed: how well the potential is solved.
+            each side. Only half of the error probability 1 − level is used, as replicates are only nearly normal.
+        marginal_error: ‖P − b‖₁ of the cells of h̃, with the noise of counting removed: how well h̃ is solved for.
         h_tilde: the table that was judged, (m,).
         samples: of μ, in all: to fit, to choose and to judge.
         seconds: wall time.

@@ -75,12 +75,12 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
 def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: int = 0) -> Judgement:
     """Judge a model on held-out data: exact W₁ and W₂² at equal n, with their real-vs-real floors.
 
-    Neither the caller's random state nor the model's mode changes, and equal seeds give every model the same latent
-    points and the same real samples.
+    Neither the caller's random state nor the model's mode changes. Equal seeds give every model the same latent points
+    and the same real samples.
 
     Args:
         mu: the model, any `Measure`.
-        train: the training data or law, of which the floor draws its real sample.
+        train: the training data or law; the floor draws its real sample from it.
         test: the held-out data.
         n: samples on each side; at most len(test), and of a model that is a sample at most its points.
         seed: of the samples.
@@ -97,7 +97,7 @@ def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: 
 
 
 def judgement_of(measured: Measurements) -> Judgement:
-    """The judgement that lies in measurements by the metrics `EXACT`: nothing is solved again.
+    """The judgement contained in measurements by the metrics `EXACT`: nothing is solved again.
 
     Raises:
         NotConverged: one of the two could not be computed.

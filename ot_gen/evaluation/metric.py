@@ -19,8 +19,8 @@ Cloud = Tensor | NDArray[Any]
 class MetricValue(NamedTuple):
     """A metric between two samples, and its standard error: that of the number itself, from sample to sample.
 
-    Where the metric is biased at finite n (all but the kernel metrics are), the error is around its mean at this n, not
-    around its limit: the floor shows the bias.
+    All metrics but the kernel metrics are biased at finite n. The error is around the mean at this n, not around the
+    limit: the floor shows the bias.
     """
 
     value: float
@@ -28,12 +28,12 @@ class MetricValue(NamedTuple):
 
 
 class Metric(ABC):
-    """A function of two samples, x of a model and y of the data; the smaller the nearer unless its docstring says else.
+    """A function of two samples, x of a model and y of the data; smaller is nearer unless its docstring says otherwise.
 
     Calling it gives the number, `estimate` the number with its standard error. Nothing is drawn at random from the
     global generator, and equal samples give equal numbers.
 
-    `least` is the number of points that it needs on each side.
+    `least` is the minimum number of points on each side.
     """
 
     least: int = 2
@@ -52,7 +52,7 @@ def points(x: Cloud, y: Cloud, least: int = 2) -> tuple[Tensor, Tensor]:
 
     Args:
         x, y: points, (n, d) and (m, d), tensors or arrays.
-        least: points that the metric needs on each side.
+        least: the minimum number of points on each side.
 
     Raises:
         ValueError: no finite clouds of real numbers of one dimension with at least `least` points each.
@@ -62,7 +62,7 @@ def points(x: Cloud, y: Cloud, least: int = 2) -> tuple[Tensor, Tensor]:
         >>> points(np.zeros((3, 2)), torch.zeros(4, 2))[0].dtype
         torch.float64
     """
-    found = []
+    sides = []
     for name, given in (("the model's samples", x), ("the real samples", y)):
         try:
             cloud = torch.as_tensor(given).detach()
@@ -74,13 +74,13 @@ def points(x: Cloud, y: Cloud, least: int = 2) -> tuple[Tensor, Tensor]:
         check_cloud(cloud, name)
         if len(cloud) < least:
             raise ValueError(f"this metric needs at least {least} points on each side, got {len(cloud)} of {name}")
-        found.append(cloud)
-    if found[0].shape[1] != found[1].shape[1]:
+        sides.append(cloud)
+    if sides[0].shape[1] != sides[1].shape[1]:
         raise ValueError(
-            f"a metric compares (n, d) with (m, d), got {tuple(found[0].shape)} and {tuple(found[1].shape)}; give both "
+            f"a metric compares (n, d) with (m, d), got {tuple(sides[0].shape)} and {tuple(sides[1].shape)}; give both "
             "samples the same dimension"
         )
-    return found[0], found[1]
+    return sides[0], sides[1]
 
 
 def first_order(value: Tensor | float, of_x: Tensor, of_y: Tensor, extra: float = 0.0) -> MetricValue:
@@ -88,9 +88,9 @@ def first_order(value: Tensor | float, of_x: Tensor, of_y: Tensor, extra: float 
 
         se² = Var φ / n + Var ψ / m + extra
 
-    This is the infinitesimal jackknife. Where the variation vanishes in the limit, at equal laws, the one measured on
-    the sample itself is of the size of the fluctuations, and the error is too large (by √2 for a U-statistic), not too
-    small.
+    This is the infinitesimal jackknife. At equal laws the variation vanishes in the limit. The one measured on the
+    sample itself is then of the size of the fluctuations, and the error is too large (by √2 for a U-statistic), not
+    too small.
 
     Args:
         value: the number, ().

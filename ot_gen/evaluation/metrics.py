@@ -32,12 +32,12 @@ class Measured(NamedTuple):
 
 @final
 class Measurements(NamedTuple):
-    """What `Metrics` found, by name.
+    """What `Metrics` measured, by name.
 
     Attributes:
         n: samples on each side.
         values: value, floor and their errors.
-        failures: the reasons of metrics that could not be computed; a diverged model may be out of Sinkhorn's reach.
+        failures: the reasons of metrics that could not be computed; for a diverged model Sinkhorn may not converge.
     """
 
     n: int
@@ -66,8 +66,8 @@ class View:
 class Metrics:
     """Metrics of a model on held-out data, each next to its floor, features extracted once.
 
-    The floor compares as many real training points with the same held-out points. That of memorisation compares
-    held-out points with other held-out points, since training points are at distance 0 from themselves.
+    The floor compares equally many real training points with the same held-out points. The floor of memorisation
+    compares held-out points with other held-out points, since training points are at distance 0 from themselves.
 
     Args:
         views: ways to look at the samples, by name, each with its metrics.
@@ -81,8 +81,8 @@ class Metrics:
         >>> from ot_gen.evaluation import ExactTransport, Precision
         >>> metrics = Metrics({"points": View({"w1": ExactTransport(Euclidean()), "precision": Precision()})})
         >>> train, test = torch.randn(400, 2), torch.randn(400, 2)
-        >>> found = metrics(torch.randn(400, 2) + 1.0, train, test).values["w1"]
-        >>> found.floor < 0.3 < found.value, found.se < 0.1
+        >>> measured = metrics(torch.randn(400, 2) + 1.0, train, test).values["w1"]
+        >>> measured.floor < 0.3 < measured.value, measured.se < 0.1
         (True, True)
     """
 
@@ -97,7 +97,7 @@ class Metrics:
 
     @property
     def least(self) -> int:
-        """Points needed on each side."""
+        """The minimum number of points on each side."""
         return max((metric.least for view in self.views.values() for metric in view.metrics.values()), default=2)
 
     @keyword_only
@@ -108,7 +108,7 @@ class Metrics:
 
         Args:
             mu: the model, or samples of it, (k, d).
-            train: the training data or law, of which the floors draw their real samples.
+            train: the training data or law; the floors draw their real samples from it.
             test: the held-out data.
             n: samples on each side; at most as many as there are.
             seed: of the samples. Equal seeds give every model the same latent points and the same real samples.
@@ -118,7 +118,7 @@ class Metrics:
         """
         train = as_measure(train)
         drawn = draws(as_measure(mu), train, as_measure(test), n, seed)
-        found: dict[str, Measured] = {}
+        values: dict[str, Measured] = {}
         failures: dict[str, str] = {}
         for view in self.views.values():
             fake, real, held_out = (view(cloud) for cloud in drawn[:3])
@@ -128,10 +128,10 @@ class Metrics:
                 except NotConverged as error:
                     failures[name] = str(error)
                 else:
-                    found[name] = Measured(*value, *floor)
+                    values[name] = Measured(*value, *floor)
         if self.memorisation is not None and isinstance(train, Empirical):
-            found["memorisation"] = _memorisation(self.memorisation, drawn, train.atoms)
-        return Measurements(len(drawn.fake), found, failures)
+            values["memorisation"] = _memorisation(self.memorisation, drawn, train.atoms)
+        return Measurements(len(drawn.fake), values, failures)
 
 
 @final
@@ -145,7 +145,9 @@ class Clouds(NamedTuple):
 
 
 def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Clouds:
-    """What a model is judged on; n is at most the number of held-out points and, of a model that is a sample, of its.
+    """The samples on which a model is judged.
+
+    n is at most the number of held-out points. For a model that is a sample it is at most its number of points too.
 
     Raises:
         ValueError: held-out data that are no atoms, or dimensions that differ.
@@ -184,7 +186,7 @@ def as_measure(given: Measure | Cloud) -> Measure:
 
 
 def _distinct(measure: Measure, n: int) -> Tensor:
-    """n points: of a sample that is large enough different ones, else independent draws."""
+    """n points: distinct ones from a sample that is large enough, else independent draws."""
     if isinstance(measure, Empirical) and measure.is_uniform and len(measure) >= n:
         return measure.atoms[torch.randperm(len(measure), device=measure.atoms.device)[:n]]
     return measure.sample(n)

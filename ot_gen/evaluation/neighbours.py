@@ -25,11 +25,11 @@ class Balls(NamedTuple):
 
 
 class NeighbourShare(Metric, ABC):
-    """A share that balls count: each reaches from a point to the k-th neighbour of it in its own sample.
+    """A share that balls count: each reaches from a point to its k-th neighbour in its own sample.
 
-    The error is a grouped jackknife: se² = (G − 1)/G Σ_g (T_g − T̄)², T_g without the g-th of G random groups of
-    points of both samples, neighbours sought anew; and at least the binomial error of a share of n points by Laplace's
-    rule, as a share of 1 or 0 has no jackknife error at all.
+    The error is a grouped jackknife: se² = (G − 1)/G Σ_g (T_g − T̄)². T_g leaves out the g-th of G random groups of
+    points of both samples, and neighbours are sought anew. A share of 1 or 0 has no jackknife error, so the error is
+    at least the binomial one of a share of n points by Laplace's rule.
 
     Args:
         k: the neighbour.
@@ -142,7 +142,7 @@ class Coverage(NeighbourShare):
 
 
 class _Neighbours:
-    """The nearest neighbours of each point, enough of them to lose a whole group and still know the k-th."""
+    """The nearest neighbours of each point: enough to know the k-th even after a whole group is left out."""
 
     def __init__(self, x: Tensor, k: int, groups: Tensor) -> None:
         n, largest = len(x), int(torch.bincount(groups).max())
@@ -169,9 +169,9 @@ class _Neighbours:
 class Memorisation:
     """How near samples come to training points, against held-out points: E_x d(x, T) / E_y d(y, T), T the training set.
 
-    d(x, T) is the distance to the nearest training point. Near 1 for new points of the same law, 0 for copies. Blurred
-    images are somewhat below 1 and bad samples above, so it says nothing without a distance beside it. The error is
-    the delta method's for fixed T, se² = Var(d_x / d̄_y) / n + Var(ρ d_y / d̄_y) / m.
+    d(x, T) is the distance to the nearest training point. The ratio is near 1 for new points of the same law, 0 for
+    copies. Blurred images are somewhat below 1 and bad samples above, so it means nothing without a distance beside
+    it. The error is the delta method's for fixed T, se² = Var(d_x / d̄_y) / n + Var(ρ d_y / d̄_y) / m.
 
     Example:
         >>> train = torch.randn(500, 2)
@@ -208,6 +208,6 @@ def nearest_distances(x: Tensor, train: Tensor) -> Tensor:
     nearest = torch.full((len(x),), math.inf, dtype=x.dtype)
     for part in train.split(max(1, CHUNK // max(len(x), x.shape[1]))):
         index = torch.cdist(x, part).argmin(dim=1)
-        # Measured again: cdist goes by a product of matrices, whose rounding keeps copies off distance 0.
+        # Measured again: cdist multiplies matrices, and rounding there keeps copies off distance 0.
         nearest = torch.minimum(nearest, (x - part[index]).norm(dim=1))
     return nearest

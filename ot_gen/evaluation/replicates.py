@@ -26,7 +26,7 @@ MOST_EXACT = 2**14
 
 
 def bytes_per_row(nu: Empirical) -> int:
-    """What a coupling takes a sample: the pairs that compete, in float64, eight times over, and the sample itself.
+    """Bytes of a coupling for each sample: its candidate pairs in float64, eight times over, and the sample itself.
 
     Example:
         >>> bytes_per_row(Empirical(torch.zeros(1000, 2)))
@@ -107,7 +107,7 @@ class Contest:
             self.best, self.value, self.deviation = table, value, error * math.sqrt(len(self.x))
 
     def polish(self, most: int, max_bytes: int) -> int:
-        """Let the table compete that is optimal for at most so many samples of μ; returns how many were drawn.
+        """Let the optimal table for at most `most` samples of μ compete; returns how many were drawn.
 
         Between parts of the data that hardly touch, mass flows too slowly for stochastic steps. For few atoms only.
         """
@@ -152,8 +152,8 @@ class Contest:
 class Replicates:
     """Independent replicates of both sides for one table: L_k a mean of h(x) + Σ_j b_j h̃_j, U_k = L_k + slack_k.
 
-    Samples that share a coupling depend on each other;
-    replicates do not. So the means over replicates have the errors of independent values, with Student's quantiles.
+    Samples that share a coupling depend on each other; replicates do not. So the means over replicates have the errors
+    of independent values, with Student's quantiles.
 
     Args:
         problem: μ, ν and the cost.
@@ -177,7 +177,7 @@ class Replicates:
         """Measure REPLICATES replicates of `size` samples, `coupled` of them coupled.
 
         Returns:
-            How it ended, and in words why it ended early.
+            How it ended, and the reason where it ended early.
         """
         from tqdm import tqdm
 

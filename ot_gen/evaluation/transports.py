@@ -1,6 +1,6 @@
 """Metrics of transport: exact, entropic, on lines, and between the Gaussians of equal moments.
 
-Each is the value of a dual problem, so its first variation in either sample is an optimal potential: that gives the
+Each is the value of a dual problem, so its first variation in either sample is an optimal potential. That gives the
 standard error at no further cost.
 """
 
@@ -24,8 +24,8 @@ class ExactTransport(Metric):
 
         W_c = Σ_i f_i / n + Σ_j g_j / m,   se² = Var f / n + Var g / m
 
-    with (f, g) optimal potentials. The error is that around the mean of W_c at these sizes; W_c is biased upwards, so
-    compare at equal n and next to the floor. Between images both reward blur, and may fall below the floor.
+    with (f, g) optimal potentials. The error is around the mean of W_c at these sizes. W_c is biased upwards, so
+    compare at equal n and next to the floor. On images W₁ and W₂² reward blur, and may fall below the floor.
 
     Args:
         cost: the ground cost c.
@@ -76,7 +76,7 @@ class SinkhornDistance(Metric):
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y)
         f, g = self._potentials(x, y)
-        # Of a symmetric problem the two potentials differ by a constant only.
+        # The two potentials of a symmetric problem differ by a constant only.
         f, g = f - sum(self._potentials(x, x)) / 2, g - sum(self._potentials(y, y)) / 2
         return first_order(f.mean() + g.mean(), f, g)
 
@@ -92,7 +92,7 @@ class SlicedTransport(Metric):
     the next. The error counts the samples and the finite number of directions.
 
     Args:
-        directions: L, drawn once: all models meet the same.
+        directions: L, drawn once, the same for all models.
         seed: of the directions.
 
     Raises:
