@@ -21,7 +21,7 @@ log = logging.getLogger("ot_gen")
 def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
     """Hold `folder` as long as the block runs. The operating system frees the folders of a process that died.
 
-    What that one left half written is removed.
+    Files that such a process left half written are removed.
 
     Args:
         folder: made where it does not exist; the lock is its file `.lock`.

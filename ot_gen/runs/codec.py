@@ -15,9 +15,9 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  #
 
 
 def encode(value: Any) -> Any:
-    """A value as what JSON can say. A part becomes an object, without the fields that are None or empty.
+    """A value as plain JSON. A part becomes an object, without the fields that are None or empty.
 
-    A float that is not finite becomes the word "NaN", "Infinity" or "-Infinity", so that every reader of JSON takes it.
+    A float that is not finite becomes the word "NaN", "Infinity" or "-Infinity", which every reader of JSON accepts.
 
     Example:
         >>> encode({"value": 2.0, "se": math.inf})
@@ -39,7 +39,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: Any, value: Any, name: str) -> Any:
-    """The value of type `kind` that `encode` wrote; what it does not know, a later version's fields, is left out.
+    """The value of type `kind` that `encode` wrote; unknown fields, of a later version, are left out.
 
     Args:
         kind: a frozen dataclass, a named tuple, an enum, str, bool, int, float, or `X | None`, `tuple[X, ...]`,
@@ -88,7 +88,7 @@ def is_part(kind: Any) -> bool:
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """What lies in parts and mappings, at any depth, by dotted names.
+    """The values in parts and mappings, at any depth, by dotted names.
 
     Example:
         >>> leaves({"metrics": {"mmd": {"value": 0.5}}, "seed": 1})
@@ -122,7 +122,7 @@ def numbers(kind: Any, name: str = "") -> list[str]:
 
 
 def holds_numbers(kind: Any) -> bool:
-    """Whether a type is a part, or a mapping to parts, in which numbers lie by name."""
+    """Whether a type is a part, or a mapping to parts, with numbers in named fields."""
     return any("." in name for name in numbers(kind, "it"))
 
 
@@ -164,7 +164,7 @@ def _part(kind: type, value: Mapping[str, Any], name: str) -> Any:
 
 def _number(kind: type, value: float, name: str) -> float:
     try:
-        float(value)  # an integer that no float holds is none of ours
+        float(value)  # an integer beyond the range of floats is refused
         number: float = kind(value)
     except (OverflowError, ValueError) as error:
         raise ValueError(f"{name} is {reprlib.repr(value)}") from error
@@ -174,5 +174,5 @@ def _number(kind: type, value: float, name: str) -> float:
 
 
 def _text(value: str) -> str:
-    """Without halves of surrogate pairs, which no file in UTF-8 can hold."""
+    """The text without halves of surrogate pairs, which no file in UTF-8 can hold."""
     return value.encode("utf-8", "replace").decode("utf-8")

@@ -20,7 +20,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
 
     samples.png            of the model
     reconstructions.png    held-out points y and g(E q(·|y)), where there is an encoder
-    codes.png              one code of each held-out point, by class, over draws of the reference; the same
+    codes.png              one code of each held-out point, by class, over draws of the reference; needs an encoder
     manifold.png           the image of a grid of the latent plane, for k = 2
     interpolations.png     images of straight segments between codes, or between draws of ζ without an encoder
     curves.png             of training

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MODEL, DATA = "#d1495b", "#8d99ae"  # model samples over data, told apart without red-green
+MODEL, DATA = "#d1495b", "#8d99ae"  # model samples over data, distinguishable without red-green
 
 
 def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) -> Figure:
@@ -38,7 +38,7 @@ def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) ->
     style: dict[str, Any] = {"s": 6, "linewidths": 0}
     axes.scatter(*data_points.T, color=DATA, alpha=0.55, label=f"held-out data ({len(data)})", **style)
     axes.scatter(*model_points.T, color=MODEL, alpha=0.6, label=f"model samples ({len(samples)})", **style)
-    # The data set the frame: a model that strays is drawn at the edge, not allowed to shrink the picture.
+    # The data define the frame, so samples far outside cannot shrink the picture.
     low, high = data_points.min(axis=0), data_points.max(axis=0)
     margin = 0.15 * (high - low).max()
     axes.set_xlim(low[0] - margin, high[0] + margin)
@@ -109,7 +109,7 @@ def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | 
 def curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     """Training curves: one panel for each logged figure against the step, raw in grey and a running median over it.
 
-    A "floor" is no curve of its own: it is what the value of a perfect model would be, and stands in the value's panel.
+    A "floor", the value of a perfect model, has no panel of its own: it stands in the value's panel.
     """
     names = [name for name in rows[0] if name not in ("step", "seconds", "images", "floor")]
     names = [name for name in names if any(row[name] for row in rows)]

@@ -1,7 +1,7 @@
 """Earlier formats of run.json and earlier words of config.yaml, turned into the present ones.
 
-1    without a number. W₁ and W₂² stand in the judgement and once more among the metrics, there with their errors; the
-     certificate's reference is two numbers, and None stands for what is not finite.
+1    without a number. W₁ and W₂² stand in the judgement and again among the metrics, there with their errors. The
+     certificate's reference is two numbers, and None stands for a number that is not finite.
 2    each figure stands once: the judgement has the errors, the reference is a pair. The standard errors of an encoder's
      figures are called `gap_error`, ...
 3    all standard errors are called `..._se`.
@@ -20,7 +20,7 @@ from ot_gen.execution import on_one_line
 FORMAT = 3
 
 # Words of earlier configurations: arguments by the last name of their `_target_`, and the beginnings of `_target_`s.
-# They stay when the old names go from the library, so that old runs can be judged for good.
+# They stay when the old names leave the library, so that old runs can always be judged.
 RENAMED = {
     "SlicedWasserstein": {"projections": "directions"},
     "MaxSlicedWasserstein": {"projections": "directions"},
@@ -76,15 +76,15 @@ def reworded(node: Any) -> Any:
         return node
     target = str(node.get("_target_", ""))
     names = RENAMED.get(target.rpartition(".")[2], {}) if target.startswith("ot_gen.") else {}
-    found = {names.get(key, key): reworded(value) for key, value in node.items()}
+    renamed = {names.get(key, key): reworded(value) for key, value in node.items()}
     for before, now in MOVED.items():
         if target.startswith(before):
-            found["_target_"] = now + target.removeprefix(before)
-    return found
+            renamed["_target_"] = now + target.removeprefix(before)
+    return renamed
 
 
 def _judged_once(judgement: Any, metrics: Any) -> tuple[Any, Any]:
-    """Errors go from the metrics to the judgement; a metric that has only its name in common stays where it is."""
+    """Errors go from the metrics to the judgement; a metric of equal name but another value stays where it is."""
     if not isinstance(judgement, dict) or not isinstance(metrics, dict):
         return judgement, metrics
     judgement, metrics = dict(judgement), dict(metrics)
@@ -97,7 +97,7 @@ def _judged_once(judgement: Any, metrics: Any) -> tuple[Any, Any]:
 
 
 def _certified(certificate: Any) -> Any:
-    """With a pair as its reference, and with the interval that follows from the errors where none is recorded."""
+    """The certificate with a pair as its reference. Where no interval is recorded, the errors give it."""
     if not isinstance(certificate, dict) or not certificate:
         return certificate
     ends = certificate.get("interval")

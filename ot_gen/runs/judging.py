@@ -1,4 +1,4 @@
-"""What happens to a model once it is trained: judged on held-out data, and sampled from the prior that it then gets."""
+"""A trained model is judged on held-out data, and may get a new prior to sample from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Judging:
         evaluation: {"samples", "seed"}.
         metrics: what to measure beside exact W₁ and W₂²; None: nothing.
         certificate: (mu, nu, reference=...) -> the certified interval of W_c(μ, ν), ν the held-out points, with that of
-            the training data as its reference; a model that is a sample is handed over as its points. None: none.
+            the training data as its reference. A model that is a sample is passed as its points. None: none.
     """
 
     evaluation: Mapping[str, Any]
@@ -127,7 +127,7 @@ def judge_run(
     """Judge a trained run: its encoder, if any, and the model, with the prior that `ex_post` fits to the codes.
 
     Returns:
-        The record with what was found, and the model that samples from now on. With an `ex_post`, `judgement` and the
+        The record with the figures, and the model that samples from now on. With an `ex_post`, `judgement` and the
         metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in prior.safetensors.
     """
     encoder = getattr(solver.xi, "encoder", None)
@@ -136,7 +136,7 @@ def judge_run(
     record = replace(record, encoder=_judge_encoder(mu, solver, data, judging.seed))
     if ex_post is None:
         return judge_model(record, mu, data, judging), mu
-    # What training relaxed is judged above; what samples from now on is the prior fitted to the codes.
+    # The encoder is judged above, at the ζ of training; the prior fitted to the codes samples from now on.
     prior = ex_post(encoder, data.train)
     if isinstance(prior.family, FullMixture):
         save_prior(prior, folder / PRIOR_NAME)
@@ -150,8 +150,8 @@ def judge_run(
 def metric_table(record: RunRecord) -> str:
     """The figures of `judge_model` as lines of text: each metric and its floor, with their standard errors.
 
-    The last column is (value − floor) / √(se² + floor_se²): between −2 and 2 the samples cannot be told from real ones
-    by this metric at this n, and its sign is the wrong one for metrics whose best value is high.
+    The last column is (value − floor) / √(se² + floor_se²). Between −2 and 2 this metric cannot distinguish the samples
+    from real ones at this n. For metrics whose best value is high a negative sign is the worse one.
 
     Example:
         >>> from ot_gen.evaluation import Judgement
@@ -197,7 +197,7 @@ def _drawn(measure: Measure) -> Measure | Tensor:
 
 def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> EncoderJudgement:
     coupling: Any = solver.xi
-    # Only next to a KL is the weight of a squared cost twice a decoder's variance.
+    # The weight of a squared cost is twice a decoder's variance only next to a KL.
     is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
     variance = coupling.weight / 2 if is_likelihood else None
     return judge_encoder(mu, data.test, solver.cost, coupling.encoder, variance=variance, seed=seed)

@@ -1,7 +1,7 @@
 """Pictures of a model's latent space. Each function returns a matplotlib `Figure`, as in `figures`.
 
-They decode through `mu`, a `Pushforward`, and draw in the data space: images as images, points in the plane in which
-the data vary most.
+They decode through `mu`, a `Pushforward`, and draw in the data space: images as images, points in the plane of the
+largest variance of the data.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _NODES, _LINES = 200, 20
 def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
     """Codes of data, coloured by class, over draws of the reference in grey; a class's number stands at its median.
 
-    Codes of more than two dimensions are projected on their own two principal directions, and the draws with them;
-    codes on a line are spread over one strip for each class, the draws below them.
+    Codes of more than two dimensions are projected on their own two principal directions, and the draws with them.
+    Codes on a line are spread over one strip for each class, the draws below them.
 
     Args:
         codes: (n, k).
@@ -95,7 +95,7 @@ def interpolation_figure(mu: Pushforward, ends: Tensor, data: Tensor, shape: Seq
         mu: the model.
         ends: the pairs, (p, 2, k): held-out codes, whose images are reconstructions, or draws of the reference.
         data: held-out data, (m, d).
-        shape: (channels, height, width): each pair is a row of ten images; or None: each is a path over the data.
+        shape: (channels, height, width), with a row of ten images for each pair; or None, with a path over the data.
     """
     steps = 10 if shape is not None else _NODES
     t = torch.linspace(0, 1, steps).to(ends)[:, None]
@@ -174,9 +174,9 @@ def geodesic_figure(
     figure.subplots_adjust(left=0.2, right=0.99, bottom=0.01, top=1 - 0.4 / inches, hspace=0.08)
     axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     both_lengths = torch.stack([lengths, geodesics.length], dim=1)[: len(shown)].tolist()
-    for panel, pair, (line, least) in zip(axes, decoded, both_lengths, strict=True):
+    for panel, pair, (line, geodesic) in zip(axes, decoded, both_lengths, strict=True):
         panel.imshow(canvas(pair.flatten(0, 1), shape, steps), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        panel.set_yticks([height / 2, height * 1.5 + 2], [f"straight {line:.3g}", f"geodesic {least:.3g}"])
+        panel.set_yticks([height / 2, height * 1.5 + 2], [f"straight {line:.3g}", f"geodesic {geodesic:.3g}"])
         panel.set_xticks([])
         panel.tick_params(length=0, labelsize=8)
         panel.spines[:].set_visible(False)

@@ -35,7 +35,7 @@ CODES = 2000  # at most
 NODES = 500  # of the graph, at most: each of its edges is decoded
 CELLS = 150  # of the volume map, along either side
 MARGIN = 0.05  # around the codes' bounding box
-# Of geodesics where the decoder has kinks: fine steps and tolerances chase these for hundreds of rounds.
+# For geodesics of a decoder with kinks: finer steps and tolerances would follow the kinks for hundreds of rounds.
 ROUGH: dict[str, Any] = {"tol": 3e-3, "accuracy": 1e-3}
 KINKS = (
     *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ReLU6, nn.Threshold, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish),
@@ -60,7 +60,7 @@ class DecoderMetric(Enum):
 
     Attributes:
         words: what it is called.
-        maps: how many maps into the data space it sums over; k directions need a rank of k, at most maps · d.
+        maps: how many maps into the data space it sums over. Its rank is at most maps · d, and must be k.
     """
 
     PULLBACK = "pullback metric JᵀJ", 1
@@ -86,8 +86,8 @@ def shortest_paths(codes: Tensor) -> list[Start]:
 def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry, DecoderMetric]:
     """The geometry of a generator or a decoder with noise, and which metric it has.
 
-    A Gaussian decoder whose σ depends on z has the expected metric; a σ that does not adds nothing to it. Of a
-    Bernoulli decoder the mean counts.
+    A Gaussian decoder whose σ depends on z has the expected metric; a constant σ adds nothing to it. A Bernoulli
+    decoder has the metric of its mean.
 
     Example:
         >>> geometry_of(nn.Linear(2, 3))[1].words
@@ -115,15 +115,15 @@ def study(
 ) -> dict[str, Any]:
     """Find geodesics between random codes of a model, write the record into `folder`, and return its summary.
 
-    All is computed in float64, on a copy. Codes are the means of q(·|y) for held-out y, or draws of ζ without encoder.
-    Neither the random state nor the mode of any module changes.
+    The computation is in float64, on a copy. Codes are the means of q(·|y) for held-out y, or draws of ζ without an
+    encoder. Neither the random state nor the mode of any module changes.
 
     Args:
         folder: of the record; the four files are overwritten.
         mu: the model.
         encoder: y -> q(·|y), or None.
         data: with held-out points.
-        facts: what geometry.json is to say beside the summary.
+        facts: entries of geometry.json beside the summary.
         starts: codes -> where geodesics start.
         pairs: geodesics.
         segments: of each geodesic, even, >= 4.
@@ -153,15 +153,15 @@ def study(
         second = (first + torch.randint(1, len(codes.points), (pairs,))) % len(codes.points)
         ends = codes.points[first], codes.points[second]
         kinks = _kinks(mu.map)
-        found = geometry.geodesic(*ends, segments=segments, start=starts(codes.points), **(ROUGH if kinks else {}))
+        geodesics = geometry.geodesic(*ends, segments=segments, start=starts(codes.points), **(ROUGH if kinks else {}))
         straight = geometry.length(Line()(geometry.metric_field, *ends, segments))
-        rows, notes = _rows(geometry, found, straight, codes, (first, second))
+        rows, notes = _rows(geometry, geodesics, straight, codes, (first, second))
         notes = [*kinks, *notes]
         summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs, "segments": segments}
         summary |= {"seed": seed, "ridge": ridge, **_summary(rows), "log_volume": _spread(geometry, codes.points)}
         summary |= {"notes": notes, "versions": versions()}
         folder.mkdir(parents=True, exist_ok=True)
-        _draw(folder, geometry, metric.words, mu, data, codes, found, straight)
+        _draw(folder, geometry, metric.words, mu, data, codes, geodesics, straight)
     write_text(folder / "geometry.csv", _table(rows))
     write_text(folder / "geometry.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
@@ -204,19 +204,19 @@ def _codes(mu: Pushforward, encoder: nn.Module | None, data: Dataset) -> Codes:
 
 
 def _rows(
-    geometry: LatentGeometry, found: Geodesics, straight: Tensor, codes: Codes, pairs: tuple[Tensor, Tensor]
+    geometry: LatentGeometry, geodesics: Geodesics, straight: Tensor, codes: Codes, pairs: tuple[Tensor, Tensor]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     notes = []
     try:
-        residual = found.residual()
+        residual = geodesics.residual()
     except (ValueError, NotImplementedError) as error:  # torch lacks second derivatives of some functions
-        residual = torch.full_like(found.length, math.nan)
+        residual = torch.full_like(geodesics.length, math.nan)
         notes.append(f"residuals are not known: {error}")
     figures = {
-        "length": found.length,
-        "energy": found.energy,
+        "length": geodesics.length,
+        "energy": geodesics.energy,
         "straight_length": straight,
-        "speed_variation": found.speed_variation(),
+        "speed_variation": geodesics.speed_variation(),
         "residual": residual,
     }
     rows = []
@@ -227,7 +227,7 @@ def _rows(
         for name, point in (("z0", codes.points[a]), ("z1", codes.points[b])):
             row |= {f"{name}_{j + 1}": value for j, value in enumerate(point.tolist())}
         row |= {name: float(values[i]) for name, values in figures.items()}
-        rows.append(row | {"rounds": int(found.rounds[i]), "converged": bool(found.converged[i])})
+        rows.append(row | {"rounds": int(geodesics.rounds[i]), "converged": bool(geodesics.converged[i])})
     if missing := sum(not row["converged"] for row in rows):
         notes.append(f"{missing} of {len(rows)} curves have not converged: they are the best found, not geodesics")
     return rows, notes
@@ -236,8 +236,8 @@ def _rows(
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     shortening = [1 - row["length"] / row["straight_length"] for row in rows if row["straight_length"] > 0]
     columns = {name: [row[name] for row in rows] for name in ("length", "speed_variation", "residual")}
-    found = {name: _median_and_most(values) for name, values in (columns | {"shortening": shortening}).items()}
-    return {"converged": sum(row["converged"] for row in rows), **found}
+    statistics = {name: _median_and_most(values) for name, values in (columns | {"shortening": shortening}).items()}
+    return {"converged": sum(row["converged"] for row in rows), **statistics}
 
 
 def _median_and_most(values: list[float]) -> dict[str, float] | None:
@@ -281,13 +281,13 @@ def _draw(
     mu: Pushforward,
     data: Dataset,
     codes: Codes,
-    found: Geodesics,
+    geodesics: Geodesics,
     straight: Tensor,
 ) -> None:
     if codes.points.shape[1] == 2:
         low, high = codes.points.amin(dim=0), codes.points.amax(dim=0)
         edge = MARGIN * (high - low).clamp_min(1e-3)
         volume = volume_map(geometry, torch.stack([low - edge, high + edge]), CELLS)
-        save(latents.volume_figure(volume, codes.points, codes.labels, found, metric), folder / "volume.png")
+        save(latents.volume_figure(volume, codes.points, codes.labels, geodesics, metric), folder / "volume.png")
     points = data.test.atoms[:CODES].cpu()
-    save(latents.geodesic_figure(mu, found, straight, points, data.shape), folder / "geodesics.png")
+    save(latents.geodesic_figure(mu, geodesics, straight, points, data.shape), folder / "geodesics.png")

@@ -45,8 +45,8 @@ class RunRecord:
         steps, steps_done: asked for, and done.
         images, images_per_second: data points that training saw.
         encoder: its judgement, where there is one.
-        ex_post: the name of what fitted a prior after training. `judgement` and `metrics` are of the model with that
-            prior, and `judgement_reference` is of the same generator at ζ.
+        ex_post: the name of the function that fitted a prior after training. `judgement` and `metrics` are of the model
+            with that prior, and `judgement_reference` is of the same generator at ζ.
         judgement: exact W₁ and W₂².
         metrics: all others by name, on `metrics_n` samples a side; `metrics_failed` has the reasons of those that could
             not be computed.
@@ -124,7 +124,7 @@ class RunRecord:
         return {name: value for name, value in leaves(parts).items() if type(value) in (int, float)}
 
     def to_be_judged_again(self, run: Path) -> RunRecord:
-        """What stays true of the model of the finished run in `run`: its names, its sizes and how training ended."""
+        """The record of the finished run in `run` without its judgement: names, sizes, how training ended."""
         model = {name: getattr(self, name) for name in OF_THE_MODEL}
         return RunRecord(Status.RUNNING, run=str(run), **model)
 
@@ -134,7 +134,7 @@ OF_THE_MODEL = (
     *("solver", "data", "generator", "seed", "overrides", "side", "cell", "bound", "cost", "steps", "batch_size"),
     *("steps_done", "images", "images_per_second", "objective"),
 )
-# The parts whose numbers a search can be after: of all fields those whose type holds figures by name.
+# The parts with numbers that a search can optimise: the fields whose type holds figures by name.
 FIGURES = tuple(name for name, kind in kinds(RunRecord).items() if holds_numbers(kind))
 
 
@@ -164,7 +164,7 @@ def read_record(folder: Path) -> RunRecord | None:
 
 
 def decoded(facts: Any) -> RunRecord:
-    """The record that the values of a run.json are, of this format or an earlier one.
+    """The record of the values of a run.json, of this format or an earlier one.
 
     Raises:
         ValueError: they are none.
@@ -207,10 +207,10 @@ def versions() -> dict[str, str]:
         >>> "torch" in versions()
         True
     """
-    found = {"python": platform.python_version()}
+    known = {"python": platform.python_version()}
     for package in ("ot_gen", "torch", "numpy", "POT", "hydra-core"):
         try:
-            found[package] = version(package)
+            known[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found | {"threads": str(torch.get_num_threads()), "machine": platform.machine()}
+            known[package] = "not installed"
+    return known | {"threads": str(torch.get_num_threads()), "machine": platform.machine()}

@@ -41,9 +41,9 @@ class Experiment:
         device: where all of it is computed.
         resume: a checkpoint to continue from.
         ex_post: (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement`
-            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ; a mixture
-            as of `ex_post_prior` is kept in prior.safetensors.
-        trackers: hear of the run.
+            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ. A mixture,
+            as from `ex_post_prior`, is kept in prior.safetensors.
+        trackers: services that follow the run.
         callbacks: handed to `fit` next to the record's own.
     """
 
@@ -91,7 +91,7 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN.
         Interrupted: training was stopped by a signal.
     """
-    # Closed with the writer, it tells the trackers how the run ended.
+    # Closed with the writer, it reports to the trackers how the run ended.
     tracking = writer.closing.enter_context(Tracking(experiment.trackers, writer))
     data, solver, judging = experiment.data, experiment.solver, experiment.judging
     check_judging(data, solver, judging, experiment.ex_post)
@@ -110,7 +110,7 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         progress = _fit(writer.folder, experiment, processes, (writer, bar, *experiment.callbacks, tracking))
     record, mu = judge_run(writer.record, writer.folder, experiment.mu, solver, data, judging, experiment.ex_post)
     draw(writer.folder, mu, getattr(solver.xi, "encoder", None), data)
-    # The last write of all: what says "finished" is complete.
+    # The last write of all: a record that says "finished" is complete.
     finished = replace(
         record,
         status=Status.FINISHED,
@@ -179,7 +179,7 @@ class ProgressBar:
 
 
 def whole(value: object) -> int | None:
-    """What the record can hold of a setting that nobody has looked at yet: it is refused where it is used.
+    """A setting as the record can hold it, before it is checked: a wrong one is refused where it is used.
 
     Example:
         >>> whole(3), whole("three")
@@ -189,9 +189,10 @@ def whole(value: object) -> int | None:
 
 
 def _objective(folder: Path) -> Objective | None:
-    """Value and penalty averaged over the last twentieth of the steps: single estimates are noisy; and the last floor.
+    """Value and penalty averaged over the last twentieth of the steps, and the last floor.
 
-    The floor is what the value would be between two real samples of the same size. None of no step.
+    Averaged, because single estimates are noisy. The floor is the value between two real samples of the same size.
+    Without any step the result is None.
     """
     rows: Sequence[Mapping[str, float]] = read_metrics(folder)
     if not rows:

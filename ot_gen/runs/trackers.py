@@ -1,7 +1,7 @@
-"""Trackers: TensorBoard, MLflow and Weights & Biases hear of a run. metrics.csv is written whatever they do.
+"""Trackers: TensorBoard, MLflow and Weights & Biases follow a run. metrics.csv is written whatever they do.
 
-A tracker never holds up training and never ends it: `Tracking` talks to them from a thread of its own, and drops one
-that fails with a warning. A resumed run continues its tracker's run.
+A tracker never delays training and never ends it. `Tracking` calls trackers from a thread of its own, and drops one
+that fails, with a warning. A resumed run continues its tracker's run.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Tracking:
         trackers: any number of them.
         writer: of the run's record.
         every: seconds between rows.
-        patience: seconds that the end of the run waits for the trackers before it leaves them.
+        patience: the most seconds that the end of the run waits for the trackers.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ from ot_gen.training import Interrupted, Progress
 class RecordWriter:
     """Writes a run's record. run.json is rewritten whole, under a temporary name, at each change of status.
 
-    As a context it says how the run ended, whatever happens inside: interrupted by a signal, or failed and why. What
-    the run is to close is entered in `closing`, and closed once run.json says so.
+    As a context it records how the run ended, whatever happens inside: interrupted by a signal, or failed and why.
+    Contexts that end with the run are entered in `closing`; they are closed after run.json is written.
 
     Args:
         folder: the run's folder.
@@ -67,7 +67,7 @@ class RecordWriter:
     def __call__(self, progress: Progress) -> None:
         """A callback of `fit`: append the step's row to metrics.csv.
 
-        A row reaches the file before the checkpoint of its step can: a kill never loses one that is not done again.
+        A row reaches the file before the checkpoint of its step. After a kill, a lost row is always computed again.
         """
         row = progress.rows[-1]
         if self._metrics is None:
@@ -84,7 +84,7 @@ class RecordWriter:
             self._metrics = None
 
     def begin_metrics(self, resume: Path | None) -> None:
-        """Begin metrics.csv: empty, or with the rows, up to its step, of the run that wrote the checkpoint `resume`."""
+        """Begin metrics.csv: empty, or with the rows of the run that wrote the checkpoint `resume`, up to its step."""
         self.close()
         path, lines = self.folder / METRICS, []
         if resume is not None and (earlier := resume.parent / METRICS).is_file():
