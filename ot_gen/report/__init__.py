@@ -1,1 +1,1 @@
-"""What is read out of the folders of many runs: tables, and one self-contained page that compares them."""
+"""Comparisons of many runs, read from their folders: tables, and one self-contained page."""

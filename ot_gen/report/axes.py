@@ -69,7 +69,7 @@ class LogAxis:
         """Powers of ten, with their 2- and 5-folds on a short axis."""
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         every = max(1, (last - first) // 6)
-        found = [10.0**i for i in range(first, last + 1, every)]
+        candidates = [10.0**i for i in range(first, last + 1, every)]
         if last - first <= 2:
-            found = [k * value for value in found for k in (1.0, 2.0, 5.0)]
-        return [value for value in found if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]
+            candidates = [k * value for value in candidates for k in (1.0, 2.0, 5.0)]
+        return [value for value in candidates if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]

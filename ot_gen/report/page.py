@@ -23,11 +23,11 @@ from ot_gen.report.section import Section
 from ot_gen.report.traces import dashes, path_data, read_trace
 from ot_gen.runs.record import RunRecord
 
-DIFFERENCES = 2500  # rows a page, at most, unless those of one quantity are more
+DIFFERENCES = 2500  # rows a page, at most, unless one quantity alone has more
 
 
 def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
-    """The page as HTML. Without scripts it is whole; its own script, named by hash in its policy, sorts and filters.
+    """The page as HTML. It is whole without scripts. Its own script, named by hash in its policy, sorts and filters.
 
     Example:
         >>> from ot_gen.runs.parts import Status
@@ -102,7 +102,7 @@ def _is_none(value: object) -> bool:
 
 
 def _untold(run: Run) -> Run:
-    """A run that did not finish, without the figures of a model that nobody asked for."""
+    """A run that did not finish, without the figures of its unfinished model."""
     own = run.record
     return replace(run, record=RunRecord(own.status, cost=own.cost, steps=own.steps, steps_done=own.steps_done))
 
@@ -113,18 +113,18 @@ def _facts(run: Run, folder: str) -> dict[str, str]:
     words = [own.solver, own.data, own.side, own.cell, own.cost, run.status, run.error, folder, *settings(run)]
     names = {"data": own.data, "side": own.side, "solver": own.solver, "status": run.status}
     seed = "unknown" if own.seed is None else str(own.seed)
-    return {name: found or "unknown" for name, found in names.items()} | {
+    return {name: value or "unknown" for name, value in names.items()} | {
         "seed": seed,
         "text": " ".join(word for word in words if word).lower(),
     }
 
 
 def _filters(runs: Sequence[Run]) -> Mapping[str, Sequence[str]]:
-    """The names that the page can be narrowed to, of each kind that has several."""
+    """The names by which the page can be filtered, of each kind that has several."""
     facts = [_facts(run, "") for run in runs]
-    found = {name: list(dict.fromkeys(fact[name] for fact in facts)) for name in facts[0] if name != "text"}
-    found["seed"].sort(key=lambda seed: (seed == "unknown", float(seed) if seed != "unknown" else 0.0))
-    return {name: values for name, values in found.items() if len(values) > 1}
+    choices = {name: list(dict.fromkeys(fact[name] for fact in facts)) for name in facts[0] if name != "text"}
+    choices["seed"].sort(key=lambda seed: (seed == "unknown", float(seed) if seed != "unknown" else 0.0))
+    return {name: values for name, values in choices.items() if len(values) > 1}
 
 
 def _fixed(value: float, places: int) -> str:

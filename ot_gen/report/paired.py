@@ -1,4 +1,4 @@
-"""Paired differences over seeds: what may be said of two solvers, and what may not."""
+"""Paired differences over seeds: which statements about two solvers the runs support."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LEVEL = 0.95
 class Difference(NamedTuple):
     """The mean of first − second over the seeds in common, with its t-interval; None where one seed is not enough.
 
-    `p` is that of the two-sided t-test of a mean difference of 0, `seeds` how many pairs entered, and `left_out` how
-    many did not, one of their values not being finite.
+    `p` is that of the two-sided t-test of a mean difference of 0. `seeds` is the number of pairs that entered.
+    `left_out` is the number of pairs left out because a value is not finite.
     """
 
     mean: float
@@ -31,8 +31,8 @@ def paired_difference(first: Mapping[float, float], second: Mapping[float, float
 
         mean ± t_{n−1} · sd(d) / √n
 
-    Runs of equal seed share their random numbers, so that differences are less noisy than values. What the interval
-    covers is the randomness of training; the data are the same throughout.
+    Runs of equal seed share their random numbers, so differences are less noisy than values. The interval covers the
+    randomness of training; the data are the same throughout.
 
     Args:
         first, second: values by seed.

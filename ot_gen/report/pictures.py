@@ -21,7 +21,7 @@ PICTURES = {  # and what the page calls them
     "curves": "Training curves of runs without metrics.csv",
 }
 BUDGET = 7_500_000  # bytes of all pictures: 10 MB in base64, of a page of at most 15
-SAMPLES_SHARE = 0.6  # of the budget, where it is short: samples are what one looks at
+SAMPLES_SHARE = 0.6  # of the budget, where it is short: samples matter most
 WIDEST, NARROWEST = 460, 64  # pixels of a picture that was made smaller
 DENSITY = 0.12  # bytes a pixel, the first guess
 
@@ -60,7 +60,7 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
         for group, part in zip(groups, (SAMPLES_SHARE, 1 - SAMPLES_SHARE), strict=True):
             part = part if all(groups) else 1.0
             share |= {path: part * budget / len(group) for path in group}
-    found: dict[Path, Picture] = {}
+    pictures: dict[Path, Picture] = {}
     density = dict.fromkeys(PICTURES, DENSITY)
     for path, own in sizes.items():
         if own <= share.get(path, own):
@@ -68,22 +68,22 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
         else:
             picture = _shrunk(path, share[path], density[path.stem])
             if picture is not None:
-                # Pictures of a kind are alike: what the last one took tells how wide the next can be.
+                # Pictures of a kind are alike: the size of the last one determines the width of the next.
                 density[path.stem] = 0.75 * len(picture.url) / (picture.width * picture.height)
         if picture is not None:
-            found[path] = picture
-    return found
+            pictures[path] = picture
+    return pictures
 
 
 def _as_it_is(data: bytes) -> Picture | None:
-    """A whole PNG file; None of what is none."""
+    """A whole PNG file as a picture; None where it is not one."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in data[-12:]:
         return None
     return Picture(_url("png", data), *struct.unpack(">II", data[16:24]))
 
 
 def _shrunk(path: Path, size: float, density: float) -> Picture | None:
-    """A picture of at most `size` bytes, or of the least width; None of what is no picture.
+    """A picture of at most `size` bytes, or of the smallest width; None where the file is no picture.
 
     Args:
         path: of the picture.

@@ -70,9 +70,9 @@ def metrics(runs: Iterable[Run]) -> list[Quantity]:
         >>> metrics([])
         []
     """
-    found = dict.fromkeys(name for run in runs for name in run.record.metrics if name not in _EXACT)
-    names = [name for name in _METRICS if name in found] + [name for name in found if name not in _METRICS]
-    first = [name for name in _FIRST if name in found][:3] or names[:3]
+    recorded = dict.fromkeys(name for run in runs for name in run.record.metrics if name not in _EXACT)
+    names = [name for name in _METRICS if name in recorded] + [name for name in recorded if name not in _METRICS]
+    first = [name for name in _FIRST if name in recorded][:3] or names[:3]
     return [Quantity(name, f"m{i}", *_METRICS.get(name, (name, None)), name in first) for i, name in enumerate(names)]
 
 

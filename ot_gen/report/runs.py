@@ -1,4 +1,4 @@
-"""Runs as their folders tell of them."""
+"""Runs, read from their folders."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", 
 @final
 @dataclass(frozen=True)
 class Run:
-    """One run as its folder tells it.
+    """One run, read from its folder.
 
     Attributes:
         folder: where it is.
-        record: what it left, as far as it is known.
+        record: its record, as far as it is known.
         figures: the pictures in its folder, by name.
         damage: why its record cannot be read, None where it can.
     """
@@ -66,33 +66,33 @@ def find_runs(folder: Path) -> list[Run]:
         >>> find_runs(Path("no/such/folder"))
         []
     """
-    found = []
+    runs = []
     for parent, folders, files in os.walk(folder):
         if RUN in files or ".hydra" in folders:
-            found.append(_read_run(Path(parent)))
+            runs.append(_read_run(Path(parent)))
         folders[:] = [name for name in folders if not name.startswith(".")]
-    # A run that failed early knows its solver only: the name tells the side, and other runs of that solver the cell.
-    records = [run.record for run in found]
+    # A run that failed early has only its solver's name. It gives the side; other runs of that solver give the cell.
+    records = [run.record for run in runs]
     cells = {record.solver: record.cell for record in records if record.cell}
     sides = {
         record.solver: side for record in records for side in SIDES if (record.solver or "").startswith(f"{side}/")
     }
-    for index, (run, own) in enumerate(zip(found, records, strict=True)):
+    for index, (run, own) in enumerate(zip(runs, records, strict=True)):
         placed = replace(own, side=own.side or sides.get(own.solver), cell=own.cell or cells.get(own.solver))
-        found[index] = replace(run, record=placed)
-    return sorted(found, key=order)
+        runs[index] = replace(run, record=placed)
+    return sorted(runs, key=order)
 
 
 def settings(run: Run) -> tuple[str, ...]:
-    """What a run was told beyond the table's own columns; one that was resumed counts as the run it continues."""
+    """The settings of a run beyond the table's own columns; a resumed run counts as the run that it continues."""
     shown = {"solver", "data", "cost", "seed", "generator", "resume"}
     sizes = {"generator": run.record.generator, "batch": run.record.batch_size}
-    told = [f"{name} {size}" for name, size in sizes.items() if size is not None]
-    return (*told, *sorted(item for item in run.record.overrides if option(item) not in shown))
+    chosen = [f"{name} {size}" for name, size in sizes.items() if size is not None]
+    return (*chosen, *sorted(item for item in run.record.overrides if option(item) not in shown))
 
 
 def order(run: Run) -> tuple[Any, ...]:
-    """Sorts the page; without its last three entries it is one and the same for runs that differ in their seed only."""
+    """The sort key of the page; runs that differ only in their seed share all but its last three entries."""
     own = run.record
     rank = [ranked.index(name) if name in ranked else 2 for ranked, name in ((SIDES, own.side), (CELLS, own.cell))]
     names = [own.data is None, own.data or "", *rank, own.solver or "", own.cost or "~", own.steps or math.inf]
@@ -113,7 +113,7 @@ def _read_run(folder: Path) -> Run:
 
 
 def _composed(folder: Path, error: str | None = None) -> RunRecord:
-    """What hydra had composed for a run that left no record."""
+    """The configuration that hydra composed for a run without a record, as a record."""
     overrides = [str(item) for item in _yaml(folder / ".hydra" / "overrides.yaml", list)]
     chosen = _yaml(folder / ".hydra" / "hydra.yaml", dict)
     for name in ("hydra", "runtime", "choices"):

@@ -1,4 +1,4 @@
-"""The part of the page about one data set: whatever is drawn on a common axis or compared with one another."""
+"""The part of the page about one data set: runs that are compared or drawn on common axes."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Section:
     ) -> None:
         self.number, self.data, self.runs = number, data, runs
         self.finished = [run for run in runs if run.is_finished]
-        told = [settings(run) for run in self.finished or runs]
+        chosen = [settings(run) for run in self.finished or runs]
         self.groups = [list(members) for _, members in groupby(runs, key=lambda run: order(run)[:-3])]
-        self.shared = [item for item in told[0] if all(item in own for own in told)]
+        self.shared = [item for item in chosen[0] if all(item in own for own in chosen)]
         self.sizes = sorted({run.record.n for run in self.finished if run.record.n is not None})
         measured = [run.record for run in self.finished if run.record.metrics]
         self.metric_sizes = sorted({record.metrics_n for record in measured if record.metrics_n is not None})
@@ -84,9 +84,9 @@ class Section:
             ]
             known = {self._numbers[run.folder]: self._traces[self._numbers[run.folder]] for run in members}
             drawn = {name: panel(known, name) for name in ("seconds", "images")}
-            found = {name: drawing for name, drawing in drawn.items() if drawing is not None}
-            if found:
-                yield (cost or "unknown cost").replace("()", ""), members, found
+            drawings = {name: drawing for name, drawing in drawn.items() if drawing is not None}
+            if drawings:
+                yield (cost or "unknown cost").replace("()", ""), members, drawings
 
     @property
     def pairs(self) -> list[tuple[list[Run], list[Run]]]:
@@ -100,21 +100,21 @@ class Section:
         """For the first quantities the pairs of groups with seeds in common, and a scale symmetric about 0."""
         pairs = self.pairs
         for quantity in self.quantities[:quantities]:
-            found = _pairs(pairs, quantity)
-            if found:
-                ends = [abs(end) for pair in found for end in (pair.difference.low, pair.difference.high) if end]
-                sizes = ends + [abs(pair.difference.mean) for pair in found]
+            compared = _pairs(pairs, quantity)
+            if compared:
+                ends = [abs(end) for pair in compared for end in (pair.difference.low, pair.difference.high) if end]
+                sizes = ends + [abs(pair.difference.mean) for pair in compared]
                 middle = statistics.median(sizes)
                 limit = min(1.05 * max(sizes), 6 * middle) if middle else 1.05 * max(sizes)
-                yield quantity, found, Scale(LinearAxis(-(limit or 1.0), limit or 1.0), places(middle, 3), ())
+                yield quantity, compared, Scale(LinearAxis(-(limit or 1.0), limit or 1.0), places(middle, 3), ())
 
 
 def _pairs(pairs: Sequence[tuple[list[Run], list[Run]]], quantity: Quantity) -> list[Pair]:
-    found = [
+    differences = [
         (first, second, paired_difference(_by_seed(first, quantity), _by_seed(second, quantity)))
         for first, second in pairs
     ]
-    known = [(first, second, difference) for first, second, difference in found if difference is not None]
+    known = [(first, second, difference) for first, second, difference in differences if difference is not None]
     tested = [difference.p for _, _, difference in known if difference.p is not None]
     adjusted = iter(holm(tested))
     result = []
@@ -135,9 +135,9 @@ def _verdict(difference: Difference, adjusted: float | None) -> str:
 
 
 def _by_seed(runs: Sequence[Run], quantity: Quantity) -> dict[float, float]:
-    """Of several runs with one seed the last, which is the one that was started again."""
-    known = [(run.record.seed, found) for run in runs if (found := quantity.of(run)) is not None]
-    return {seed: found.value for seed, found in known if seed is not None}
+    """The values by seed. Of several runs with one seed the last counts: it was started again."""
+    known = [(run.record.seed, metric) for run in runs if (metric := quantity.of(run)) is not None]
+    return {seed: metric.value for seed, metric in known if seed is not None}
 
 
 def _certificates(runs: Sequence[Run]) -> list[CertifiedInterval]:
@@ -152,24 +152,24 @@ def _values(runs: Sequence[Run], name: str) -> str:
 
 
 def _scale(runs: Sequence[Run], quantity: Quantity) -> Scale:
-    found = [metric for run in runs if (metric := quantity.of(run)) is not None]
-    values = sorted(metric.value for metric in found if math.isfinite(metric.value))
-    floors = sorted(metric.floor for metric in found if metric.floor is not None and math.isfinite(metric.floor))
+    measured = [metric for run in runs if (metric := quantity.of(run)) is not None]
+    values = sorted(metric.value for metric in measured if math.isfinite(metric.value))
+    floors = sorted(metric.floor for metric in measured if metric.floor is not None and math.isfinite(metric.floor))
     middle = statistics.median(floors or values or [1])
     decimals = places(middle or statistics.median(values or [1]), 4 if abs(middle) >= 1 else 3)
     return Scale(LinearAxis(0, _limit(values, floors)), decimals, floors)
 
 
 def _interval_scale(runs: Sequence[Run]) -> Scale:
-    found = _certificates(runs)
-    values = sorted(end for certificate in found for end in certificate.interval if math.isfinite(end))
-    floors = sorted(end for certificate in found for end in certificate.reference or () if math.isfinite(end))
+    certificates = _certificates(runs)
+    values = sorted(end for certificate in certificates for end in certificate.interval if math.isfinite(end))
+    floors = sorted(end for certificate in certificates for end in certificate.reference or () if math.isfinite(end))
     axis = LinearAxis(min([0, *values[:1]]), _limit(values, floors))
-    least = min([*values[:1], *floors[:1]], default=0)
-    if least > axis.high / 2:  # ends of intervals are no lengths: an axis from 0 would only make them small
-        first, second, *_ = LinearAxis(least, axis.high).ticks
+    smallest = min([*values[:1], *floors[:1]], default=0)
+    if smallest > axis.high / 2:  # ends of intervals are no lengths, so the axis need not begin at 0
+        first, second, *_ = LinearAxis(smallest, axis.high).ticks
         step = second - first
-        axis = LinearAxis(float(f"{step * math.floor(least / step):.12g}"), axis.high)
+        axis = LinearAxis(float(f"{step * math.floor(smallest / step):.12g}"), axis.high)
     return Scale(axis, places(statistics.median(values or [1])), floors)
 
 

@@ -59,7 +59,7 @@ def read_trace(folder: Path) -> Trace | None:
 
 
 def thinned(trace: Trace, points: int = POINTS) -> Trace:
-    """At most `points` means over bins whose ends grow geometrically, so that a logarithmic axis is covered evenly.
+    """At most `points` means, over bins whose ends grow geometrically to cover a logarithmic axis evenly.
 
     Steps whose value is not finite enter no mean.
 
@@ -70,12 +70,12 @@ def thinned(trace: Trace, points: int = POINTS) -> Trace:
     n = len(trace.value)
     last = max(1, points - 1)
     ends = sorted({0, n, *(min(n, math.ceil(n ** (i / last))) for i in range(points))})
-    found = []
+    means = []
     for start, stop in pairwise(ends):
         rows = [row for row in zip(*(column[start:stop] for column in trace), strict=True) if math.isfinite(row[2])]
         if rows:
-            found.append([statistics.fmean(column) for column in zip(*rows, strict=True)])
-    return Trace(*(list(column) for column in zip(*found, strict=True))) if found else Trace([], [], [])
+            means.append([statistics.fmean(column) for column in zip(*rows, strict=True)])
+    return Trace(*(list(column) for column in zip(*means, strict=True))) if means else Trace([], [], [])
 
 
 def panel(traces: Mapping[int, Trace], name: str) -> Drawing | None:
@@ -118,12 +118,12 @@ def dashes(names: Iterable[tuple[object, str]]) -> dict[str, str]:
         {'vae': 'none', 'rae': '7 3', 'gan': 'none'}
     """
     count: dict[object, int] = {}
-    found: dict[str, str] = {}
+    patterns: dict[str, str] = {}
     for side, name in names:
-        if name not in found:
-            found[name] = DASHES[count.get(side, 0) % len(DASHES)]
+        if name not in patterns:
+            patterns[name] = DASHES[count.get(side, 0) % len(DASHES)]
             count[side] = count.get(side, 0) + 1
-    return found
+    return patterns
 
 
 def path_data(line: Sequence[tuple[float, float]], width: float, height: float) -> str:

@@ -309,7 +309,7 @@ def test_the_figures_of_encoders_stand_in_a_table_of_their_own(tmp_path):
     assert page.row("primal/wae_mmd 1 21.5 7 of 8").endswith("– – – – – –")
     assert len([found for found in page.rows if found.startswith("solver runs E c(g(z), y)")]) == 2
     text = (tmp_path / "comparison.html").read_text(encoding="utf-8")
-    assert text.count("none of these figures bounds") == 1 and "mean what they mean above" in text
+    assert text.count("none of these figures bounds") == 1 and "figures are explained above" in text
     assert "On n = 500 points (400 for the mismatch, 300 for the information, 200 for the likelihood by K = 64" in text
     assert "On n = 80 points" in text
     row = {row["folder"]: row for row in table_of(tmp_path)}
