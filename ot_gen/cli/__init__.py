@@ -1,4 +1,4 @@
-"""The `ot-gen` command: compose a configuration with Hydra, run it, leave a record. Only here hydra is imported."""
+"""The `ot-gen` command: compose a configuration with Hydra, run it, leave a record. Only this room imports hydra."""
 
 from ot_gen.cli.command import main
 from ot_gen.cli.compose import build, completed, composed, conf_dir, generator_of

@@ -20,10 +20,10 @@ from ot_gen.data import Dataset
 def conf_dir() -> Path:
     """The folder of the configuration groups: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent.parent
-    found = next((d for d in (package / "conf", package.parent / "conf") if (d / "config.yaml").is_file()), None)
-    if found is None:
+    folder = next((d for d in (package / "conf", package.parent / "conf") if (d / "config.yaml").is_file()), None)
+    if folder is None:
         raise FileNotFoundError("ot_gen's conf/ folder is missing from the installation; reinstall ot_gen")
-    return found
+    return folder
 
 
 def _run_name(*, _root_: DictConfig) -> str:

@@ -23,7 +23,7 @@ PLUGINS = {
 }
 
 
-# The library's errors speak Python; the overrides that say the same on the command line.
+# The library's errors name Python calls; these are the overrides for the command line.
 SPOKEN = {
     "use Euclidean()": "cost=euclidean",
     "use SquaredEuclidean()": "cost=squared_euclidean",
@@ -58,7 +58,7 @@ class BadInput(CompactHydraException):
 
 @final
 class Failures:
-    """Failures of this process's jobs, where it is the one that the user started; workers hand theirs up to it."""
+    """Failures of the jobs of the process that the user started; workers pass theirs on to it."""
 
     def __init__(self) -> None:
         self.is_front = False
@@ -66,7 +66,7 @@ class Failures:
         self.sweep: Path | None = None
 
     def begin(self) -> None:
-        """From now on failures are told here."""
+        """From now on this process reports failures."""
         self.__init__()  # all as at first; no subclass exists
         self.is_front = True
 
@@ -75,9 +75,9 @@ failures = Failures()
 
 
 def report(line: str, sweep: Path | None) -> None:
-    """Tell a job's failure: in the process that the user started on stderr, in a worker by raising it.
+    """Report a job's failure: on stderr in the process that the user started, by an exception in a worker.
 
-    Workers import this module afresh; what they get by value they would not share.
+    Workers import this module afresh, so they do not share `failures` with that process.
     """
     if not failures.is_front:
         raise BadInput(line, sweep) from None
@@ -87,7 +87,7 @@ def report(line: str, sweep: Path | None) -> None:
 
 
 def composition_error(error: CompactHydraException) -> str:
-    """Hydra's own message, with the cause or the group's entries where it leaves them out."""
+    """Hydra's own message, with the cause or the group's entries added where it lacks them."""
     if isinstance(error.__cause__, OmegaConfBaseException):
         return f"{error}\n{error.__cause__}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:

@@ -87,7 +87,7 @@ def _options(overrides: Sequence[str]) -> Any:
 
 
 def _renamed(override: str) -> str:
-    """name=value under the name that the setting has today; stderr tells of an old one."""
+    """name=value under the present name of the setting; an old name gives a warning on stderr."""
     old, _, value = override.partition("=")
     if old not in RENAMED:
         return override

@@ -40,7 +40,7 @@ log = logging.getLogger("ot_gen")
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def job(cfg: DictConfig) -> float | None:
-    """One run; returns the figure that `objective` names, W₁ on held-out data unless told otherwise."""
+    """One run; returns the figure that `objective` names, by default W₁ on held-out data."""
     chosen = HydraConfig.get()
     output, sweep = Path(chosen.runtime.output_dir), None
     if chosen.mode == RunMode.MULTIRUN:
@@ -92,7 +92,7 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
 def _work(
     processes: Processes, cfg: DictConfig, job_logging: Any, output: Path, record: RunRecord, resume: Path | None
 ) -> None:
-    """The work of one of the processes of a job; that of the job itself where there is but one."""
+    """The work of one process of a job; with one process it is that of the job itself."""
     if not HydraConfig.initialized() and processes.rank == 0:  # a fresh process
         configure_log(OmegaConf.create(job_logging))
 

@@ -8,7 +8,7 @@ from typing import NoReturn, final
 
 @final
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that says of bad arguments what the rest of `ot-gen` says: one line, as a `ValueError`.
+    """A parser that reports bad arguments as the rest of `ot-gen` does: one line, as a `ValueError`.
 
     Example:
         >>> OneLineParser(prog="ot-gen evaluate").parse_args(["--smples"])

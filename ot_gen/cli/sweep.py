@@ -1,4 +1,4 @@
-"""Runs of a sweep: which folder is whose, what an earlier start left to do, and which figure a search is after."""
+"""Runs of a sweep: their folders, the work that an earlier start left, and the figure that a search optimises."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def task_in(folder: Path, composed: str, retry: bool) -> Task:
 
 
 def check_objective(name: str) -> None:
-    """Refuse before training what no run can have."""
+    """Refuse before training a figure that no run can have."""
     part = str(name).partition(".")[0]
     known = [path for path in numbers(RunRecord) if path.partition(".")[0] in FIGURES]
     if not any(re.fullmatch(re.escape(path).replace(r"\*", ".+"), str(name)) for path in known):
@@ -116,15 +116,15 @@ def objective(record: RunRecord, name: str) -> float:
 
 def failed_in(sweep: Path) -> list[str]:
     """Names of the failed runs in a sweep's folder."""
-    found = []
+    names = []
     for path in sorted(sweep.glob("*/run.json")):
         try:
             record = read_record(path.parent)
         except ValueError:
             continue
         if record is not None and record.status is Status.FAILED:
-            found.append(path.parent.name)
-    return found
+            names.append(path.parent.name)
+    return names
 
 
 def is_orphan() -> bool:
@@ -134,11 +134,11 @@ def is_orphan() -> bool:
 
 
 def leave_orphan(progress: Progress) -> None:
-    """A callback of `fit`: an orphan stops with a checkpoint, and the sweep started again finds its folder free."""
+    """A callback of `fit`: an orphan stops with a checkpoint, which frees its folder for the sweep started again."""
     if is_orphan():
         signal.raise_signal(signal.SIGTERM)
 
 
 def _container(cfg: DictConfig) -> dict[str, Any]:
-    found: Any = OmegaConf.to_container(cfg, resolve=False)
-    return found
+    nodes: Any = OmegaConf.to_container(cfg, resolve=False)
+    return nodes
