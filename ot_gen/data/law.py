@@ -21,8 +21,8 @@ class Law(Measure):
     Args:
         draw: the sampler, drawing from torch's global generator.
         description: what `repr` shows.
-        component: y (n, 2) -> the numbers, (n,) int64, of the parts of the law (its moons, rings, arms) that the points
-            come from, or None where the law has no parts.
+        component: y (n, 2) -> the number, (n,) int64, of the part of the law (moon, ring, arm) of each point. None
+            where the law has no parts.
 
     Example:
         >>> square = Law(lambda n: torch.rand(n, 2), "uniform on the unit square")

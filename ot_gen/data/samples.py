@@ -19,7 +19,7 @@ def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = Non
     """The samples in a file or a folder of images as points, (n, dim) float32, n >= 2.
 
     Arrays of whole images, (n, height, width), (n, channels, height, width) or (n, height, width, channels), are
-    flattened channel first; bytes (uint8) of images are divided by 255.
+    flattened channel first. Bytes (uint8) of images are divided by 255.
 
     Args:
         path: an .npy, .npz or .csv file (see `points`), or, for images, a folder of them.

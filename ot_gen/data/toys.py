@@ -1,7 +1,7 @@
 """Planar laws with known shapes, sampled afresh without end, at one scale: within about [-2.5, 2.5]^2.
 
-They are the usual first examples of generative modelling. Mixtures have separate modes; moons, spiral, pinwheel and
-rings have thin and curved supports; the checkerboard has sharp edges; the lines have no density.
+They are the usual first examples of generative modelling. Mixtures have separate modes. Moons, spiral, pinwheel and
+rings have thin and curved supports. The checkerboard has sharp edges. The lines have no density.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def certify(
     Ctrl-C ends the solve early and judges what is there; a second one ends the judging too.
 
     Args:
-        mu: what is sampled: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor of
+        mu: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor of
             samples (N, d) or the path of such an .npy file. `sample` must give independent points.
         nu: the atoms and their masses.
         cost: any ground cost.

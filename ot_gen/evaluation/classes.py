@@ -75,8 +75,8 @@ class ModeCoverage(Metric):
 class Components:
     """Labels of the parts of a law: y (n, 2) -> (n,), the likeliest component, or −1 far from all of them.
 
-    Far means further than `reach` standard deviations from the mean of the component, for Gaussian ones; other laws
-    (moons, rings, arms, lines) give every point its nearest part.
+    For Gaussian components, far means further than `reach` standard deviations from the mean. In other laws (moons,
+    rings, arms, lines) every point has its nearest part.
 
     Args:
         law: a mixture of Gaussians, or a `Law` that knows its parts.

@@ -111,7 +111,7 @@ def judge_encoder(
     """Judge an encoder model on held-out points. Neither the caller's random state nor any module's mode changes.
 
     The likelihood is that of a decoder with noise, whatever the cost. Without such a decoder it is read off the cost.
-    `BernoulliNLL` is −log p(y|z) itself: a log-probability of binary y; for grey y it is not normalised, and compares
+    `BernoulliNLL` is −log p(y|z) itself, a log-probability of binary y. For grey y it is not normalised, and compares
     only with itself. ‖g(z) − y‖² with a variance σ² stands for N(g(z), σ² I):
 
         −log p(y|z) = ‖g(z) − y‖² / (2σ²) + (d/2) log(2πσ²)

@@ -80,7 +80,7 @@ def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: 
 
     Args:
         mu: the model, any `Measure`.
-        train: the training data or law, of which the floor draws its real sample.
+        train: the training data or law; the floor draws its real sample from it.
         test: the held-out data.
         n: samples on each side; at most len(test), and of a model that is a sample at most its points.
         seed: of the samples.

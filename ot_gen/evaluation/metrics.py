@@ -108,7 +108,7 @@ class Metrics:
 
         Args:
             mu: the model, or samples of it, (k, d).
-            train: the training data or law, of which the floors draw their real samples.
+            train: the training data or law; the floors draw their real samples from it.
             test: the held-out data.
             n: samples on each side; at most as many as there are.
             seed: of the samples. Equal seeds give every model the same latent points and the same real samples.

@@ -22,8 +22,8 @@ class Minimum(NamedTuple):
     Attributes:
         nodes: (B, T + 1, k).
         squares: squared lengths of their segments.
-        converged: (B,), whether the last step left less than tol²/4 of the energy to gain, by an estimate, at a point
-            where the Hessian is positive definite.
+        converged: (B,), whether the last step left an estimated gain below tol²/4 of the energy, at a point with a
+            positive definite Hessian.
         rounds: (B,), steps tried.
     """
 
@@ -49,9 +49,9 @@ def minimise(metric: RiemannianMetric, nodes: Tensor, tol: float, rounds: int) -
     """Lower (T/2) Σ s_i over the inner nodes, from `nodes` (B, T + 1, k); the result exceeds it by rounding at most.
 
     A step δ solves (H + λD + S)δ = −gradient. H is the Gauss-Newton matrix. D are its diagonal blocks, so the damping
-    does not depend on coordinates. S is an estimate of the rest of the Hessian by secants from the last steps; for
-    curves that stay slow it is the second derivatives themselves. Where H + λD + S is not positive definite, only the
-    positive part of S counts. λ is 0 until a step fails to lower the energy; then it grows, and falls with success.
+    does not depend on coordinates. S is an estimate of the rest of the Hessian by secants from the last steps. For
+    slow curves it is the rest of the Hessian itself. Where H + λD + S is not positive definite, only the positive part
+    of S counts. The damping λ is 0 until a step fails to lower the energy; then it grows, and falls with success.
 
     A step promises the decrease ½ gradientᵀ(H + S)⁻¹gradient. What is left after it is estimated as that promise times
     its ratio to the promise of the step before. A curve is finished when this is at most tol²/4 times its energy, a

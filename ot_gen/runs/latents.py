@@ -95,7 +95,7 @@ def interpolation_figure(mu: Pushforward, ends: Tensor, data: Tensor, shape: Seq
         mu: the model.
         ends: the pairs, (p, 2, k): held-out codes, whose images are reconstructions, or draws of the reference.
         data: held-out data, (m, d).
-        shape: (channels, height, width): each pair is a row of ten images; or None: each is a path over the data.
+        shape: (channels, height, width), with a row of ten images for each pair; or None, with a path over the data.
     """
     steps = 10 if shape is not None else _NODES
     t = torch.linspace(0, 1, steps).to(ends)[:, None]

@@ -41,8 +41,8 @@ class Experiment:
         device: where all of it is computed.
         resume: a checkpoint to continue from.
         ex_post: (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement`
-            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ; a mixture
-            as of `ex_post_prior` is kept in prior.safetensors.
+            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ. A mixture,
+            as from `ex_post_prior`, is kept in prior.safetensors.
         trackers: services that follow the run.
         callbacks: handed to `fit` next to the record's own.
     """
