@@ -1,4 +1,4 @@
-"""Lower and upper close on one another while h̃ is solved for; and the primal gradient is the dual one. See README.md.
+"""The lower and the upper value approach each other while h̃ is solved for; and the primal gradient is the dual one. See README.md.
 
 python experiments/duality/run.py [--samples 262144] [--steps 400]
 """
