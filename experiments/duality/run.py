@@ -1,4 +1,4 @@
-"""The lower and the upper value approach each other while h̃ is solved for; and the primal gradient is the dual one. See README.md.
+"""Lower and upper value approach each other while h̃ is solved for; primal and dual gradient are one. See README.md.
 
 python experiments/duality/run.py [--samples 262144] [--steps 400]
 """
@@ -56,14 +56,15 @@ def closing(samples: int, atoms: int = 500, fresh: int = 8192) -> list[dict[str,
         tally = Tally(costs, nu.weights, table)
         tally.add(0, judge[: fresh // 2])
         tally.add(1, judge[fresh // 2 :])
-        bracket = Slack.of(tally, x, progress.epsilon / 8).above(*tally.lower())
+        slack = Slack.of(tally, x, progress.epsilon / 8)
+        bracket = slack.above(*tally.lower())
         rows.append(
             {
                 "samples": progress.samples,
                 "lower": bracket.lower,
                 "upper": bracket.upper,
                 "lower_se": bracket.lower_se,
-                "slack_se": bracket.slack_se,
+                "slack_se": slack.se,
             }
         )
     return rows

@@ -48,21 +48,26 @@ class FeatureCost(Cost):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
-        phi_x, phi_y = (self.features(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
+        phi_x, phi_y = (self._map(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
         return self.cost(phi_x, phi_y)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
-        return self.cost.matrix(self.features(x), self.features(y))
+        return self.cost.matrix(self._map(x), self._map(y))
 
     def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
-        inner = self.cost.against(self.features(y))
-        return lambda x: inner(self.features(x))
+        inner = self.cost.against(self._map(y))
+        return lambda x: inner(self._map(x))
 
     def bilinear(self, y: Tensor) -> Bilinear | None:
         with torch.no_grad():
-            inner = self.cost.bilinear(self.features(y[:: -(-len(y) // 1024)]))
+            inner = self.cost.bilinear(self._map(y[:: -(-len(y) // 1024)]))
         if inner is None:
             return None
         left, right, nonnegative = inner
-        return Bilinear(lambda x: left(self.features(x)), lambda y: right(self.features(y)), nonnegative)
+        return Bilinear(lambda x: left(self._map(x)), lambda y: right(self._map(y)), nonnegative)
+
+    def _map(self, points: Tensor) -> Tensor:
+        """φ at points (n, d) in its own precision, (n, p) in that of the points: exact solvers ask in float64."""
+        own = next((weight.dtype for weight in self.features.parameters()), points.dtype)
+        return self.features(points.to(own)).to(points.dtype)

@@ -150,7 +150,7 @@ def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Clou
     n is at most the number of held-out points. For a model that is a sample it is at most its number of points too.
 
     Raises:
-        ValueError: held-out data that are no atoms, or dimensions that differ.
+        ValueError: held-out data that are no atoms of equal weights, or dimensions that differ.
 
     Example:
         >>> nu = Empirical(torch.randn(50, 2))
@@ -159,6 +159,10 @@ def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Clou
     """
     if not isinstance(test, Empirical):
         raise ValueError(f"held-out data are points, got the law {type(test).__name__}; draw them once")
+    if not test.is_uniform:
+        raise ValueError(
+            "held-out points must have equal weights, got others; draw from them: Empirical(test.sample(n))"
+        )
     if not mu.dim == train.dim == test.dim:
         raise ValueError(
             f"the model's samples have dimension {mu.dim}, the training data {train.dim} and the held-out data "

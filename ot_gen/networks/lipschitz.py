@@ -14,6 +14,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from ot_gen.execution import renamed
 from ot_gen.networks.dense import MLP
@@ -193,6 +194,11 @@ class Orthogonal(Lipschitz):
     def _rewritten(self, net: nn.Module) -> nn.Module:
         if isinstance(net, ACTIVATIONS):
             return GroupSort(self.group)
+        if is_parametrized(net):
+            raise ValueError(
+                f"{net} carries a parametrization already, as the net of a critic does; give Orthogonal the net that "
+                "it was made from"
+            )
         if isinstance(net, nn.Linear):
             return orthogonal(net, orthogonal_map="cayley")
         if isinstance(net, nn.Sequential | MLP):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any, final
 import yaml
 
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import RUN, RunRecord, decoded, read_metrics
+from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
 FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", "curves")
@@ -104,11 +103,13 @@ def _read_run(folder: Path) -> Run:
     if not (folder / RUN).exists():
         return Run(folder, _composed(folder, "failed before it started"), figures)
     try:
-        record = decoded(json.loads((folder / RUN).read_text(encoding="utf-8")))
+        record = read_record(folder)
+        if record is None:
+            raise ValueError("it is no file")
         if record.status is not Status.FINISHED and record.steps_done is None and (rows := read_metrics(folder)):
             record = replace(record, steps_done=int(rows[-1]["step"]))
     except (OSError, ValueError, LookupError, RecursionError) as error:
-        return Run(folder, _composed(folder), figures, damage=str(error))
+        return Run(folder, _composed(folder), figures, damage=str(error.__cause__ or error))
     return Run(folder, record, figures)
 
 

@@ -4,7 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ot_gen import BernoulliNLL, Euclidean, FeatureCost, InnerProduct, Lp, SquaredEuclidean
+from ot_gen import (
+    BernoulliNLL,
+    Euclidean,
+    FeatureCost,
+    InnerProduct,
+    Lp,
+    SquaredEuclidean,
+    exact_plan,
+    wasserstein,
+)
 
 COSTS = [
     SquaredEuclidean(),
@@ -151,3 +160,12 @@ def test_complex_points_are_refused(cost):
     for face in (cost, cost.matrix):
         with pytest.raises(ValueError, match=r"must be real, got .*complex64"):
             face(x, x)
+
+
+def test_features_work_in_their_own_precision_for_exact_solvers_in_another():
+    cost = FeatureCost(nn.Sequential(nn.Linear(2, 4), nn.Tanh()).float(), SquaredEuclidean())
+    x, y = torch.randn(5, 2).float(), torch.randn(7, 2).float()
+    narrow, wide = cost.matrix(x, y), cost.matrix(x.double(), y.double())
+    assert wide.dtype == torch.float64 and torch.allclose(wide.float(), narrow, rtol=1e-5, atol=1e-6)
+    assert cost(x.double(), x.double()).dtype == torch.float64
+    assert wasserstein(x, y, cost) == pytest.approx(float(exact_plan(narrow).value), rel=1e-4)

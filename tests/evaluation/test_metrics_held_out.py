@@ -175,6 +175,12 @@ def test_names_are_unique_and_spaces_agree(toy):
         exact()(toy.train, toy.train, data.eight_gaussians())
 
 
+def test_held_out_points_of_unequal_weights_are_refused():
+    test = Empirical(torch.randn(7, 2), torch.tensor([0.94] + [0.01] * 6))
+    with pytest.raises(ValueError, match=r"equal weights.*Empirical\(test.sample\(n\)\)"):
+        judge(standard_gaussian(2), test, test, n=4)
+
+
 # --- the digit classifier --------------------------------------------------------------------------------------------
 
 

@@ -206,3 +206,9 @@ def test_the_known_contractions_are_contractions(module):
     (slope,) = torch.autograd.grad(module(x).sum(), x)
     assert is_contraction(module)
     assert float(slope.abs().max()) <= 1
+
+
+@pytest.mark.parametrize("before", [Orthogonal(), SpectralNorm()], ids=lambda m: type(m).__name__)
+def test_layers_that_are_parametrized_are_not_made_orthogonal_once_more(before):
+    with pytest.raises(ValueError, match=r"parametrization already.*made from"):
+        Orthogonal().attach(before.attach(MLP(2, 1, hidden=(8,))))

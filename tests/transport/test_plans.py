@@ -103,6 +103,20 @@ def test_a_bracket_holds_the_value_of_the_problem(plan):
     assert bracket.lower_se == bracket.upper_se == 0
 
 
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 9), m=st.integers(1, 9), seed=st.integers(0, 999), tol=st.sampled_from([1e-1, 1e-2, 1e-4]))
+def test_an_entropic_plan_joins_its_masses_however_early_the_iterations_stop(n, m, seed, tol):
+    """So its cost is an upper bound of W_c, and its bracket one of the entropic problem."""
+    problem = masses_and_costs(SquaredEuclidean(), n, m, seed)
+    plan = sinkhorn_plan(problem.C, problem.a, problem.b, epsilon=0.3, tol=tol)
+    p, q = plan.marginals
+    assert bool((plan.matrix >= 0).all())
+    assert torch.allclose(p, problem.a, atol=1e-14) and torch.allclose(q, problem.b, atol=1e-14)
+    assert float(plan.value) >= float(exact_plan(problem.C, problem.a, problem.b).value) - 1e-12
+    close = sinkhorn_plan(problem.C, problem.a, problem.b, epsilon=0.3, tol=1e-11)
+    assert plan.bracket.lower <= float(close.dual_value) + 1e-11 <= plan.bracket.upper + 2e-11
+
+
 def test_points_without_mass_have_potentials_and_a_map():
     x, y = clouds(4, 3)
     C = SquaredEuclidean().matrix(x, y)
