@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import sys
 
 import pytest
 import torch
@@ -31,6 +32,24 @@ def float64():
 def undrawn(monkeypatch):
     """Runs leave no pictures, which take most of the time of a short one; tests of the record draw them."""
     monkeypatch.setattr("ot_gen.runs.run.draw", lambda *_: None)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """ot-gen in this process: arguments -> (exit code, stdout, stderr)."""
+    from ot_gen import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ot-gen", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import CompactHydraException
 
@@ -15,6 +17,8 @@ from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
 from ot_gen.cli.sweep import failed_in
+from ot_gen.execution import interruptible
+from ot_gen.runs.claim import check_free
 from ot_gen.training import Interrupted
 
 COMMANDS = {"evaluate": evaluate, "geometry": geometry}
@@ -27,7 +31,9 @@ def main() -> None:
     failures.begin()
     try:
         if (command := COMMANDS.get("".join(sys.argv[1:2]))) is not None:
-            sys.exit(command(sys.argv[2:]))
+            with interruptible():
+                sys.exit(command(sys.argv[2:]))
+        _check_folder(sys.argv[1:])
         job()
     except BadInput as error:  # of a worker
         usage(error.line)
@@ -55,3 +61,14 @@ def main() -> None:
             again = f"the same command and hydra.sweep.dir={failures.sweep} retry=true"
             sys.stderr.write(f"ot-gen: {len(failed)} failed: {', '.join(failed)}; to try again: {again}\n")
         sys.exit(2)
+
+
+def _check_folder(arguments: Sequence[str]) -> None:
+    """Refuse a folder with a result before Hydra writes its log and its settings there."""
+    given = {name: value.strip("'\"") for name, _, value in (item.partition("=") for item in arguments)}
+    folder = given.get("hydra.run.dir")
+    if folder and "${" not in folder and given.get("overwrite") != "true" and not {"-m", "--multirun"} & given.keys():
+        try:
+            check_free(Path(folder), given.get("resume"))
+        except ValueError as error:
+            sys.exit(usage(one_line(error)))

@@ -15,6 +15,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.data import Dataset
+from ot_gen.runs.claim import unclaimed
 
 
 def conf_dir() -> Path:
@@ -32,7 +33,16 @@ def _run_name(*, _root_: DictConfig) -> str:
     return f"{choices.data}_{choices.solver}_{_root_.seed}".replace("/", "-")
 
 
+def _unclaimed(folder: str) -> str:
+    """A folder of the run's own, made once for each composed configuration."""
+    try:
+        return str(unclaimed(Path(folder)))
+    except OSError:  # said by who comes to write there
+        return folder
+
+
 OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+OmegaConf.register_new_resolver("unclaimed", _unclaimed, replace=True, use_cache=True)
 OmegaConf.register_new_resolver("root", math.sqrt, replace=True)
 OmegaConf.register_new_resolver("times", lambda *factors: _product(factors), replace=True)
 

@@ -24,11 +24,12 @@ from ot_gen.data import samples
 from ot_gen.execution import on_one_line, use_threads, write_text
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
+from ot_gen.runs.claim import claimed, unclaimed
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
 from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_table
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import CONFIG, RUN, RunRecord
+from ot_gen.runs.record import CONFIG, RunRecord, read_record
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.transport import NotConverged
 
@@ -122,13 +123,19 @@ def _judge_run(given: argparse.Namespace) -> str:
 
 def _output(given: Path | None, data: str, name: str) -> Path:
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    return given or Path("runs") / f"{stamp}_evaluate_{data}_{name}".replace("/", "-")
+    return given or unclaimed(Path("runs") / f"{stamp}_evaluate_{data}_{name}".replace("/", "-"))
 
 
 def _recorded(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[Path, RunRecord], RunRecord]) -> str:
     """Do the work, leave a record like that of a run, and return what the user reads."""
-    if (folder / RUN).exists():
-        raise ValueError(f"{folder.absolute()} already holds a record; give another folder as --output")
+    with claimed(folder):
+        earlier = read_record(folder)
+        if earlier is not None and (earlier.status is Status.FINISHED or not (earlier.run or earlier.samples)):
+            raise ValueError(f"{folder.absolute()} already holds a record; give another folder as --output")
+        return _judged(folder, record, cfg, work)  # in the place of a judgement that was not finished
+
+
+def _judged(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[Path, RunRecord], RunRecord]) -> str:
     with RecordWriter(folder, record) as writer:
         shown = OmegaConf.create({name: _resolved(cfg, name) for name in ("data", "space", *JUDGING)})
         write_text(folder / CONFIG, OmegaConf.to_yaml(shown))

@@ -26,8 +26,8 @@ from ot_gen.cli.sweep import (
     objective,
     task_in,
 )
-from ot_gen.execution import Processes, checkpoint_in, launch, use_threads, write_text
-from ot_gen.runs.claim import claimed
+from ot_gen.execution import Processes, checkpoint_in, interruptible, launch, use_threads, write_text
+from ot_gen.runs.claim import check_free, claimed
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RunRecord, read_record
 from ot_gen.runs.run import Experiment, follow, run, whole
@@ -47,7 +47,9 @@ def job(cfg: DictConfig) -> float | None:
         sweep = Path(chosen.sweep.dir)
     try:
         check_objective(cfg.objective)
-        with claimed(output):
+        with interruptible(), claimed(output):
+            if sweep is None and not cfg.overwrite:
+                check_free(output, cfg.resume)
             return _experiment(cfg, output, sweep)
     except Interrupted as stop:
         way = f"resume={output}" if sweep is None else f"the same command and hydra.sweep.dir={sweep}"
@@ -59,7 +61,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
     composed = composition(cfg)
-    task = Task() if sweep is None else task_in(output, composed, cfg.retry)
+    task = Task() if sweep is None or cfg.overwrite else task_in(output, composed, cfg.retry)
     record = task.finished
     if record is not None:
         log.info("%s: finished before", output)

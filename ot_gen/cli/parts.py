@@ -118,6 +118,7 @@ _OF_RUNS = {
     "evaluation": "pass n=... to ot_gen.judge",
     "tracker": "pass callbacks=[...] to fit",
     "retry": "leave it out",
+    "overwrite": "leave it out",
     "objective": "leave it out",
     "hydra": "leave it out",
 }

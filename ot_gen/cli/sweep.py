@@ -18,7 +18,7 @@ from ot_gen.runs.record import FIGURES, RunRecord, read_record, versions
 from ot_gen.training import CHECKPOINT_NAME, Progress
 
 # What changes how a run is carried out, but not its result.
-AROUND = ("objective", "retry", "threads", "tracker")
+AROUND = ("objective", "overwrite", "retry", "threads", "tracker")
 
 
 def composition(cfg: DictConfig) -> str:

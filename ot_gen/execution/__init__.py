@@ -17,7 +17,7 @@ from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
-from ot_gen.execution.signals import stop_signal
+from ot_gen.execution.signals import interruptible, stop_signal
 from ot_gen.execution.threads import use_threads
 from ot_gen.execution.wording import cell, kind_and_message, on_one_line
 
@@ -36,6 +36,7 @@ __all__ = [
     "checkpoint_in",
     "former_names",
     "frozen",
+    "interruptible",
     "is_rowwise",
     "keyword_only",
     "kind_and_message",

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C, a scheduler, and a terminal that is closed; the last is known to POSIX alone.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
-    """While the context lasts SIGINT and SIGTERM go to `handler`; yields the handlers of before.
+    """While the context lasts the signals that stop go to `handler`; yields the handlers of before.
 
     Signals reach the main thread only: elsewhere this does nothing.
     """
@@ -31,7 +32,7 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[i
 
 @contextmanager
 def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a request to stop between two steps; the second acts as usual.
+    """Turn the first signal that stops into a request to stop between two steps; the second acts as usual.
 
     Example:
         >>> with stop_signal() as stopped:
@@ -47,3 +48,21 @@ def stop_signal() -> Iterator[Callable[[], bool]]:
 
     with handled(request) as previous:
         yield requested.is_set
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While the context lasts each signal that stops raises `KeyboardInterrupt`, as Ctrl-C does.
+
+    Example:
+        >>> with interruptible():
+        ...     signal.raise_signal(signal.SIGTERM)
+        Traceback (most recent call last):
+        KeyboardInterrupt: SIGTERM
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    with handled(interrupt):
+        yield

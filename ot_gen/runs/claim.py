@@ -1,7 +1,8 @@
-"""A run's folder belongs to one process at a time."""
+"""A run's folder belongs to one process at a time, and what is finished in it stays."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ot_gen.execution import remove_leftovers
+from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, remove_leftovers
+from ot_gen.runs.parts import Status
 from ot_gen.runs.record import read_record
 
 LOCK = ".lock"
@@ -58,3 +60,45 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def unclaimed(folder: Path) -> Path:
+    """A new folder of this name, or of this name and a number where it is taken: no two callers get the same.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "run"
+        >>> unclaimed(folder).name, unclaimed(folder).name
+        ('run', 'run-2')
+    """
+    for number in itertools.count(1):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        break
+    return candidate
+
+
+def check_free(folder: Path, resume: str | Path | None = None) -> None:
+    """Refuse a folder in which a new run would overwrite what an earlier one reached.
+
+    Args:
+        folder: where the new run is to write.
+        resume: what it continues, if anything; to continue the run of this very folder is no loss.
+
+    Raises:
+        ValueError: the folder holds a finished run, or one that stopped with a checkpoint.
+    """
+    record = read_record(folder)
+    if record is None or (resume is not None and checkpoint_in(resume).resolve().parent == folder.resolve()):
+        return
+    stopped = (folder / CHECKPOINT_NAME).exists()
+    if record.status is not Status.FINISHED and not stopped:
+        return
+    state = "finished run" if record.status is Status.FINISHED else f"run ({record.status}) with a checkpoint"
+    raise ValueError(
+        f"{folder} holds a {state}, which a new run would overwrite; choose another folder (hydra.run.dir=FOLDER), go "
+        f"on from it (resume={folder}), or replace it (overwrite=true)"
+    )

@@ -22,7 +22,7 @@ from ot_gen.runs.record import read_metrics
 from ot_gen.runs.trackers import Tracker, Tracking
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.solvers import Solver
-from ot_gen.training import CHECKPOINT_NAME, Callback, Progress, fit
+from ot_gen.training import CHECKPOINT_NAME, Callback, Interrupted, Progress, fit
 
 log = logging.getLogger("ot_gen")
 
@@ -105,21 +105,34 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         batch_size=whole(experiment.trainer["batch_size"]),
     )
     label = f"{writer.record.solver or type(solver).__name__} on {writer.record.data or 'data'}"
+    checkpoint = writer.folder / CHECKPOINT_NAME
+    if experiment.resume is None or experiment.resume.resolve() != checkpoint.resolve():
+        checkpoint.unlink(missing_ok=True)  # of a run that this one replaces: nothing may go on from it
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
         progress = _fit(writer.folder, experiment, processes, (writer, bar, *experiment.callbacks, tracking))
-    record, mu = judge_run(writer.record, writer.folder, experiment.mu, solver, data, judging, experiment.ex_post)
-    draw(writer.folder, mu, getattr(solver.xi, "encoder", None), data)
-    # The last write of all: a record that says "finished" is complete.
-    finished = replace(
-        record,
-        status=Status.FINISHED,
+    writer.update(
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),
         images=progress.images,
         images_per_second=round(progress.images / max(progress.seconds, 1e-9), 1),
         objective=_objective(writer.folder),
     )
+    try:
+        return _judged(writer, experiment, label)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"stopped while it was judged; its {progress.step} steps are done") from stop
+
+
+def _judged(writer: RecordWriter, experiment: Experiment, label: str) -> float:
+    """Judge and draw a trained run, and finish its record; returns W₁."""
+    data, solver = experiment.data, experiment.solver
+    record, mu = judge_run(
+        writer.record, writer.folder, experiment.mu, solver, data, experiment.judging, experiment.ex_post
+    )
+    draw(writer.folder, mu, getattr(solver.xi, "encoder", None), data)
+    # The last write of all: a record that says "finished" is complete.
+    finished = replace(record, status=Status.FINISHED)
     writer.write(finished)
     judgement = finished.judgement
     assert judgement is not None  # by judge_run

@@ -50,8 +50,9 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self.closing:
-            if isinstance(error, Interrupted):
-                self.update(status=Status.INTERRUPTED, error=str(error))
+            if isinstance(error, KeyboardInterrupt):
+                reason = str(error) if isinstance(error, Interrupted) else f"stopped ({error or 'SIGINT'})"
+                self.update(status=Status.INTERRUPTED, error=reason)
             elif error is not None:
                 self.update(status=Status.FAILED, error=kind_and_message(error))
 

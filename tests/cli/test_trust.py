@@ -9,7 +9,6 @@ import pytest
 from entries import entries
 from omegaconf import OmegaConf
 
-from ot_gen import cli
 from ot_gen.cli import conf_dir
 from ot_gen.cli.trust import NOT_BUILT, check_trusted, is_part
 from ot_gen.runs.formats import reworded
@@ -42,23 +41,6 @@ pytestmark = pytest.mark.usefixtures("clean_process", "undrawn")
 
 
 @pytest.fixture
-def ot_gen(monkeypatch, capsys):
-    """ot-gen in this process: arguments -> (exit code, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ot-gen", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, capsys.readouterr().err
-
-    return call
-
-
-@pytest.fixture
 def folder(tmp_path):
     """A run's folder in which a node of the configuration is another: (place, node) -> folder."""
 
@@ -73,12 +55,12 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("command", ["evaluate", "geometry"])
+@pytest.mark.parametrize("verb", ["evaluate", "geometry"])
 @pytest.mark.parametrize("name", FOREIGN)
-def test_nothing_that_a_stranger_wrote_is_run(name, command, place, folder, ot_gen):
+def test_nothing_that_a_stranger_wrote_is_run(name, verb, place, folder, command):
     run = folder(place, FOREIGN[name])
     before = sorted(Path().rglob("*"))
-    code, err = ot_gen(command, "--run", run)
+    code, _, err = command(verb, "--run", run)
     assert code == 2 and err.count("\n") == 1, err
     assert str(run) in err and "--trust" in err
     assert sorted(Path().rglob("*")) == before
@@ -87,21 +69,21 @@ def test_nothing_that_a_stranger_wrote_is_run(name, command, place, folder, ot_g
 @pytest.mark.parametrize(
     "data", ["../../../evil", "mnist,hydra.searchpath=[x]", "/tmp/evil", "mnist@solver", "", "a b"]
 )
-def test_the_data_of_a_record_are_a_name_and_no_override(data, folder, ot_gen):
+def test_the_data_of_a_record_are_a_name_and_no_override(data, folder, command):
     run = folder("seed", 0)
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(facts | {"data": data}))
-    code, err = ot_gen("evaluate", "--run", run)
+    code, _, err = command("evaluate", "--run", run)
     assert code == 2 and err.count("\n") == 1 and repr(data) in err
 
 
-def test_the_owner_of_a_folder_may_trust_it(folder, ot_gen, monkeypatch, tmp_path):
+def test_the_owner_of_a_folder_may_trust_it(folder, command, monkeypatch, tmp_path):
     (tmp_path / "mine.py").write_text("from ot_gen import SquaredEuclidean\nclass Mine(SquaredEuclidean): pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     run = folder("solver.cost", {"_target_": "mine.Mine"})
-    code, err = ot_gen("evaluate", "--run", run, "metrics=none", "evaluation.samples=40")
+    code, _, err = command("evaluate", "--run", run, "metrics=none", "evaluation.samples=40")
     assert code == 2 and "mine.Mine" in err and "mine" not in sys.modules
-    assert ot_gen("evaluate", "--run", run, "--trust", "metrics=none", "evaluation.samples=40")[0] == 0
+    assert command("evaluate", "--run", run, "--trust", "metrics=none", "evaluation.samples=40")[0] == 0
     assert "mine" in sys.modules
 
 
