@@ -341,7 +341,7 @@ def test_workers_of_a_killed_sweep_stop_and_the_sweep_started_again_ends_the_sam
     statuses = {facts(folder)["status"] for folder in folders()}
     code, err = real(*long, "hydra.launcher.n_jobs=2")
     assert (code, err) == (0, "")
-    assert statuses == {"running"}
+    assert statuses <= {"running", "interrupted"}  # a worker that has noticed says so
     for folder in folders():
         assert [int(row["step"]) for row in metrics(folder)] == list(range(1, 1001))
         assert facts(folder)["status"] == "finished"
