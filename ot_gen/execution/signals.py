@@ -55,10 +55,12 @@ def interruptible() -> Iterator[None]:
     """While the context lasts each signal that stops raises `KeyboardInterrupt`, as Ctrl-C does.
 
     Example:
-        >>> with interruptible():
-        ...     signal.raise_signal(signal.SIGTERM)
-        Traceback (most recent call last):
-        KeyboardInterrupt: SIGTERM
+        >>> try:
+        ...     with interruptible():
+        ...         signal.raise_signal(signal.SIGTERM)
+        ... except KeyboardInterrupt as stop:
+        ...     print(stop)
+        SIGTERM
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

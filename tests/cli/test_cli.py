@@ -154,7 +154,7 @@ def test_a_run_leaves_its_complete_record(overrides, encoder, ot_gen_drawing):
 @pytest.mark.slow
 def test_a_new_run_in_a_used_folder_starts_its_metrics_anew(ot_gen_drawing):
     for _ in range(2):
-        assert ot_gen_drawing(*TINY, "hydra.run.dir=out")[0] == 0
+        assert ot_gen_drawing(*TINY, "hydra.run.dir=out", "overwrite=true")[0] == 0
     assert_complete("out", 4, encoder=True)
 
 
@@ -511,7 +511,7 @@ def test_a_loss_that_becomes_nan_ends_with_the_step_the_solver_and_the_last_chec
         settings += ("solver.warmup_steps=0",)
     ot_gen(*settings, "trainer.steps=2")
     good = Path("out/checkpoint.safetensors").read_bytes()
-    line = refused(*settings, "trainer.steps=20", "trainer.optimizer.lr=1e30")
+    line = refused(*settings, "trainer.steps=20", "trainer.optimizer.lr=1e30", "resume=out")
     assert "at step " in line
     assert any(name in line for name in ("PrimalSolver", "DualSolver", solver))
     assert str(Path("out/checkpoint.safetensors")) in line

@@ -181,7 +181,7 @@ BAD = {  # arguments -> what the line must name
     "--samples good.npy evaluation.samples=5": ("8 held-out points", "metrics=none"),
     "--samples good.npy threads=0": ("threads",),
     "--samples good.npy --config-dir nowhere": ("nowhere",),
-    "--samples good.npy --output used": ("already holds a record",),
+    "--samples good.npy --output used": ("is damaged",),
     "--samples good.npy --run used": ("not allowed with",),
     "--samples good.npy --nonsense": ("--nonsense",),
     "--samples scaled.npy data=mnist": ("[0, 255]", "x / 255"),
