@@ -9,6 +9,7 @@ from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
 from ot_gen.transport.problem import NotConverged, Problem, problem
+from ot_gen.transport.simplex import vertex
 
 _SMALLEST_MASS = 1e-9  # below it the constant by which POT keeps its divisions finite changes the result
 
@@ -128,34 +129,34 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
         tensor([[0.5000, 0.0000],
                 [0.0000, 0.0000]])
     """
-    import ot
-
     if not 0 < mass <= 1:
         raise ValueError(f"a partial plan carries a mass in (0, 1], got {mass}")
     if mass == 1:
         return exact_plan(C, a, b)
     given = problem(C, a, b)
     C = widened(C.detach(), "costs")
-    # A constant moves no plan of a given mass; the added points need costs >= 0 that are not all 0.
-    shift = 1.0 - float(given.C.min())
-    try:
-        P, log = ot.partial.partial_wasserstein(
-            given.a.numpy(), given.b.numpy(), (given.C + shift).numpy(), m=mass, log=True, numItermax=20_000_000
-        )
-    except ValueError as error:
-        raise NotConverged(f"the partial plan of a {tuple(C.shape)} problem was not found: {error}") from error
+    P, u, v = vertex(_with_rest(given, mass))
 
     def dual() -> Dual:
-        f, g = torch.from_numpy(log["u"]), torch.from_numpy(log["v"])
+        f, g = u[:-1], v[:-1]
         # The added points' potentials are −max f and −max g: shared out evenly, both sides have the ceiling t / 2.
-        ceiling = (f.max() + g.max() - shift) / 2
+        ceiling = (f.max() + g.max() + given.C.min()) / 2
         f = f - f.max() + ceiling
         g = (given.C - f[:, None]).amin(dim=0).clamp_max(ceiling)
         f = (given.C - g).amin(dim=1).clamp_max(ceiling)
         value = given.a @ f + given.b @ g - 2 * (1 - mass) * ceiling
         return Dual(f, g, value, torch.zeros_like(value))
 
-    return SparsePlan(C, None, dual, Pairs.of(torch.from_numpy(P)).like(C))
+    return SparsePlan(C, None, dual, Pairs.of((2 - mass) * P[:-1, :-1]).like(C))
+
+
+def _with_rest(given: Problem, mass: float) -> Problem:
+    """The problem with one more point on each side, which takes what is left behind, at no cost but from each other."""
+    C, a, b = given
+    rest = a.new_full((1,), 1 - mass)
+    costs = torch.nn.functional.pad(C - C.min(), (0, 1, 0, 1))
+    costs[-1, -1] = 3 * costs.max() or 1.0
+    return Problem(costs, torch.cat([a, rest]) / (2 - mass), torch.cat([b, rest]) / (2 - mass))
 
 
 def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:

@@ -54,9 +54,10 @@ def folder(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, "solver.cost") for name in FOREIGN] + [("a command", place) for place in PLACES]
+)
 @pytest.mark.parametrize("verb", ["evaluate", "geometry"])
-@pytest.mark.parametrize("name", FOREIGN)
 def test_nothing_that_a_stranger_wrote_is_run(name, verb, place, folder, command):
     run = folder(place, FOREIGN[name])
     before = sorted(Path().rglob("*"))

@@ -1,0 +1,87 @@
+"""The linear programme between two weighted samples, by the network simplex, whatever the sizes of the costs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from ot_gen.transport.problem import NotConverged, Problem
+
+GAP = 1e-9  # between both sides of duality, of the value
+ROUNDING = 1e-14  # of the largest cost, in sums of costs
+CUT = 1e4  # costs above so many mean costs of a plan are hardly in an optimal one
+ATTEMPTS = 6
+LOST = 1e-12  # mass that rounding alone can place
+ITERATIONS = 20_000_000
+
+
+@final
+class Vertex(NamedTuple):
+    """A plan P (n, m), and potentials u (n,), v (m,) with u_i + v_j <= C_ij, of equal values up to `GAP`."""
+
+    P: Tensor
+    u: Tensor
+    v: Tensor
+
+
+def vertex(given: Problem) -> Vertex:
+    """Solve min { ⟨P, C⟩ : P 1 = a, Pᵀ 1 = b, P >= 0 }, and check it by its duality gap.
+
+    The tolerances of POT's simplex (Bonneel et al., 2011, https://doi.org/10.1145/2070781.2024192) are absolute. So
+    it is given costs in units of their mean. Where a few costs are so large that this unit hides the others, the gap
+    tells. Then the unit is the value of the plan at hand, and costs far above it are cut. Potentials that are feasible
+    for the cut costs are so for the larger ones too: if the plan uses none of these, both are optimal.
+
+    Args:
+        given: costs of any sign and size, and masses of total 1.
+
+    Raises:
+        NotConverged: the simplex did not finish, or a gap stayed.
+
+    Example:
+        >>> C = 1e-12 * torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0]], dtype=torch.float64)
+        >>> P, u, v = vertex(Problem(C, C.new_full((2,), 1 / 2), C.new_full((3,), 1 / 3)))
+        >>> round(float((P * C).sum()) * 1e12, 6)
+        0.666667
+    """
+    C, a, b = given
+    # A constant moves no plan, and the simplex takes costs < 0 for an infeasible problem.
+    shift = C.min()
+    costs = C - shift
+    unit = float(costs.mean())
+    if unit == 0:
+        return Vertex(a[:, None] * b, torch.full_like(a, float(shift)), torch.zeros_like(b))
+    cap, gap = float(costs.max()), float("inf")
+    for attempt in range(ATTEMPTS):
+        P, u = _simplex(costs.clamp_max(cap) / unit, a, b)
+        beyond = costs > cap
+        if float(P[beyond].sum()) > LOST:  # mass has no other way
+            unit, cap = CUT * unit, CUT * cap
+            continue
+        P = P.masked_fill(beyond, 0.0)
+        # Two c-transforms keep optimal potentials feasible where a mass is 0, and remove the simplex's rounding.
+        v = (costs - (unit * u)[:, None]).amin(dim=0)
+        u = (costs - v).amin(dim=1)
+        value = float((P * costs).sum())
+        gap = value - float(a @ u + b @ v)
+        fine = cap <= CUT**2 * value or attempt == ATTEMPTS - 1
+        if gap <= GAP * value or (fine and gap <= ROUNDING * cap):
+            return Vertex(P, u + shift, v)
+        unit = value or LOST * unit
+        cap = CUT * unit
+    raise NotConverged(
+        f"the exact plan of a {tuple(C.shape)} problem was not found: a gap of {gap:.2g} to its dual is left; "
+        f"costs lie between {float(C.min()):.3g} and {float(C.max()):.3g}: cut "
+        "the largest"
+    )
+
+
+def _simplex(costs: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    import ot
+
+    P, log = ot.emd(a.numpy(), b.numpy(), costs.numpy(), numItermax=ITERATIONS, log=True, center_dual=False)
+    if log["warning"] is not None:
+        raise NotConverged(f"the exact plan of a {tuple(costs.shape)} problem was not found: {log['warning']}")
+    return torch.from_numpy(P), torch.from_numpy(log["u"])
