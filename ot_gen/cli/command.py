@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hydra.errors import CompactHydraException
 
+from ot_gen.cli.compose import without_null
 from ot_gen.cli.errors import BadInput, composition_error, failures, one_line, usage
 from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.geometry import geometry
@@ -33,6 +34,7 @@ def main() -> None:
         if (command := COMMANDS.get("".join(sys.argv[1:2]))) is not None:
             with interruptible():
                 sys.exit(command(sys.argv[2:]))
+        sys.argv[1:] = without_null(sys.argv[1:])
         _check_folder(sys.argv[1:])
         job()
     except BadInput as error:  # of a worker

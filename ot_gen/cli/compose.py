@@ -54,6 +54,23 @@ def _product(factors: tuple[Any, ...]) -> float:
     return product
 
 
+def without_null(overrides: Sequence[str]) -> list[str]:
+    """The overrides with GROUP=none for GROUP=null, which Hydra's grammar does not take for a group's choice.
+
+    Example:
+        >>> without_null(["ex_post=null", "noise=null,fixed", "threads=null"])
+        ['ex_post=none', 'noise=none,fixed', 'threads=null']
+    """
+    groups = {path.parent.name for path in conf_dir().glob("*/none.yaml")}
+    renamed = []
+    for override in overrides:
+        group, equals, choices = override.partition("=")
+        if group in groups:
+            choices = ",".join("none" if choice == "null" else choice for choice in choices.split(","))
+        renamed.append(group + equals + choices)
+    return renamed
+
+
 def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> tuple[DictConfig, dict[str, str]]:
     """The configuration with these overrides, and the names of the entries chosen in its groups.
 
@@ -68,7 +85,7 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
             raise ValueError(f"there is no folder {folder} to take entries from")
         extra = [f"hydra.searchpath=['file://{folder}']"]
     with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
-        cfg = hydra.compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+        cfg = hydra.compose("config", overrides=[*without_null(overrides), *extra], return_hydra_config=True)
     choices = dict(cfg.hydra.runtime.choices)
     OmegaConf.set_readonly(cfg, False)
     OmegaConf.set_struct(cfg, False)

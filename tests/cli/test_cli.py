@@ -164,6 +164,20 @@ def test_a_last_row_cut_short_by_a_kill_is_left_out(tmp_path):
         assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
 
 
+@pytest.mark.parametrize("group", ["ex_post", "noise", "certificate", "tracker", "metrics"])
+def test_a_group_that_may_be_empty_takes_null_and_none(group):
+    empty, same = (cli.composed(["solver=primal/swae", f"{group}={word}"])[0] for word in ("null", "none"))
+    assert empty == same and (group == "metrics" or empty.get(group) is None)
+
+
+def test_null_is_typed_on_the_command_line_and_in_a_sweep(ot_gen):
+    assert ot_gen(*TINY, "solver=primal/swae", "ex_post=null", "hydra.run.dir=one")[0] == 0
+    assert "ex_post" not in facts("one")
+    assert ot_gen("-m", *TINY, "solver=primal/swae", "ex_post=null,gmm", "hydra.sweep.dir=both")[0] == 0
+    folders = [path.parent for path in Path("both").glob("*/run.json")]
+    assert sorted(facts(folder).get("ex_post", "") for folder in folders) == ["", "ex_post_prior"]
+
+
 def test_a_run_has_a_folder_named_after_data_solver_and_seed(ot_gen):
     code, _, _ = ot_gen(*TINY, "seed=3")
     (folder,) = Path("runs").iterdir()
