@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, final
 
 import torch
@@ -11,9 +12,10 @@ from ot_gen.transport.problem import NotConverged, Problem
 
 GAP = 1e-9  # between both sides of duality, of the value
 ROUNDING = 1e-14  # of the largest cost, in sums of costs
-CUT = 1e4  # costs above so many mean costs of a plan are hardly in an optimal one
+CUT = 2.0**13  # costs above so many mean costs of a plan are hardly in an optimal one
 ATTEMPTS = 6
-LOST = 1e-12  # mass that rounding alone can place
+GRID = 2.0**36
+LOST = 2.0**-40  # mass that rounding alone can place
 ITERATIONS = 20_000_000
 
 
@@ -50,7 +52,7 @@ def vertex(given: Problem) -> Vertex:
     # A constant moves no plan, and the simplex takes costs < 0 for an infeasible problem.
     shift = C.min()
     costs = C - shift
-    unit = float(costs.mean())
+    unit = _power_of_two(float(costs.mean()))
     if unit == 0:
         return Vertex(a[:, None] * b, torch.full_like(a, float(shift)), torch.zeros_like(b))
     cap, gap = float(costs.max()), float("inf")
@@ -69,7 +71,7 @@ def vertex(given: Problem) -> Vertex:
         fine = cap <= CUT**2 * value or attempt == ATTEMPTS - 1
         if gap <= GAP * value or (fine and gap <= ROUNDING * cap):
             return Vertex(P, u + shift, v)
-        unit = value or LOST * unit
+        unit = _power_of_two(value) or LOST * unit
         cap = CUT * unit
     raise NotConverged(
         f"the exact plan of a {tuple(C.shape)} problem was not found: a gap of {gap:.2g} to its dual is left; "
@@ -78,9 +80,19 @@ def vertex(given: Problem) -> Vertex:
     )
 
 
+def _power_of_two(size: float) -> float:
+    """The power of two next above a size, 0 for 0: in such units costs keep their digits, and ties stay ties."""
+    return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 0.0
+
+
 def _simplex(costs: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The plan and the potentials of the rows, for costs in units of about their mean.
+
+    They are rounded to multiples of 2⁻³⁶, so that sums along a path are exact: on rounding the simplex runs in circles.
+    """
     import ot
 
+    costs = costs.mul(GRID).round_().div_(GRID)
     P, log = ot.emd(a.numpy(), b.numpy(), costs.numpy(), numItermax=ITERATIONS, log=True, center_dual=False)
     if log["warning"] is not None:
         raise NotConverged(f"the exact plan of a {tuple(costs.shape)} problem was not found: {log['warning']}")
