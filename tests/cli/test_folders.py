@@ -94,8 +94,10 @@ def stopping(phase, number):
         yield
 
 
-@pytest.mark.parametrize("phase", PLACES)
-@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "phase"),
+    [(number, "judge") for number in STOPS] + [(signal.SIGHUP, p) for p in ("load", "train", "draw")],
+)
 def test_a_signal_keeps_what_is_done_in_every_phase(number, phase, command):
     with stopping(phase, number):
         code, _, err = command(*TINY, "hydra.run.dir=it")
