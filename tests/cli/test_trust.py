@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from ot_gen.cli import conf_dir
 from ot_gen.cli.trust import NOT_BUILT, check_trusted, is_part
+from ot_gen.report.compare import write_comparison
 from ot_gen.runs.formats import reworded
 
 RECORDS = Path(__file__).parents[1] / "records"
@@ -97,6 +98,16 @@ def test_a_class_that_is_handed_over_by_its_name_may_be_a_part():
 def test_the_records_of_before_name_parts_alone(name):
     config = OmegaConf.to_container(OmegaConf.load(RECORDS / name / "config.yaml"))
     check_trusted(reworded(config), RECORDS / name)
+
+
+@pytest.mark.parametrize("name", ["a command", "a file", "a writer of ours"])
+def test_to_go_on_from_a_folder_and_to_show_it_build_nothing_of_it(name, folder, command):
+    run = folder("solver.cost", FOREIGN[name])
+    before = {path for path in Path().rglob("*") if "run" not in path.parts[:1]}
+    code, _, err = command("trainer=smoke", "metrics=none", f"resume={run}", "hydra.run.dir=mine")
+    assert code == 2 and "checkpoint" in err  # of another model
+    write_comparison(run.parent, Path("page"))
+    assert {path.parts[0] for path in Path().rglob("*")} - {path.parts[0] for path in before} <= {"mine", "page", "run"}
 
 
 def targets(node):
