@@ -21,6 +21,7 @@ from ot_gen import (
     GradientPenalty,
     Interrupted,
     NonFiniteLoss,
+    OneSidedPenalty,
     PlanCoupling,
     PrimalSolver,
     Pushforward,
@@ -385,3 +386,16 @@ def test_time_ends_a_training_and_drives_its_schedule():
 def test_a_time_that_is_none_is_refused(seconds):
     with pytest.raises(ValueError, match="max_seconds > 0"):
         fit(model(), toy().train, solver("plan"), max_seconds=seconds)
+
+
+@pytest.mark.parametrize("mechanism", [GradientPenalty(10.0), OneSidedPenalty(10.0)], ids=lambda m: type(m).__name__)
+def test_the_penalty_of_a_step_is_the_one_that_the_critic_paid(mechanism):
+    """Of θ's own estimate it is 0, which says nothing of the critic."""
+    mu, nu = Pushforward(MLP(2, 2, hidden=(8,)), standard_gaussian(2)), Empirical(torch.randn(64, 2) + 5)
+    solver = DualSolver(Euclidean(), Critic(MLP(2, 1, hidden=(8,)), mechanism), inner_steps=2, warmup_steps=2)
+    paid = []
+    real = solver.potential.penalty
+    solver.potential.penalty = lambda x, y: paid.append(real(x, y)) or paid[-1]
+    rows = fit(mu, nu, solver, steps=5, batch_size=16).rows
+    assert [row["penalty"] for row in rows] == [penalty.item() for penalty in paid[1::2]]
+    assert isinstance(mechanism, OneSidedPenalty) or all(row["penalty"] > 0 for row in rows)
