@@ -164,20 +164,18 @@ def fit(
             descent.scale_rates(1.0 if schedule is None else schedule(clock.fraction))
             for _ in range(solver.inner_steps):
                 with frozen(mu):
-                    estimate = keeper.checked(sampled)
+                    estimate = moved = keeper.checked(sampled)
                 descent.step(solver.sense * estimate.value + estimate.penalty, xi=True)
                 solver.project()
-                paid = estimate.penalty.detach()  # where ξ moves: of θ's own estimate it is 0
             theta_moves = descent.theta is not None and progress.step >= solver.warmup_steps
             if theta_moves or together:
                 with nullcontext() if together else frozen(solver.xi):
                     estimate = keeper.checked(sampled)
                 descent.step(estimate.value + estimate.penalty, theta=theta_moves, xi=together)
-                if together:
-                    paid = estimate.penalty.detach()
+                moved = estimate if together else moved  # where ξ moves; the penalty of θ's own estimate is 0
             progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
             clock.tick()
-            progress.rows.append(_row(progress, Estimate(estimate.value, paid), solver))
+            progress.rows.append(_row(progress, Estimate(estimate.value, moved.penalty), solver))
             with doors.aside():
                 for callback in callbacks:
                     callback(progress)
