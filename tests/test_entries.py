@@ -61,6 +61,7 @@ def test_every_group_has_its_place():
     assert set(GROUPS) == {*TRAINING, *AROUND, *CHOICES, *ELSEWHERE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "entry"), ENTRIES)
 def test_every_entry_is_built_as_a_run_builds_it_and_repeats_no_default(group, entry, load):
     cfg, data = load(entry) if group == "data" else (composed(*given(group, entry)), None)

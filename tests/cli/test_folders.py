@@ -24,7 +24,7 @@ TINY += ("data.size=64", "data.test_size=64", "metrics=none", "solver=primal/exa
 RECORDS = Path(__file__).parents[1] / "records"
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
-pytestmark = pytest.mark.usefixtures("clean_process", "undrawn")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("clean_process", "undrawn")]
 
 
 def facts(folder):
