@@ -170,6 +170,7 @@ def test_a_group_that_may_be_empty_takes_null_and_none(group):
     assert empty == same and (group == "metrics" or empty.get(group) is None)
 
 
+@pytest.mark.slow
 def test_null_is_typed_on_the_command_line_and_in_a_sweep(ot_gen):
     assert ot_gen(*TINY, "solver=primal/swae", "ex_post=null", "hydra.run.dir=one")[0] == 0
     assert "ex_post" not in facts("one")

@@ -39,6 +39,7 @@ def test_on_a_flat_manifold_they_are_the_same_gaussian(law):
     assert torch.allclose(z.std(dim=0), torch.full((2,), 0.2), atol=0.01)
 
 
+@pytest.mark.slow
 def test_they_are_the_base_of_a_model_and_the_data_of_a_fit(law):
     assert isinstance(law, Measure) and law.dim == 2
     mu = Pushforward(nn.Linear(2, 3), law)
