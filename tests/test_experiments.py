@@ -10,13 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from results import SHOWN, conclude, options
+from tolerances import misses
 
 ROOT = Path(__file__).parent.parent / "experiments"
 FOLDERS = sorted(path.parent for path in ROOT.glob("*/README.md"))
-sys.path.insert(0, str(ROOT))
-
-from results import SHOWN, conclude, options  # noqa: E402
-from tolerances import misses  # noqa: E402
 
 
 def contents(folder):

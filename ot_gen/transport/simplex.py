@@ -21,7 +21,7 @@ ITERATIONS = 20_000_000
 
 @final
 class Vertex(NamedTuple):
-    """A plan P (n, m), and potentials u (n,), v (m,) with u_i + v_j <= C_ij, of equal values up to `GAP`."""
+    """A plan P (n, m), and potentials u (n,), v (m,) with u_i + v_j <= C_ij, of equal values to `GAP` or `ROUNDING`."""
 
     P: Tensor
     u: Tensor
@@ -75,8 +75,7 @@ def vertex(given: Problem) -> Vertex:
         cap = CUT * unit
     raise NotConverged(
         f"the exact plan of a {tuple(C.shape)} problem was not found: a gap of {gap:.2g} to its dual is left; "
-        f"costs lie between {float(C.min()):.3g} and {float(C.max()):.3g}: cut "
-        "the largest"
+        f"costs lie between {float(C.min()):.3g} and {float(C.max()):.3g}, so cut the largest"
     )
 
 

@@ -40,21 +40,9 @@ pytestmark = pytest.mark.usefixtures("clean_process")
 
 
 @pytest.fixture
-def ot_gen_drawing(monkeypatch, capsys):
-    """ot-gen in this process: arguments -> (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ot-gen", *arguments])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+def ot_gen_drawing(command):
+    """ot-gen in this process, with the pictures: arguments -> (exit code, stdout, stderr)."""
+    return command
 
 
 @pytest.fixture

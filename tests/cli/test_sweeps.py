@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("clean_process")
 
 
 @pytest.fixture
-def sweep(undrawn, monkeypatch, capsys):
+def sweep(undrawn, monkeypatch, command):
     """ot-gen -m in this process: overrides -> (exit code, stderr, the figures that its jobs returned)."""
     returned = []
     objective = jobs.objective
@@ -52,14 +52,8 @@ def sweep(undrawn, monkeypatch, capsys):
     def call(*overrides):
         returned.clear()
         monkeypatch.setattr(jobs, "objective", told)
-        monkeypatch.setattr(sys, "argv", ["ot-gen", "-m", *TINY, *overrides])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, capsys.readouterr().err, list(returned)
+        code, _, err = command("-m", *TINY, *overrides)
+        return code, err, list(returned)
 
     return call
 
