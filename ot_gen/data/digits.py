@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from ot_gen.data.dataset import Dataset
-from ot_gen.execution import keyword_only
+from ot_gen.execution import absolute, keyword_only, read_bytes, reason
 from ot_gen.measures import Empirical
 
 EMBEDDED = Path(__file__).with_name("mnist10k.npz")
+LARGEST = 2**30  # bytes, of ten times the whole of MNIST
 SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
 
 
@@ -69,7 +70,7 @@ def mnist(path: str | Path | None = None) -> Dataset:
         images, classes = _read(EMBEDDED, "reinstall ot_gen, or restore the file with git checkout", SHA256)
     else:
         images, classes = _read(
-            Path(path), "give a whole file of the layout of mnist10k.npz, or no path for the embedded one"
+            absolute(path), "give a whole file of the layout of mnist10k.npz, or no path for the embedded one"
         )
     pixels = torch.from_numpy(images).flatten(1).float() / 255
     labels = torch.from_numpy(classes).long()
@@ -80,7 +81,7 @@ def mnist(path: str | Path | None = None) -> Dataset:
 def _read(file: Path, remedy: str, sha256: str | None = None) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Images, (n, 28, 28), and labels, (n,), or a `ValueError` with the file, what is wrong with it and the remedy."""
     try:
-        content = file.read_bytes()
+        content = read_bytes(file, LARGEST)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("its SHA-256 checksum differs, so it is damaged or was changed")
         if not zipfile.is_zipfile(io.BytesIO(content)):  # else numpy would suggest to unpickle it
@@ -88,7 +89,7 @@ def _read(file: Path, remedy: str, sha256: str | None = None) -> tuple[NDArray[n
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             images, labels = arrays["images"], arrays["labels"]
     except Exception as error:  # a damaged archive raises nearly anything: BadZipFile, zlib.error, TokenError, ...
-        raise ValueError(f"{file} cannot be read ({error}); {remedy}") from error
+        raise ValueError(f"{file} cannot be read ({reason(error)}); {remedy}") from error
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1] or len(images) < 10:
         raise ValueError(
             f"{file} holds images {images.shape} {images.dtype} and labels {labels.shape}, not images (n, 28, 28) "

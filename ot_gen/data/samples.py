@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ot_gen.data.files import read_array, read_images
+from ot_gen.data.arrays import read_array
+from ot_gen.data.images import read_images
+from ot_gen.execution import absolute
 from ot_gen.measures import check_cloud
 
 _SLACK = 0.5  # pixels this far outside [0, 1] are taken for noise, further ones for another scale
@@ -37,18 +40,14 @@ def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = Non
         ...     samples(Path(folder) / "a.npy", dim=4, shape=(1, 2, 2))[0]
         tensor([1., 1., 1., 1.])
     """
-    file = Path(path).expanduser().absolute()
-    if file.is_dir():
+    file = absolute(path)
+    if os.path.isdir(file):  # pathlib raises of names that are too long
         if shape is None:
             raise ValueError(
                 f"{file} is a folder, but the data are no images; give an .npy, .npz or .csv file of points"
             )
         return _checked(read_images(file, shape[1:], shape[0])[0], file)
-    if not file.is_file():
-        raise ValueError(f"there is no file {file}; give the path of an .npy, .npz or .csv file, or a folder of images")
     array = read_array(file)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{file} holds {array.dtype}, not real numbers; save an array of numbers, (n, {dim})")
     if array.ndim == 4 and shape is not None and array.shape[1:] == (*shape[1:], shape[0]):
         array = np.moveaxis(array, 3, 1)
     if array.ndim < 2 or math.prod(array.shape[1:]) != dim:

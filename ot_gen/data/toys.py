@@ -24,13 +24,14 @@ def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
     Its density is `law.log_prob`, and its eight modes, (8, 2), are `law.component_distribution.mean`.
 
     Raises:
-        ValueError: std is not positive.
+        ValueError: std is not positive, or a number is not finite.
 
     Example:
         >>> nu = eight_gaussians()
         >>> nu.law.component_distribution.mean.shape, nu.law.log_prob(nu.sample(5)).shape
         (torch.Size([8, 2]), torch.Size([5]))
     """
+    _check_finite(radius=radius)
     angle = torch.arange(8) * (math.pi / 4)
     return _gaussians(radius * _direction(angle), std)
 
@@ -41,12 +42,13 @@ def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
     Its density is `law.log_prob`, and its modes, (25, 2), are `law.component_distribution.mean`.
 
     Raises:
-        ValueError: std is not positive.
+        ValueError: std is not positive, or a number is not finite.
 
     Example:
         >>> twenty_five_gaussians().law.component_distribution.mean.shape
         torch.Size([25, 2])
     """
+    _check_finite(spacing=spacing)
     line = torch.arange(-2.0, 3.0)
     return _gaussians(spacing * torch.cartesian_prod(line, line), std)
 
@@ -58,7 +60,7 @@ def two_moons(noise: float = 0.05) -> Law:
     large. S is a fair sign and ε ~ N(0, I_2).
 
     Raises:
-        ValueError: noise is negative.
+        ValueError: noise is negative or not finite.
 
     Example:
         >>> two_moons().sample(5).shape
@@ -71,7 +73,7 @@ def swiss_roll(noise: float = 0.05) -> Law:
     """A planar spiral: y = 2 (T / T_max) (cos T, sin T) + noise ε, T ~ U(3π/2, T_max), T_max = 9π/2, ε ~ N(0, I_2).
 
     Raises:
-        ValueError: noise is negative.
+        ValueError: noise is negative or not finite.
 
     Example:
         >>> swiss_roll().sample(5).shape
@@ -88,12 +90,13 @@ def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate:
     (https://arxiv.org/abs/1603.06277).
 
     Raises:
-        ValueError: there is no arm, or radial or tangential is negative.
+        ValueError: there is no arm, radial or tangential is negative, or a number is not finite.
 
     Example:
         >>> pinwheel().sample(5).shape
         torch.Size([5, 2])
     """
+    _check_finite(arms=arms, radial=radial, tangential=tangential, rate=rate)
     if arms < 1:
         raise ValueError(f"a pinwheel needs at least one arm, got arms={arms}")
     if not (radial >= 0 and tangential >= 0):
@@ -115,6 +118,7 @@ def checkerboard(cells: int = 4) -> Law:
         >>> checkerboard().sample(5).shape
         torch.Size([5, 2])
     """
+    _check_finite(cells=cells)
     if cells < 2:
         raise ValueError(f"a checkerboard needs at least two cells a side, got cells={cells}")
     return Law(partial(_checkerboard, cells=cells), f"checkerboard(cells={cells})")
@@ -126,12 +130,13 @@ def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) ->
     Each ring has the mass 1 / len(radii), whatever its circumference.
 
     Raises:
-        ValueError: no radius, a negative radius, or a negative noise.
+        ValueError: no radius, a negative radius or noise, or a number that is not finite.
 
     Example:
         >>> rings().sample(5).shape
         torch.Size([5, 2])
     """
+    _check_finite(radii=radii)
     if not radii or not all(r >= 0 for r in radii):
         raise ValueError(f"rings need at least one radius and none negative, got radii={tuple(radii)}")
     draw = partial(_rings, radii=tuple(radii), noise=_checked_noise(noise))
@@ -148,7 +153,7 @@ def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
     (https://arxiv.org/abs/1701.07875), on [-1, 1] in place of [0, 1].
 
     Raises:
-        ValueError: no offset.
+        ValueError: no offset, or one that is not finite.
 
     Example:
         >>> parallel_lines(offsets=(0.5,)).sample(3)[:, 0]
@@ -156,11 +161,13 @@ def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
     """
     if not offsets:
         raise ValueError("parallel lines need at least one offset, got none; the default is (-1.0, 1.0)")
+    _check_finite(offsets=offsets)
     draw, component = partial(_parallel_lines, offsets=tuple(offsets)), partial(_nearest_line, offsets=tuple(offsets))
     return Law(draw, f"parallel_lines(offsets={tuple(offsets)})", component)
 
 
 def _gaussians(means: Tensor, std: float) -> Reference:
+    _check_finite(std=std)
     if not std > 0:
         raise ValueError(f"std must be positive, got {std}: a mixture of Gaussians needs a density")
     components = Independent(Normal(means, torch.full_like(means, std)), 1)
@@ -168,9 +175,17 @@ def _gaussians(means: Tensor, std: float) -> Reference:
 
 
 def _checked_noise(noise: float) -> float:
+    _check_finite(noise=noise)
     if not noise >= 0:
         raise ValueError(f"noise must be a non-negative standard deviation, got {noise}")
     return noise
+
+
+def _check_finite(**parameters: float | Sequence[float]) -> None:
+    """Refuse NaN, and what is infinite in float32: the points of such a law would be neither."""
+    for name, value in parameters.items():
+        if not bool(torch.isfinite(torch.as_tensor(value, dtype=torch.float32)).all()):
+            raise ValueError(f"{name} must be finite in float32, got {value}; give a number of the size of the points")
 
 
 def _direction(angle: Tensor) -> Tensor:

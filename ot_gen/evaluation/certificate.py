@@ -62,7 +62,7 @@ def certify(
 
     Args:
         mu: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor of
-            samples (N, d) or the path of such an .npy file. `sample` must give independent points.
+            samples (N, d) or the path of an .npy, .npz or .csv file of them. `sample` must give independent points.
         nu: the atoms and their masses.
         cost: any ground cost.
         h_tilde: a table over the atoms, (m,): a start for the solve, and a candidate itself.

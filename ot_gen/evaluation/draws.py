@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.data.arrays import read_array
 from ot_gen.measures import Empirical, Measure, check_cloud
 
 REPLICATES = 6
@@ -148,17 +150,19 @@ class Tabulated(Draws):
 
 
 def rows_of(samples: Tensor | str | Path, like: Tensor) -> Tensor:
-    """The rows of a tensor or an .npy file, (N, d), checked, in the dtype and on the device of the atoms `like`.
+    """The rows of a tensor or a file, (N, d), checked, in the dtype and on the device of the atoms `like`.
+
+    The file is an .npy, .npz or .csv, as of `ot_gen.data.points`.
 
     Raises:
-        ValueError: no finite floating-point (N, d) cloud of the atoms' dimension, or no .npy file.
+        ValueError: no finite floating-point (N, d) cloud of the atoms' dimension, or a file that cannot be read.
 
     Example:
         >>> rows_of(torch.zeros(300, 2).double(), like=torch.zeros(5, 2)).dtype
         torch.float32
     """
     if not isinstance(samples, Tensor):
-        samples = _read(Path(samples))
+        samples = _read(samples)
     check_cloud(samples, "samples")
     if samples.shape[1] != like.shape[1]:
         raise ValueError(
@@ -168,15 +172,8 @@ def rows_of(samples: Tensor | str | Path, like: Tensor) -> Tensor:
     return samples.detach().to(like)
 
 
-def _read(path: Path) -> Tensor:
-    import numpy as np
-
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no readable .npy file ({error}); write it with numpy.save") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path} is an archive of several arrays; save the samples alone with numpy.save")
+def _read(path: str | Path) -> Tensor:
+    array = read_array(path)
     if array.dtype.kind != "f":
         raise ValueError(
             f"{path} holds {array.dtype}; save floating-point samples in the units of the data (pixels / 255, say)"

@@ -16,20 +16,23 @@ from ot_gen.execution.files import remove_leftovers, write_text, written
 from ot_gen.execution.launching import launch
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
+from ot_gen.execution.reading import LARGEST, absolute, opened, read_bytes, read_text
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import interruptible, stop_signal
 from ot_gen.execution.threads import use_threads
-from ot_gen.execution.wording import cell, kind_and_message, on_one_line
+from ot_gen.execution.wording import cell, kind_and_message, on_one_line, reason
 
 __all__ = [
     "ALONE",
     "CHECKPOINT_NAME",
+    "LARGEST",
     "Descent",
     "Doors",
     "Ending",
     "MixedPrecision",
     "OptimizerFactory",
     "Processes",
+    "absolute",
     "adam",
     "by_old_name",
     "cell",
@@ -45,7 +48,11 @@ __all__ = [
     "load_weights",
     "networks",
     "on_one_line",
+    "opened",
+    "read_bytes",
     "read_progress",
+    "read_text",
+    "reason",
     "remove_leftovers",
     "renamed",
     "reordered",

@@ -25,6 +25,17 @@ def kind_and_message(error: BaseException) -> str:
     return on_one_line(f"{type(error).__name__}: {error}")
 
 
+def reason(error: BaseException, most: int = 200) -> str:
+    """What an error says, on one line of at most `most` characters; its class where it says nothing.
+
+    Example:
+        >>> reason(ValueError("a" * 300), 9), reason(MemoryError())
+        ('aaaaaa...', 'MemoryError')
+    """
+    words = on_one_line(error) or type(error).__name__
+    return words if len(words) <= most else f"{words[: most - 3]}..."
+
+
 def cell(value: Any) -> Any:
     """A value as a cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe.
 

@@ -136,8 +136,8 @@ def test_pickles_are_refused(tmp_path, kind):
         ("1,x\n" + "1,2\n" * 5, "could not convert string 'x'"),
         ("1,2\n3\n4,5\n6,7\n", "number of columns changed"),
         ("1,2\n3,\n4,5\n6,7\n", "could not convert"),
-        ("1,2\n3,nan\n4,5\n6,7\n", r"NaN or Inf in 1 of 4 rows \(first: row 1\)"),
-        ("1,2\n" * 3 + "1,1e300\n", r"NaN or Inf in 1 of 4 rows \(first: row 3\)"),
+        ("1,2\n3,nan\n4,5\n6,7\n", r"NaN or Inf in 1 of 4 rows \(first: line 2 of the file\)"),
+        ("1,2\n" * 3 + "1,1e300\n", r"NaN or Inf in 1 of 4 rows \(first: line 4 of the file\)"),
     ],
 )
 def test_bad_csv_is_refused(tmp_path, text, message):

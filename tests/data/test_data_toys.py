@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import pickle
 
@@ -167,6 +168,14 @@ def test_parallel_lines_are_at_their_offsets():
 def test_senseless_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_no_parameter_of_a_law_is_nan_or_infinite(law):
+    for name, parameter in inspect.signature(law).parameters.items():
+        for value in (math.nan, math.inf, -math.inf, 1e300):
+            with pytest.raises(ValueError, match=rf"{name} must be finite in float32, got"):
+                law(**{name: (1.0, value) if isinstance(parameter.default, tuple) else value})
 
 
 def test_toy_is_a_fixed_set_of_its_seed():
