@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from ot_gen.execution import keyword_only, written
+from ot_gen.execution import keyword_only, read_bytes, reason, written
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture
@@ -94,10 +94,10 @@ def load_prior(path: str | Path) -> Reference:
         >>> load_prior("runs/best/prior.safetensors")  # doctest: +SKIP
     """
     try:
-        tensors = load_file(path)
+        tensors = load(read_bytes(path))
         return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} holds no prior of save_prior ({error})") from error
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} holds no prior of save_prior ({reason(error)})") from error
 
 
 def _codes(encoder: nn.Module, nu: Measure, samples: int, seed: int) -> Tensor:
