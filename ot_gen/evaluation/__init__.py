@@ -20,7 +20,7 @@ from ot_gen.evaluation.judgement import (
 )
 from ot_gen.evaluation.likelihood import log_weights
 from ot_gen.evaluation.metric import Metric, MetricValue
-from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View
+from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, attempted
 from ot_gen.evaluation.neighbours import Coverage, Density, Memorisation, Precision, Recall
 from ot_gen.evaluation.transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
 from ot_gen.execution import former_names
@@ -57,6 +57,7 @@ __all__ = [
     "View",
     "active_units",
     "aggregate_kl",
+    "attempted",
     "certify",
     "conditional_kl",
     "digit_classes",

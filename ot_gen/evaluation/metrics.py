@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, final
+from typing import NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor
 
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
-from ot_gen.execution import keyword_only
-from ot_gen.measures import Empirical, Measure, undisturbed
-from ot_gen.transport import NotConverged
+from ot_gen.execution import keyword_only, reason
+from ot_gen.measures import Empirical, Measure, check_cloud, undisturbed
 
 Map = Callable[[Tensor], Tensor]
+T = TypeVar("T")
 
 
 @final
@@ -37,7 +38,8 @@ class Measurements(NamedTuple):
     Attributes:
         n: samples on each side.
         values: value, floor and their errors.
-        failures: the reasons of metrics that could not be computed; for a diverged model Sinkhorn may not converge.
+        failures: the reasons of metrics that have no value: for a diverged model Sinkhorn may not converge, where all
+            held-out points are training points memorisation has no unit, and a few points have no fifth neighbour.
     """
 
     n: int
@@ -114,23 +116,20 @@ class Metrics:
             seed: of the samples. Equal seeds give every model the same latent points and the same real samples.
 
         Raises:
-            ValueError: samples that a metric or a view does not take.
+            ValueError: samples that are no finite points of one space, or that a view does not take.
         """
         train = as_measure(train)
         drawn = draws(as_measure(mu), train, as_measure(test), n, seed)
-        values: dict[str, Measured] = {}
-        failures: dict[str, str] = {}
+        check_cloud(drawn.fake, "the model's samples")
+        measured: dict[str, Measured | str] = {}
         for view in self.views.values():
             fake, real, held_out = (view(cloud) for cloud in drawn[:3])
             for name, metric in view.metrics.items():
-                try:
-                    value, floor = metric.estimate(fake, held_out), metric.estimate(real, held_out)
-                except NotConverged as error:
-                    failures[name] = str(error)
-                else:
-                    values[name] = Measured(*value, *floor)
+                measured[name] = attempted(_compared, metric, fake, real, held_out)
         if self.memorisation is not None and isinstance(train, Empirical):
-            values["memorisation"] = _memorisation(self.memorisation, drawn, train.atoms)
+            measured["memorisation"] = attempted(_memorisation, self.memorisation, drawn, train.atoms)
+        values = {name: row for name, row in measured.items() if isinstance(row, Measured)}
+        failures = {name: row for name, row in measured.items() if isinstance(row, str)}
         return Measurements(len(drawn.fake), values, failures)
 
 
@@ -196,9 +195,35 @@ def _distinct(measure: Measure, n: int) -> Tensor:
     return measure.sample(n)
 
 
+def attempted(measure: Callable[..., T], *given: object) -> T | str:
+    """What is measured, or why it cannot be: what has no value for some samples must not cost a run all that has one.
+
+    Caught is what a metric says of samples that it cannot compare (`ValueError`), of a solver that did not converge,
+    and of numbers or memory that ran out; no other mistake.
+
+    Example:
+        >>> attempted(math.sqrt, 4.0), attempted(math.sqrt, -1.0)
+        (2.0, 'math domain error')
+    """
+    try:
+        return measure(*given)
+    except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        return reason(error)
+
+
+def _compared(metric: Metric, fake: Cloud, real: Cloud, held_out: Cloud) -> Measured:
+    return _finite(Measured(*metric.estimate(fake, held_out), *metric.estimate(real, held_out)))
+
+
+def _finite(row: Measured) -> Measured:
+    if not (math.isfinite(row.value) and math.isfinite(row.floor)):
+        raise ValueError(f"it is {row.value:g}, and {row.floor:g} of real data, which do not compare")
+    return row
+
+
 def _memorisation(metric: Memorisation, drawn: Clouds, train: Tensor) -> Measured:
     fresh, held_out = drawn.spare, drawn.held_out
     if len(fresh) < 2:  # all held-out points are in use: one half against the other
         fresh, held_out = held_out.tensor_split(2)
     floor = metric.estimate(fresh, held_out, train)
-    return Measured(*metric.estimate(drawn.fake, drawn.held_out, train), *floor)
+    return _finite(Measured(*metric.estimate(drawn.fake, drawn.held_out, train), *floor))

@@ -4,77 +4,114 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
+from ot_gen.execution import without_meaning
 
 CHUNK = 2**25  # distances at a time
+ROUNDING = 1e-6  # of distances that are made of products, relative to the sizes of the points
 
 
 @final
 class Balls(NamedTuple):
-    """Distances ‖x_i − y_j‖, (n, m), and each point's distance to its k-th neighbour in its own sample, (n,), (m,)."""
+    """Which points z_i, (n,), lie in the balls of a sample y_j, (m,), that reach to the k-th neighbour of y_j in it.
 
-    distances: Tensor
-    of_x: Tensor
-    of_y: Tensor
+    Attributes:
+        inside: z_i lies in the ball of y_j, (n, m).
+        wider: the same for the balls that reach to the neighbour k + 1, (n, m).
+        near: y_l is among the k neighbours of y_j, (m, m); without y_l, the ball of y_j is the wider one.
+        k: the neighbour.
+    """
+
+    inside: Tensor
+    wider: Tensor
+    near: Tensor
     k: int
+
+
+@final
+class LeftOut(NamedTuple):
+    """A share of balls, (), and what it is without each z_i, (n,), and without each y_j, (m,)."""
+
+    share: Tensor
+    of_z: Tensor
+    of_y: Tensor
 
 
 class NeighbourShare(Metric, ABC):
     """A share that balls count: each reaches from a point to its k-th neighbour in its own sample.
 
-    The error is a grouped jackknife: se² = (G − 1)/G Σ_g (T_g − T̄)². T_g leaves out the g-th of G random groups of
-    points of both samples, and neighbours are sought anew. A share of 1 or 0 has no jackknife error, so the error is
-    at least the binomial one of a share of n points by Laplace's rule.
+    Distances that differ by less than a millionth of a point's own distance from the middle of the data count as equal:
+    rounding must not decide which of several copies lies in a ball of radius 0.
+
+    The error is the jackknife, se² = (n − 1)/n Σ_i (T_i − T̄)² for either sample, where T_i is the share without point i
+    and neighbours are sought anew. It does not depend on the order of the points, and is too large rather than too
+    small. A share of 1 or 0 has no jackknife error, so the error is at least the binomial one of a share of n points by
+    Laplace's rule.
 
     Args:
         k: the neighbour.
-        groups: G; fewer where there are fewer points.
-        seed: of the groups.
+        groups, seed: of a grouped jackknife, in earlier versions; they mean nothing now.
 
     Raises:
-        ValueError: k < 1 or fewer than two groups; in use, fewer than k + 2 points left without a group.
+        ValueError: k < 1; in use, fewer than k + 3 points on either side.
 
     Source: of the error, Efron, Stein, 1981, https://doi.org/10.1214/aos/1176345462
     """
 
-    def __init__(self, k: int = 5, groups: int = 20, seed: int = 0) -> None:
-        if k < 1 or groups < 2:
-            raise ValueError(f"neighbours need k >= 1 and at least two groups, got k={k} and groups={groups}")
+    def __init__(self, k: int = 5, groups: int | None = None, seed: int | None = None) -> None:
+        if k < 1:
+            raise ValueError(f"neighbours need k >= 1, got k={k}")
+        if groups is not None or seed is not None:
+            without_meaning(f"{type(self).__name__}: groups and seed")
         self.k = k
-        self.groups = groups
-        self.seed = seed
         self.least = k + 3
 
     @abstractmethod
-    def share(self, balls: Balls) -> Tensor:
-        """The share, ()."""
+    def left_out(self, x: Tensor, y: Tensor) -> LeftOut:
+        """The share of the model's samples x (n, d) and the data y (m, d), and the shares with one point less."""
 
     @final
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y, self.least)
-        distances = torch.cdist(x, y)
-        members = [self._groups(len(cloud)) for cloud in (x, y)]
-        sides = [_Neighbours(cloud, self.k, groups) for cloud, groups in zip((x, y), members, strict=True)]
-        value = self.share(Balls(distances, sides[0].radii(None), sides[1].radii(None), self.k))
-        without = []
-        for g in range(min(self.groups, len(x), len(y))):
-            rows, columns = (torch.nonzero(groups != g).squeeze(1) for groups in members)
-            of_x, of_y = sides[0].radii(g)[rows], sides[1].radii(g)[columns]
-            without.append(self.share(Balls(distances[rows[:, None], columns], of_x, of_y, self.k)))
-        T = torch.stack(without)
-        variance = float((T - T.mean()).square().mean()) * (len(T) - 1)
+        middle = y.median(dim=0).values  # of the data, as a model that diverged is far from them
+        share, *without = self.left_out(x - middle, y - middle)
+        variance = sum(float(T.var(correction=0)) * (len(T) - 1) for T in without)
         n = min(len(x), len(y))
-        p = (n * min(float(value), 1.0) + 1) / (n + 2)
-        return MetricValue(float(value), math.sqrt(max(variance, p * (1 - p) / n)))
+        p = (n * min(float(share), 1.0) + 1) / (n + 2)
+        return MetricValue(float(share), math.sqrt(max(variance, p * (1 - p) / n)))
 
-    def _groups(self, n: int) -> Tensor:
-        generator = torch.Generator().manual_seed(self.seed)
-        return torch.randperm(n, generator=generator) % min(self.groups, n)
+    @final
+    def balls(self, z: Tensor, y: Tensor) -> Balls:
+        """The balls of y (m, d), and the points z (n, d) in them."""
+        rounding = ROUNDING * y.norm(dim=1)
+        own, distances = torch.cdist(y, y).fill_diagonal_(0.0), torch.cdist(z, y)
+        # The point itself is first in its row, or level with a twin: the radius is the same.
+        reach, wider = (own.kthvalue(k, dim=1).values + rounding for k in (self.k + 1, self.k + 2))
+        near = (own <= reach[:, None]).fill_diagonal_(False)
+        return Balls(distances <= reach, distances <= wider, near, self.k)
+
+
+def _mean_of_counts(balls: Balls, of_count: Callable[[Tensor], Tensor]) -> LeftOut:
+    """The mean over z_i of a function of the number of balls that hold z_i."""
+    inside, grown = balls.inside.double(), (balls.wider & ~balls.inside).double()
+    counts = inside.sum(dim=1)
+    values = of_count(counts)
+    share, n = values.mean(), len(values)
+    return LeftOut(
+        share,
+        (n * share - values) / (n - 1),
+        of_count(counts[:, None] - inside + grown @ balls.near.double()).mean(dim=0),
+    )
+
+
+def _held(counts: Tensor) -> Tensor:
+    return (counts > 0).double()
 
 
 @final
@@ -89,8 +126,8 @@ class Precision(NeighbourShare):
         (1.0, 0.0)
     """
 
-    def share(self, balls: Balls) -> Tensor:
-        return (balls.distances <= balls.of_y).any(dim=1).double().mean()
+    def left_out(self, x: Tensor, y: Tensor) -> LeftOut:
+        return _mean_of_counts(self.balls(x, y), _held)
 
 
 @final
@@ -105,8 +142,8 @@ class Recall(NeighbourShare):
         (1.0, 0.0)
     """
 
-    def share(self, balls: Balls) -> Tensor:
-        return (balls.distances <= balls.of_x[:, None]).any(dim=0).double().mean()
+    def left_out(self, x: Tensor, y: Tensor) -> LeftOut:
+        return _mean_of_counts(self.balls(y, x), _held)  # precision with the roles exchanged
 
 
 @final
@@ -121,8 +158,8 @@ class Density(NeighbourShare):
         True
     """
 
-    def share(self, balls: Balls) -> Tensor:
-        return (balls.distances <= balls.of_y).double().sum(dim=1).mean() / balls.k
+    def left_out(self, x: Tensor, y: Tensor) -> LeftOut:
+        return _mean_of_counts(self.balls(x, y), lambda counts: counts / self.k)
 
 
 @final
@@ -137,32 +174,13 @@ class Coverage(NeighbourShare):
         (1.0, 0.0)
     """
 
-    def share(self, balls: Balls) -> Tensor:
-        return (balls.distances <= balls.of_y).any(dim=0).double().mean()
-
-
-class _Neighbours:
-    """The nearest neighbours of each point: enough to know the k-th even after a whole group is left out."""
-
-    def __init__(self, x: Tensor, k: int, groups: Tensor) -> None:
-        n, largest = len(x), int(torch.bincount(groups).max())
-        if n - largest < k + 2:
-            raise ValueError(
-                f"{n} points without one of {int(groups.max()) + 1} groups leave fewer than k + 2 = {k + 2}; "
-                "give more points or groups"
-            )
-        distances = torch.cdist(x, x).fill_diagonal_(
-            0.0
-        )  # first in its row, or level with a twin: the radius is the same
-        self.near, index = distances.topk(min(k + 1 + largest, n), dim=1, largest=False)
-        self.near, self.group, self.k = self.near[:, 1:], groups[index[:, 1:]], k
-
-    def radii(self, without: int | None) -> Tensor:
-        """The distance to the k-th neighbour that is not in the group, (n,)."""
-        if without is None:
-            return self.near[:, self.k - 1]
-        rank = (self.group != without).cumsum(dim=1)
-        return self.near.gather(1, (rank >= self.k).int().argmax(dim=1, keepdim=True)).squeeze(1)
+    def left_out(self, x: Tensor, y: Tensor) -> LeftOut:
+        balls = self.balls(x, y)
+        counts, m = balls.inside.sum(dim=0), len(y)
+        held, wider = _held(counts), _held(balls.wider.sum(dim=0))
+        alone = (balls.inside & (counts == 1)).double().sum(dim=1)  # balls that hold no other x
+        of_y = (held.sum() - held + (wider - held) @ balls.near.double()) / (m - 1)
+        return LeftOut(held.mean(), held.mean() - alone / m, of_y)
 
 
 @final

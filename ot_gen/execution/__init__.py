@@ -9,7 +9,7 @@ from ot_gen.execution.checkpoints import (
     save_checkpoint,
     target,
 )
-from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only, renamed, reordered
+from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only, renamed, reordered, without_meaning
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import remove_leftovers, write_text, written
@@ -61,6 +61,7 @@ __all__ = [
     "stop_signal",
     "target",
     "use_threads",
+    "without_meaning",
     "write_text",
     "written",
 ]

@@ -167,6 +167,19 @@ def _title(function: Callable[..., Any]) -> str:
     return function.__qualname__.removesuffix(".__init__").removesuffix(".__call__").rpartition(".<locals>.")[2]
 
 
+def without_meaning(what: str) -> None:
+    """Warn of arguments that are still taken and no longer do anything.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     without_meaning("Precision: groups")
+        ...     str(caught[0].message)
+        'Precision: groups mean nothing any more and go away in 0.3; leave them out'
+    """
+    _warn(f"{what} mean nothing any more and go away in {REMOVAL}; leave them out", beyond=1)
+
+
 def _warn(text: str, beyond: int = 0) -> None:
     """Warn at the first frame outside of this file, or `beyond` frames further: decorators may stand on one another."""
     frame, level = inspect.currentframe(), 1

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ot_gen.execution import write_text
+from ot_gen.execution import reason, write_text
 from ot_gen.report.page import comparison_page
 from ot_gen.report.runs import find_runs
 from ot_gen.report.table import comparison_csv
@@ -37,8 +37,9 @@ def write_comparison(runs_dir: Path, output: Path) -> Path:
         raise ValueError(f"no run in {runs_dir} (no folder there holds {RUN}); start one with `ot-gen`")
     page, table = comparison_page(runs, runs_dir), comparison_csv(runs, runs_dir)
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / TABLE, table)
-    write_text(output / PAGE, page)
+    for name, text in ((TABLE, table), (PAGE, page)):
+        # Names of folders may hold bytes that are no text, which no file in UTF-8 can hold.
+        write_text(output / name, text.encode("utf-8", "replace").decode("utf-8"))
     return output / PAGE
 
 
@@ -53,12 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, help="the folder that holds the runs, at any depth")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where the files go (default: RUNS_DIR)")
     arguments = parser.parse_args(argv)
+    output = arguments.output or arguments.runs_dir
     try:
-        page = write_comparison(arguments.runs_dir, arguments.output or arguments.runs_dir)
+        page = write_comparison(arguments.runs_dir, output)
     except ValueError as error:
         sys.stderr.write(f"ot-gen-compare: error: {error}\n")
     except OSError as error:
-        sys.stderr.write(f"ot-gen-compare: error: {error.strerror}: {error.filename}; try another --output\n")
+        what = f"{error.strerror or reason(error)}: {error.filename or output}"
+        sys.stderr.write(f"ot-gen-compare: error: {what}; try another --output\n")
     else:
         sys.stdout.write(f"{page}\n")
         return 0

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, final
 
+from ot_gen.data.images import read_image
+from ot_gen.execution import opened, read_bytes
 from ot_gen.report.runs import Run
 
 PICTURES = {  # and what the page calls them
@@ -23,6 +27,9 @@ PICTURES = {  # and what the page calls them
 BUDGET = 7_500_000  # bytes of all pictures: 10 MB in base64, of a page of at most 15
 SAMPLES_SHARE = 0.6  # of the budget, where it is short: samples matter most
 WIDEST, NARROWEST = 460, 64  # pixels of a picture that was made smaller
+PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST_FIGURE = 2**24  # bytes; what a run draws has a hundredth of it
+WIDEST_FIGURE = 2**13  # pixels
 DENSITY = 0.12  # bytes a pixel, the first guess
 
 
@@ -51,10 +58,13 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
         {}
     """
     groups: tuple[list[Path], list[Path]] = ([], [])
+    sizes: dict[Path, int] = {}
     for run in runs:
         for name in names[run.folder]:
-            groups[name != "samples"].append(run.figures[name])
-    sizes = {path: path.stat().st_size for group in groups for path in group}
+            path = run.figures[name]
+            if (size := _size(path)) is not None:
+                groups[name != "samples"].append(path)
+                sizes[path] = size
     share: dict[Path, float] = {}
     if sum(sizes.values()) > budget:
         for group, part in zip(groups, (SAMPLES_SHARE, 1 - SAMPLES_SHARE), strict=True):
@@ -64,7 +74,7 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
     density = dict.fromkeys(PICTURES, DENSITY)
     for path, own in sizes.items():
         if own <= share.get(path, own):
-            picture = _as_it_is(path.read_bytes())
+            picture = _as_it_is(path)
         else:
             picture = _shrunk(path, share[path], density[path.stem])
             if picture is not None:
@@ -75,11 +85,41 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
     return pictures
 
 
-def _as_it_is(data: bytes) -> Picture | None:
-    """A whole PNG file as a picture; None where it is not one."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in data[-12:]:
+def _size(path: Path) -> int | None:
+    """The bytes of a file that begins as a PNG picture and is no larger than any of ours; else None."""
+    try:
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            return size if file.read(len(PNG)) == PNG and size <= LARGEST_FIGURE else None
+    except (OSError, ValueError):
         return None
-    return Picture(_url("png", data), *struct.unpack(">II", data[16:24]))
+
+
+def _as_it_is(path: Path) -> Picture | None:
+    """A whole PNG file as a picture; None where it is not one.
+
+    A PNG is a row of chunks, each its length, its name, its data and their checksum, from IHDR to IEND.
+    """
+    try:
+        data = read_bytes(path, LARGEST_FIGURE)
+    except (OSError, ValueError):
+        return None
+    names, place = [], len(PNG)
+    while place + 12 <= len(data):
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        names.append(data[place + 4 : place + 8])
+        if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return None
+        place = end + 4
+    if not data.startswith(PNG) or place != len(data) or names[:1] != [b"IHDR"] or names[-1:] != [b"IEND"]:
+        return None
+    width, height = struct.unpack(">II", data[16:24])
+    return Picture(_url("png", data), width, height) if _has_a_usual_shape(width, height) else None
+
+
+def _has_a_usual_shape(width: int, height: int) -> bool:
+    """Whether a page can show it: a stripe, made as wide as a picture, would be as high as a tower."""
+    return 0 < max(width, height) <= min(WIDEST_FIGURE, 30 * min(width, height))
 
 
 def _shrunk(path: Path, size: float, density: float) -> Picture | None:
@@ -93,9 +133,10 @@ def _shrunk(path: Path, size: float, density: float) -> Picture | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-    except (OSError, SyntaxError):  # what Pillow raises for files that are no pictures
+        image = read_image(path, formats=("PNG",)).convert("RGB")
+    except ValueError:
+        return None
+    if not _has_a_usual_shape(image.width, image.height):
         return None
     ratio, widest = image.height / image.width, min(WIDEST, image.width)
     while True:

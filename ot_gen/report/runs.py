@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
-import yaml
-
+from ot_gen.execution import reason
+from ot_gen.runs.codec import decode, encode
+from ot_gen.runs.configuration import read_yaml
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
+SMALLEST = 1e-100  # of the sizes of numbers on the page, and the inverse of the largest
 FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", "curves")
 
 
@@ -65,11 +68,7 @@ def find_runs(folder: Path) -> list[Run]:
         >>> find_runs(Path("no/such/folder"))
         []
     """
-    runs = []
-    for parent, folders, files in os.walk(folder):
-        if RUN in files or ".hydra" in folders:
-            runs.append(_read_run(Path(parent)))
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    runs = [_read_run(place) for place, names in _folders(folder) if RUN in names or ".hydra" in names]
     # A run that failed early has only its solver's name. It gives the side; other runs of that solver give the cell.
     records = [run.record for run in runs]
     cells = {record.solver: record.cell for record in records if record.cell}
@@ -80,6 +79,20 @@ def find_runs(folder: Path) -> list[Run]:
         placed = replace(own, side=own.side or sides.get(own.solver), cell=own.cell or cells.get(own.solver))
         runs[index] = replace(run, record=placed)
     return sorted(runs, key=order)
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
+    """The folders that can be read, none hidden or behind a link, and the names in each."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                names = {item.name: item.is_dir(follow_symlinks=False) for item in entries}
+        except OSError:
+            continue
+        yield folder, set(names)
+        waiting += [folder / name for name, is_folder in names.items() if is_folder and not name.startswith(".")]
 
 
 def settings(run: Run) -> tuple[str, ...]:
@@ -99,36 +112,65 @@ def order(run: Run) -> tuple[Any, ...]:
 
 
 def _read_run(folder: Path) -> Run:
-    figures = {name: path for name in FIGURES if (path := folder / f"{name}.png").is_file()}
-    if not (folder / RUN).exists():
+    figures = {name: path for name in FIGURES if os.path.lexists(path := folder / f"{name}.png")}
+    if not os.path.lexists(folder / RUN):
         return Run(folder, _composed(folder, "failed before it started"), figures)
     try:
         record = read_record(folder)
         if record is None:
             raise ValueError("it is no file")
-        if record.status is not Status.FINISHED and record.steps_done is None and (rows := read_metrics(folder)):
-            record = replace(record, steps_done=int(rows[-1]["step"]))
-    except (OSError, ValueError, LookupError, RecursionError) as error:
-        return Run(folder, _composed(folder), figures, damage=str(error.__cause__ or error))
+        record = decode(RunRecord, drawable(encode(record)), "")
+    except ValueError as error:
+        return Run(folder, _composed(folder), figures, damage=reason(error.__cause__ or error))
+    if record.status is not Status.FINISHED and record.steps_done is None:
+        record = replace(record, steps_done=_steps_done(folder))
     return Run(folder, record, figures)
+
+
+def drawable(value: Any) -> Any:
+    """Plain JSON values with numbers that drawings and means can hold: from 10^±100 on they are infinite, or 0.
+
+    Sums and squares of larger ones leave the range of floats; one run that diverged must not take the page with it.
+
+    Example:
+        >>> drawable({"w1": 1e308, "w1_floor": [2.0, -1e-300, 5]})
+        {'w1': inf, 'w1_floor': [2.0, 0.0, 5]}
+    """
+    if isinstance(value, dict):
+        return {name: drawable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [drawable(item) for item in value]
+    if not isinstance(value, float) or SMALLEST <= abs(value) <= 1 / SMALLEST or value != value:
+        return value
+    return 0.0 if abs(value) < 1 else math.copysign(math.inf, value)
+
+
+def _steps_done(folder: Path) -> int | None:
+    """The last step that metrics.csv has a row of."""
+    try:
+        rows = read_metrics(folder)
+        return int(rows[-1]["step"]) if rows else None
+    except (ValueError, LookupError, OverflowError):  # damaged, without steps, or with a step that is infinite
+        return None
 
 
 def _composed(folder: Path, error: str | None = None) -> RunRecord:
     """The configuration that hydra composed for a run without a record, as a record."""
-    overrides = [str(item) for item in _yaml(folder / ".hydra" / "overrides.yaml", list)]
+    overrides = [item for item in _yaml(folder / ".hydra" / "overrides.yaml", list) if isinstance(item, str)]
     chosen = _yaml(folder / ".hydra" / "hydra.yaml", dict)
     for name in ("hydra", "runtime", "choices"):
         inner = chosen.get(name)
         chosen = inner if isinstance(inner, dict) else {}
-    known = {name: str(entry) for name, entry in chosen.items() if entry}
-    known["seed"] = str(_yaml(folder / ".hydra" / "config.yaml", dict).get("seed"))
+    known = {name: entry for name, entry in chosen.items() if isinstance(entry, str)}
+    seed = _yaml(folder / ".hydra" / "config.yaml", dict).get("seed")
+    known["seed"] = str(seed) if isinstance(seed, int) else ""
     known |= {option(item): item.partition("=")[2] for item in overrides}
     return RunRecord(
         Status.FAILED,
         solver=known.get("solver"),
         data=known.get("data"),
         generator=known.get("generator"),
-        seed=int(known["seed"]) if known["seed"].isdecimal() else None,
+        seed=int(known["seed"]) if re.fullmatch("[0-9]{1,19}", known["seed"]) else None,
         overrides=tuple(overrides),
         error=error,
     )
@@ -136,8 +178,8 @@ def _composed(folder: Path, error: str | None = None) -> RunRecord:
 
 def _yaml(path: Path, kind: type) -> Any:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        loaded = read_yaml(path)
+    except (OSError, ValueError):
         return kind()
     return loaded if isinstance(loaded, kind) else kind()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from ot_gen.report.axes import Axis, LinearAxis, LogAxis
-from ot_gen.runs.record import METRICS
+from ot_gen.report.runs import drawable
+from ot_gen.runs.record import metric_rows
 
 POINTS = 80
 DASHES = ("none", "7 3", "2 2.5", "9 3 2 3", "4 2", "12 3")
@@ -43,16 +43,14 @@ def read_trace(folder: Path) -> Trace | None:
         >>> read_trace(Path("no/such/run")) is None
         True
     """
-    path, rows = folder / METRICS, []
+    rows = []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader)
-            places = [header.index(name) for name in Trace._fields]
-            for row in reader:
-                if len(row) == len(header) and all(row):  # a last line may be cut short by a kill
-                    rows.append([float(row[place]) for place in places])
-    except (OSError, ValueError, StopIteration):
+        cells = metric_rows(folder)
+        header = next(cells)
+        places = [header.index(name) for name in Trace._fields]
+        for row in cells:
+            rows.append(drawable([float(row[place]) for place in places]))
+    except (ValueError, StopIteration):
         return None
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else []
     return thinned(Trace(*columns)) if rows else None
@@ -61,7 +59,7 @@ def read_trace(folder: Path) -> Trace | None:
 def thinned(trace: Trace, points: int = POINTS) -> Trace:
     """At most `points` means, over bins whose ends grow geometrically to cover a logarithmic axis evenly.
 
-    Steps whose value is not finite enter no mean.
+    Steps with a number that is not finite enter no mean.
 
     Example:
         >>> thinned(Trace([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [4.0, 6.0, 8.0]), points=2).value
@@ -72,7 +70,9 @@ def thinned(trace: Trace, points: int = POINTS) -> Trace:
     ends = sorted({0, n, *(min(n, math.ceil(n ** (i / last))) for i in range(points))})
     means = []
     for start, stop in pairwise(ends):
-        rows = [row for row in zip(*(column[start:stop] for column in trace), strict=True) if math.isfinite(row[2])]
+        rows = [
+            row for row in zip(*(column[start:stop] for column in trace), strict=True) if all(map(math.isfinite, row))
+        ]
         if rows:
             means.append([statistics.fmean(column) for column in zip(*rows, strict=True)])
     return Trace(*(list(column) for column in zip(*means, strict=True))) if means else Trace([], [], [])

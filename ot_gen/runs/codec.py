@@ -11,6 +11,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+LARGEST = 2**64  # of whole numbers: seeds have 64 bits, and all else is smaller
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # JSON has no numbers for these
 
 
@@ -66,7 +67,8 @@ def decode(kind: Any, value: Any, name: str) -> Any:
         if len(each) == len(value):
             return tuple(decode(item, part, name) for item, part in zip(each, value, strict=True))
     elif origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
-        return {_text(key): decode(inner[1], item, f"{name}.{key}") for key, item in value.items() if item is not None}
+        some = {key: item for key, item in value.items() if item is not None or present(inner[1]) is not inner[1]}
+        return {_text(key): decode(inner[1], item, f"{name}.{key}") for key, item in some.items()}
     elif is_part(kind) and isinstance(value, dict):
         return _part(kind, value, name)
     elif isinstance(kind, type) and issubclass(kind, Enum) and value in [member.value for member in kind]:
@@ -166,6 +168,8 @@ def _number(kind: type, value: float, name: str) -> float:
     try:
         float(value)  # an integer beyond the range of floats is refused
         number: float = kind(value)
+        if kind is int and abs(number) >= LARGEST:
+            raise OverflowError
     except (OverflowError, ValueError) as error:
         raise ValueError(f"{name} is {reprlib.repr(value)}") from error
     if number != value and value == value:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ from ot_gen.evaluation import (
     Certificate,
     EncoderJudgement,
     Metrics,
-    judge,
+    View,
+    attempted,
     judge_beside,
     judge_encoder,
     judgement_of,
@@ -31,6 +34,7 @@ from ot_gen.solvers import Solver
 
 PRIOR_NAME = "prior.safetensors"
 
+T = TypeVar("T")
 ExPost = Callable[[torch.nn.Module, Measure], Reference]
 Certify = Callable[..., Certificate]  # (mu, nu, reference=...)
 
@@ -95,23 +99,26 @@ def judge_model(record: RunRecord, mu: Measure, data: Dataset, judging: Judging)
         judging: how.
     """
     sizes, metrics = {"n": judging.samples, "seed": judging.seed}, judging.metrics
-    if metrics is None:
-        record = replace(record, judgement=judge(mu, data.train, data.test, **sizes))
-    else:
-        measured = metrics(mu, data.train, data.test, **sizes)
-        rows = {name: RecordedMetric(*row) for name, row in measured.values.items()}
-        if measures_exactly(metrics):
-            judgement = judgement_of(measured)
-            rows = {name: row for name, row in rows.items() if name not in EXACT}
-        else:
-            judgement = judge(mu, data.train, data.test, **sizes)
-        failed = measured.failures
-        record = replace(record, judgement=judgement, metrics=rows, metrics_n=measured.n, metrics_failed=failed)
+    measured = None if metrics is None else metrics(mu, data.train, data.test, **sizes)
+    has_exact = metrics is not None and measures_exactly(metrics)
+    exact = measured if measured and has_exact else Metrics({"points": View(EXACT)})(mu, data.train, data.test, **sizes)
+    judgement = None if exact.failures.keys() & EXACT.keys() else judgement_of(exact)
+    rows: dict[str, RecordedMetric | None] = {}
+    failed = dict(record.metrics_failed)
+    for part in (measured, exact if judgement is None else None):
+        if part is not None:
+            rows |= {name: RecordedMetric(*row) for name, row in part.values.items()} | dict.fromkeys(part.failures)
+            failed |= part.failures
+    if has_exact and judgement is not None:
+        rows = {name: row for name, row in rows.items() if name not in EXACT}
+    n = exact.n if rows else None
+    record = replace(record, judgement=judgement, metrics=rows, metrics_n=n, metrics_failed=failed)
     if judging.certificate is not None:
         with undisturbed(mu):
             torch.manual_seed(judging.seed)
-            certificate = judging.certificate(_drawn(mu), data.test, reference=data.train)
-        record = replace(record, certificate=_certified(certificate))
+            certify = partial(judging.certificate, reference=data.train)
+            record, certificate = _noted(record, "certificate", certify, _drawn(mu), data.test)
+        record = replace(record, certificate=None if certificate is None else _certified(certificate))
     return record
 
 
@@ -133,7 +140,8 @@ def judge_run(
     encoder = getattr(solver.xi, "encoder", None)
     if encoder is None:
         return judge_model(record, mu, data, judging), mu
-    record = replace(record, encoder=_judge_encoder(mu, solver, data, judging.seed))
+    record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
+    record = replace(record, encoder=judged)
     if ex_post is None:
         return judge_model(record, mu, data, judging), mu
     # The encoder is judged above, at the ζ of training; the prior fitted to the codes samples from now on.
@@ -142,9 +150,22 @@ def judge_run(
         save_prior(prior, folder / PRIOR_NAME)
     at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
     record = judge_model(record, mu, data, judging)
-    assert record.judgement is not None  # by judge_model
-    beside = judge_beside(record.judgement, at_reference, data.train, data.test, seed=judging.seed)
-    return replace(record, ex_post=_name(ex_post), judgement_reference=beside), mu
+    record = replace(record, ex_post=_name(ex_post))
+    if record.judgement is None:  # then there is nothing to stand beside
+        return record, mu
+    beside = partial(judge_beside, seed=judging.seed)
+    record, at_zeta = _noted(
+        *(record, "judgement_reference", beside), *(record.judgement, at_reference, data.train, data.test)
+    )
+    return replace(record, judgement_reference=at_zeta), mu
+
+
+def _noted(record: RunRecord, name: str, measure: Callable[..., T], *given: object) -> tuple[RunRecord, T | None]:
+    """A part of the judgement, or None, and the record with the reason why it cannot be had."""
+    part = attempted(measure, *given)
+    if not isinstance(part, str):
+        return record, part
+    return replace(record, metrics_failed={**record.metrics_failed, name: part}), None
 
 
 def metric_table(record: RunRecord) -> str:
@@ -167,7 +188,7 @@ def metric_table(record: RunRecord) -> str:
         row = record.measured(name)
         if row is None:
             continue
-        error = ((row.se or 0.0) ** 2 + (row.floor_se or 0.0) ** 2) ** 0.5
+        error = math.hypot(row.se or 0.0, row.floor_se or 0.0)
         apart = f"{(row.value - row.floor) / error:.1f}" if error > 0 and row.floor is not None else ""
         cells = [_cell(row.value, row.se), _cell(row.floor, row.floor_se)]
         lines.append(f"{name:<18s}{cells[0]:>21s}{cells[1]:>21s}{apart:>7s}".rstrip())

@@ -10,9 +10,10 @@ checkpoint.safetensors   weights, optimizer, random state (written by `fit`)
 from __future__ import annotations
 
 import csv
+import io
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, final
 import torch
 
 from ot_gen.evaluation import EXACT, EncoderJudgement, Judgement
-from ot_gen.execution import write_text
+from ot_gen.execution import opened, read_text, reason, write_text
 from ot_gen.runs.codec import decode, encode, holds_numbers, kinds, leaves
 from ot_gen.runs.formats import FORMAT, upgraded
 from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, Status
@@ -47,9 +48,9 @@ class RunRecord:
         encoder: its judgement, where there is one.
         ex_post: the name of the function that fitted a prior after training. `judgement` and `metrics` are of the model
             with that prior, and `judgement_reference` is of the same generator at ζ.
-        judgement: exact W₁ and W₂².
-        metrics: all others by name, on `metrics_n` samples a side; `metrics_failed` has the reasons of those that could
-            not be computed.
+        judgement: exact W₁ and W₂²; None where one of them could not be computed, the other is then a metric.
+        metrics: all others by name, on `metrics_n` samples a side; None (null in run.json, a dash on the page) where
+            one could not be computed, for the reason in `metrics_failed`.
         certificate: bounds of W_c(μ, ν).
         seconds, seconds_judging: of training, and of `ot-gen evaluate`.
     """
@@ -83,7 +84,7 @@ class RunRecord:
     ex_post: str | None = None
     judgement_reference: Judgement | None = None
     judgement: Judgement | None = None
-    metrics: Mapping[str, RecordedMetric] = field(default_factory=dict)
+    metrics: Mapping[str, RecordedMetric | None] = field(default_factory=dict)
     metrics_n: int | None = None
     metrics_failed: Mapping[str, str] = field(default_factory=dict)
     certificate: CertifiedInterval | None = None
@@ -148,19 +149,20 @@ def read_record(folder: Path) -> RunRecord | None:
     """The record in a run's folder, also of an earlier format; None where there is none.
 
     Raises:
-        ValueError: run.json holds no record.
+        ValueError: run.json holds no record, is no regular file, has more than 64 MB, or must not be read.
 
     Example:
         >>> read_record(Path("no/such/run"))
     """
     path = folder / RUN
-    if not path.is_file():
-        return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return decoded(facts)
+        return decoded(json.loads(read_text(path)))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror or error}); make it readable") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}); remove its folder, and the run starts anew") from error
+        raise ValueError(f"{path} is damaged ({reason(error)}); remove its folder, and the run starts anew") from error
 
 
 def decoded(facts: Any) -> RunRecord:
@@ -186,18 +188,44 @@ def decoded(facts: Any) -> RunRecord:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The rows of a run's metrics.csv; a last line cut short by a kill is left out.
+    """The rows of a run's metrics.csv; those that a kill cut short are left out.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else than numbers.
 
     Example:
         >>> read_metrics(Path("no/such/run"))
         []
     """
-    path = folder / METRICS
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row and all(row.values())]
-    return [{key: float(value) for key, value in row.items()} for row in rows]
+    rows = metric_rows(folder)
+    header = next(rows, [])
+    try:
+        return [dict(zip(header, map(float, row), strict=True)) for row in rows]
+    except ValueError as error:
+        raise ValueError(f"{folder / METRICS} is damaged ({reason(error)}); move it away") from error
+
+
+def metric_rows(folder: Path) -> Iterator[list[str]]:
+    """The cells of a run's metrics.csv, one line at a time: its header, and the rows that are as long. None: no file.
+
+    Raises:
+        ValueError: no regular file, one that must not be read, or no CSV.
+
+    Example:
+        >>> list(metric_rows(Path("no/such/run")))
+        []
+    """
+    try:
+        with opened(folder / METRICS) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+            # A line without end would not fit into memory.
+            rows = csv.reader(iter(lambda: text.readline(csv.field_size_limit()), ""))
+            header = next(rows, [])
+            yield header
+            yield from (row for row in rows if len(row) == len(header) and all(row))
+    except FileNotFoundError:
+        return
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / METRICS} cannot be read ({reason(error)}); move it away") from error
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
@@ -85,7 +86,7 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         processes: those that train together: process 0 calls `run`, the others `follow`.
 
     Returns:
-        W₁ against held-out data.
+        W₁ against held-out data; NaN where it could not be computed, for the reason in the record.
 
     Raises:
         ValueError: parts that do not fit together (an ex_post without an encoder), or a loss that became NaN.
@@ -135,7 +136,10 @@ def _judged(writer: RecordWriter, experiment: Experiment, label: str) -> float:
     finished = replace(record, status=Status.FINISHED)
     writer.write(finished)
     judgement = finished.judgement
-    assert judgement is not None  # by judge_run
+    if judgement is None:
+        log.warning("%s: W₁ or W₂² is missing (%s); record in %s", label, finished.metrics_failed, writer.folder)
+        w1 = finished.measured("w1")
+        return math.nan if w1 is None else w1.value
     log.info(
         "%s: W₁ %.4g (floor %.4g), W₂² %.4g (floor %.4g) on %d held-out points; record in %s",
         label,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
 import time
@@ -14,7 +13,7 @@ from typing import Any, TextIO, final
 
 from ot_gen.execution import kind_and_message, read_progress, write_text
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import METRICS, RunRecord, versions, write_record
+from ot_gen.runs.record import METRICS, RunRecord, metric_rows, versions, write_record
 from ot_gen.training import Interrupted, Progress
 
 
@@ -88,11 +87,9 @@ class RecordWriter:
         """Begin metrics.csv: empty, or with the rows of the run that wrote the checkpoint `resume`, up to its step."""
         self.close()
         path, lines = self.folder / METRICS, []
-        if resume is not None and (earlier := resume.parent / METRICS).is_file():
-            step = read_progress(resume)["step"]
-            with earlier.open(newline="") as file:
-                header, *rows = list(csv.reader(file)) or [[]]
-            kept = [row for row in rows if len(row) == len(header) and all(row) and int(row[0]) <= step]
+        if resume is not None and (rows := list(metric_rows(resume.parent))):
+            step, header = read_progress(resume)["step"], rows[0]
+            kept = [row for row in rows[1:] if row[0].isdecimal() and int(row[0]) <= step]
             lines = [",".join(row) + "\n" for row in [header, *kept]] if kept else []
         if lines:
             write_text(path, "".join(lines))
