@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ot_gen.report.section import Section
 from ot_gen.report.traces import dashes, path_data, read_trace
 from ot_gen.runs.record import RunRecord
 
+TEMPLATES = Path(__file__).with_name("templates")
 DIFFERENCES = 2500  # rows a page, at most, unless one quantity alone has more
 
 
@@ -34,11 +36,7 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         >>> comparison_page([Run(Path("a/b"), RunRecord(Status.FINISHED))], Path("a")).splitlines()[0]
         '<!DOCTYPE html>'
     """
-    loader = jinja2.PackageLoader("ot_gen.report", "templates")
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"fixed": _fixed, "places": places, "tick": _tick}
-    environment.tests["finite"] = math.isfinite
+    environment = _environment()
     folder = {run.folder: run.folder.relative_to(runs_dir).as_posix() for run in runs}
     traces = {number: trace for number, run in enumerate(runs) if (trace := read_trace(run.folder)) and trace.value}
     pictures = {
@@ -50,7 +48,7 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         Section(number, data, list(members), numbers, traces)
         for number, (data, members) in enumerate(groupby(runs, key=lambda run: run.record.data))
     ]
-    source = _unindented(loader.get_source(environment, "page.js")[0])
+    source = _unindented((TEMPLATES / "page.js").read_text(encoding="utf-8"))
     records = [run.record for run in runs]
     packages = dict.fromkeys(name for r in records for name in r.versions)
     page = environment.get_template("page.html.j2").render(
@@ -82,6 +80,17 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         script_hash=base64.b64encode(hashlib.sha256(source.encode()).digest()).decode("ascii"),
     )
     return _unindented(page)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """The templates, compiled once a process."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {"fixed": _fixed, "places": places, "tick": _tick}
+    environment.tests["finite"] = math.isfinite
+    return environment
 
 
 def _unindented(text: str) -> str:

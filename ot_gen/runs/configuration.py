@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ot_gen.execution import read_text, reason
+
+DEEPEST = 100
 
 
 def read_yaml(path: str | Path, most: int = 2**16) -> Any:
@@ -20,8 +24,12 @@ def read_yaml(path: str | Path, most: int = 2**16) -> Any:
         ValueError: no regular file, a larger one, or no plain values.
         OSError: no such file, or one that must not be read.
     """
+    text = read_text(path, most)
+    depth = accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
+    if max(depth, default=0) > DEEPEST:  # at each of the first characters of many brackets PyYAML looks at all of them
+        raise ValueError(f"it is no plain YAML (its brackets are more than {DEEPEST} deep)")
     try:
-        return yaml.load(read_text(path, most), _Plain)  # a SafeLoader: it builds nothing but values
+        return yaml.load(text, _Plain)  # a SafeLoader: it builds nothing but values
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"it is no plain YAML ({reason(error)})") from error
 

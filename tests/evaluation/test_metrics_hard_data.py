@@ -20,6 +20,7 @@ from ot_gen.evaluation import (
     Recall,
     View,
 )
+from ot_gen.measures import Measure
 
 SHARES = {"precision": Precision(3), "recall": Recall(3), "density": Density(3), "coverage": Coverage(3)}
 DRAWS = {
@@ -75,11 +76,15 @@ def test_copies_lie_in_balls_of_radius_zero_whatever_rounding_says():
     assert Precision()(x + 1e-3, y) == 0.0  # the centre's rounding is not the data's scale
 
 
-def test_one_outlier_does_not_widen_the_balls_of_others():
+@pytest.mark.parametrize("side", ["model", "data"])
+def test_one_outlier_does_not_widen_the_balls_of_others(side):
     x, y = clouds()
-    before = [metric(x, y) for metric in SHARES.values()]
-    far = torch.cat([y[:-1], torch.full((1, 3), 1e9).double()])
-    assert [metric(x, far) for metric in SHARES.values()] == pytest.approx(before, abs=0.15)
+    (x if side == "model" else y)[-1] = 1e9
+    own = (y[:, None] - y).norm(dim=2).sort(dim=1).values[:, 3]
+    inside = (x[:, None] - y).norm(dim=2) <= own
+    own_ball = 1 if side == "data" else 0  # seen from an outlier, all others are equally far
+    assert Density(3)(x, y) == pytest.approx(float(inside.sum()) / 180, abs=own_ball / 3 + 1e-9)
+    assert Coverage(3)(x, y) == pytest.approx(float(inside.any(dim=0).double().mean()), abs=own_ball / 60 + 1e-9)
 
 
 def test_words_of_earlier_versions_are_taken_and_said_to_mean_nothing():
@@ -126,6 +131,13 @@ def test_a_mistake_in_a_metric_is_no_missing_value():
 
 
 def test_a_model_that_samples_nan_is_refused_as_a_whole():
+    @final
+    class Broken(Measure):
+        dim = 2
+
+        def sample(self, n):
+            return torch.full((n, 2), math.nan)
+
     points = torch.randn(9, 2)
     with pytest.raises(ValueError, match="the model's samples hold NaN"):
-        Metrics({"points": View({"w1": ExactTransport(Euclidean())})})(points / 0, points, Empirical(points))
+        Metrics({"points": View({"w1": ExactTransport(Euclidean())})})(Broken(), points, Empirical(points))

@@ -24,7 +24,7 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.elements, self.open, self.rows, self.space = [], [], [], " "
+        self.elements, self.open, self.rows, self.texts, self.space = [], [], [], [], " "
         self.feed(html)
         assert self.open == []
 
@@ -43,6 +43,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        self.texts.append(data.strip())
         if "tr" in self.open:
             self.rows[-1] = " ".join(f"{self.rows[-1]}{self.space}{data}".split())
         self.space = " "
