@@ -157,7 +157,7 @@ def read_record(folder: Path) -> RunRecord | None:
     path = folder / RUN
     try:
         return decoded(json.loads(read_text(path)))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror or error}); make it readable") from error
@@ -222,7 +222,7 @@ def metric_rows(folder: Path) -> Iterator[list[str]]:
             header = next(rows, [])
             yield header
             yield from (row for row in rows if len(row) == len(header) and all(row))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{folder / METRICS} cannot be read ({reason(error)}); move it away") from error

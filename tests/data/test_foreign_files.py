@@ -56,7 +56,7 @@ def read(folder: Path, kind: str, content: bytes) -> Dataset:
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-@settings(max_examples=20, deadline=2000, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=20_000, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.data())
 def test_a_damaged_file_gives_a_data_set_or_one_line(kind, drawn, tmp_path):
     content = bytearray(WHOLE[kind])
