@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ot_gen.arguments import checked
 from ot_gen.execution import renamed
 
 Schedule = Callable[[float], float]
 
 
 @renamed(floor="end")
+@checked
 def linear_decay(fraction: float, end: float = 0.02, start: float = 0.0) -> float:
     """1 until the fraction `start` of the steps, from there down to `end` at the last, in proportion.
 
@@ -27,6 +29,7 @@ def linear_decay(fraction: float, end: float = 0.02, start: float = 0.0) -> floa
     return end + (1 - end) * (1 - fraction) / (1 - start)
 
 
+@checked
 def linear_warmup(fraction: float, until: float = 0.5, start: float = 0.0) -> float:
     """From `start` up to 1 at the fraction `until` of the steps, 1 from there on.
 
@@ -46,6 +49,7 @@ def linear_warmup(fraction: float, until: float = 0.5, start: float = 0.0) -> fl
     return start + (1 - start) * min(1.0, fraction / until)
 
 
+@checked
 def cyclic(fraction: float, cycles: int = 4, rise: float = 0.5, start: float = 0.0) -> float:
     """`cycles` equal cycles, each a linear warm-up from `start` to 1 during its first part `rise`, then 1.
 

@@ -12,13 +12,15 @@ from typing import ClassVar, final
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ot_gen.arguments import checked, described
 from ot_gen.costs import Cost, check_cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, Pushforward, check_measure, described, undisturbed
+from ot_gen.measures import Measure, Pushforward, check_measure, undisturbed
 from ot_gen.potentials import Potential
 
 
+@checked
 class Solver(nn.Module, ABC):
     """E(θ) = W_c(μ_θ, ν), held by an auxiliary variable ξ; `solver(mu, nu, n)` is a sampled estimate of E(θ).
 
@@ -92,6 +94,7 @@ class Solver(nn.Module, ABC):
 
 
 @final
+@checked
 class PrimalSolver(Solver):
     """E(θ) = min over couplings π of ∫ c(g_θ(z), y) dπ(z, y): θ and ξ descend the same value.
 
@@ -134,6 +137,7 @@ class PrimalSolver(Solver):
 
 
 @final
+@checked
 class DualSolver(Solver):
     """E(θ) = max over potentials of ∫ h(g_θ(z)) dζ(z) + ∫ h̃ dν: ξ ascends, then θ descends ∫ h(g_θ(z)) dζ(z).
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
+from ot_gen.arguments import checked
 from ot_gen.couplings import Estimate
 from ot_gen.execution import (
     ALONE,
@@ -51,6 +52,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @final
+@checked
 @dataclass
 class Progress:
     """What `fit` passes to its callbacks after each step, and returns at the end.
@@ -72,6 +74,7 @@ class Progress:
 Callback = Callable[[Progress], None]
 
 
+@checked
 def fit(
     mu: Measure,
     nu: Measure,

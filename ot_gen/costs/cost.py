@@ -13,7 +13,7 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.measures import described
+from ot_gen.arguments import checked, described
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -33,6 +33,7 @@ class Bilinear(NamedTuple):
     nonnegative: bool = True
 
 
+@checked
 class Cost(nn.Module, ABC):
     """A ground cost c : X × X -> R.
 

@@ -8,11 +8,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs.cost import Bilinear, Cost
 from ot_gen.measures import widened, widened_pair
 
 
 @final
+@checked
 class SquaredEuclidean(Cost):
     """c(x, y) = ‖x − y‖² = Σ_l (x_l − y_l)²: no ½ and no mean over features. W_c is then W₂².
 
@@ -52,6 +54,7 @@ class SquaredEuclidean(Cost):
 
 
 @final
+@checked
 class InnerProduct(Cost):
     """c(x, y) = −⟨x, y⟩ = −Σ_l x_l y_l.
 
@@ -87,6 +90,7 @@ class InnerProduct(Cost):
 
 
 @final
+@checked
 class Euclidean(Cost):
     """c(x, y) = ‖x − y‖, a distance; W_c is W₁. The gradient at x = y is taken as 0.
 
@@ -113,6 +117,7 @@ class Euclidean(Cost):
 
 
 @final
+@checked
 class Lp(Cost):
     """c(x, y) = ‖x − y‖_p = (Σ_l |x_l − y_l|^p)^{1/p}, a distance for every p >= 1; p = inf is the maximum.
 
@@ -143,6 +148,7 @@ class Lp(Cost):
         return f"p={self.p:g}"
 
 
+@checked
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """‖x_i − y_j‖² on all pairs, (n, d), (m, d) -> (n, m), by one matrix product.
 
@@ -154,6 +160,7 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return squared_distances_to(y)(x)
 
 
+@checked
 def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
     """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
 

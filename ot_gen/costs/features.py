@@ -9,11 +9,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.costs.cost import Bilinear, Cost
 from ot_gen.measures import widened_pair
 
 
 @final
+@checked
 class FeatureCost(Cost):
     """c(x, y) = c₀(φ(x), φ(y)): a ground cost between features of any module φ.
 

@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
+from ot_gen.arguments import checked
 from ot_gen.costs.cost import Bilinear, Cost
 from ot_gen.measures import widened, widened_pair
 
 
 @final
+@checked
 class NegativeLogLikelihood(Cost):
     """c(z, y) = −log p(y|z) in nats, for a decoder with noise; no constant is left out.
 
@@ -53,6 +55,7 @@ def _refuse() -> NoReturn:
 
 
 @final
+@checked
 class BernoulliNLL(Cost):
     """c(x, y) = −Σ_l [ y_l log x_l + (1 − y_l) log(1 − x_l) ], x ∈ [0, 1]^d probabilities, y ∈ [0, 1]^d data.
 

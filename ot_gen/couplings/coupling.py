@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, final
 
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.measures import Measure
 
@@ -19,6 +20,7 @@ class Estimate(NamedTuple):
     penalty: Tensor
 
 
+@checked
 class Coupling(nn.Module, ABC):
     """A coupling π of ζ and ν, exact or relaxed.
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.divergences import Divergence
@@ -16,6 +17,7 @@ from ot_gen.schedules import Schedule
 
 
 @final
+@checked
 class EncoderCoupling(Coupling):
     """The encoder's coupling π_ξ = Σ_j b_j q_ξ(·|y_j) ⊗ δ_{y_j}, with P1#π_ξ = ζ relaxed by a divergence.
 

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.encoder import learned, posterior
@@ -16,6 +17,7 @@ from ot_gen.measures import Measure, Pushforward
 
 
 @final
+@checked
 class ImportanceCoupling(Coupling):
     """The encoder's coupling reweighted: IWAE's objective in the units of the cost.
 
@@ -79,6 +81,7 @@ class ImportanceCoupling(Coupling):
         return f"weight={self.weight:g}, samples={self.samples}"
 
 
+@checked
 def iwae_bound(log_w: Tensor) -> Tensor:
     """log 1/K Σ_i w_ij, the importance-weighted bound of log p(y_j): (K, n) -> (n,), in nats.
 

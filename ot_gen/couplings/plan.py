@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.measures import Measure, undisturbed
@@ -19,6 +20,7 @@ _FLOOR_POINTS = 1024  # of the model side, shared out among the draws
 
 
 @final
+@checked
 class PlanCoupling(Coupling):
     """The plan between n fresh model samples and n fresh data, π = Σ_ij P_ij δ_(z_i, y_j).
 

@@ -11,12 +11,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.measures import Empirical, Measure
 
 CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
 
 
 @final
+@checked
 @dataclass(frozen=True, eq=False)  # tensors have no one truth value of equality
 class Dataset:
     """The data ν to learn from, with held-out points of the same law.

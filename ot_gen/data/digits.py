@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ot_gen.arguments import checked
 from ot_gen.data.dataset import Dataset
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
@@ -21,6 +22,7 @@ SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
 
 
 @keyword_only
+@checked
 def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     """The 1,797 handwritten 8 x 8 digits that come with scikit-learn, split at random.
 
@@ -46,6 +48,7 @@ def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     return Dataset.split(pixels, test_fraction, seed, shape=(1, 8, 8), labels=labels)
 
 
+@checked
 def mnist(path: str | Path | None = None) -> Dataset:
     """The first 10,000 training digits of MNIST, embedded: the first 8,000 to learn from, the last 2,000 held out.
 

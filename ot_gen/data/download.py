@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.data.dataset import Dataset
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
@@ -36,6 +37,7 @@ REGISTRY = MappingProxyType(
 
 
 @keyword_only
+@checked
 def mnist_full(folder: str | Path | None = None, *, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.data.dataset import Dataset
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud
@@ -19,6 +20,7 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 @keyword_only
+@checked
 def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_bytes: int = 2**30) -> Dataset:
     """The rows of a file of numbers, (n, d) with n >= 4, as float32, split at random.
 
@@ -61,6 +63,7 @@ def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_
 
 
 @keyword_only
+@checked
 def image_folder(
     path: str | Path,
     *,

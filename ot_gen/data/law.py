@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MixtureSameFamily
 
+from ot_gen.arguments import checked
 from ot_gen.data.dataset import Dataset
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, Reference
@@ -51,6 +52,7 @@ class Law(Measure):
 
 
 @keyword_only
+@checked
 def toy(law: Measure, *, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
     """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
 

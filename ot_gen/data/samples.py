@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.data.files import read_array, read_images
 from ot_gen.measures import check_cloud
 
 _SLACK = 0.5  # pixels this far outside [0, 1] are taken for noise, further ones for another scale
 
 
+@checked
 def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = None) -> Tensor:
     """The samples in a file or a folder of images as points, (n, dim) float32, n >= 2.
 

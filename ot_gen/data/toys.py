@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.data.law import Law
 from ot_gen.measures import Reference
 
 
+@checked
 def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
     """Eight Gaussians on a circle: y = radius (cos πK/4, sin πK/4) + std ε, K uniform on 0..7, ε ~ N(0, I_2).
 
@@ -35,6 +37,7 @@ def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
     return _gaussians(radius * _direction(angle), std)
 
 
+@checked
 def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
     """A 5 x 5 grid of Gaussians: y = spacing (I, J) + std ε, I and J uniform on -2..2, ε ~ N(0, I_2).
 
@@ -51,6 +54,7 @@ def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
     return _gaussians(spacing * torch.cartesian_prod(line, line), std)
 
 
+@checked
 def two_moons(noise: float = 0.05) -> Law:
     """Two interleaved half circles: y = S (3/2) (cos T − 1/2, sin T − 1/4) + noise ε, S = ±1, T ~ U(0, π).
 
@@ -67,6 +71,7 @@ def two_moons(noise: float = 0.05) -> Law:
     return Law(partial(_two_moons, noise=_checked_noise(noise)), f"two_moons(noise={noise})", _moon)
 
 
+@checked
 def swiss_roll(noise: float = 0.05) -> Law:
     """A planar spiral: y = 2 (T / T_max) (cos T, sin T) + noise ε, T ~ U(3π/2, T_max), T_max = 9π/2, ε ~ N(0, I_2).
 
@@ -80,6 +85,7 @@ def swiss_roll(noise: float = 0.05) -> Law:
     return Law(partial(_swiss_roll, noise=_checked_noise(noise)), f"swiss_roll(noise={noise})")
 
 
+@checked
 def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate: float = 0.25) -> Law:
     """A wheel of bent Gaussian arms: y = (5/4) R(2πK/arms + rate exp(r)) (r, s), r = 1 + radial ε₁, s = tangential ε₂.
 
@@ -103,6 +109,7 @@ def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate:
     return Law(draw, f"pinwheel(arms={arms}, radial={radial}, tangential={tangential}, rate={rate})", component)
 
 
+@checked
 def checkerboard(cells: int = 4) -> Law:
     """The uniform law on the dark squares of a board of cells x cells squares over [-2, 2]^2.
 
@@ -120,6 +127,7 @@ def checkerboard(cells: int = 4) -> Law:
     return Law(partial(_checkerboard, cells=cells), f"checkerboard(cells={cells})")
 
 
+@checked
 def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) -> Law:
     """Concentric rings of equal mass: y = r_K (cos T, sin T) + noise ε, K uniform, T ~ U(0, 2π), ε ~ N(0, I_2).
 
@@ -139,6 +147,7 @@ def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) ->
     return Law(draw, f"rings(radii={tuple(radii)}, noise={noise})", component)
 
 
+@checked
 def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
     """Vertical segments of equal mass: y = (θ_K, U), K uniform on the offsets θ, U ~ U(-1, 1).
 

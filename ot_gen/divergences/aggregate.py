@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, density
 from ot_gen.measures import Measure, log_density
 
@@ -54,6 +55,7 @@ class _AggregateKL(Divergence):
 
 
 @final
+@checked
 class MinibatchWeightedKL(_AggregateKL):
     """KL(P1#π ‖ ζ) with q̂(z) = 1/(nN) Σ_j q(z|y_j), n posteriors of a batch from N atoms.
 
@@ -80,6 +82,7 @@ class MinibatchWeightedKL(_AggregateKL):
 
 
 @final
+@checked
 class StratifiedKL(_AggregateKL):
     """KL(P1#π ‖ ζ) with z_i's own posterior weighted as in the data and the rest of the batch standing for the others.
 

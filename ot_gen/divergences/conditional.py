@@ -7,11 +7,13 @@ from typing import final
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, density
 from ot_gen.measures import Measure, log_density
 
 
 @final
+@checked
 class KL(Divergence):
     """E_y KL(q(·|y) ‖ ζ), in nats: in closed form where torch has one, else by one code of each posterior.
 
@@ -40,6 +42,7 @@ class KL(Divergence):
 
 
 @final
+@checked
 class CodeNorm(Divergence):
     """½ E‖z‖²: −log ζ(z) of a standard Gaussian ζ, up to a constant; what is left of the KL for codes without noise.
 
@@ -61,6 +64,7 @@ class CodeNorm(Divergence):
         return 0.5 * q.rsample().square().sum(dim=1).mean()
 
 
+@checked
 def closed_kl(q: Distribution, zeta: Measure) -> Tensor | None:
     """KL(q(·|y_i) ‖ ζ), (n,), where torch has it in closed form, else None.
 
@@ -80,6 +84,7 @@ def closed_kl(q: Distribution, zeta: Measure) -> Tensor | None:
         return None
 
 
+@checked
 def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
     """log q(z|y) − log ζ(z) at codes z (..., n, k) of the posteriors, (..., n); +inf off the support of ζ.
 
@@ -106,6 +111,7 @@ def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
         ) from None
 
 
+@checked
 def sampled_kl(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
     """`log_ratio` for training: log q(z|y) − log ζ(z) at codes z (..., n, k), (..., n), finite.
 

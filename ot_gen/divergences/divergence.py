@@ -8,9 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.measures import Measure, Reference, described
+from ot_gen.arguments import checked, described
+from ot_gen.measures import Measure, Reference
 
 
+@checked
 class Divergence(nn.Module, ABC):
     """A measure of how far the codes are from the reference.
 

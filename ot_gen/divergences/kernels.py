@@ -11,12 +11,14 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.costs import squared_distances
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 @final
+@checked
 class InverseMultiquadric(nn.Module):
     """k(x, y) = mean_s  C_s / (C_s + ‖x − y‖²), with C_s = 2 d s for the dimension d and scales s.
 
@@ -65,6 +67,7 @@ class _MeanOfFractions(torch.autograd.Function):
 
 
 @final
+@checked
 class GaussianKernel(nn.Module):
     """k(x, y) = mean_s  exp(−‖x − y‖² / (2 v s)), for scales s in units of a variance v.
 
@@ -97,6 +100,7 @@ class GaussianKernel(nn.Module):
 
 
 @final
+@checked
 class GaussianScales:
     """`GaussianKernel` at scales that suit samples: k(x, y) = mean over s of exp(−‖x − y‖² / (2 s v)).
 
@@ -121,6 +125,7 @@ class GaussianScales:
 
 
 @final
+@checked
 class EnergyKernel:
     """k(x, y) = −‖x − y‖, conditionally positive definite: its discrepancy is the energy distance.
 
@@ -136,6 +141,7 @@ class EnergyKernel:
 
 
 @final
+@checked
 class CubicKernel:
     """k(x, y) = (⟨x, y⟩ / d + 1)³, which compares three moments: the kernel of the kernel distance.
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.divergences.kernels import Kernel
 from ot_gen.measures import Measure
 
 
+@checked
 def witnesses(within_x: Tensor, within_y: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
     """The witness at each point, φ (n,) and ψ (m,); their means add up to the U-statistic of MMD².
 
@@ -37,6 +39,7 @@ def witnesses(within_x: Tensor, within_y: Tensor, across: Tensor) -> tuple[Tenso
 
 
 @final
+@checked
 class MMD(Divergence):
     """The squared maximum mean discrepancy between the codes z_i and as many draws ζ_i ~ ζ, U-statistic.
 

@@ -7,12 +7,14 @@ from typing import final
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Measure
 from ot_gen.transport import sinkhorn_divergence
 
 
 @final
+@checked
 class SinkhornDivergence(Divergence):
     """The debiased Sinkhorn divergence S_ε(q̄_n, ζ_n) between n codes and n draws, cost ‖z − z'‖² (no ½).
 

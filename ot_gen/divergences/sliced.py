@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.execution import renamed
 from ot_gen.measures import Measure
 
 
 @final
+@checked
 class SlicedWasserstein(Divergence):
     """SW₂²(q̄, ζ) = E_u W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ), u uniform on the unit sphere, by sorting; no factor k.
 
@@ -57,6 +59,7 @@ class SlicedWasserstein(Divergence):
 
 
 @final
+@checked
 class MaxSlicedWasserstein(Divergence):
     """max-SW₂²(q̄, ζ) = max over unit u of W₂²(⟨u, ·⟩#q̄, ⟨u, ·⟩#ζ): the one direction that separates them best.
 

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence
 from ot_gen.measures import Measure
 
 
 @final
+@checked
 class WeightedSum(Divergence):
     """Σ_l w_l D_l(q, ζ): e.g. InfoVAE's (1 − α) KL + (α + λ − 1) MMD.
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked, described
 from ot_gen.costs import Cost
 from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
 from ot_gen.execution import Ending
-from ot_gen.measures import Empirical, check_empirical, check_number, described, probe, undisturbed
+from ot_gen.measures import Empirical, check_empirical, check_number, probe, undisturbed
 from ot_gen.semidual import semidiscrete
 from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_sampler
 from ot_gen.semidual.transform import check_values
@@ -29,6 +30,7 @@ FEWEST_SAMPLES = 64
 KEPT_BACK = 0.5  # of the error probability 1 − level, as replicates are only nearly normal
 
 
+@checked
 def certify(
     mu: Sampler | Distribution | Tensor | str | Path,
     nu: Empirical,

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.data.law import Law
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order
 from ot_gen.measures import Measure, Reference
 
 
 @final
+@checked
 class ClassError(Metric):
     """The total variation ½ Σ_c |p_c − q_c| between the class shares of two label vectors, in [0, 1].
 
@@ -34,6 +36,7 @@ class ClassError(Metric):
 
 
 @final
+@checked
 class ModeCoverage(Metric):
     """The share of the classes c >= 0 of the data that the model covers, p_c >= share · q_c; 1 is best.
 
@@ -72,6 +75,7 @@ class ModeCoverage(Metric):
 
 
 @final
+@checked
 class Components:
     """Labels of the parts of a law: y (n, 2) -> (n,), the likeliest component, or −1 far from all of them.
 

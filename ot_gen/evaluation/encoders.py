@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from ot_gen.arguments import checked, described
 from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean, check_cost
 from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
@@ -23,7 +24,7 @@ from ot_gen.evaluation.information import (
 )
 from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
 from ot_gen.execution import by_old_name, keyword_only, reordered
-from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, check_empirical, described, undisturbed
+from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, check_empirical, undisturbed
 
 
 @final
@@ -95,6 +96,7 @@ class EncoderJudgement(NamedTuple):
     former_order=lambda second: isinstance(second, nn.Module) and not isinstance(second, Measure),
 )
 @keyword_only
+@checked
 def judge_encoder(
     mu: Pushforward,
     nu: Empirical,

@@ -7,6 +7,7 @@ from typing import NamedTuple, final
 
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost, Euclidean, SquaredEuclidean, check_cost
 from ot_gen.evaluation.metric import Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
@@ -40,6 +41,7 @@ class Judgement(NamedTuple):
 EXACT = {"w1": ExactTransport(Euclidean()), "w2_squared": ExactTransport(SquaredEuclidean())}
 
 
+@checked
 def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
     """The exact optimal transport cost W_c between two uniform samples, by linear programming in float64.
 
@@ -72,6 +74,7 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
 
 
 @keyword_only
+@checked
 def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: int = 0) -> Judgement:
     """Judge a model on held-out data: exact W₁ and W₂² at equal n, with their real-vs-real floors.
 
@@ -96,6 +99,7 @@ def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: 
     return judgement_of(Metrics({"points": View(EXACT)})(mu, train, test, n=n, seed=seed))
 
 
+@checked
 def judgement_of(measured: Measurements) -> Judgement:
     """The judgement contained in measurements by the metrics `EXACT`: nothing is solved again.
 
@@ -115,6 +119,7 @@ def judgement_of(measured: Measurements) -> Judgement:
 
 
 @keyword_only
+@checked
 def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empirical, *, seed: int = 0) -> Judgement:
     """Another model on the samples that `judgement` is about, with the same floors: they are not solved again.
 
@@ -135,6 +140,7 @@ def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empiri
     return Judgement(**judgement._asdict() | {name: value.value for name, value in values.items()} | se)
 
 
+@checked
 def measures_exactly(metrics: Metrics) -> bool:
     """Whether exact W₁ and W₂² of the points as they are, by the names w1 and w2_squared, are among the metrics.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.divergences import log_ratio
 from ot_gen.measures import Reference
 
@@ -15,6 +16,7 @@ CHUNK = 2**22  # numbers decoded at a time
 
 
 @torch.no_grad()
+@checked
 def log_weights(
     encoder: nn.Module, zeta: Reference, log_likelihood: LogLikelihood, y: Tensor, samples: int = 64
 ) -> Tensor:

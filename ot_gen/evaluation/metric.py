@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ot_gen.measures import check_cloud, check_tensor, described
+from ot_gen.arguments import checked, described
+from ot_gen.measures import check_cloud, check_tensor
 
 Cloud = Tensor | NDArray[Any]
 
@@ -27,6 +28,7 @@ class MetricValue(NamedTuple):
     se: float
 
 
+@checked
 class Metric(ABC):
     """A function of two samples, x of a model and y of the data; smaller is nearer unless its docstring says otherwise.
 

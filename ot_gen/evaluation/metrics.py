@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.execution import keyword_only
@@ -46,6 +47,7 @@ class Measurements(NamedTuple):
 
 
 @final
+@checked
 class View:
     """Metrics that look at samples through one map: their features, their classes, or the points as they are.
 
@@ -63,6 +65,7 @@ class View:
 
 
 @final
+@checked
 class Metrics:
     """Metrics of a model on held-out data, each next to its floor, features extracted once.
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
 CHUNK = 2**25  # distances at a time
@@ -78,6 +79,7 @@ class NeighbourShare(Metric, ABC):
 
 
 @final
+@checked
 class Precision(NeighbourShare):
     """The share of the model's samples that lie in a real point's ball; 1 is best. The mean digit alone scores 1.
 
@@ -94,6 +96,7 @@ class Precision(NeighbourShare):
 
 
 @final
+@checked
 class Recall(NeighbourShare):
     """The share of the real points that lie in the ball of one of the model's samples; 1 is best. Outliers inflate it.
 
@@ -110,6 +113,7 @@ class Recall(NeighbourShare):
 
 
 @final
+@checked
 class Density(NeighbourShare):
     """The mean number of real balls that hold a sample of the model, over k; about 1 for the data, may exceed it.
 
@@ -126,6 +130,7 @@ class Density(NeighbourShare):
 
 
 @final
+@checked
 class Coverage(NeighbourShare):
     """The share of the real balls that hold a sample of the model; 1 is best, and equal laws score about 1 − 2^−k.
 
@@ -166,6 +171,7 @@ class _Neighbours:
 
 
 @final
+@checked
 class Memorisation:
     """How near samples come to training points, against held-out points: E_x d(x, T) / E_y d(y, T), T the training set.
 

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.transport import exact_plan, gaussian_maps, sinkhorn_potentials
 
 
 @final
+@checked
 class ExactTransport(Metric):
     """The exact transport cost W_c between the two samples: W₁ for `Euclidean()`, W₂² for `SquaredEuclidean()`.
 
@@ -47,6 +49,7 @@ class ExactTransport(Metric):
 
 
 @final
+@checked
 class SinkhornDistance(Metric):
     """The debiased Sinkhorn divergence S_ε = OT_ε(α, β) − ½ OT_ε(α, α) − ½ OT_ε(β, β), cost ‖x − y‖² (no ½).
 
@@ -85,6 +88,7 @@ class SinkhornDistance(Metric):
 
 
 @final
+@checked
 class SlicedTransport(Metric):
     """The sliced Wasserstein distance SW₂ = (E_u W₂²(⟨u, x⟩, ⟨u, y⟩))^½, u uniform on the unit sphere; no factor d.
 
@@ -133,6 +137,7 @@ class SlicedTransport(Metric):
 
 
 @final
+@checked
 class FrechetDistance(Metric):
     """W₂² between the Gaussians with the samples' means m, m' and covariances S, S': the "FID" of a feature space.
 

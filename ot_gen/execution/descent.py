@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Adam, Optimizer
 
+from ot_gen.arguments import checked
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import Processes
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
+@checked
 def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
     """torch's Adam in its fused form, one kernel for all parameters: the same step in about half the time.
 
@@ -30,6 +32,7 @@ def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
 
 
 @final
+@checked
 class Descent:
     """The optimizers of θ and ξ, moved together: one gradient, its mean over the processes, one step.
 
@@ -106,6 +109,7 @@ def _made(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer
 
 
 @contextmanager
+@checked
 def frozen(module: nn.Module) -> Iterator[None]:
     """Build no graph through the module's parameters: half of the work of a step that moves only the other side.
 

@@ -19,12 +19,14 @@ from typing import Any
 
 import torch.distributed as dist
 
+from ot_gen.arguments import checked
 from ot_gen.execution.processes import Processes, device_of, joined
 from ot_gen.execution.signals import handled
 
 GRACE = 30.0  # seconds for the others to end by themselves once one has failed
 
 
+@checked
 def launch(
     task: Callable[..., Any], *arguments: Any, size: int = 2, device: str = "cpu", timeout: float = 600.0
 ) -> Any:

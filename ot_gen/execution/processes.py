@@ -16,8 +16,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 class Processes:
     """The processes of one training, this one being number `rank` of `size`; without arguments this one alone.
 

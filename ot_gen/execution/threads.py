@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from ot_gen.arguments import checked
 
+
+@checked
 def use_threads(threads: int | None) -> None:
     """Give this process so many CPU threads; None leaves torch's choice.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.execution import by_old_name, keyword_only, renamed
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.latent import LatentGeometry
@@ -21,6 +22,7 @@ BATCHES = 50
 
 
 @final
+@checked
 class LocallyAdaptiveNormal(Measure):
     """The law of density exp(−½ log_m(z)ᵀ Σ⁻¹ log_m(z)) / C against the volume measure √det M(z) dz.
 
@@ -186,6 +188,7 @@ class AdaptiveFit(NamedTuple):
 
 @renamed(nodes="segments")
 @keyword_only
+@checked
 def fit_adaptive_normal(
     geometry: LatentGeometry,
     z: Tensor,

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import described
 from ot_gen.geometry.curves import Curve, Polyline
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_rank
 from ot_gen.geometry.starts import Start
-from ot_gen.measures import check_cloud, check_number, check_tensor, described
+from ot_gen.measures import check_cloud, check_number, check_tensor
 
 
 def check_ends(

@@ -7,6 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.latent import LatentGeometry
@@ -15,6 +16,7 @@ from ot_gen.geometry.starts import Line, Start
 
 
 @final
+@checked
 class GeodesicCost(Cost):
     """c(x, y) = d(x, y)², the squared geodesic distance of two codes: transport in latent space follows the manifold.
 

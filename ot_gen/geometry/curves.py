@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.measures import check_tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@checked
 class Curve(ABC):
     """B curves γ_b : [0, 1] -> R^k through nodes (B, T + 1, k) at t = 0, 1/T, ..., 1.
 
@@ -75,6 +77,7 @@ class Curve(ABC):
 
 
 @final
+@checked
 class Polyline(Curve):
     """Straight between nodes.
 
@@ -98,6 +101,7 @@ class Polyline(Curve):
 
 
 @final
+@checked
 class Spline(Curve):
     """The cubic spline through the nodes, twice differentiable, with the condition "not a knot" at the ends.
 

@@ -8,12 +8,14 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.metrics import check_rank
 from ot_gen.measures import Measure, check_cloud
 
 
 @final
+@checked
 class WrappedNormal(Measure):
     """The law of exp_m(v), v ~ N(0, σ² M(m)⁻¹): a normal in the tangent space, wrapped onto the manifold.
 
@@ -61,6 +63,7 @@ class WrappedNormal(Measure):
 
 
 @final
+@checked
 class BrownianMotion(Measure):
     """Brownian motion on the manifold, the diffusion of generator ½Δ, from a point: z after a time t.
 

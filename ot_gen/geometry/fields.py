@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from ot_gen.arguments import checked
 from ot_gen.geometry.jets import Map, directional, gram, pushforward
 from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
 
 
 @final
+@checked
 class MatrixMetric(RiemannianMetric):
     """A metric given by its matrix, with the midpoint rule: s = Δᵀ M((z + z')/2) Δ, Δ = z' − z.
 
@@ -89,6 +91,7 @@ class MatrixMetric(RiemannianMetric):
         return diagonal, upper
 
 
+@checked
 def euclidean() -> MatrixMetric:
     """M = I: geodesics are straight.
 
@@ -99,6 +102,7 @@ def euclidean() -> MatrixMetric:
     return conformal(lambda z: torch.ones_like(z[:, 0]))
 
 
+@checked
 def conformal(factor: Callable[[Tensor], Tensor]) -> MatrixMetric:
     """M(z) = λ(z) I with λ > 0, (n, k) -> (n,).
 

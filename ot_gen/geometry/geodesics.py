@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.lengths import squared_speed
 from ot_gen.geometry.metrics import RiemannianMetric, energy, length
@@ -23,6 +24,7 @@ LOST = 0.05  # a curve whose length has a larger relative error is no start for 
 
 
 @final
+@checked
 @dataclass(frozen=True)
 class Geodesics:
     """B curves of locally minimal energy, as a solver left them. Callable at t.

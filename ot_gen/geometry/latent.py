@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked, described
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry import flow, lengths, pairs
 from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_ridge, check_starts, listed
@@ -18,10 +19,11 @@ from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.geometry.pullback import PullbackMetric, stacked
 from ot_gen.geometry.starts import Graph, Line, Start
-from ot_gen.measures import check_cloud, described
+from ot_gen.measures import check_cloud
 
 
 @final
+@checked
 class LatentGeometry:
     """Lengths, geodesics and distances in a latent space Z ⊂ R^k.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.latent import LatentGeometry
@@ -32,6 +33,7 @@ class FrechetMean(NamedTuple):
 
 @renamed(nodes="segments")
 @keyword_only
+@checked
 def frechet_mean(
     geometry: LatentGeometry,
     z: Tensor,
@@ -107,6 +109,7 @@ class Medoids(NamedTuple):
     cost: float
 
 
+@checked
 def k_medoids(distances: Tensor, count: int) -> Medoids:
     """Cluster points by their distances (n, n) alone, around `count` of them: greedy choice, then single exchanges.
 

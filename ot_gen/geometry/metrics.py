@@ -8,6 +8,8 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
+
 
 @final
 class Squares(NamedTuple):
@@ -36,6 +38,7 @@ class Model(NamedTuple):
     ends: Tensor | None = None
 
 
+@checked
 class RiemannianMetric(ABC):
     """A field of symmetric matrices M(z) on R^k, with a discrete energy of curves.
 

@@ -9,11 +9,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
 from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
 
 
 @final
+@checked
 class PullbackMetric(RiemannianMetric):
     """M = JᵀJ for the Jacobian J of a map F into a Euclidean space, with chords: s_i = ‖F(z_{i+1}) − F(z_i)‖².
 

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.geometry.metrics import RiemannianMetric, length
 from ot_gen.measures import check_cloud
 
@@ -17,6 +18,7 @@ SMOOTH = 16  # segments of a smoothed path
 POINTS = 1024  # decoded at once: what stays in a core's cache
 
 
+@checked
 class Start(ABC):
     """A rule for first curves."""
 
@@ -26,6 +28,7 @@ class Start(ABC):
 
 
 @final
+@checked
 class Line(Start):
     """The straight segment.
 
@@ -40,6 +43,7 @@ class Line(Start):
 
 
 @final
+@checked
 class Best(Start):
     """For each pair, the curve of smallest energy among those of several rules: one search, begun at the best of them.
 
@@ -70,6 +74,7 @@ class Best(Start):
 
 
 @final
+@checked
 class Graph(Start):
     """Shortest paths in the graph of codes and their nearest neighbours: holes in the data are walked around.
 

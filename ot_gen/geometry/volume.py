@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.geometry.latent import LatentGeometry
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @final
+@checked
 @dataclass(frozen=True)
 class VolumeMap:
     """log √det M at the centres of the cells of a grid.
@@ -53,6 +55,7 @@ class VolumeMap:
         return image
 
 
+@checked
 def volume_map(geometry: LatentGeometry, bounds: Tensor, size: int = 100) -> VolumeMap:
     """log √det M over a rectangle of a latent plane: how much a cell is magnified on its way to the data. No graph.
 

@@ -21,8 +21,11 @@ from torch.distributions import (
     register_kl,
 )
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 class Dirac(Distribution):
     """The law δ_loc of a deterministic encoder: `rsample` returns loc; it has no density.
 
@@ -69,6 +72,7 @@ class _Sphere(constraints.Constraint):
 
 
 @final
+@checked
 class UniformSphere(Distribution):
     """The uniform law on the sphere {z in R^k : ‖z‖ = r}; a draw is r times a Gaussian divided by its norm.
 
@@ -126,6 +130,7 @@ class UniformSphere(Distribution):
 
 
 @final
+@checked
 class Mixture(MixtureSameFamily):
     """torch's mixture Σ_c w_c p_c with a reparametrised `rsample`: draw the component, then draw from it.
 
@@ -152,6 +157,7 @@ class Mixture(MixtureSameFamily):
 
 
 @final
+@checked
 class Transported(Distribution):
     """The law of T(ε) on R^k, ε of a base law and T invertible; T and its inverse are differentiable.
 
@@ -224,6 +230,7 @@ def factors(law: Distribution) -> Distribution | None:
     return coordinates
 
 
+@checked
 def log_density(law: Distribution, z: Tensor) -> Tensor:
     """log p(z), −inf outside the support, where torch's own laws raise.
 

@@ -8,11 +8,13 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ot_gen.measures.measure import Measure, advice, described
+from ot_gen.arguments import checked, described
+from ot_gen.measures.measure import Measure, advice
 from ot_gen.measures.points import check_cloud, check_weights
 
 
 @final
+@checked
 class Empirical(Measure):
     """The data ν = Σ_j b_j δ_{y_j}.
 

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked, described
 
+
+@checked
 class Measure(nn.Module, ABC):
     """A probability measure on R^dim that can be sampled.
 
@@ -51,6 +54,7 @@ def check_measure(measure: object, name: str) -> None:
         raise ValueError(f"{name} must be a Measure, with dim and sample(n), got {got}")
 
 
+@checked
 def advice(thing: object) -> str:
     """What to do with something that should be a measure, in the words of an error.
 
@@ -71,24 +75,8 @@ def advice(thing: object) -> str:
     return "see ot_gen.measures"
 
 
-def described(thing: object) -> str:
-    """What was given, in the words of an error: "a tensor (3, 2)", "the class MLP", "a list".
-
-    Example:
-        >>> described(torch.zeros(3, 2)), described([1.0]), described(nn.Linear), described(None)
-        ('a tensor (3, 2)', 'a list', 'the class Linear', 'None')
-    """
-    if thing is None:
-        return "None"
-    if isinstance(thing, type):
-        return f"the class {thing.__name__}"
-    if isinstance(thing, Tensor):
-        return f"a tensor {tuple(thing.shape)}"
-    name = type(thing).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
-
-
 @contextmanager
+@checked
 def undisturbed(*modules: nn.Module) -> Iterator[None]:
     """Look at modules without changing training: evaluation mode, no graph, the random state put back.
 

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.execution import keyword_only
 from ot_gen.measures.distributions import Mixture
 from ot_gen.measures.points import check_cloud, check_weights
 from ot_gen.measures.reference import Reference, check_counts
 
 
+@checked
 def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None = None) -> Reference:
     """The mixture ζ = Σ_c w_c N(m_c, diag(s_c²)).
 
@@ -46,6 +48,7 @@ def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None 
 
 
 @keyword_only
+@checked
 def gaussian_shell(
     dim: int, components: int = 10, radius: float = 2.0, std: float = 0.5, *, seed: int = 0
 ) -> Reference:
@@ -81,6 +84,7 @@ def gaussian_shell(
     return gaussian_mixture(radius * directions, std)
 
 
+@checked
 def learned_mixture(dim: int, components: int = 10, std: float = 1.0) -> Reference:
     """A reference that learns: ζ_ψ = 1/C Σ_c N(m_c, diag(s_c²)), its means and deviations are parameters.
 
@@ -111,6 +115,7 @@ def learned_mixture(dim: int, components: int = 10, std: float = 1.0) -> Referen
 
 
 @final
+@checked
 class LearnedMixture(nn.Module):
     """The family ψ -> 1/C Σ_c N(m_c, diag(s_c²)), called without arguments.
 
@@ -135,6 +140,7 @@ class LearnedMixture(nn.Module):
 
 
 @final
+@checked
 class FullMixture(nn.Module):
     """The fixed mixture Σ_c w_c N(m_c, L_c L_cᵀ) as buffers, so that a state dict holds it; called without arguments.
 

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.execution import keyword_only, written
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
@@ -18,6 +19,7 @@ from ot_gen.measures.reference import Reference
 
 
 @keyword_only
+@checked
 def ex_post_prior(
     encoder: nn.Module,
     nu: Measure,
@@ -72,6 +74,7 @@ def ex_post_prior(
     return Reference(FullMixture(weights.to(codes), means.to(codes), cholesky.to(codes)))
 
 
+@checked
 def save_prior(prior: Reference, path: str | Path) -> None:
     """Write a prior of `ex_post_prior` to a safetensors file, atomically.
 
@@ -84,6 +87,7 @@ def save_prior(prior: Reference, path: str | Path) -> None:
         save_file({name: t.detach().cpu().contiguous() for name, t in prior.family.state_dict().items()}, temporary)
 
 
+@checked
 def load_prior(path: str | Path) -> Reference:
     """Read a prior that `save_prior` wrote.
 

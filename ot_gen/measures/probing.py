@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.execution import on_one_line
 from ot_gen.measures.measure import undisturbed
 
 Shape = tuple[int | None, ...]
 
 
+@checked
 def probe(map: Callable[[Tensor], Any], points: Tensor, name: str, rule: str, row: Collection[Shape] = ()) -> Any:
     """map(points), or a `ValueError` that says why the map does not take them.
 

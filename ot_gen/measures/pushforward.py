@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.measures.measure import Measure, check_measure, described, undisturbed
+from ot_gen.arguments import checked, described
+from ot_gen.measures.measure import Measure, check_measure, undisturbed
 from ot_gen.measures.probing import probe
 
 
 @final
+@checked
 class Pushforward(Measure):
     """The model μ_θ = g_θ#ζ: the law of g_θ(z) for z ~ ζ.
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, Uniform
 
+from ot_gen.arguments import checked, described
 from ot_gen.measures.distributions import UniformSphere, factors, mapped
-from ot_gen.measures.measure import Measure, described
+from ot_gen.measures.measure import Measure
 
 
 @final
+@checked
 class Reference(Measure):
     """The reference ζ on the latent space Z = R^k, held by a torch `Distribution`.
 
@@ -89,6 +91,7 @@ class Reference(Measure):
         return f"dim={self.dim}" if isinstance(self.family, nn.Module) else f"dim={self.dim}, law={self.family}"
 
 
+@checked
 def standard_gaussian(dim: int) -> Reference:
     """The standard Gaussian ζ = N(0, I_dim).
 
@@ -103,6 +106,7 @@ def standard_gaussian(dim: int) -> Reference:
     return Reference(Independent(Normal(torch.zeros(dim), torch.ones(dim)), 1))
 
 
+@checked
 def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
     """The uniform law ζ on the cube [low, high]^dim.
 
@@ -119,6 +123,7 @@ def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
     return Reference(Independent(Uniform(torch.full((dim,), float(low)), torch.full((dim,), float(high))), 1))
 
 
+@checked
 def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
     """The uniform law ζ on the sphere of a radius in R^dim; `law.log_prob` is with respect to its surface.
 

@@ -8,8 +8,11 @@ from typing import final
 
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 class ConvGenerator(nn.Module):
     """A convolutional generator z -> image, (n, in_dim) -> (n, c·h·w) with pixels in [0, 1].
 
@@ -55,6 +58,7 @@ class ConvGenerator(nn.Module):
 
 
 @final
+@checked
 class ConvFeatures(nn.Module):
     """Convolutional features of an image, (n, c·h·w) -> (n, out_dim), for critics and encoders.
 

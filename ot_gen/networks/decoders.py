@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.measures import check_cloud
@@ -21,6 +22,7 @@ LEAST_STD = 1e-3
 
 
 @final
+@checked
 class GaussianDecoder(nn.Module):
     """f(z) = m(z) + σ(z) ⊙ ε, ε ~ N(0, I_d): p(·|z) = N(m(z), diag(σ(z)²)).
 
@@ -72,6 +74,7 @@ class GaussianDecoder(nn.Module):
 
 
 @final
+@checked
 class BernoulliDecoder(nn.Module):
     """Independent pixels x_l in {0, 1} with P(x_l = 1 | z) = m_l(z).
 
@@ -118,6 +121,7 @@ class BernoulliDecoder(nn.Module):
 
 
 @final
+@checked
 class LearnedStd(nn.Module):
     """One learned number for all z and all coordinates: σ² = s² + least², with log s the parameter.
 
@@ -141,6 +145,7 @@ class LearnedStd(nn.Module):
 
 
 @final
+@checked
 class PixelwiseStd(nn.Module):
     """A network: σ(z)² = s(z)² + least², with log s(z) = net(z), (n, k) -> (n, d), clamped from above to 5.
 
@@ -166,6 +171,7 @@ class PixelwiseStd(nn.Module):
 
 
 @final
+@checked
 class RBFPrecision(nn.Module):
     """σ(z) by radial basis functions on the codes: honest uncertainty where there are no data.
 

@@ -8,8 +8,11 @@ from typing import final
 
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 class MLP(nn.Module):
     """A multilayer perceptron (n, in_dim) -> (n, out_dim).
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, Independent, MultivariateNormal, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.measures import Dirac, Transported
 from ot_gen.networks.convolutional import ConvFeatures
 from ot_gen.networks.dense import MLP
@@ -21,6 +22,7 @@ from ot_gen.networks.heads import add_head
 
 
 @final
+@checked
 class DiracEncoder(nn.Module):
     """The deterministic encoder q(·|y) = δ_{f(y)}.
 
@@ -41,6 +43,7 @@ class DiracEncoder(nn.Module):
 
 
 @final
+@checked
 class SphereEncoder(nn.Module):
     """The deterministic encoder onto a sphere, q(·|y) = δ_{r f(y)/‖f(y)‖}, for the reference `uniform_sphere`.
 
@@ -68,6 +71,7 @@ class SphereEncoder(nn.Module):
 
 
 @final
+@checked
 class NoisyEncoder(nn.Module):
     """The encoder with noise of a fixed size, q(·|y) = N(f(y), s² I).
 
@@ -102,6 +106,7 @@ class NoisyEncoder(nn.Module):
 
 
 @final
+@checked
 class GaussianEncoder(nn.Module):
     """The diagonal Gaussian encoder q(·|y) = N(m(y), diag(s(y)²)).
 
@@ -131,6 +136,7 @@ class GaussianEncoder(nn.Module):
 
 
 @final
+@checked
 class FullGaussianEncoder(nn.Module):
     """The Gaussian encoder with a full covariance, q(·|y) = N(m(y), L(y) L(y)ᵀ), L lower triangular.
 
@@ -180,6 +186,7 @@ class FullGaussianEncoder(nn.Module):
 
 
 @final
+@checked
 class FlowEncoder(nn.Module):
     """A normalising flow as encoder: q(·|y) is the law of z = m(y) + s(y) ⊙ T_y(ε), ε ~ N(0, I_k).
 

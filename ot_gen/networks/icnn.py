@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 class ICNN(nn.Module):
     """An input-convex network, (n, d) -> (n,), convex for every parameter value, with a smooth maximum at its end.
 

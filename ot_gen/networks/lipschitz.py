@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
+from ot_gen.arguments import checked
 from ot_gen.execution import renamed
 from ot_gen.networks.dense import MLP
 
@@ -25,6 +26,7 @@ ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, 
 CONTRACTIONS = (nn.Identity, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softplus, nn.LogSigmoid, nn.Softsign, nn.Hardtanh)
 
 
+@checked
 class Lipschitz(nn.Module, ABC):
     """A mechanism that controls the Lipschitz constant of a critic.
 
@@ -46,6 +48,7 @@ class Lipschitz(nn.Module, ABC):
 
 
 @final
+@checked
 class WeightClip(Lipschitz):
     """Clip every weight to [−limit, limit] after each critic step.
 
@@ -77,6 +80,7 @@ class WeightClip(Lipschitz):
 
 
 @final
+@checked
 class GradientPenalty(Lipschitz):
     """weight · E[(‖∇h(x̂)‖ − 1)²], the two-sided penalty, with x̂ uniform on the segments between x_i and y_i.
 
@@ -100,6 +104,7 @@ class GradientPenalty(Lipschitz):
 
 
 @final
+@checked
 class OneSidedPenalty(Lipschitz):
     """weight · E[max(0, ‖∇h(x̂)‖ − 1)²], the one-sided penalty of WGAN-LP: slopes below 1 are free.
 
@@ -123,6 +128,7 @@ class OneSidedPenalty(Lipschitz):
 
 
 @final
+@checked
 class SpectralNorm(Lipschitz):
     """Divide the weight of each linear or convolutional layer by its largest singular value.
 
@@ -158,6 +164,7 @@ class SpectralNorm(Lipschitz):
 
 
 @final
+@checked
 class Orthogonal(Lipschitz):
     """Orthogonal layers between sorts: h is 1-Lipschitz for every parameter value, so its value bounds W₁ from below.
 
@@ -215,6 +222,7 @@ class Orthogonal(Lipschitz):
         return f"group={self.group}"
 
 
+@checked
 def is_contraction(module: nn.Module) -> bool:
     """Whether a module without parameters is known to be 1-Lipschitz, e.g. `nn.Sigmoid()`, which is ¼-Lipschitz.
 
@@ -244,6 +252,7 @@ def _positive_weight(weight: float) -> float:
 
 
 @final
+@checked
 class GroupSort(nn.Module):
     """Sort the features within groups of neighbours, (n, w) -> (n, w); `group` = 2 is MaxMin.
 

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from ot_gen.arguments import checked, described
 from ot_gen.costs import Cost, Euclidean, squared_distances
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, described, probe
+from ot_gen.measures import Measure, probe
 from ot_gen.networks import Lipschitz, is_contraction
 from ot_gen.potentials.potential import Potential, check_problem
 
 
 @final
+@checked
 class Critic(Potential):
     """A neural potential h = h_ξ with h̃ = −h, for a ground cost that is a distance.
 
@@ -82,6 +84,7 @@ class Critic(Potential):
 
 
 @final
+@checked
 class AnchorCritic(Potential):
     """Minima and maxima of cones: feasible for every parameter value, so its value always bounds W_c from below.
 
@@ -202,6 +205,7 @@ class AnchorCritic(Potential):
 
 
 @final
+@checked
 class BatchCritic(Potential):
     """A free network h with h^c taken over the batch: any cost, any network, but biased.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Empirical, Measure
@@ -19,6 +20,7 @@ from ot_gen.semidual.scores import Scores
 
 
 @final
+@checked
 class DiscretePotential(Potential):
     """A table h̃ over the atoms of ν, with h its c-transform: semi-discrete optimal transport, for any cost.
 
@@ -153,6 +155,7 @@ class _Transform(nn.Module):
 
 
 @final
+@checked
 class NaturalDescent(Optimizer):
     """The natural step on a table of potentials, h̃_j += lr · ε · (b_j − P(j)) / b_j, with P(j) the soft mass of cell j.
 

@@ -13,11 +13,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost, check_cost
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_measure, check_tensor
 
 
+@checked
 class Potential(nn.Module, ABC):
     """A pair (h, h̃), called as x (n, d) -> h(x) (n,).
 

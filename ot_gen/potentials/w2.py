@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud, probe
@@ -17,6 +18,7 @@ from ot_gen.transport import gaussian_maps, powers
 
 
 @final
+@checked
 class BrenierPotential(Potential):
     """A neural W₂ dual with maps: h(x) = ‖x − q‖² − 2s²φ(u) for a network φ and a network S, the mover.
 
@@ -170,6 +172,7 @@ class BrenierPotential(Potential):
 
 
 @final
+@checked
 class Frame(nn.Module):
     """Coordinates u of the model and v of the data in which both laws have mean 0 and one covariance, of trace d.
 
@@ -234,6 +237,7 @@ class Frame(nn.Module):
 
 
 @final
+@checked
 class Paraboloid(nn.Module):
     """φ(u) = ½‖u‖² + net(u), (n, d) -> (n,): a free potential that starts near the identity map.
 
@@ -257,6 +261,7 @@ class Paraboloid(nn.Module):
 
 
 @final
+@checked
 class Displacement(nn.Module):
     """The map v -> v + net(v), (n, d) -> (n, d).
 

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost, check_cost
 from ot_gen.semidual.envelope import EnvelopeTree
 from ot_gen.semidual.scores import Scores, attained
@@ -17,6 +18,7 @@ MANY = 700  # atoms from which on a lookup beats the stream
 
 
 @final
+@checked
 class LaguerreCells:
     """The c-transform of a fixed table h̃: x -> (h(x), the atom whose cell holds x), `c_transform`'s answer.
 

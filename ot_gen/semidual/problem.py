@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.arguments import described
 from ot_gen.costs import Cost, check_cost
-from ot_gen.measures import Empirical, Measure, Reference, advice, check_empirical, check_number, described
+from ot_gen.measures import Empirical, Measure, Reference, advice, check_empirical, check_number
 from ot_gen.semidual.scores import PANEL_ATOMS, Scores
 from ot_gen.semidual.transform import check_epsilon, check_values
 

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Processes
 from ot_gen.semidual.transform import c_transform
 
 
 @final
+@checked
 class ShardedAtoms:
     """Atoms y_j, spread over the processes: each holds consecutive ones, in the order of the processes.
 

@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
@@ -19,6 +20,7 @@ from ot_gen.transport import Bracket
 
 
 @final
+@checked
 @dataclass(frozen=True, repr=False)
 class SemidiscreteSolution:
     """A table h̃ over the atoms of ν, and what held-out samples say about it.

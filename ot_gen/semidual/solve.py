@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Ending, checkpoint_in, keyword_only, load_checkpoint, renamed, save_checkpoint, target
 from ot_gen.measures import Empirical, undisturbed
@@ -32,6 +33,7 @@ FINISH_ENTRIES = 2**21  # on samples of so many costs, 16 MB
 
 @renamed(verbose="progress")
 @keyword_only
+@checked
 def semidiscrete(
     mu: Sampler | Distribution,
     nu: Empirical,

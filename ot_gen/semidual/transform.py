@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost, check_cost
 from ot_gen.measures import check_number, check_tensor
 from ot_gen.semidual.scores import PART_ENTRIES, Scores, all_finite, attained, below, shares
@@ -18,6 +19,7 @@ SMALL = 2**17  # scores up to which the plain minimum is taken, 0.5 MB in float3
 KEPT = 2**22  # scores up to which they are kept for the backward pass and not made again, 16 MB in float32
 
 
+@checked
 def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
     """The c-transform of a table of potentials, streamed over tiles of atoms.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ot_gen.arguments import checked
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, check_tensor, widened_pair
 from ot_gen.transport.problem import NotConverged, problem
@@ -21,6 +22,7 @@ CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow n
 WINDOW = 4  # sweeps between two looks at the error
 
 
+@checked
 def sinkhorn_potentials(
     C: Tensor,
     a: Tensor | None = None,
@@ -69,6 +71,7 @@ def sinkhorn_potentials(
 
 
 @keyword_only
+@checked
 def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,

@@ -7,6 +7,8 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
+
 
 @final
 class GaussianMaps(NamedTuple):
@@ -23,6 +25,7 @@ class GaussianMaps(NamedTuple):
     overlap: Tensor
 
 
+@checked
 def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
     """The optimal maps between two centred Gaussians with covariances S and R, (d, d); d³ operations.
 
@@ -40,6 +43,7 @@ def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
     return GaussianMaps(inverse_half @ middle @ inverse_half, half @ inverse_middle @ half, middle.trace())
 
 
+@checked
 def powers(matrix: Tensor, *exponents: float) -> list[Tensor]:
     """Powers of a symmetric matrix (d, d) that is positive semi-definite up to rounding; negative ones are pseudo.
 

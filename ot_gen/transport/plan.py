@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.transport.bracket import Bracket
 
@@ -44,6 +45,7 @@ class Dual(NamedTuple):
     penalty: Tensor
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan(ABC):
     """A transport plan P >= 0, (n, m), and both sides of the problem that it solves.
@@ -134,6 +136,7 @@ class Plan(ABC):
 
 
 @final
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class SparsePlan(Plan):
     """A plan with few entries, as the vertices of the transport polytope: at most n + m − 1 of n m are not 0.
@@ -174,6 +177,7 @@ class SparsePlan(Plan):
 
 
 @final
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class DensePlan(Plan):
     """A plan with all entries, as entropic plans have.

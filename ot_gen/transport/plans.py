@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
+from ot_gen.arguments import checked
 from ot_gen.measures import widened
 from ot_gen.transport.assignment import assignment, assignment_potentials
 from ot_gen.transport.entropic import sinkhorn_potentials
@@ -14,6 +15,7 @@ from ot_gen.transport.problem import NotConverged, Problem, problem
 from ot_gen.transport.simplex import vertex
 
 
+@checked
 def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> SparsePlan:
     """An optimal plan P of the linear programme, and the potentials of its dual.
 
@@ -59,6 +61,7 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
     return SparsePlan(C, "upper", lambda: _linear_dual(given, u, v), Pairs.of(P).like(C))
 
 
+@checked
 def sinkhorn_plan(
     C: Tensor,
     a: Tensor | None = None,

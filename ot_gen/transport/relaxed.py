@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
@@ -14,6 +15,7 @@ from ot_gen.transport.simplex import vertex
 _SMALLEST_MASS = 1e-9  # below it the constant by which POT keeps its divisions finite changes the result
 
 
+@checked
 def unbalanced_plan(
     C: Tensor,
     a: Tensor | None = None,
@@ -98,6 +100,7 @@ def unbalanced_plan(
         steps = min(done, max_iterations - done)
 
 
+@checked
 def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *, mass: float) -> SparsePlan:
     """The cheapest plan that carries a given part of the mass: what is far from everything stays behind.
 

@@ -1,0 +1,195 @@
+"""From an annotation to the kind of argument that it asks for."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from torch import Tensor
+
+from ot_gen.arguments.kind import Call, Kind
+from ot_gen.arguments.numbers import Interval, real, whole
+from ot_gen.arguments.tensors import DefaultDtype, tensor
+from ot_gen.arguments.wording import described, shown, with_article
+
+
+def kind_of(annotation: Any, order: str = "") -> Kind | None:
+    """The kind that an annotation asks for, or None where it takes anything (`Any`, `object`, protocols).
+
+    int, float, bool, str and Path are what they say; so are a `Tensor`, a class, `Literal`, `Callable`, a union, and
+    sequences and mappings of all these. `Annotated[float, Interval(0, 1)]` bounds a number.
+
+    Args:
+        annotation: the annotation, not its text.
+        order: the arguments of the function, to be named where one of them is of another class.
+
+    Example:
+        >>> kind_of(int | None).take(3, "steps", Call((), {}))
+        3
+        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", Call((), {}))
+        Traceback (most recent call last):
+        ValueError: solver must be one of 'primal', 'dual', got 'both'
+    """
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _annotated(parts[0], parts[1:], order)
+    if annotation in (int, float, bool, str, Path, Tensor):
+        return _PLAIN[annotation]
+    if origin in (Union, types.UnionType):
+        return _union([kind_of(part, order) for part in parts if part is not types.NoneType], types.NoneType in parts)
+    if origin is Literal:
+        return _literal(parts)
+    if origin is Callable:
+        return _CALLABLE
+    if isinstance(origin, type):
+        return _container(origin, parts, order)
+    is_protocol = getattr(annotation, "_is_protocol", False)
+    return _instance(annotation, order) if isinstance(annotation, type) and not is_protocol else None
+
+
+def _annotated(annotation: Any, marks: tuple[Any, ...], order: str) -> Kind | None:
+    for mark in marks:
+        if isinstance(mark, Interval):
+            return whole(mark) if annotation is int else real(mark)
+        if isinstance(mark, DefaultDtype):
+            return tensor(default=True)
+    return kind_of(annotation, order)
+
+
+def _flag(value: Any, name: str, call: Call) -> bool:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ValueError(f"{name} must be True or False, got {shown(value)}")
+
+
+def _text(value: Any, name: str, call: Call) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{name} must be a text, got {shown(value)}")
+
+
+def _path(value: Any, name: str, call: Call) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name} must be a path, got {shown(value)}")
+    path = os.fspath(value)
+    if not isinstance(path, str) or "\0" in path or not path:
+        raise ValueError(f"{name} must be a path, got {path[:40]!r}; give the name of a file or folder")
+    return Path(path)
+
+
+def _callable(value: Any, name: str, call: Call) -> Any:
+    if callable(value):
+        return value
+    raise ValueError(f"{name} must be a function, got {shown(value)}")
+
+
+_CALLABLE = Kind("a function", _callable)
+_PLAIN: dict[Any, Kind] = {
+    int: whole(Interval()),
+    float: real(Interval()),
+    bool: Kind("True or False", _flag),
+    str: Kind("a text", _text),
+    Path: Kind("a path", _path),
+    Tensor: tensor(),
+}
+
+
+def _instance(cls: type, order: str) -> Kind | None:
+    """Of a class, which may say what to do with something else: `cls.instead_of(value)`."""
+    if cls is object:
+        return None
+    noun = with_article(cls.__name__)
+
+    def take(value: Any, name: str, call: Call) -> Any:
+        if isinstance(value, cls):
+            return value
+        advice = f"; {cls.instead_of(value)}" if hasattr(cls, "instead_of") else ""
+        if isinstance(value, type) and issubclass(value, cls):
+            advice = "; call the class with its arguments"
+        raise ValueError(f"{name} must be {noun}, got {described(value)}{advice}{order}")
+
+    return Kind(noun, take)
+
+
+def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
+    members = [kind for kind in kinds if kind is not None]
+    if len(members) < len(kinds):
+        return None
+    noun = " or ".join([*(kind.noun for kind in members), *(["None"] if none else [])])
+
+    def take(value: Any, name: str, call: Call) -> Any:
+        if value is None and none:
+            return None
+        if len(members) == 1:
+            return members[0].take(value, name, call)
+        for kind in members:
+            try:
+                return kind.take(value, name, call)
+            except ValueError:
+                continue
+        raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+
+    return Kind(noun, take)
+
+
+def _literal(values: tuple[Any, ...]) -> Kind:
+    noun = f"one of {', '.join(map(repr, values))}"
+
+    def take(value: Any, name: str, call: Call) -> Any:
+        if isinstance(value, str | int) and value in values:
+            return value
+        raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+
+    return Kind(noun, take)
+
+
+def _container(origin: type, parts: tuple[Any, ...], order: str) -> Kind | None:
+    if issubclass(origin, Mapping):
+        return _mapping(kind_of(parts[1], order))
+    if issubclass(origin, tuple) and not (len(parts) == 2 and parts[1] is Ellipsis):
+        return _sequence([kind_of(part, order) for part in parts], len(parts))
+    if issubclass(origin, Sequence):
+        return _sequence([kind_of(parts[0], order)], None)
+    if issubclass(origin, Iterable):
+        return _instance(Iterable, order)
+    return None if origin is type else _instance(origin, order)
+
+
+def _sequence(kinds: list[Kind | None], length: int | None) -> Kind:
+    """A list or tuple; also an array or tensor, of which the entries are taken."""
+    words = "" if length is None else f" of {length}"
+    noun = f"a list{words}" if kinds[0] is None else f"a list{words}, each {kinds[0].noun}"
+
+    def take(value: Any, name: str, call: Call) -> Any:
+        if isinstance(value, np.ndarray | Tensor) and value.ndim == 1:
+            value = value.tolist()
+        if isinstance(value, str | bytes | Tensor) or not isinstance(value, Sequence):
+            raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+        if length is not None and len(value) != length:
+            raise ValueError(f"{name} must be {noun}, got {len(value)} of them")
+        each = kinds if length is not None else kinds * len(value)
+        names = [f"{name}[{i}]" for i in range(len(value))]
+        taken = [e if kind is None else kind.take(e, n, call) for e, n, kind in zip(value, names, each, strict=True)]
+        if all(new is old for new, old in zip(taken, value, strict=True)):
+            return value
+        return tuple(taken) if isinstance(value, tuple) else taken
+
+    return Kind(noun, take)
+
+
+def _mapping(kind: Kind | None) -> Kind:
+    noun = "a mapping from names" if kind is None else f"a mapping from names, each to {kind.noun}"
+
+    def take(value: Any, name: str, call: Call) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+        if kind is None:
+            return value
+        taken = {key: kind.take(entry, f"{name}[{key!r}]", call) for key, entry in value.items()}
+        return value if all(taken[key] is value[key] for key in taken) else taken
+
+    return Kind(noun, take)
