@@ -35,6 +35,8 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
         ValueError: solver must be one of 'primal', 'dual', got 'both'
     """
     origin, parts = get_origin(annotation), get_args(annotation)
+    if annotation in (Any, object):
+        return None
     if origin is Annotated:
         return _annotated(parts[0], parts[1:], order)
     if annotation in (int, float, bool, str, Path, Tensor):
@@ -98,10 +100,8 @@ _PLAIN: dict[Any, Kind] = {
 }
 
 
-def _instance(cls: type, order: str) -> Kind | None:
+def _instance(cls: type, order: str) -> Kind:
     """Of a class, which may say what to do with something else: `cls.instead_of(value)`."""
-    if cls is object:
-        return None
     noun = with_article(cls.__name__)
 
     def take(value: Any, name: str, call: Call) -> Any:
