@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType, TracebackType
@@ -17,6 +18,9 @@ from ot_gen.arguments.wording import described
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 CONSTRUCTORS = ("__init__", "__new__", "__call__")
+_OBVIOUS = r"^.*<locals>\.|\.(__init__|__new__|__call__|forward)$"  # in the name of what refuses
+_LACKS = ("not implemented for '", 'missing the required "forward"')
+_AXES = ("Dimension out of", "Dimension spec", "too many indices", "invalid index of a 0-dim", "len() of a 0-d")
 OURS = __name__.split(".")[0]
 
 
@@ -77,8 +81,8 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
             kwargs = schema.by_name(call)
         try:
             return function(*args, **kwargs)
-        except RuntimeError as error:
-            if type(error) is RuntimeError and _is_ours(error.__traceback__):
+        except (RuntimeError, IndexError, TypeError) as error:
+            if _is_of_torch(error) and _is_ours(error.__traceback__):
                 _explain(error, schema, args, kwargs)
             raise
 
@@ -109,7 +113,7 @@ class _Schema(NamedTuple):
         named = {p.name: kinds[p.name] for p in parameters.values() if p.kind is not p.VAR_POSITIONAL}
         names = tuple(p.name for p in places)
         checks = tuple((i, name, kind.take) for i, name in enumerate(names) if (kind := kinds[name]) is not None)
-        title = owner.__name__ if owner and function.__name__ in CONSTRUCTORS else function.__name__
+        title = re.sub(_OBVIOUS, "", function.__qualname__)
         return _Schema(title, names, checks, rest, named)
 
     def positional(self, call: Call) -> tuple[Any, ...]:
@@ -139,6 +143,13 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
         return Any
 
 
+def _is_of_torch(error: Exception) -> bool:
+    """Whether torch refuses tensors by this: their shapes, their number of axes, or a dtype that it lacks."""
+    if isinstance(error, IndexError | TypeError):
+        return str(error).startswith(_AXES)  # torch says so of a number of axes
+    return type(error) is RuntimeError or any(words in str(error) for words in _LACKS)
+
+
 def _is_ours(trace: TracebackType | None) -> bool:
     """Whether an error was raised by torch for this package, and not within a function of the caller's."""
     while trace is not None:
@@ -149,7 +160,7 @@ def _is_ours(trace: TracebackType | None) -> bool:
     return True
 
 
-def _explain(error: RuntimeError, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
+def _explain(error: Exception, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
     if "alloc" in str(error):  # memory is no fault of shapes
         raise error
     given = [*zip(schema.names, args, strict=False), *kwargs.items()]

@@ -21,7 +21,13 @@ class DefaultDtype:
     """In an annotation: arrays become tensors of torch's default dtype, in which networks compute."""
 
 
+@final
+class WholeNumbers:
+    """In an annotation: whole numbers of arrays and lists stay whole."""
+
+
 default_dtype = Annotated[Tensor, DefaultDtype()]
+Labels = Annotated[Tensor, WholeNumbers()]
 
 
 def tensor(default: bool = False) -> Kind:
@@ -52,6 +58,25 @@ def tensor(default: bool = False) -> Kind:
         return value  # type: ignore[no-any-return]
 
     return Kind(noun, take)
+
+
+def classes() -> Kind:
+    """Tensors of whole numbers, such as the classes of points; those of arrays and lists become int64.
+
+    Example:
+        >>> classes().take([0, 1], "labels", Call((), {}))
+        tensor([0, 1])
+    """
+    kind = tensor()
+
+    def take(value: Any, name: str, call: Call) -> Tensor:
+        if isinstance(value, list | tuple) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
+            array = _array(value, name)
+            if array.dtype.kind in "iu":
+                value = torch.from_numpy(array.astype(np.int64))
+        return kind.take(value, name, call)  # type: ignore[no-any-return]
+
+    return Kind("a tensor of whole numbers", take)
 
 
 def _not_real(dtype: torch.dtype, name: str) -> str:

@@ -90,6 +90,11 @@ class Cost(nn.Module, ABC):
         """
         return lambda x: self.matrix(x, y)
 
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What to give in the place of something else, in the words of an error."""
+        return "take one of ot_gen.costs, e.g. SquaredEuclidean()"
+
 
 def check_cost(cost: object, order: str) -> None:
     """Raise a `ValueError` unless this is a `Cost`; `order` is that of the arguments, for the text.
@@ -101,6 +106,5 @@ def check_cost(cost: object, order: str) -> None:
     """
     if isinstance(cost, Cost):
         return
-    is_class = isinstance(cost, type)
-    remedy = "call the class with its arguments" if is_class else "take one of ot_gen.costs, e.g. SquaredEuclidean()"
+    remedy = "call the class with its arguments" if isinstance(cost, type) else Cost.instead_of(cost)
     raise ValueError(f"cost must be a Cost, got {described(cost)}; {remedy}; the order is {order}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.measures import widened, widened_pair
+from ot_gen.measures import widened, widened_clouds, widened_pair
 
 
 @final
@@ -74,7 +74,7 @@ class InnerProduct(Cost):
         return -(x * y).sum(dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = widened_clouds(x, y)
         return -x @ y.T
 
     def bilinear(self, y: Tensor) -> Bilinear:
@@ -107,7 +107,7 @@ class Euclidean(Cost):
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = widened_clouds(x, y)
         return self.against(y)(x)
 
     def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
@@ -131,10 +131,8 @@ class Lp(Cost):
 
     is_metric = True
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: Annotated[float, Interval(1)]) -> None:
         super().__init__()
-        if not p >= 1:
-            raise ValueError(f"Lp needs p >= 1 to be a distance, got p = {p}; use p = 1, 2, ..., inf")
         self.p = float(p)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -142,7 +140,7 @@ class Lp(Cost):
         return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.cdist(*widened_pair(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.cdist(*widened_clouds(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
@@ -156,7 +154,7 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
         >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([[25.]])
     """
-    x, y = widened_pair(x, y)
+    x, y = widened_clouds(x, y)
     return squared_distances_to(y)(x)
 
 

@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import checked, described
 from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.measures import widened_pair
+from ot_gen.measures import widened_clouds, widened_pair
 
 
 @final
@@ -54,7 +54,7 @@ class FeatureCost(Cost):
         return self.cost(phi_x, phi_y)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = widened_clouds(x, y)
         return self.cost.matrix(self._map(x), self._map(y))
 
     def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
@@ -72,4 +72,8 @@ class FeatureCost(Cost):
     def _map(self, points: Tensor) -> Tensor:
         """φ at points (n, d) in its own precision, (n, p) in that of the points: exact solvers ask in float64."""
         own = next((weight.dtype for weight in self.features.parameters()), points.dtype)
-        return self.features(points.to(own)).to(points.dtype)
+        phi = self.features(points.to(own))
+        if not isinstance(phi, Tensor) or phi.ndim != 2 or len(phi) != len(points):
+            got = described(phi)
+            raise ValueError(f"features must map points {tuple(points.shape)} to one row each, (n, p), got {got}")
+        return phi.to(points.dtype)
