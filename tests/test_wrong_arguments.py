@@ -100,10 +100,10 @@ CLOUDS = {
     "BrenierPotential.inverse_map": (POTENTIALS["BrenierPotential"].inverse_map, "y"),
 }
 NO_CLOUDS = {
-    "an array": (X.numpy(), "must be a torch tensor .* got a ndarray; use torch.as_tensor"),
-    "a list": (X.tolist(), "must be a torch tensor .* got a list; use torch.as_tensor"),
-    "None": (None, "must be a torch tensor .* got None"),
-    "a measure": (MU, r"must be a torch tensor .* got a Reference; draw its points: sample\(n\)"),
+    "None": (None, "must be a torch tensor, an array or a list of numbers, got None"),
+    "words": ([["a", "b"]], "must hold numbers"),
+    "rows of two lengths": ([[1.0], [2.0, 3.0]], "must hold numbers, in rows of one length"),
+    "a measure": (MU, r"must be a torch tensor, got a Reference; draw its points: sample\(n\)"),
     "complex": (X + 0j, "must be real, got torch.complex64: .* torch.view_as_real"),
     "one point": (X[0], r"got (torch.float32 of shape )?\(2,\)"),
 }

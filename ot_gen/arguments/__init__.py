@@ -2,10 +2,11 @@
 
 from ot_gen.arguments.door import checked
 from ot_gen.arguments.numbers import Count, Finite, Fraction, Index, Interval, Nonnegative, Positive, Seed
-from ot_gen.arguments.tensors import Labels, default_dtype
+from ot_gen.arguments.tensors import Cloud, Labels, Shape, Vector, default_dtype
 from ot_gen.arguments.wording import described
 
 __all__ = [
+    "Cloud",
     "Count",
     "Finite",
     "Fraction",
@@ -15,6 +16,8 @@ __all__ = [
     "Nonnegative",
     "Positive",
     "Seed",
+    "Shape",
+    "Vector",
     "checked",
     "default_dtype",
     "described",

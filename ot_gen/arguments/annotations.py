@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from ot_gen.arguments.kind import Call, Kind
 from ot_gen.arguments.numbers import Interval, real, whole
-from ot_gen.arguments.tensors import DefaultDtype, WholeNumbers, classes, tensor
+from ot_gen.arguments.tensors import DefaultDtype, Shape, WholeNumbers, classes, tensor
 from ot_gen.arguments.wording import described, shown, with_article
 
 
@@ -60,10 +60,11 @@ def _annotated(annotation: Any, marks: tuple[Any, ...], order: str) -> Kind | No
     for mark in marks:
         if isinstance(mark, Interval):
             return whole(mark) if annotation is int else real(mark)
-        if isinstance(mark, DefaultDtype):
-            return tensor(default=True)
-        if isinstance(mark, WholeNumbers):
+    if annotation is Tensor:
+        if any(isinstance(mark, WholeNumbers) for mark in marks):
             return classes()
+        shape = next((mark for mark in marks if isinstance(mark, Shape)), None)
+        return tensor(shape, default=any(isinstance(mark, DefaultDtype) for mark in marks))
     return kind_of(annotation, order)
 
 

@@ -19,8 +19,8 @@ from ot_gen.arguments.wording import described
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 CONSTRUCTORS = ("__init__", "__new__", "__call__")
 _OBVIOUS = r"^.*<locals>\.|\.(__init__|__new__|__call__|forward)$"  # in the name of what refuses
-_LACKS = ("not implemented for '", 'missing the required "forward"')
-_AXES = ("Dimension out of", "Dimension spec", "too many indices", "invalid index of a 0-dim", "len() of a 0-d")
+# Words of torch's errors about tensors.
+OF_TENSORS = ("size", "shape", "dim", "type", "half", "device", "elements", "indices", "0-d", "forward")
 OURS = __name__.split(".")[0]
 
 
@@ -34,6 +34,7 @@ def checked(thing: Checked) -> Checked:
     as they are.
 
     Example:
+        >>> import torch
         >>> from ot_gen.arguments import Count, Positive
         >>> @checked
         ... def thinned(x: Tensor, every: Count, width: Positive = 1.0):
@@ -49,7 +50,7 @@ def checked(thing: Checked) -> Checked:
         for name, member in list(vars(thing).items()):
             if not name.startswith("_") or name in CONSTRUCTORS:
                 _put(thing, name, member)
-        return thing  # type: ignore[return-value]
+        return thing
     assert isinstance(thing, FunctionType)
     return _guarded(thing)  # type: ignore[return-value]
 
@@ -82,7 +83,7 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
         try:
             return function(*args, **kwargs)
         except (RuntimeError, IndexError, TypeError) as error:
-            if _is_of_torch(error) and _is_ours(error.__traceback__):
+            if _is_of_tensors(error) and _is_ours(error.__traceback__):
                 _explain(error, schema, args, kwargs)
             raise
 
@@ -143,11 +144,14 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
         return Any
 
 
-def _is_of_torch(error: Exception) -> bool:
-    """Whether torch refuses tensors by this: their shapes, their number of axes, or a dtype that it lacks."""
-    if isinstance(error, IndexError | TypeError):
-        return str(error).startswith(_AXES)  # torch says so of a number of axes
-    return type(error) is RuntimeError or any(words in str(error) for words in _LACKS)
+def _is_of_tensors(error: Exception) -> bool:
+    """Whether torch complains of shapes, dtypes or devices, and not of memory or of its own state."""
+    if isinstance(error, TypeError):
+        return str(error).startswith("len() of a 0-d")
+    if type(error) not in (RuntimeError, IndexError, NotImplementedError):
+        return False  # a class of its own says what it is
+    reason = str(error).lower()
+    return any(word in reason for word in OF_TENSORS) and "alloc" not in reason
 
 
 def _is_ours(trace: TracebackType | None) -> bool:
@@ -161,8 +165,6 @@ def _is_ours(trace: TracebackType | None) -> bool:
 
 
 def _explain(error: Exception, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
-    if "alloc" in str(error):  # memory is no fault of shapes
-        raise error
     given = [*zip(schema.names, args, strict=False), *kwargs.items()]
     shapes = [f"{name}: {_tensor(value)}" for name, value in given if isinstance(value, Tensor)]
     others = [f"{name}: {described(value)}" for name, value in given if not isinstance(value, Tensor)]

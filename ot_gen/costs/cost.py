@@ -13,7 +13,7 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Cloud, checked, described
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -47,7 +47,7 @@ class Cost(nn.Module, ABC):
         """c(x_i, y_i) on paired points: (*, d), (*, d) -> (*), with broadcasting."""
 
     @abstractmethod
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
 
     def decoded(self, out: Tensor | Distribution, y: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Cost(nn.Module, ABC):
             )
         return self(out.rsample(), y)
 
-    def bilinear(self, y: Tensor) -> Bilinear | None:
+    def bilinear(self, y: Cloud) -> Bilinear | None:
         """The cost as one matrix product, or None where it is none; few of the typical atoms y (m, d) are read.
 
         Example:
@@ -78,7 +78,7 @@ class Cost(nn.Module, ABC):
         """
         return None
 
-    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+    def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
         """x (n, d) -> C_ij = c(x_i, y_j), (n, m), for atoms that stay: what depends on them alone is computed once.
 
         Example:

@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Cloud, checked, described
 from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.measures import widened_clouds, widened_pair
+from ot_gen.measures import widened_pair
 
 
 @final
@@ -53,15 +53,15 @@ class FeatureCost(Cost):
         phi_x, phi_y = (self._map(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
         return self.cost(phi_x, phi_y)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_clouds(x, y)
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         return self.cost.matrix(self._map(x), self._map(y))
 
-    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+    def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
         inner = self.cost.against(self._map(y))
         return lambda x: inner(self._map(x))
 
-    def bilinear(self, y: Tensor) -> Bilinear | None:
+    def bilinear(self, y: Cloud) -> Bilinear | None:
         with torch.no_grad():
             inner = self.cost.bilinear(self._map(y[:: -(-len(y) // 1024)]))
         if inner is None:

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, checked
 from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.measures import widened, widened_clouds, widened_pair
+from ot_gen.measures import widened, widened_pair
 
 
 @final
@@ -51,7 +51,7 @@ class NegativeLogLikelihood(Cost):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         _refuse()
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         _refuse()
 
 
@@ -81,11 +81,11 @@ class BernoulliNLL(Cost):
         x, y = torch.broadcast_tensors(*widened_pair(x, y))
         return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_clouds(x, y)
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
 
-    def bilinear(self, y: Tensor) -> Bilinear:
+    def bilinear(self, y: Cloud) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
             x = widened(x)
             on, off = _finite_log(x), _finite_log(1 - x)

@@ -11,9 +11,9 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import Positive, checked
+from ot_gen.arguments import Cloud, Positive, checked
 from ot_gen.costs import squared_distances
-from ot_gen.measures import widened_clouds
+from ot_gen.measures import widened_pair
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -42,8 +42,8 @@ class InverseMultiquadric(nn.Module):
         super().__init__()
         self.scales = _some(scales)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_clouds(x, y)
+    def forward(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         constants = [2.0 * x.shape[1] * s for s in self.scales]
         values: Tensor = _MeanOfFractions.apply(squared_distances(x, y), constants)
         return values
@@ -90,8 +90,8 @@ class GaussianKernel(nn.Module):
         self.scales = _some(scales)
         self.variance = variance
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_clouds(x, y)
+    def forward(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         v = x.shape[1] if self.variance is None else self.variance
         squared = squared_distances(x, y)
         values = torch.zeros_like(squared)
@@ -120,7 +120,7 @@ class GaussianScales:
     def __init__(self, variance: Positive, scales: tuple[Positive, ...] = (0.05, 0.25, 1.0)) -> None:
         self.kernel = GaussianKernel(scales, variance)
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, x: Cloud, y: Cloud) -> Tensor:
         values: Tensor = self.kernel(x, y)
         return values
 
@@ -137,8 +137,8 @@ class EnergyKernel:
         tensor([[-5.]])
     """
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return -torch.cdist(*widened_clouds(x, y))
+    def __call__(self, x: Cloud, y: Cloud) -> Tensor:
+        return -torch.cdist(*widened_pair(x, y))
 
 
 @final
@@ -153,8 +153,8 @@ class CubicKernel:
         tensor([[8.]])
     """
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_clouds(x, y)
+    def __call__(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         return (x @ y.T / x.shape[1] + 1) ** 3
 
 

@@ -14,7 +14,6 @@ from ot_gen.measures.points import (
     check_tensor,
     check_weights,
     widened,
-    widened_clouds,
     widened_pair,
 )
 from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
@@ -53,6 +52,5 @@ __all__ = [
     "uniform_cube",
     "uniform_sphere",
     "widened",
-    "widened_clouds",
     "widened_pair",
 ]

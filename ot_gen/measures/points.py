@@ -108,25 +108,6 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return widened(x.to(dtype)), widened(y.to(dtype))
 
 
-@checked
-def widened_clouds(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """`widened_pair` of clouds (n, d) and (m, d), of which all pairs are formed.
-
-    Raises:
-        ValueError: no clouds of one dimension, or on two devices.
-
-    Example:
-        >>> [points.shape[0] for points in widened_clouds(torch.zeros(3, 2), torch.zeros(4, 2))]
-        [3, 4]
-    """
-    if x.ndim != 2 or y.ndim != 2:
-        raise ValueError(
-            f"x and y must be point clouds (n, d) and (m, d), got {tuple(x.shape)} and {tuple(y.shape)}; give one row "
-            "a point"
-        )
-    return widened_pair(x, y)
-
-
 def refuse_complex(numbers: Tensor, name: str) -> NoReturn:
     """Raise the `ValueError` about complex numbers."""
     raise ValueError(
