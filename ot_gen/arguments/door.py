@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType, TracebackType
@@ -17,17 +18,9 @@ from ot_gen.arguments.wording import described
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 CONSTRUCTORS = ("__init__", "__new__", "__call__")
-OF_TENSORS = (
-    "size",
-    "shape",
-    "dim",
-    "type",
-    "Type",
-    "Half",
-    "device",
-    "elements",
-    "indices",
-)  # words of torch's errors
+_OBVIOUS = r"^.*<locals>\.|\.(__init__|__new__|__call__|forward)$"  # in the name of what refuses
+# Words of torch's errors about tensors.
+OF_TENSORS = ("size", "shape", "dim", "type", "half", "device", "elements", "indices", "0-d", "forward")
 OURS = __name__.split(".")[0]
 
 
@@ -89,12 +82,8 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
             kwargs = schema.by_name(call)
         try:
             return function(*args, **kwargs)
-        except (RuntimeError, IndexError) as error:
-            if (
-                type(error) in (RuntimeError, IndexError, NotImplementedError)
-                and _is_of_tensors(error)
-                and _is_ours(error.__traceback__)
-            ):
+        except (RuntimeError, IndexError, TypeError) as error:
+            if _is_of_tensors(error) and _is_ours(error.__traceback__):
                 _explain(error, schema, args, kwargs)
             raise
 
@@ -125,7 +114,7 @@ class _Schema(NamedTuple):
         named = {p.name: kinds[p.name] for p in parameters.values() if p.kind is not p.VAR_POSITIONAL}
         names = tuple(p.name for p in places)
         checks = tuple((i, name, kind.take) for i, name in enumerate(names) if (kind := kinds[name]) is not None)
-        title = owner.__name__ if owner and function.__name__ in CONSTRUCTORS else function.__name__
+        title = re.sub(_OBVIOUS, "", function.__qualname__)
         return _Schema(title, names, checks, rest, named)
 
     def positional(self, call: Call) -> tuple[Any, ...]:
@@ -157,6 +146,8 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
 
 def _is_of_tensors(error: Exception) -> bool:
     """Whether torch complains of shapes, dtypes or devices, and not of memory or of its own state."""
+    if isinstance(error, TypeError):
+        return str(error).startswith("len() of a 0-d")
     if type(error) not in (RuntimeError, IndexError, NotImplementedError):
         return False  # a class of its own says what it is
     reason = str(error).lower()

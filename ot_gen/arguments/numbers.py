@@ -52,6 +52,8 @@ Index = Annotated[int, Interval(0, MOST)]
 Positive = Annotated[float, Interval(0, math.inf, "()")]
 Nonnegative = Annotated[float, Interval(0, math.inf, ")")]
 Fraction = Annotated[float, Interval(0, 1)]
+Finite = Annotated[float, Interval(-math.inf, math.inf, "()")]
+Seed = Annotated[int, Interval(0, 2**32 - 1)]  # as numpy and scikit-learn take it
 
 
 def whole(interval: Interval) -> Kind:
@@ -102,7 +104,7 @@ def real(interval: Interval) -> Kind:
         number = value if type(value) is float else _real(value, name, noun)
         if number in interval:  # NaN is in none
             return number
-        finite = " (finite)" if number == math.inf and interval.most == math.inf else ""
+        finite = " (finite)" if math.isinf(number) and interval.most == math.inf else ""
         raise ValueError(f"{name} must be {noun}{finite}, got {shown(value)}")
 
     return Kind(noun, take)

@@ -22,6 +22,11 @@ class DefaultDtype:
 
 
 @final
+class WholeNumbers:
+    """In an annotation: whole numbers of arrays and lists stay whole."""
+
+
+@final
 class Shape(NamedTuple):
     """In an annotation: how many dimensions a tensor has, as a text "(n, d)" with one letter for each.
 
@@ -40,6 +45,7 @@ class Shape(NamedTuple):
 
 default_dtype = Annotated[Tensor, DefaultDtype()]
 Cloud = Annotated[Tensor, Shape("(n, d)")]
+Labels = Annotated[Tensor, WholeNumbers()]
 Vector = Annotated[Tensor, Shape("(n,)")]
 ADVICE = {1: "one point is one row: x[None]", 3: "flatten images to one row a point: x.flatten(1)"}
 ADVICE[4] = ADVICE[3]
@@ -78,6 +84,25 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
         return value
 
     return Kind(noun, take)
+
+
+def classes() -> Kind:
+    """Tensors of whole numbers, such as the classes of points; those of arrays and lists become int64.
+
+    Example:
+        >>> classes().take([0, 1], "labels", Call((), {}))
+        tensor([0, 1])
+    """
+    kind = tensor()
+
+    def take(value: Any, name: str, call: Call) -> Tensor:
+        if isinstance(value, list | tuple) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
+            array = _array(value, name)
+            if array.dtype.kind in "iu":
+                value = torch.from_numpy(array.astype(np.int64))
+        return kind.take(value, name, call)  # type: ignore[no-any-return]
+
+    return Kind("a tensor of whole numbers", take)
 
 
 def _not_real(dtype: torch.dtype, name: str) -> str:
