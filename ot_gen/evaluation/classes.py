@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, checked
 from ot_gen.data.law import Law
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order
 from ot_gen.measures import Measure, Reference
@@ -54,9 +54,7 @@ class ModeCoverage(Metric):
         0.5
     """
 
-    def __init__(self, share: float = 0.25) -> None:
-        if not 0 < share <= 1:
-            raise ValueError(f"share must lie in (0, 1], got {share}; a quarter is the default")
+    def __init__(self, share: Annotated[float, Interval(0, 1, "(")] = 0.25) -> None:
         self.share = share
 
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
@@ -95,7 +93,7 @@ class Components:
         tensor([ 0,  2, -1])
     """
 
-    def __init__(self, law: Measure, reach: float = 4.0) -> None:
+    def __init__(self, law: Measure, reach: Annotated[float, Interval(0, math.inf, "(")] = 4.0) -> None:
         self.mixture = law.law if isinstance(law, Reference) else None
         self.component = law.component if isinstance(law, Law) else None
         if self.component is None and not _is_gaussian_mixture(self.mixture):
@@ -103,8 +101,6 @@ class Components:
                 f"{law} has no parts that can be counted; use a mixture (eight_gaussians(), two_moons(), ...), or "
                 "metrics of points"
             )
-        if not reach > 0:
-            raise ValueError(f"reach must be a positive number of standard deviations, got {reach}")
         self.reach = reach
 
     def __call__(self, y: Tensor) -> Tensor:

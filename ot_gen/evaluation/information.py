@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Nonnegative, checked
 from ot_gen.divergences import closed_kl, log_ratio
 from ot_gen.execution import by_old_name
 from ot_gen.measures import Reference, log_density
@@ -55,7 +55,7 @@ def has_density(q: Distribution) -> bool:
 
 @torch.no_grad()
 @checked
-def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo:
+def conditional_kl(q: Distribution, zeta: Reference, draws: Count = 1) -> MonteCarlo:
     """1/N Σ_i KL(q(·|y_i) ‖ ζ): in closed form, with error 0, where torch has one, else by Monte Carlo.
 
     An upper bound of KL(q̄ ‖ ζ), positive even where q̄ is ζ.
@@ -84,7 +84,7 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
 
 @torch.no_grad()
 @checked
-def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo:
+def aggregate_kl(q: Distribution, zeta: Reference, draws: Count = 1) -> MonteCarlo:
     """KL(q̄ ‖ ζ) = E_{z ~ q̄} [log q̄(z) − log ζ(z)], q̄ = 1/N Σ_i q(·|y_i) exactly: unbiased for these N points.
 
     As an estimate for the law behind the points it is biased upwards, as a mixture of few posteriors is further from
@@ -114,7 +114,7 @@ def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo
 
 @torch.no_grad()
 @checked
-def mutual_information(q: Distribution, draws: int = 1) -> MonteCarlo:
+def mutual_information(q: Distribution, draws: Count = 1) -> MonteCarlo:
     """I(z; y) = 1/N Σ_i E_{z ~ q(·|y_i)} [log q(z|y_i) − log q̄(z)] for y uniform on these N points: unbiased.
 
     It lies between 0 and log N. Near log N it says only that the codes distinguish all N points: for the law behind
@@ -141,7 +141,7 @@ def mutual_information(q: Distribution, draws: int = 1) -> MonteCarlo:
 
 
 @checked
-def active_units(means: Tensor, threshold: float = 0.01) -> int:
+def active_units(means: Tensor, threshold: Nonnegative = 0.01) -> int:
     """The number of latent coordinates l with Var_y(E_q z_l) > threshold.
 
     Args:

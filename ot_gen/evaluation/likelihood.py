@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.divergences import log_ratio
 from ot_gen.measures import Reference
 
@@ -18,7 +18,7 @@ CHUNK = 2**22  # numbers decoded at a time
 @torch.no_grad()
 @checked
 def log_weights(
-    encoder: nn.Module, zeta: Reference, log_likelihood: LogLikelihood, y: Tensor, samples: int = 64
+    encoder: nn.Module, zeta: Reference, log_likelihood: LogLikelihood, y: Tensor, samples: Count = 64
 ) -> Tensor:
     """log w_ij = log p(y_j|z_ij) + log ζ(z_ij) − log q(z_ij|y_j), z_ij ~ q(·|y_j): importance weights of p(y_j).
 

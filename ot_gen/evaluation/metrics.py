@@ -8,7 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.execution import keyword_only
@@ -105,7 +105,7 @@ class Metrics:
 
     @keyword_only
     def __call__(
-        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: int = 1000, seed: int = 0
+        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: Count = 1000, seed: int = 0
     ) -> Measurements:
         """Measure a model. Neither the caller's random state nor the model's mode changes.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Adam, Optimizer
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Nonnegative, checked
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import Processes
 
@@ -18,7 +18,7 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 @checked
-def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
+def adam(parameters: Iterable[Any], lr: Nonnegative = 1e-3, **options: Any) -> Adam:
     """torch's Adam in its fused form, one kernel for all parameters: the same step in about half the time.
 
     Example:
@@ -76,7 +76,7 @@ class Descent:
         """Both by name, for a checkpoint."""
         return {"theta": self.theta, "xi": self.xi}
 
-    def scale_rates(self, factor: float) -> None:
+    def scale_rates(self, factor: Nonnegative) -> None:
         """Set every learning rate to `factor` times the one that it began with."""
         for group, rate in zip(self._groups(), self._rates, strict=True):
             group["lr"] = rate * factor

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Index, checked
 
 
 @final
@@ -42,8 +42,8 @@ class Processes:
         (torch.Size([4, 1]), False)
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
-        if not 0 <= rank < size:
+    def __init__(self, rank: Index = 0, size: Count = 1, device: torch.device | str = "cpu") -> None:
+        if rank >= size:
             raise ValueError(f"process number {rank} of {size} does not exist; ranks are 0, ..., size − 1")
         self.rank = rank
         self.size = size

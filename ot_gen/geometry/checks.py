@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_rank
 from ot_gen.geometry.starts import Start
-from ot_gen.measures import check_cloud, check_number, check_tensor
+from ot_gen.measures import check_cloud, check_tensor
 
 
 def check_ends(
@@ -40,6 +39,19 @@ def check_ends(
         ends = torch.cat([z0, z1]).unique(dim=0)
         check_rank(metric.matrix(ends).double(), torch.finfo(z0.dtype).eps)
     return z0, z1
+
+
+def check_point(point: Tensor, name: str) -> None:
+    """Raise a `ValueError` unless this is one finite point, (k,).
+
+    Example:
+        >>> check_point(torch.zeros(1, 2), "mean")
+        Traceback (most recent call last):
+        ValueError: mean must be one point (k,), got (1, 2)
+    """
+    if point.ndim != 1:
+        raise ValueError(f"{name} must be one point (k,), got {tuple(point.shape)}")
+    check_cloud(point.unsqueeze(0), name)
 
 
 def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -> list[Start | Tensor]:
@@ -77,17 +89,6 @@ def check_alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
                 f"{name} must be finite, of shape {tuple(z.shape)} like the points, got {tuple(other.shape)}"
             )
     return tuple(other.to(z.dtype) for other in others.values())
-
-
-def check_ridge(ridge: float) -> None:
-    """Raise a `ValueError` unless the ridge is finite and >= 0.
-
-    Example:
-        >>> check_ridge(1e-4)
-    """
-    check_number(ridge, "ridge")
-    if not 0 <= ridge < math.inf:
-        raise ValueError(f"ridge must be a number >= 0, got {ridge}")
 
 
 def listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
-from ot_gen.measures import check_tensor
+from ot_gen.arguments import Count, checked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +28,6 @@ class Curve(ABC):
     nodes: Tensor
 
     def __init__(self, nodes: Tensor) -> None:
-        check_tensor(nodes, "the nodes of a curve", "(B, T + 1, k)")
         if nodes.ndim != 3 or nodes.shape[1] < 2 or not nodes.is_floating_point():
             raise ValueError(
                 f"a curve needs floating point nodes (B, T + 1, k) with T >= 1, got {nodes.dtype} of shape "
@@ -56,7 +54,7 @@ class Curve(ABC):
     def acceleration(self, t: Tensor) -> Tensor:
         """γ''(t), (S,) -> (B, S, k)."""
 
-    def plot(self, axes: Axes, samples: int = 100, **style: Any) -> None:
+    def plot(self, axes: Axes, samples: Count = 100, **style: Any) -> None:
         """Draw the curves into matplotlib axes, for k = 2.
 
         Raises:
@@ -70,7 +68,6 @@ class Curve(ABC):
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The piece of each t and the place in it, from 0 to 1."""
-        check_tensor(t, "t", "(S,)")
         scaled = t.to(self.nodes) * self.segments
         piece = scaled.detach().floor().long().clamp(0, self.segments - 1)
         return piece, (scaled - piece).unsqueeze(1)

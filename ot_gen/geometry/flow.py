@@ -13,7 +13,6 @@ from ot_gen.geometry.curves import Curve
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import directional
 from ot_gen.geometry.metrics import RiemannianMetric
-from ot_gen.measures import check_number
 
 CORRECTIONS = 8
 STEPS = 128  # of parallel transport, at least
@@ -21,7 +20,6 @@ STEPS = 128  # of parallel transport, at least
 
 def exponential(metric: RiemannianMetric, z: Tensor, v: Tensor, tol: float) -> Tensor:
     """γ(1), (n, k), of γ'' = −Γ(γ', γ') from γ(0) = z, γ'(0) = v."""
-    check_number(tol, "tol")
 
     def rate(t: float, state: Tensor) -> Tensor:
         point, velocity = state.chunk(2, dim=1)
@@ -36,7 +34,6 @@ def logarithm(metric: RiemannianMetric, geodesics: Geodesics, z1: Tensor, tol: f
     Raises:
         ValueError: it does not get there.
     """
-    check_number(tol, "tol")
     z0, k = geodesics.nodes[:, 0], z1.shape[1]
     v = geodesics.velocity(z0.new_zeros(1)).squeeze(1)
     still = (geodesics.length == 0)[:, None]

@@ -8,9 +8,9 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.execution import keyword_only, renamed
-from ot_gen.geometry.geodesics import Geodesics
+from ot_gen.geometry.geodesics import Geodesics, Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.starts import Line, Start
 from ot_gen.measures import check_cloud, check_weights
@@ -39,10 +39,10 @@ def frechet_mean(
     z: Tensor,
     weights: Tensor | None = None,
     *,
-    segments: int = 16,
+    segments: Segments = 16,
     start: Start | Sequence[Start] = Line(),
-    tol: float = 1e-3,
-    rounds: int = 50,
+    tol: Positive = 1e-3,
+    rounds: Count = 50,
 ) -> FrechetMean:
     """Descend to a mean from the point of z (n, k) that is nearest to the weighted average of the coordinates.
 
@@ -110,7 +110,7 @@ class Medoids(NamedTuple):
 
 
 @checked
-def k_medoids(distances: Tensor, count: int) -> Medoids:
+def k_medoids(distances: Tensor, count: Count) -> Medoids:
     """Cluster points by their distances (n, n) alone, around `count` of them: greedy choice, then single exchanges.
 
     Each exchange of a medoid with another point is the one that lowers the sum of distances most; the search ends
@@ -129,7 +129,7 @@ def k_medoids(distances: Tensor, count: int) -> Medoids:
     n = len(distances)
     if distances.shape != (n, n) or not bool(torch.isfinite(distances).all()):
         raise ValueError(f"medoids need a square matrix of finite distances, got shape {tuple(distances.shape)}")
-    if not 1 <= count <= n:
+    if count > n:
         raise ValueError(f"the number of medoids must lie between 1 and {n}, got {count}")
     chosen: list[int] = []
     nearest = torch.full((n,), torch.inf, dtype=distances.dtype, device=distances.device)

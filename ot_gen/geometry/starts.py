@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.geometry.metrics import RiemannianMetric, length
 from ot_gen.measures import check_cloud
 
@@ -98,9 +98,9 @@ class Graph(Start):
         torch.Size([1, 5, 2])
     """
 
-    def __init__(self, codes: Tensor, neighbours: int = NEIGHBOURS) -> None:
+    def __init__(self, codes: Tensor, neighbours: Count = NEIGHBOURS) -> None:
         check_cloud(codes, "codes")
-        if neighbours < 1 or len(codes) <= neighbours:
+        if len(codes) <= neighbours:
             raise ValueError(
                 f"a graph with {neighbours} neighbours needs neighbours >= 1 and more codes than that, got "
                 f"{len(codes)} codes"
