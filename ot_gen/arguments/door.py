@@ -17,6 +17,17 @@ from ot_gen.arguments.wording import described
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 CONSTRUCTORS = ("__init__", "__new__", "__call__")
+OF_TENSORS = (
+    "size",
+    "shape",
+    "dim",
+    "type",
+    "Type",
+    "Half",
+    "device",
+    "elements",
+    "indices",
+)  # words of torch's errors
 OURS = __name__.split(".")[0]
 
 
@@ -78,7 +89,7 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
         try:
             return function(*args, **kwargs)
         except RuntimeError as error:
-            if type(error) is RuntimeError and _is_ours(error.__traceback__):
+            if type(error) is RuntimeError and _is_of_tensors(error) and _is_ours(error.__traceback__):
                 _explain(error, schema, args, kwargs)
             raise
 
@@ -139,6 +150,12 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
         return Any
 
 
+def _is_of_tensors(error: RuntimeError) -> bool:
+    """Whether torch complains of shapes, dtypes or devices, and not of memory or of its own state."""
+    reason = str(error)
+    return any(word in reason for word in OF_TENSORS) and "alloc" not in reason
+
+
 def _is_ours(trace: TracebackType | None) -> bool:
     """Whether an error was raised by torch for this package, and not within a function of the caller's."""
     while trace is not None:
@@ -150,8 +167,6 @@ def _is_ours(trace: TracebackType | None) -> bool:
 
 
 def _explain(error: RuntimeError, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
-    if "alloc" in str(error):  # memory is no fault of shapes
-        raise error
     given = [*zip(schema.names, args, strict=False), *kwargs.items()]
     shapes = [f"{name}: {_tensor(value)}" for name, value in given if isinstance(value, Tensor)]
     others = [f"{name}: {described(value)}" for name, value in given if not isinstance(value, Tensor)]
