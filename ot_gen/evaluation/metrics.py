@@ -104,6 +104,7 @@ class Metrics:
         return max((metric.least for view in self.views.values() for metric in view.metrics.values()), default=2)
 
     @keyword_only
+    @checked
     def __call__(
         self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: Count = 1000, seed: int = 0
     ) -> Measurements:

@@ -107,6 +107,7 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
+    @checked
     def align(self, *modules: nn.Module) -> None:
         """Give every process the parameters, buffers in the state dict and random state of process 0."""
         if self.size == 1:

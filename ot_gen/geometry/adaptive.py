@@ -67,6 +67,7 @@ class LocallyAdaptiveNormal(Measure):
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def __init__(
         self,
         geometry: LatentGeometry,
@@ -121,6 +122,7 @@ class LocallyAdaptiveNormal(Measure):
         return -0.5 * self.squares(v) - self.log_constant
 
     @torch.no_grad()
+    @checked
     def sample(self, n: Count) -> Tensor:
         """n draws, (n, k), by rejection from the wrapped normal.
 

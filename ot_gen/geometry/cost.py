@@ -37,6 +37,7 @@ class GeodesicCost(Cost):
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def __init__(self, geometry: LatentGeometry, *, segments: Segments = 16, start: Start = Line()) -> None:
         super().__init__()
         self.geometry = geometry

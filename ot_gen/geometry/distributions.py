@@ -55,6 +55,7 @@ class WrappedNormal(Measure):
         self.register_buffer("_spread", _root(geometry, mean.detach().unsqueeze(0))[0], persistent=False)
 
     @torch.no_grad()
+    @checked
     def sample(self, n: Count) -> Tensor:
         """n draws, (n, k)."""
         noise = torch.randn(n, self.dim, dtype=self.mean.dtype, device=self.mean.device)

@@ -72,6 +72,7 @@ class MatrixMetric(RiemannianMetric):
         return torch.einsum("nab,na->nb", root, end - start)
 
     @torch.no_grad()
+    @checked
     def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2)
@@ -82,6 +83,7 @@ class MatrixMetric(RiemannianMetric):
         return Model(Squares(fine, self._squares(nodes[:, ::2])), *assembled)
 
     @torch.no_grad()
+    @checked
     def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2).flatten(0, 1)

@@ -59,6 +59,7 @@ class Geodesics:
         return self.curve.velocity(t)
 
     @torch.no_grad()
+    @checked
     def residual(self, samples: Count = 16) -> Tensor:
         """How far the curves are from the geodesic equation, (B,): the mean over t of ‖γ'' + Γ(γ', γ')‖_M / length².
 
@@ -71,6 +72,7 @@ class Geodesics:
         return residual(self.metric, self.curve, self.length, samples)
 
     @torch.no_grad()
+    @checked
     def speed_variation(self, samples: Count = 64) -> Tensor:
         """The largest |‖γ'(t)‖_M / mean − 1|, (B,). No graph."""
         speed = squared_speed(self.metric, self.curve, midpoints(samples, self.nodes)).sqrt()

@@ -59,6 +59,7 @@ class LatentGeometry:
     """
 
     @keyword_only
+    @checked
     def __init__(
         self,
         map: Map | Sequence[Map] | nn.ModuleList | RiemannianMetric,
@@ -137,12 +138,14 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def constant_speed(self, curve: Curve | Tensor, *, segments: Segments = 16) -> Spline:
         """The curve run through at constant speed, as a spline through segments + 1 of its points."""
         return lengths.constant_speed(self.metric_field, as_curve(curve), segments)
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def geodesic(
         self,
         z0: Tensor,
@@ -193,6 +196,7 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
@@ -214,6 +218,7 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def squared_distance(
         self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()
     ) -> Tensor:
@@ -223,6 +228,7 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def pairwise(
         self,
         z: Tensor,
@@ -260,6 +266,7 @@ class LatentGeometry:
         return graph.lengths(self.metric_field, z.detach())
 
     @keyword_only
+    @checked
     def exp(self, z: Tensor, v: Tensor, *, tol: Positive = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).
 
@@ -285,6 +292,7 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def log(
         self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: Start | Tensor = Line(), tol: Positive = 1e-6
     ) -> Tensor:

@@ -83,6 +83,7 @@ class PullbackMetric(RiemannianMetric):
         return _squares(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]).diff(dim=1))
 
     @torch.no_grad()
+    @checked
     def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         if ends is None:
@@ -102,6 +103,7 @@ class PullbackMetric(RiemannianMetric):
         return Model(Squares(fine, coarse), gradient, 2 * diagonal, -following[:, :-1], ends)
 
     @torch.no_grad()
+    @checked
     def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         parts = []
