@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ot_gen.arguments.kind import Call, Kind
 from ot_gen.arguments.numbers import Interval, real, whole
-from ot_gen.arguments.tensors import DefaultDtype, tensor
+from ot_gen.arguments.tensors import DefaultDtype, Shape, tensor
 from ot_gen.arguments.wording import described, shown, with_article
 
 
@@ -57,8 +57,9 @@ def _annotated(annotation: Any, marks: tuple[Any, ...], order: str) -> Kind | No
     for mark in marks:
         if isinstance(mark, Interval):
             return whole(mark) if annotation is int else real(mark)
-        if isinstance(mark, DefaultDtype):
-            return tensor(default=True)
+    if annotation is Tensor:
+        shape = next((mark for mark in marks if isinstance(mark, Shape)), None)
+        return tensor(shape, default=any(isinstance(mark, DefaultDtype) for mark in marks))
     return kind_of(annotation, order)
 
 

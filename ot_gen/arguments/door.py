@@ -41,6 +41,7 @@ def checked(thing: Checked) -> Checked:
     as they are.
 
     Example:
+        >>> import torch
         >>> from ot_gen.arguments import Count, Positive
         >>> @checked
         ... def thinned(x: Tensor, every: Count, width: Positive = 1.0):
@@ -56,7 +57,7 @@ def checked(thing: Checked) -> Checked:
         for name, member in list(vars(thing).items()):
             if not name.startswith("_") or name in CONSTRUCTORS:
                 _put(thing, name, member)
-        return thing  # type: ignore[return-value]
+        return thing
     assert isinstance(thing, FunctionType)
     return _guarded(thing)  # type: ignore[return-value]
 
@@ -88,8 +89,12 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
             kwargs = schema.by_name(call)
         try:
             return function(*args, **kwargs)
-        except RuntimeError as error:
-            if type(error) is RuntimeError and _is_of_tensors(error) and _is_ours(error.__traceback__):
+        except (RuntimeError, IndexError) as error:
+            if (
+                type(error) in (RuntimeError, IndexError, NotImplementedError)
+                and _is_of_tensors(error)
+                and _is_ours(error.__traceback__)
+            ):
                 _explain(error, schema, args, kwargs)
             raise
 
@@ -150,9 +155,11 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
         return Any
 
 
-def _is_of_tensors(error: RuntimeError) -> bool:
+def _is_of_tensors(error: Exception) -> bool:
     """Whether torch complains of shapes, dtypes or devices, and not of memory or of its own state."""
-    reason = str(error)
+    if type(error) not in (RuntimeError, IndexError, NotImplementedError):
+        return False  # a class of its own says what it is
+    reason = str(error).lower()
     return any(word in reason for word in OF_TENSORS) and "alloc" not in reason
 
 
@@ -166,7 +173,7 @@ def _is_ours(trace: TracebackType | None) -> bool:
     return True
 
 
-def _explain(error: RuntimeError, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
+def _explain(error: Exception, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
     given = [*zip(schema.names, args, strict=False), *kwargs.items()]
     shapes = [f"{name}: {_tensor(value)}" for name, value in given if isinstance(value, Tensor)]
     others = [f"{name}: {described(value)}" for name, value in given if not isinstance(value, Tensor)]

@@ -72,7 +72,7 @@ def whole(interval: Interval) -> Kind:
         if type(value) is not int:
             value = _whole(value, name, noun)
         if least <= value <= most:
-            return value  # type: ignore[no-any-return]
+            return value
         ceiling = f"; at most {most:g}" if value > most else ""
         raise ValueError(f"{name} must be {noun}, got {shown(value)}{ceiling}")
 

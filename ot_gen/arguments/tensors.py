@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, final
+from typing import Annotated, Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -21,10 +21,31 @@ class DefaultDtype:
     """In an annotation: arrays become tensors of torch's default dtype, in which networks compute."""
 
 
+@final
+class Shape(NamedTuple):
+    """In an annotation: how many dimensions a tensor has, as a text "(n, d)" with one letter for each.
+
+    Example:
+        >>> Shape("(n, d)").ndim, Shape("(m,)").ndim
+        (2, 1)
+    """
+
+    words: str
+
+    @property
+    def ndim(self) -> int:
+        """The number of letters."""
+        return len([letter for letter in self.words.strip("()").split(",") if letter.strip()])
+
+
 default_dtype = Annotated[Tensor, DefaultDtype()]
+Cloud = Annotated[Tensor, Shape("(n, d)")]
+Vector = Annotated[Tensor, Shape("(n,)")]
+ADVICE = {1: "one point is one row: x[None]", 3: "flatten images to one row a point: x.flatten(1)"}
+ADVICE[4] = ADVICE[3]
 
 
-def tensor(default: bool = False) -> Kind:
+def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
     """Dense tensors of real numbers; arrays and lists become tensors, in the dtype and on the device of their company.
 
     Tensors are passed on as they are. An array takes the floating dtype and the device of the tensors that it comes
@@ -32,13 +53,15 @@ def tensor(default: bool = False) -> Kind:
     one. Integers of arrays and lists become floats.
 
     Args:
+        shape: the number of dimensions that it must have; None for any.
         default: whether an array that comes alone gets the default dtype too.
 
     Example:
         >>> tensor().take([[1, 2]], "x", Call((), {}))
         tensor([[1., 2.]])
     """
-    noun = "a torch tensor"
+    noun = "a torch tensor" if shape is None else f"a tensor {shape.words}"
+    ndim = None if shape is None else shape.ndim
 
     def take(value: Any, name: str, call: Call) -> Tensor:
         if not isinstance(value, Tensor):
@@ -49,7 +72,10 @@ def tensor(default: bool = False) -> Kind:
             raise ValueError(f"{name} is on the device 'meta', which holds no numbers; give a tensor with values")
         if value.dtype not in REALS:
             raise ValueError(_not_real(value.dtype, name))
-        return value  # type: ignore[no-any-return]
+        if ndim is not None and value.ndim != ndim:
+            advice = f"; {ADVICE[value.ndim]}" if ndim == 2 and value.ndim in ADVICE else ""
+            raise ValueError(f"{name} must be {noun}, got shape {tuple(value.shape)}{advice}")
+        return value
 
     return Kind(noun, take)
 
