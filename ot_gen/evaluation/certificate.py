@@ -27,7 +27,7 @@ from ot_gen.semidual.transform import check_values
 Potential = Callable[[Tensor], Tensor]
 Level = Annotated[float, Interval(0, 1, "()")]
 Samples = Annotated[int, Interval(2**10, 10**12)]
-Seconds = Annotated[float, Interval(0, math.inf, "(")]
+Width = Annotated[float, Interval(1e-9, math.inf, ")")]
 
 _STREAM = 5_021_993  # sets the samples of a certificate apart from those of a caller with the same seed
 FEWEST_SAMPLES = 64
@@ -44,10 +44,10 @@ def certify(
     potential: Potential | None = None,
     reference: Sampler | Distribution | Tensor | str | Path | None = None,
     level: Level = 0.95,
-    width: Positive | None = 0.02,
+    width: Width | None = 0.02,
     max_samples: Samples = 2**22,
     max_bytes: Annotated[int, Interval(1)] = 2**30,
-    max_seconds: Seconds = 120.0,
+    max_seconds: Positive = 120.0,
     progress: bool = False,
     seed: int = 0,
 ) -> Certificate:

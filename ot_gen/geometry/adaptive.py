@@ -15,8 +15,9 @@ from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.geodesics import Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
+from ot_gen.geometry.metrics import check_codes
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import Measure, check_cloud, check_weights
+from ot_gen.measures import Measure, check_weights
 
 Vectors = Annotated[int, Interval(2, 10**9)]
 SHORTCUT = 1e-3  # a tangent vector is past the cut locus when a geodesic is shorter than it by this fraction
@@ -231,7 +232,7 @@ def fit_adaptive_normal(
         >>> fit.law.mean.round(decimals=2), fit.law.covariance.diagonal().round(decimals=1), fit.converged
         (tensor([1., 1.]), tensor([1., 1.]), True)
     """
-    check_cloud(z, "z")
+    check_codes(z, "z")
     z = z.detach()
     weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
     check_weights(weights, len(z))

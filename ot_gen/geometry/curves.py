@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Count, Vector, checked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,15 +43,15 @@ class Curve(ABC):
         return self.nodes.shape[1] - 1
 
     @abstractmethod
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         """γ(t), (S,) -> (B, S, k); outside [0, 1] the first and last pieces go on."""
 
     @abstractmethod
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         """γ'(t), (S,) -> (B, S, k)."""
 
     @abstractmethod
-    def acceleration(self, t: Tensor) -> Tensor:
+    def acceleration(self, t: Vector) -> Tensor:
         """γ''(t), (S,) -> (B, S, k)."""
 
     def plot(self, axes: Axes, samples: Count = 100, **style: Any) -> None:
@@ -85,15 +85,15 @@ class Polyline(Curve):
                  [1.0000, 0.5000]]])
     """
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         piece, s = self._place(t)
         return self.nodes[:, piece] * (1 - s) + self.nodes[:, piece + 1] * s
 
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         piece, _ = self._place(t)
         return (self.nodes[:, piece + 1] - self.nodes[:, piece]) * self.segments
 
-    def acceleration(self, t: Tensor) -> Tensor:
+    def acceleration(self, t: Vector) -> Tensor:
         return torch.zeros_like(self.velocity(t))
 
 
@@ -117,15 +117,15 @@ class Spline(Curve):
         # Slopes at the nodes are linear in the nodes, so derivatives with respect to the nodes pass through.
         self._slopes = _slope_weights(self.segments).to(nodes) @ nodes
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         a, b, c, d, s = self._pieces(t)
         return a + s * (b + s * (c + s * d))
 
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         _, b, c, d, s = self._pieces(t)
         return (b + s * (2 * c + 3 * s * d)) * self.segments
 
-    def acceleration(self, t: Tensor) -> Tensor:
+    def acceleration(self, t: Vector) -> Tensor:
         _, _, c, d, s = self._pieces(t)
         return (2 * c + 6 * s * d) * self.segments**2
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from ot_gen.arguments import Count, Positive, checked
 from ot_gen.geometry.checks import check_point
 from ot_gen.geometry.latent import LatentGeometry
-from ot_gen.geometry.metrics import check_rank
-from ot_gen.measures import Measure, check_cloud
+from ot_gen.geometry.metrics import check_codes, check_rank
+from ot_gen.measures import Measure
 
 
 @final
@@ -119,7 +119,7 @@ class BrownianMotion(Measure):
 
 def _root(geometry: LatentGeometry, z: Tensor) -> Tensor:
     """R with RRᵀ = M⁻¹, (n, k, k)."""
-    check_cloud(z, "points")
+    check_codes(z, "points")
     with torch.no_grad():
         metric = geometry.metric(z).double()
         check_rank(metric, torch.finfo(z.dtype).eps)

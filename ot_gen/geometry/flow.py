@@ -101,8 +101,10 @@ def curvature(metric: RiemannianMetric, z: Tensor, u: Tensor, v: Tensor) -> Tens
     uv, along_v = turning(v, u, v)
     riemann = along_u - along_v + metric.connection(z, u, vv) - metric.connection(z, v, uv)
     area = metric.inner(z, u, u) * metric.inner(z, v, v) - metric.inner(z, u, v).square()
-    if bool((area <= 0).any()):
-        raise ValueError("u and v must span a plane at each point, got parallel ones")
+    if not bool(((area > 0) & (area < torch.inf)).all()):
+        raise ValueError(
+            "u and v must span a plane at each point, got parallel ones, or so long ones that areas overflow"
+        )
     return metric.inner(z, riemann, u) / area
 
 

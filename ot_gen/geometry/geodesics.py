@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, Interval, checked
+from ot_gen.arguments import Count, Interval, Vector, checked
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.lengths import squared_speed
 from ot_gen.geometry.metrics import RiemannianMetric, energy, length
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Segments = Annotated[int, Interval(4, 10**9)]
+Tolerance = Annotated[float, Interval(0, 1, "(")]  # relative
 Refinements = Annotated[int, Interval(0, 20)]  # each doubles the segments
 LOST = 0.05  # a curve whose length has a larger relative error is no start for a better one
 
@@ -51,10 +52,10 @@ class Geodesics:
         """(B, T + 1, k)."""
         return self.curve.nodes
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         return self.curve(t)
 
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         """γ'(t), (S,) -> (B, S, k)."""
         return self.curve.velocity(t)
 

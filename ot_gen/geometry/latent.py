@@ -8,18 +8,17 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import Count, Nonnegative, Positive, checked
+from ot_gen.arguments import Count, Nonnegative, checked
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry import flow, lengths, pairs
 from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
 from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
-from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, connect
+from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, Tolerance, connect
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes
 from ot_gen.geometry.pullback import PullbackMetric, stacked
 from ot_gen.geometry.starts import Graph, Line, Start
-from ot_gen.measures import check_cloud
 
 
 @final
@@ -83,12 +82,12 @@ class LatentGeometry:
         Raises:
             ValueError: z is no finite cloud, or the decoder returns another shape.
         """
-        check_cloud(z, "z")
+        check_codes(z, "z")
         return self.metric_field.matrix(z)
 
     def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """uᵀM(z)v, (n,), for z, u, v (n, k), without forming M."""
-        check_cloud(z, "z")
+        check_codes(z, "z")
         u, v = check_alike(z, u=u, v=v)
         return self.metric_field.inner(z, u, v)
 
@@ -120,7 +119,7 @@ class LatentGeometry:
             >>> LatentGeometry(sphere).curvature(torch.tensor([[1.0, 0.3]])).round(decimals=3)
             tensor([0.2500])
         """
-        check_cloud(z, "z")
+        check_codes(z, "z")
         if u is None or v is None:
             if z.shape[1] != 2:
                 raise ValueError(f"in dimension {z.shape[1]} a curvature needs the plane: give u and v")
@@ -153,9 +152,9 @@ class LatentGeometry:
         *,
         segments: Segments = 16,
         start: Start | Tensor | Sequence[Start | Tensor] = Line(),
-        tol: Positive = 1e-3,
+        tol: Tolerance = 1e-3,
         rounds: Count = 60,
-        accuracy: Positive = 1e-4,
+        accuracy: Tolerance = 1e-4,
         refinements: Refinements = 3,
     ) -> Geodesics:
         """Geodesics from z0 to z1, (B, k) each, all at once.
@@ -262,12 +261,12 @@ class LatentGeometry:
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
         """Lengths of smoothed shortest paths in a graph of codes, (n, n): some per cent too long, much faster."""
-        check_cloud(z, "z")
+        check_codes(z, "z")
         return graph.lengths(self.metric_field, z.detach())
 
     @keyword_only
     @checked
-    def exp(self, z: Tensor, v: Tensor, *, tol: Positive = 1e-8) -> Tensor:
+    def exp(self, z: Tensor, v: Tensor, *, tol: Tolerance = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).
 
         It solves γ'' = −Γ(γ', γ'), for a pullback metric Mγ'' = −Jᵀ d²F(γ', γ'), by an explicit Runge-Kutta method of
@@ -287,14 +286,14 @@ class LatentGeometry:
             >>> LatentGeometry(lambda z: 2 * z).exp(torch.zeros(1, 2), torch.ones(1, 2))
             tensor([[1., 1.]])
         """
-        check_cloud(z, "z")
+        check_codes(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
     @renamed(nodes="segments")
     @keyword_only
     @checked
     def log(
-        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: Start | Tensor = Line(), tol: Positive = 1e-6
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: Start | Tensor = Line(), tol: Tolerance = 1e-6
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 

@@ -8,12 +8,13 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, Positive, checked
+from ot_gen.arguments import Count, checked
 from ot_gen.execution import keyword_only, renamed
-from ot_gen.geometry.geodesics import Geodesics, Segments
+from ot_gen.geometry.geodesics import Geodesics, Segments, Tolerance
 from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.metrics import check_codes
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import check_cloud, check_weights
+from ot_gen.measures import check_weights
 
 
 @final
@@ -41,7 +42,7 @@ def frechet_mean(
     *,
     segments: Segments = 16,
     start: Start | Sequence[Start] = Line(),
-    tol: Positive = 1e-3,
+    tol: Tolerance = 1e-3,
     rounds: Count = 50,
 ) -> FrechetMean:
     """Descend to a mean from the point of z (n, k) that is nearest to the weighted average of the coordinates.
@@ -68,7 +69,7 @@ def frechet_mean(
         >>> mean.point.round(decimals=4), mean.converged
         (tensor([2.]), True)
     """
-    check_cloud(z, "z")
+    check_codes(z, "z")
     z = z.detach()
     weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
     check_weights(weights, len(z))

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, checked
-from ot_gen.geometry.metrics import RiemannianMetric, length
-from ot_gen.measures import check_cloud
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, length
 
 EDGE = 2  # segments by which the length of an edge is measured
 NEIGHBOURS = 8  # of each code in a graph
@@ -99,7 +98,7 @@ class Graph(Start):
     """
 
     def __init__(self, codes: Tensor, neighbours: Count = NEIGHBOURS) -> None:
-        check_cloud(codes, "codes")
+        check_codes(codes, "codes")
         if len(codes) <= neighbours:
             raise ValueError(
                 f"a graph with {neighbours} neighbours needs neighbours >= 1 and more codes than that, got "

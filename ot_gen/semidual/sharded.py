@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ot_gen.arguments import Nonnegative, checked
+from ot_gen.arguments import Cloud, Nonnegative, checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Processes
 from ot_gen.semidual.transform import c_transform
@@ -37,7 +37,7 @@ class ShardedAtoms:
         (tensor([1.]), tensor([0]))
     """
 
-    def __init__(self, processes: Processes, atoms: Tensor) -> None:
+    def __init__(self, processes: Processes, atoms: Cloud) -> None:
         self.processes = processes
         self.atoms = atoms
         sizes = processes.stack(torch.tensor(len(atoms), device=atoms.device))
