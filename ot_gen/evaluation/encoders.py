@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from ot_gen.arguments import Count, Interval, Positive, checked
+from ot_gen.arguments import Count, Interval, checked
 from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
 from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
@@ -22,11 +22,12 @@ from ot_gen.evaluation.information import (
     has_density,
     mutual_information,
 )
-from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
+from ot_gen.evaluation.likelihood import LogLikelihood, check_encoder, log_weights
 from ot_gen.execution import by_old_name, keyword_only, reordered
 from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, undisturbed
 
 Points = Annotated[int, Interval(2, 10**9)]
+Variance = Annotated[float, Interval(1e-20, 1e20)]
 
 
 @final
@@ -105,7 +106,7 @@ def judge_encoder(
     cost: Cost,
     encoder: nn.Module,
     *,
-    variance: Positive | None = None,
+    variance: Variance | None = None,
     n: Points = 2000,
     mismatch_n: Points = 1000,
     likelihood_n: Points = 500,
@@ -153,6 +154,7 @@ def judge_encoder(
     with undisturbed(mu, encoder, cost):
         torch.manual_seed(seed)
         y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:n]]
+        check_encoder(encoder, y, mu.base.dim)
         q = encoder(y)
         log_likelihood = _log_likelihood(mu, cost, variance)
         return EncoderJudgement(

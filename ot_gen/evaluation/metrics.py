@@ -186,11 +186,10 @@ def as_measure(given: Measure | Cloud) -> Measure:
     """A measure as it is, a cloud (k, d) as the empirical measure of its points.
 
     Example:
-        >>> import numpy as np
-        >>> as_measure(np.zeros((3, 2)))
+        >>> as_measure(torch.zeros(3, 2))
         Empirical(atoms=3, dim=2, uniform=True)
     """
-    return given if isinstance(given, Measure) else Empirical(torch.as_tensor(given))
+    return given if isinstance(given, Measure) else Empirical(given)
 
 
 def _distinct(measure: Measure, n: int) -> Tensor:
