@@ -29,9 +29,9 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
         order: the arguments of the function, to be named where one of them is of another class.
 
     Example:
-        >>> kind_of(int | None).take(3, "steps", Call((), {}))
+        >>> kind_of(int | None).take(3, "steps", ((), {}))
         3
-        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", Call((), {}))
+        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", ((), {}))
         Traceback (most recent call last):
         ValueError: solver must be one of 'primal', 'dual', got 'both'
     """
@@ -117,9 +117,13 @@ _TORCH: dict[type, tuple[str, str]] = {  # what classes of torch are called, and
 def _instance(cls: type, order: str) -> Kind:
     """Of a class, which may say what to do with something else: `cls.instead_of(value)`."""
     noun, remedy = _TORCH.get(cls, (with_article(cls.__name__), ""))
+    seen: set[type] = set()  # classes that are of this one: to ask an abstract class costs more
 
     def take(value: Any, name: str, call: Call) -> Any:
+        if type(value) in seen:
+            return value
         if isinstance(value, cls):
+            seen.add(type(value))
             return value
         words = cls.instead_of(value) if hasattr(cls, "instead_of") else remedy
         advice = f"; {words}" if words else ""
@@ -145,7 +149,8 @@ def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
             try:
                 return kind.take(value, name, call)
             except ValueError:
-                continue
+                if isinstance(value, Tensor) and kind.is_tensor:
+                    raise  # it says more than that this is none of them
         raise ValueError(f"{name} must be {noun}, got {shown(value)}")
 
     return Kind(noun, take)

@@ -76,8 +76,15 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
         nonlocal schema
         if schema is None:
             schema = _Schema.of(function, owner)
-        call = Call(args, kwargs)
-        args = schema.positional(call)
+        call, count = (args, kwargs), len(args)
+        for i, name, take in schema.places:
+            if i >= count:
+                break
+            value = take(args[i], name, call)
+            if value is not args[i]:
+                args = (*args[:i], value, *args[i + 1 :])
+        if count > len(schema.names):
+            args = schema.rest(call, args)
         if kwargs:
             kwargs = schema.by_name(call)
         try:
@@ -98,48 +105,42 @@ class _Schema(NamedTuple):
     title: str
     names: tuple[str, ...]
     places: tuple[tuple[int, str, Take], ...]  # of the parameters that are checked
-    rest: Kind | None
+    others: Kind | None  # of *args
     named: Mapping[str, Kind | None]
 
     @staticmethod
     def of(function: FunctionType, owner: type | None) -> _Schema:
         module = sys.modules[owner.__module__ if owner else function.__module__]
-        hints = {name: _resolved(hint, vars(module)) for name, hint in function.__annotations__.items()}
+        names = {**vars(module), **function.__globals__}
+        hints = {name: _resolved(hint, names) for name, hint in function.__annotations__.items()}
         parameters = inspect.signature(function).parameters
         places = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         order = ", ".join(p.name for p in places if p.name != "self")
         order = f"; the order is ({order})" if order.count(",") > 1 else ""
         kinds = {name: kind_of(hints[name], order) if name in hints else None for name in parameters}
-        rest = next((kinds[p.name] for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+        others = next((kinds[p.name] for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
         named = {p.name: kinds[p.name] for p in parameters.values() if p.kind is not p.VAR_POSITIONAL}
-        names = tuple(p.name for p in places)
-        checks = tuple((i, name, kind.take) for i, name in enumerate(names) if (kind := kinds[name]) is not None)
+        by_place = tuple(p.name for p in places)
+        checks = tuple((i, name, kind.take) for i, name in enumerate(by_place) if (kind := kinds[name]) is not None)
         title = re.sub(_OBVIOUS, "", function.__qualname__)
-        return _Schema(title, names, checks, rest, named)
+        return _Schema(title, by_place, checks, others, named)
 
-    def positional(self, call: Call) -> tuple[Any, ...]:
-        args = call.args
-        count = len(args)
-        for i, name, take in self.places:
-            if i >= count:
-                break
-            value = take(args[i], name, call)
-            if value is not args[i]:
-                args = (*args[:i], value, *args[i + 1 :])
-        if count > len(self.names) and self.rest is not None:  # *args; of too many, Python complains
-            rest = (self.rest.take(value, "an argument", call) for value in args[len(self.names) :])
-            args = (*args[: len(self.names)], *rest)
-        return args
+    def rest(self, call: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments, with those of *args checked; of too many, Python complains."""
+        if self.others is None:
+            return args
+        others = (self.others.take(value, "an argument", call) for value in args[len(self.names) :])
+        return (*args[: len(self.names)], *others)
 
     def by_name(self, call: Call) -> dict[str, Any]:
-        kinds = ((name, value, self.named.get(name)) for name, value in call.kwargs.items())
+        kinds = ((name, value, self.named.get(name)) for name, value in call[1].items())
         return {name: value if kind is None else kind.take(value, name, call) for name, value, kind in kinds}
 
 
 def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
     """What an annotation says; `Any` for a name that only type checkers know, of a library that is imported late."""
     try:
-        return eval(annotation, dict(names)) if isinstance(annotation, str) else annotation
+        return eval(annotation, {**names}) if isinstance(annotation, str) else annotation
     except NameError:
         return Any
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import described
 
 
 def check_number(value: object, name: str) -> None:
@@ -64,7 +64,6 @@ def check_cloud(points: Tensor, name: str) -> None:
         )
 
 
-@checked
 def widened(numbers: Tensor, name: str = "points") -> Tensor:
     """Real numbers to compute with: integers in torch's default dtype, half precision in float32, others as they are.
 
@@ -85,7 +84,6 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
     return numbers.float() if torch.finfo(numbers.dtype).bits < 32 else numbers
 
 
-@checked
 def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Points of one space, both `widened`, and in one dtype: the wider of the two.
 
