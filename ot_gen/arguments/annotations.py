@@ -45,7 +45,9 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
     if origin in (Union, types.UnionType):
         if Path in parts:  # a text is the name of a file
             parts = tuple(part for part in parts if part is not str)
-        return _union([kind_of(part, order) for part in parts if part is not types.NoneType], types.NoneType in parts)
+        words = next((part.instead_of(None) for part in parts if hasattr(part, "instead_of")), "")
+        members = [kind_of(part, order) for part in parts if part is not types.NoneType]
+        return _union(members, types.NoneType in parts, f"; {words}" if words else "")
     if origin is Literal:
         return _literal(parts)
     if origin is Callable:
@@ -134,7 +136,7 @@ def _instance(cls: type, order: str) -> Kind:
     return Kind(noun, take)
 
 
-def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
+def _union(kinds: list[Kind | None], none: bool, advice: str) -> Kind | None:
     members = [kind for kind in kinds if kind is not None]
     if len(members) < len(kinds):
         return None
@@ -149,9 +151,9 @@ def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
             try:
                 return kind.take(value, name, call)
             except ValueError:
-                if isinstance(value, Tensor) and kind.is_tensor:
+                if kind.is_tensor and (isinstance(value, Tensor | list) or hasattr(value, "__array__")):
                     raise  # it says more than that this is none of them
-        raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+        raise ValueError(f"{name} must be {noun}, got {shown(value)}{advice}")
 
     return Kind(noun, take)
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, TracebackType
 from typing import Any, NamedTuple, NoReturn, TypeVar, final
 
@@ -115,9 +115,8 @@ class _Schema(NamedTuple):
         hints = {name: _resolved(hint, names) for name, hint in function.__annotations__.items()}
         parameters = inspect.signature(function).parameters
         places = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        order = ", ".join(p.name for p in places if p.name != "self")
-        order = f"; the order is ({order})" if order.count(",") > 1 else ""
-        kinds = {name: kind_of(hints[name], order) if name in hints else None for name in parameters}
+        order = _order(places)
+        kinds = {name: kind_of(hints[name], order(name)) if name in hints else None for name in parameters}
         others = next((kinds[p.name] for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
         named = {p.name: kinds[p.name] for p in parameters.values() if p.kind is not p.VAR_POSITIONAL}
         by_place = tuple(p.name for p in places)
@@ -135,6 +134,18 @@ class _Schema(NamedTuple):
     def by_name(self, call: Call) -> dict[str, Any]:
         kinds = ((name, value, self.named.get(name)) for name, value in call[1].items())
         return {name: value if kind is None else kind.take(value, name, call) for name, value, kind in kinds}
+
+
+def _order(places: Sequence[inspect.Parameter]) -> Callable[[str], str]:
+    """Of a parameter: the order of those that must be given and of those before it, to end an error's text."""
+    names = [p.name for p in places if p.name != "self"]
+    needed = sum(p.name != "self" and p.default is p.empty for p in places)
+
+    def order(name: str) -> str:
+        shown = names[: max(needed, names.index(name) + 1 if name in names else 0)]
+        return f"; the order is ({', '.join(shown)})" if len(shown) > 1 else ""
+
+    return order
 
 
 def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
