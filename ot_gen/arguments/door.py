@@ -69,13 +69,13 @@ def _annotated(function: FunctionType) -> bool:
 
 
 def _guarded(function: FunctionType, owner: type | None = None) -> Callable[..., Any]:
-    schema: _Schema | None = None
+    schema: Schema | None = None
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
         nonlocal schema
         if schema is None:
-            schema = _Schema.of(function, owner)
+            schema = Schema.of(function, owner)
         call, count = (args, kwargs), len(args)
         for i, name, take in schema.places:
             if i >= count:
@@ -99,7 +99,7 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
 
 
 @final
-class _Schema(NamedTuple):
+class Schema(NamedTuple):
     """The kinds of a function's parameters, in their order and by their names."""
 
     title: str
@@ -109,7 +109,7 @@ class _Schema(NamedTuple):
     named: Mapping[str, Kind | None]
 
     @staticmethod
-    def of(function: FunctionType, owner: type | None) -> _Schema:
+    def of(function: FunctionType, owner: type | None) -> Schema:
         module = sys.modules[owner.__module__ if owner else function.__module__]
         names = {**vars(module), **function.__globals__}
         hints = {name: _resolved(hint, names) for name, hint in function.__annotations__.items()}
@@ -122,7 +122,7 @@ class _Schema(NamedTuple):
         by_place = tuple(p.name for p in places)
         checks = tuple((i, name, kind.take) for i, name in enumerate(by_place) if (kind := kinds[name]) is not None)
         title = re.sub(_OBVIOUS, "", function.__qualname__)
-        return _Schema(title, by_place, checks, others, named)
+        return Schema(title, by_place, checks, others, named)
 
     def rest(self, call: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments, with those of *args checked; of too many, Python complains."""
@@ -176,7 +176,7 @@ def _is_ours(trace: TracebackType | None) -> bool:
     return True
 
 
-def _explain(error: Exception, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
+def _explain(error: Exception, schema: Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
     given = [*zip(schema.names, args, strict=False), *kwargs.items()]
     shapes = [f"{name}: {_tensor(value)}" for name, value in given if isinstance(value, Tensor)]
     others = [f"{name}: {described(value)}" for name, value in given if not isinstance(value, Tensor)]
