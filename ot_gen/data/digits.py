@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ot_gen.data.dataset import Dataset
+from ot_gen.arguments import checked
+from ot_gen.data.dataset import Dataset, Share
 from ot_gen.execution import absolute, keyword_only, read_bytes, reason
 from ot_gen.measures import Empirical
 
@@ -22,7 +23,8 @@ SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
 
 
 @keyword_only
-def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+@checked
+def digits(*, test_fraction: Share = 0.2, seed: int = 0) -> Dataset:
     """The 1,797 handwritten 8 x 8 digits that come with scikit-learn, split at random.
 
     Rows are images of shape (1, 8, 8), pixels / 16 in [0, 1], float32; labels are the digits. Source: Alpaydin
@@ -47,6 +49,7 @@ def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
     return Dataset.split(pixels, test_fraction, seed, shape=(1, 8, 8), labels=labels)
 
 
+@checked
 def mnist(path: str | Path | None = None) -> Dataset:
     """The first 10,000 training digits of MNIST, embedded: the first 8,000 to learn from, the last 2,000 held out.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.data.arrays import read_array
 from ot_gen.data.dataset import Dataset
 from ot_gen.data.images import read_images
@@ -17,6 +18,7 @@ from ot_gen.measures import check_cloud
 
 
 @keyword_only
+@checked
 def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_bytes: int = 2**30) -> Dataset:
     """The rows of a file of numbers, (n, d) with n >= 4, as float32, split at random.
 
@@ -56,6 +58,7 @@ def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_
 
 
 @keyword_only
+@checked
 def image_folder(
     path: str | Path,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.data.arrays import read_array
 from ot_gen.data.images import read_images
 from ot_gen.execution import absolute
@@ -18,6 +19,7 @@ from ot_gen.measures import check_cloud
 _SLACK = 0.5  # pixels this far outside [0, 1] are taken for noise, further ones for another scale
 
 
+@checked
 def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = None) -> Tensor:
     """The samples in a file or a folder of images as points, (n, dim) float32, n >= 2.
 

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid, softplus
 
+from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Measure
 
 
 @final
+@checked
 class AdversarialJS(Divergence):
     """The Jensen-Shannon divergence JS(q̄, ζ) in nats, from below, by a discriminator T_ω.
 

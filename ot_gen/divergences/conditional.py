@@ -7,11 +7,13 @@ from typing import final
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from ot_gen.divergences.divergence import Divergence, density
+from ot_gen.arguments import checked
+from ot_gen.divergences.divergence import Divergence, check_codes, density
 from ot_gen.measures import Measure, log_density
 
 
 @final
+@checked
 class KL(Divergence):
     """E_y KL(q(·|y) ‖ ζ), in nats: in closed form where torch has one, else by one code of each posterior.
 
@@ -40,6 +42,7 @@ class KL(Divergence):
 
 
 @final
+@checked
 class CodeNorm(Divergence):
     """½ E‖z‖²: −log ζ(z) of a standard Gaussian ζ, up to a constant; what is left of the KL for codes without noise.
 
@@ -58,9 +61,11 @@ class CodeNorm(Divergence):
     unbiased = True
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
+        check_codes(q, zeta, "CodeNorm")
         return 0.5 * q.rsample().square().sum(dim=1).mean()
 
 
+@checked
 def closed_kl(q: Distribution, zeta: Measure) -> Tensor | None:
     """KL(q(·|y_i) ‖ ζ), (n,), where torch has it in closed form, else None.
 
@@ -74,12 +79,15 @@ def closed_kl(q: Distribution, zeta: Measure) -> Tensor | None:
         >>> closed_kl(Independent(Normal(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1.0), 1), standard_gaussian(2))
         tensor([12.5000,  0.0000])
     """
+    law = density(zeta, "KL")
+    check_codes(q, zeta, "KL")
     try:
-        return kl_divergence(q, density(zeta, "KL"))
+        return kl_divergence(q, law)
     except NotImplementedError:
         return None
 
 
+@checked
 def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
     """log q(z|y) − log ζ(z) at codes z (..., n, k) of the posteriors, (..., n); +inf off the support of ζ.
 
@@ -96,6 +104,12 @@ def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
         tensor([0., 0., 0., 0., 0.])
     """
     law = density(zeta, "KL")
+    check_codes(q, zeta, "KL")
+    if codes.ndim < 1 + len(q.batch_shape) or codes.shape[-1] != zeta.dim:
+        raise ValueError(
+            f"codes must have shape (..., n, {zeta.dim}), one for each posterior, got {tuple(codes.shape)} for "
+            f"posteriors of batch_shape {tuple(q.batch_shape)}"
+        )
     try:
         return q.log_prob(codes) - log_density(law, codes)
     except NotImplementedError:
@@ -106,6 +120,7 @@ def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
         ) from None
 
 
+@checked
 def sampled_kl(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
     """`log_ratio` for training: log q(z|y) − log ζ(z) at codes z (..., n, k), (..., n), finite.
 

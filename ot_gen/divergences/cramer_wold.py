@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.costs import squared_distances
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Measure, Reference
 
 
 @final
+@checked
 class CramerWold(Divergence):
     """The squared Cramér-Wold distance: L² between smoothed one-dimensional projections, averaged over directions.
 

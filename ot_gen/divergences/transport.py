@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ot_gen.arguments import checked
 from ot_gen.costs import squared_distances
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Measure
@@ -15,6 +16,7 @@ from ot_gen.transport import assignment
 
 
 @final
+@checked
 class BatchTransport(Divergence):
     """W₂²(q̄_n, ζ_n) between n codes and n draws of ζ, cost ‖z − z'‖² (no ½), by linear assignment.
 
@@ -38,6 +40,7 @@ class BatchTransport(Divergence):
 
 
 @final
+@checked
 class DebiasedTransport(Divergence):
     """The energy-type divergence of mini-batch transport, with n/2 codes z, z' and n/2 draws w, w' in each batch.
 

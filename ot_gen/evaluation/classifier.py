@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ot_gen.arguments import checked
 from ot_gen.measures import check_cloud
 
 FEATURES, CLASSES, PIXELS = 64, 10, 784
@@ -18,6 +19,7 @@ CHUNK = 1000  # images at a time
 
 
 @final
+@checked
 class DigitClassifier(nn.Module):
     """Two convolutions, 64 standardised features, ten classes, on digits (n, 784) with pixels in [0, 1].
 
@@ -63,6 +65,7 @@ class DigitClassifier(nn.Module):
         return scores
 
     @torch.no_grad()
+    @checked
     def features(self, images: Tensor) -> Tensor:
         """Standardised features, (n, 784) -> (n, 64) on the CPU.
 
@@ -72,6 +75,7 @@ class DigitClassifier(nn.Module):
         return torch.cat([(self.body(part) - self.mean) / self.std for part in _parts(images)])
 
     @torch.no_grad()
+    @checked
     def classes(self, images: Tensor) -> Tensor:
         """The likeliest digit of each image, (n, 784) -> (n,) int64 on the CPU.
 
@@ -81,6 +85,7 @@ class DigitClassifier(nn.Module):
         return torch.cat([self(part).argmax(dim=1) for part in _parts(images)])
 
 
+@checked
 def digit_features(images: Tensor) -> Tensor:
     """`DigitClassifier.features` of the shipped classifier, (n, 784) -> (n, 64).
 
@@ -91,6 +96,7 @@ def digit_features(images: Tensor) -> Tensor:
     return _shipped().features(images)
 
 
+@checked
 def digit_classes(images: Tensor) -> Tensor:
     """`DigitClassifier.classes` of the shipped classifier, (n, 784) -> (n,).
 

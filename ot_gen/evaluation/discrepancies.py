@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import final
 
+from ot_gen.arguments import checked
 from ot_gen.divergences import Kernel, witnesses
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
 
 @final
+@checked
 class MeanDiscrepancy(Metric):
     """The squared mean discrepancy of a kernel k, as an unbiased U-statistic, which may be negative.
 

@@ -8,12 +8,14 @@ from typing import final
 
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Ending
 from ot_gen.transport import Bracket
 
 
 @final
+@checked
 @dataclass(frozen=True)
 class Certificate:
     """An interval that holds W_c(μ, ν) with probability at least `level`.

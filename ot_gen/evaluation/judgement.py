@@ -7,12 +7,13 @@ from typing import NamedTuple, final
 
 from torch import Tensor
 
-from ot_gen.costs import Cost, Euclidean, SquaredEuclidean, check_cost
+from ot_gen.arguments import Count, checked
+from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
 from ot_gen.evaluation.metric import Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
 from ot_gen.evaluation.transports import ExactTransport
 from ot_gen.execution import keyword_only
-from ot_gen.measures import Empirical, Measure, check_measure, check_tensor, widened_pair
+from ot_gen.measures import Empirical, Measure, widened_pair
 from ot_gen.transport import NotConverged, exact_plan
 
 
@@ -40,6 +41,7 @@ class Judgement(NamedTuple):
 EXACT = {"w1": ExactTransport(Euclidean()), "w2_squared": ExactTransport(SquaredEuclidean())}
 
 
+@checked
 def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
     """The exact optimal transport cost W_c between two uniform samples, by linear programming in float64.
 
@@ -60,10 +62,7 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
         >>> wasserstein(x, x + torch.tensor([3.0, 4.0]))  # a translation costs its squared length
         25.0
     """
-    check_tensor(x, "x")
-    check_tensor(y, "y")
     cost = SquaredEuclidean() if cost is None else cost
-    check_cost(cost, "(x, y, cost)")
     x, y = widened_pair(x, y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"wasserstein compares x (n, d) with y (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
@@ -72,7 +71,8 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
 
 
 @keyword_only
-def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: int = 0) -> Judgement:
+@checked
+def judge(mu: Measure, train: Measure, test: Empirical, *, n: Count = 1000, seed: int = 0) -> Judgement:
     """Judge a model on held-out data: exact W₁ and W₂² at equal n, with their real-vs-real floors.
 
     Neither the caller's random state nor the model's mode changes. Equal seeds give every model the same latent points
@@ -91,11 +91,10 @@ def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: 
         >>> judge(nu, nu, nu, n=20).n
         20
     """
-    for name, measure in (("mu", mu), ("train", train), ("test", test)):
-        check_measure(measure, name)
     return judgement_of(Metrics({"points": View(EXACT)})(mu, train, test, n=n, seed=seed))
 
 
+@checked
 def judgement_of(measured: Measurements) -> Judgement:
     """The judgement contained in measurements by the metrics `EXACT`: nothing is solved again.
 
@@ -115,6 +114,7 @@ def judgement_of(measured: Measurements) -> Judgement:
 
 
 @keyword_only
+@checked
 def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empirical, *, seed: int = 0) -> Judgement:
     """Another model on the samples that `judgement` is about, with the same floors: they are not solved again.
 
@@ -135,6 +135,7 @@ def judge_beside(judgement: Judgement, mu: Measure, train: Measure, test: Empiri
     return Judgement(**judgement._asdict() | {name: value.value for name, value in values.items()} | se)
 
 
+@checked
 def measures_exactly(metrics: Metrics) -> bool:
     """Whether exact W₁ and W₂² of the points as they are, by the names w1 and w2_squared, are among the metrics.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import Count, checked
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.execution import without_meaning
 
@@ -43,6 +44,7 @@ class LeftOut(NamedTuple):
     of_y: Tensor
 
 
+@checked
 class NeighbourShare(Metric, ABC):
     """A share that balls count: each reaches from a point to its k-th neighbour in its own sample.
 
@@ -64,9 +66,7 @@ class NeighbourShare(Metric, ABC):
     Source: of the error, Efron, Stein, 1981, https://doi.org/10.1214/aos/1176345462
     """
 
-    def __init__(self, k: int = 5, groups: int | None = None, seed: int | None = None) -> None:
-        if k < 1:
-            raise ValueError(f"neighbours need k >= 1, got k={k}")
+    def __init__(self, k: Count = 5, groups: int | None = None, seed: int | None = None) -> None:
         if groups is not None or seed is not None:
             without_meaning(f"{type(self).__name__}: groups and seed")
         self.k = k
@@ -115,6 +115,7 @@ def _held(counts: Tensor) -> Tensor:
 
 
 @final
+@checked
 class Precision(NeighbourShare):
     """The share of the model's samples that lie in a real point's ball; 1 is best. The mean digit alone scores 1.
 
@@ -131,6 +132,7 @@ class Precision(NeighbourShare):
 
 
 @final
+@checked
 class Recall(NeighbourShare):
     """The share of the real points that lie in the ball of one of the model's samples; 1 is best. Outliers inflate it.
 
@@ -147,6 +149,7 @@ class Recall(NeighbourShare):
 
 
 @final
+@checked
 class Density(NeighbourShare):
     """The mean number of real balls that hold a sample of the model, over k; about 1 for the data, may exceed it.
 
@@ -163,6 +166,7 @@ class Density(NeighbourShare):
 
 
 @final
+@checked
 class Coverage(NeighbourShare):
     """The share of the real balls that hold a sample of the model; 1 is best, and equal laws score about 1 − 2^−k.
 
@@ -184,6 +188,7 @@ class Coverage(NeighbourShare):
 
 
 @final
+@checked
 class Memorisation:
     """How near samples come to training points, against held-out points: E_x d(x, T) / E_y d(y, T), T the training set.
 

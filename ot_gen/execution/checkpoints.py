@@ -18,12 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ot_gen.arguments import checked
 from ot_gen.execution.files import written
 
 FORMAT = "ot_gen checkpoint 1"
 CHECKPOINT_NAME = "checkpoint.safetensors"  # in a run's folder
 
 
+@checked
 def checkpoint_in(path: str | Path) -> Path:
     """The checkpoint named by a run's folder or by the file itself.
 
@@ -43,6 +45,7 @@ def checkpoint_in(path: str | Path) -> Path:
     return file
 
 
+@checked
 def target(path: str | Path) -> Path:
     """`path` as a file to write checkpoints to; its folder is made where it is missing.
 
@@ -75,6 +78,7 @@ def _as_path(path: str | Path) -> Path:
     return Path(path)
 
 
+@checked
 def save_checkpoint(
     path: str | Path,
     modules: Mapping[str, nn.Module],
@@ -116,6 +120,7 @@ def save_checkpoint(
         save_file(copies, temporary, metadata=header)
 
 
+@checked
 def load_checkpoint(
     path: str | Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer | None]
 ) -> dict[str, Any]:
@@ -153,12 +158,14 @@ def load_checkpoint(
     return progress
 
 
+@checked
 def read_progress(path: str | Path) -> dict[str, Any]:
     """What a checkpoint says of the run that wrote it: {"step", "images", "seconds"}."""
     progress: dict[str, Any] = json.loads(_read(path)[0]["progress"])
     return progress
 
 
+@checked
 def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
     """Load the weights called `name` ("mu" for the model, "solver" for ξ) of a checkpoint into `module`.
 

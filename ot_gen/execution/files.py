@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ot_gen.arguments import checked
+
 UNIQUE = 16  # hexadecimal digits: no other process, on no other machine, has them
 
 
 @contextmanager
+@checked
 def written(path: str | Path) -> Iterator[Path]:
     """A name beside `path` to write a file to, which becomes `path` at the end of the block.
 
@@ -28,6 +31,8 @@ def written(path: str | Path) -> Iterator[Path]:
         (['a.txt'], 'whole')
     """
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"a file needs a name, got the path {str(path)!r}")
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(UNIQUE // 2)}.tmp")
     temporary.touch()
     usual = temporary.stat().st_mode  # as the umask has it, which safetensors does not ask
@@ -42,12 +47,14 @@ def written(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@checked
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file, in UTF-8, as `written` does."""
     with written(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
+@checked
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writers that were killed; nobody else may write to the folder now.
 

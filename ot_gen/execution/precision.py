@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torch.amp import GradScaler
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 class MixedPrecision:
     """The dtype of the networks' matrix products; parameters, costs, plans, potentials and means keep their own.
 

@@ -8,6 +8,8 @@ from typing import Any, Self, final
 
 from torch import nn
 
+from ot_gen.arguments import checked
+
 Function = Callable[..., Any]
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -18,6 +20,7 @@ LAYERS = (
 )
 
 
+@checked
 def is_rowwise(module: nn.Module) -> bool:
     """Whether a module is known to map the rows of its first argument one by one, (n, ...) -> (n, ...).
 
@@ -36,6 +39,7 @@ def is_rowwise(module: nn.Module) -> bool:
     return (is_chain or getattr(module, "by_rows", False)) and all(map(is_rowwise, module.children()))
 
 
+@checked
 def row_maps(*modules: nn.Module) -> list[nn.Module]:
     """The largest parts of modules that are maps of rows and worth a share: those with weights or `by_rows`.
 
@@ -54,12 +58,14 @@ def row_maps(*modules: nn.Module) -> list[nn.Module]:
     return [module for module in maps if module not in inner]
 
 
+@checked
 def networks(*modules: nn.Module) -> list[nn.Module]:
     """Those of the `row_maps` that are made of layers with weights."""
     return [m for m in row_maps(*modules) if any(isinstance(part, WEIGHTED) for part in m.modules())]
 
 
 @final
+@checked
 class Doors:
     """While the context lasts, each module's forward f is door(f): no wrapper, no other names in the state dict.
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from ot_gen.arguments import checked
+
 # Ctrl-C, a scheduler, and a terminal that is closed; the last is known to POSIX alone.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -31,6 +33,7 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[i
 
 
 @contextmanager
+@checked
 def stop_signal() -> Iterator[Callable[[], bool]]:
     """Turn the first signal that stops into a request to stop between two steps; the second acts as usual.
 

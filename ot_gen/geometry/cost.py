@@ -7,14 +7,17 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import keyword_only, renamed
+from ot_gen.geometry.geodesics import Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.pairs import BATCH
 from ot_gen.geometry.starts import Line, Start
 
 
 @final
+@checked
 class GeodesicCost(Cost):
     """c(x, y) = d(x, y)², the squared geodesic distance of two codes: transport in latent space follows the manifold.
 
@@ -34,7 +37,8 @@ class GeodesicCost(Cost):
 
     @renamed(nodes="segments")
     @keyword_only
-    def __init__(self, geometry: LatentGeometry, *, segments: int = 16, start: Start = Line()) -> None:
+    @checked
+    def __init__(self, geometry: LatentGeometry, *, segments: Segments = 16, start: Start = Line()) -> None:
         super().__init__()
         self.geometry = geometry
         self.segments = segments

@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.geometry.metrics import RiemannianMetric, length
-from ot_gen.measures import check_cloud
+from ot_gen.arguments import Count, checked
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, length
 
 EDGE = 2  # segments by which the length of an edge is measured
 NEIGHBOURS = 8  # of each code in a graph
@@ -17,6 +17,7 @@ SMOOTH = 16  # segments of a smoothed path
 POINTS = 1024  # decoded at once: what stays in a core's cache
 
 
+@checked
 class Start(ABC):
     """A rule for first curves."""
 
@@ -26,6 +27,7 @@ class Start(ABC):
 
 
 @final
+@checked
 class Line(Start):
     """The straight segment.
 
@@ -40,6 +42,7 @@ class Line(Start):
 
 
 @final
+@checked
 class Best(Start):
     """For each pair, the curve of smallest energy among those of several rules: one search, begun at the best of them.
 
@@ -70,6 +73,7 @@ class Best(Start):
 
 
 @final
+@checked
 class Graph(Start):
     """Shortest paths in the graph of codes and their nearest neighbours: holes in the data are walked around.
 
@@ -93,9 +97,9 @@ class Graph(Start):
         torch.Size([1, 5, 2])
     """
 
-    def __init__(self, codes: Tensor, neighbours: int = NEIGHBOURS) -> None:
-        check_cloud(codes, "codes")
-        if neighbours < 1 or len(codes) <= neighbours:
+    def __init__(self, codes: Tensor, neighbours: Count = NEIGHBOURS) -> None:
+        check_codes(codes, "codes")
+        if len(codes) <= neighbours:
             raise ValueError(
                 f"a graph with {neighbours} neighbours needs neighbours >= 1 and more codes than that, got "
                 f"{len(codes)} codes"

@@ -6,9 +6,16 @@ generator, so `torch.manual_seed` (set by the caller, never here) makes every dr
 
 from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere, log_density
 from ot_gen.measures.empirical import Empirical, check_empirical
-from ot_gen.measures.measure import Measure, advice, check_measure, described, undisturbed
+from ot_gen.measures.measure import Measure, advice, check_measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
-from ot_gen.measures.points import check_cloud, check_number, check_tensor, check_weights, widened, widened_pair
+from ot_gen.measures.points import (
+    check_cloud,
+    check_number,
+    check_tensor,
+    check_weights,
+    widened,
+    widened_pair,
+)
 from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
 from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
@@ -32,7 +39,6 @@ __all__ = [
     "check_number",
     "check_tensor",
     "check_weights",
-    "described",
     "ex_post_prior",
     "gaussian_mixture",
     "gaussian_shell",

@@ -21,8 +21,11 @@ from torch.distributions import (
     register_kl,
 )
 
+from ot_gen.arguments import Index, Positive, checked, described
+
 
 @final
+@checked
 class Dirac(Distribution):
     """The law δ_loc of a deterministic encoder: `rsample` returns loc; it has no density.
 
@@ -36,6 +39,7 @@ class Dirac(Distribution):
     has_rsample = True
 
     def __init__(self, loc: Tensor) -> None:
+        _check_vectors(loc, "loc")
         self.loc = loc
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
@@ -47,10 +51,10 @@ class Dirac(Distribution):
     def variance(self) -> Tensor:
         return torch.zeros_like(self.loc)
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         return self.rsample(sample_shape).detach()
 
 
@@ -69,6 +73,7 @@ class _Sphere(constraints.Constraint):
 
 
 @final
+@checked
 class UniformSphere(Distribution):
     """The uniform law on the sphere {z in R^k : ‖z‖ = r}; a draw is r times a Gaussian divided by its norm.
 
@@ -93,12 +98,13 @@ class UniformSphere(Distribution):
     arg_constraints = {"origin": constraints.real_vector}
     has_rsample = True
 
-    def __init__(self, origin: Tensor, radius: float = 1.0) -> None:
+    def __init__(self, origin: Tensor, radius: Positive = 1.0) -> None:
+        _check_vectors(origin, "origin")
         self.origin = torch.zeros_like(origin)
         self.radius = float(radius)
         super().__init__(origin.shape[:-1], origin.shape[-1:], validate_args=True)
 
-    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> UniformSphere:
+    def expand(self, batch_shape: Sequence[Index], _instance: Any = None) -> UniformSphere:
         return UniformSphere(self.origin.expand(*batch_shape, *self.event_shape), self.radius)
 
     @constraints.dependent_property(is_discrete=False, event_dim=1)
@@ -113,7 +119,7 @@ class UniformSphere(Distribution):
     def variance(self) -> Tensor:
         return self.origin + self.radius**2 / self.event_shape[0]
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         gaussian = torch.randn(shape, dtype=self.origin.dtype, device=self.origin.device)
         return self.radius * nn.functional.normalize(gaussian, dim=-1)
@@ -126,6 +132,7 @@ class UniformSphere(Distribution):
 
 
 @final
+@checked
 class Mixture(MixtureSameFamily):
     """torch's mixture Σ_c w_c p_c with a reparametrised `rsample`: draw the component, then draw from it.
 
@@ -142,7 +149,7 @@ class Mixture(MixtureSameFamily):
 
     has_rsample = True
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         shape = torch.Size(sample_shape)
         component = self.mixture_distribution.sample(shape)
         draws = self.component_distribution.rsample(shape)
@@ -152,6 +159,7 @@ class Mixture(MixtureSameFamily):
 
 
 @final
+@checked
 class Transported(Distribution):
     """The law of T(ε) on R^k, ε of a base law and T invertible; T and its inverse are differentiable.
 
@@ -184,13 +192,18 @@ class Transported(Distribution):
         image: Tensor = self.transform(self.base.mean)
         return image
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         image: Tensor = self.transform(self.base.rsample(torch.Size(sample_shape)))
         return image
 
     def log_prob(self, value: Tensor) -> Tensor:
         epsilon = self.transform.inv(value)
         return self.base.log_prob(epsilon) - self.transform.log_abs_det_jacobian(epsilon, value)
+
+
+def _check_vectors(points: Tensor, name: str) -> None:
+    if points.ndim == 0 or not points.is_floating_point():
+        raise ValueError(f"{name} must hold vectors (..., k) of floats, got {described(points)} of {points.dtype}")
 
 
 def _kl_full_diagonal(p: MultivariateNormal, q: Independent[Distribution]) -> Tensor:
@@ -224,6 +237,7 @@ def factors(law: Distribution) -> Distribution | None:
     return coordinates
 
 
+@checked
 def log_density(law: Distribution, z: Tensor) -> Tensor:
     """log p(z), −inf outside the support, where torch's own laws raise.
 

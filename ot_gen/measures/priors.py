@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
+from ot_gen.arguments import Count, Nonnegative, Seed, checked
 from ot_gen.execution import keyword_only, read_bytes, reason, written
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
@@ -18,14 +19,15 @@ from ot_gen.measures.reference import Reference
 
 
 @keyword_only
+@checked
 def ex_post_prior(
     encoder: nn.Module,
     nu: Measure,
-    components: int = 10,
+    components: Count = 10,
     *,
-    seed: int = 0,
-    samples: int = 10_000,
-    regularisation: float = 1e-6,
+    seed: Seed = 0,
+    samples: Count = 10_000,
+    regularisation: Nonnegative = 1e-6,
 ) -> Reference:
     """The ex-post density: a mixture Σ_c w_c N(m_c, Σ_c) with full covariances, fitted to codes z ~ q(·|y), y ~ ν.
 
@@ -58,10 +60,8 @@ def ex_post_prior(
     """
     from sklearn.mixture import GaussianMixture
 
-    if components < 1 or samples < components:
-        raise ValueError(
-            f"ex_post_prior needs components >= 1 and at least as many samples, got {components} and {samples}"
-        )
+    if samples < components:
+        raise ValueError(f"ex_post_prior needs as many samples as components, got {samples} and {components}")
     codes = _codes(encoder, nu, samples, seed)
     if len(codes) < max(2, components):
         raise ValueError(f"{components} components need at least {max(2, components)} codes, got {len(codes)}")
@@ -72,6 +72,7 @@ def ex_post_prior(
     return Reference(FullMixture(weights.to(codes), means.to(codes), cholesky.to(codes)))
 
 
+@checked
 def save_prior(prior: Reference, path: str | Path) -> None:
     """Write a prior of `ex_post_prior` to a safetensors file, atomically.
 
@@ -84,6 +85,7 @@ def save_prior(prior: Reference, path: str | Path) -> None:
         save_file({name: t.detach().cpu().contiguous() for name, t in prior.family.state_dict().items()}, temporary)
 
 
+@checked
 def load_prior(path: str | Path) -> Reference:
     """Read a prior that `save_prior` wrote.
 

@@ -9,8 +9,11 @@ from typing import final
 
 from torch import Tensor
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 @dataclass(frozen=True)
 class SolveProgress:
     """What `semidiscrete` reports to its callbacks after each step.

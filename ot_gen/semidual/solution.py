@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
@@ -19,6 +20,7 @@ from ot_gen.transport import Bracket
 
 
 @final
+@checked
 @dataclass(frozen=True, repr=False)
 class SemidiscreteSolution:
     """A table h̃ over the atoms of ν, and what held-out samples say about it.
@@ -89,6 +91,7 @@ class SemidiscreteSolution:
         return c_transform(self.cost, x, self.nu.atoms, self.h_tilde, self.epsilon)[0]
 
     @torch.no_grad()
+    @checked
     def map(self, x: Tensor) -> Tensor:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:

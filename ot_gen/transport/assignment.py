@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import checked
 from ot_gen.transport.problem import NotConverged, check_costs
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +28,7 @@ ROWS = 16  # of the matrix, a sample that shows how its small entries are distri
 ROUNDS = 8  # of adding violated pairs
 
 
+@checked
 def assignment(C: Tensor) -> Tensor:
     """The optimal assignment: the permutation σ that minimises Σ_i C_{i σ(i)}.
 
@@ -57,6 +59,7 @@ def assignment(C: Tensor) -> Tensor:
     return torch.from_numpy(_certified(costs)[0]).to(C.device)
 
 
+@checked
 def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """Potentials (f, g) of the optimal assignment σ: f_i + g_j <= C_ij, with equality at j = σ(i).
 
@@ -83,9 +86,9 @@ def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """
     costs = _checked(C)
     n = len(costs)
-    if sigma.shape != (n,) or not torch.equal(sigma.detach().cpu().sort().values, torch.arange(n)):
+    if sigma.shape != (n,) or not torch.equal(sigma.detach().cpu().double().sort().values, torch.arange(n).double()):
         raise ValueError(f"sigma must be a permutation of 0..{n - 1}, as `assignment(C)` returns it, got {sigma}")
-    columns = sigma.detach().cpu().numpy()
+    columns = sigma.detach().cpu().long().numpy()
     _, f, g = _certified(costs)
     own = costs.numpy()[np.arange(n), columns].astype(np.float64)
     slack = own - f - g[columns]

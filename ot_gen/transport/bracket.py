@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from ot_gen.arguments import checked
+
 
 @final
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Bracket:
     """lower <= W <= upper, W the value of a transport problem.

@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.measures import described
+from ot_gen.arguments import described
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
@@ -14,14 +15,15 @@ from ot_gen.transport.simplex import vertex
 _SMALLEST_MASS = 1e-9  # below it the constant by which POT keeps its divisions finite changes the result
 
 
+@checked
 def unbalanced_plan(
     C: Tensor,
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    penalty: float,
-    tol: float = 1e-3,
-    max_iterations: int = 20_000,
+    penalty: Positive,
+    tol: Positive = 1e-3,
+    max_iterations: Count = 20_000,
 ) -> SparsePlan:
     """The plan P >= 0 whose marginals may leave a and b at a price λ, without entropic blur.
 
@@ -63,8 +65,6 @@ def unbalanced_plan(
     """
     import ot
 
-    if not penalty > 0:
-        raise ValueError(f"an unbalanced plan needs a penalty λ > 0, got {penalty}; partial_plan takes a mass instead")
     given = problem(C, a, b)
     C = widened(C.detach(), "costs")
     if bool((given.C < 0).any()):
@@ -98,6 +98,7 @@ def unbalanced_plan(
         steps = min(done, max_iterations - done)
 
 
+@checked
 def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *, mass: float) -> SparsePlan:
     """The cheapest plan that carries a given part of the mass: what is far from everything stays behind.
 

@@ -1,0 +1,393 @@
+"""Every public callable with arguments that it takes: the calls that are then spoilt."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.distributions import Categorical, Independent, Normal
+
+import ot_gen as og
+from ot_gen import divergences, evaluation, geometry, semidual, transport
+from ot_gen.evaluation import classes, transports
+
+ROOMS = (
+    *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
+    *("solvers", "training", "geometry", "evaluation"),
+)
+# Callables with a reason why no argument of theirs is spoilt here.
+LEFT_OUT = {
+    **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
+    **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
+    "Best": "takes any number of starts",
+    "Mixture": "made by torch's constructor",
+    **{
+        f"{law}.from_cube": "no image of a cube" for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal")
+    },
+}
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def law(n: int = 5, d: int = 2) -> Independent:
+    return Independent(Normal(numbers(n, d, seed=3), torch.ones(n, d)), 1)
+
+
+def bound(potential: og.Potential, cost: og.Cost | None = None) -> og.Potential:
+    potential.bind(og.standard_gaussian(2), og.Empirical(numbers(6, 2, seed=1)), cost or og.Euclidean())
+    return potential
+
+
+def paraboloids() -> og.BrenierPotential:
+    return og.BrenierPotential(og.Paraboloid(og.MLP(2, 1, (4,))), og.Displacement(og.MLP(2, 2, (4,))))
+
+
+def pushforward() -> og.Pushforward:
+    return og.Pushforward(og.MLP(2, 2, (4,)), og.standard_gaussian(2))
+
+
+def latent() -> og.LatentGeometry:
+    torch.manual_seed(0)
+    return og.LatentGeometry(nn.Sequential(nn.Linear(2, 3), nn.Softplus()))
+
+
+# What an argument of a name is, where nothing else is said.
+VALUES: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(("x", "points", "u", "v", "w", "z1"), lambda: numbers(5, 2)),
+    **dict.fromkeys(("z", "z0", "codes", "out"), lambda: numbers(5, 2, seed=4) / 2),
+    **dict.fromkeys(("y", "atoms"), lambda: numbers(5, 2, seed=1)),
+    "t": lambda: torch.linspace(0, 1, 4),
+    "h_tilde": lambda: numbers(5, seed=2),
+    "C": lambda: numbers(4, 5).abs(),
+    "a": lambda: torch.full((4,), 0.25),
+    "b": lambda: torch.full((5,), 0.2),
+    "weights": lambda: torch.full((5,), 0.2),
+    "cost": og.SquaredEuclidean,
+    "mu": lambda: og.standard_gaussian(2),
+    "nu": lambda: og.Empirical(numbers(6, 2, seed=1)),
+    "train": lambda: og.Empirical(numbers(6, 2, seed=1)),
+    "test": lambda: og.Empirical(numbers(7, 2, seed=5)),
+    "base": lambda: og.standard_gaussian(2),
+    "zeta": lambda: og.standard_gaussian(2),
+    "law": law,
+    "q": law,
+    "net": lambda: og.MLP(2, 2, (4,)),
+    "map": lambda: og.MLP(2, 2, (4,)),
+    "mean": lambda: og.MLP(2, 3, (4,)),
+    "encoder": lambda: og.GaussianEncoder(og.MLP(2, 4, (4,))),
+    "divergence": og.KL,
+    "coupling": lambda: og.PlanCoupling(og.exact_plan),
+    "potential": lambda: og.AnchorCritic(4, flat_dim=0),
+    "plan": lambda: og.exact_plan,
+    "kernel": og.InverseMultiquadric,
+    "geometry": latent,
+    "graph": lambda: geometry.Graph(numbers(20, 2)),
+    "metric": lambda: latent(),
+    "curve": lambda: geometry.Polyline(numbers(2, 5, 2)),
+    "nodes": lambda: numbers(2, 5, 2),
+    "h": lambda: lambda x: x.sum(dim=1),
+    "lipschitz": og.GradientPenalty,
+    "features": lambda: og.MLP(2, None, (4,)),
+    "transform": torch.distributions.transforms.ExpTransform,
+    "solver": lambda: og.DualSolver(og.Euclidean(), og.AnchorCritic(4, flat_dim=0)),
+    "distances": lambda: torch.cdist(numbers(6, 2), numbers(6, 2)),
+    "bounds": lambda: torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]),
+    "value": lambda: numbers(5, 2),
+    "loc": lambda: numbers(2),
+    "origin": lambda: torch.zeros(3),
+    "means": lambda: numbers(3, 2),
+    "image": lambda: numbers(5, 784),
+    "n": lambda: 4,
+    "dim": lambda: 2,
+    "in_dim": lambda: 2,
+    "out_dim": lambda: 2,
+    "count": lambda: 2,
+    "segments": lambda: 4,
+    "steps": lambda: 3,
+    "size": lambda: 3,
+    "tol": lambda: 0.5,
+    "epsilon": lambda: 0.5,
+    "penalty": lambda: 1.0,
+    "mass": lambda: 0.5,
+    "fraction": lambda: 0.5,
+    "std": lambda: 0.5,
+    "scale": lambda: 0.1,
+    "time": lambda: 0.1,
+    "weight": lambda: 1.0,
+    "p": lambda: 2.0,
+    "seed": lambda: 0,
+    "variance": lambda: 1.0,
+    "shape": lambda: (1, 28, 28),
+}
+# Arguments of one callable: those that its name alone does not tell, and small sizes for what would take long.
+SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
+    "certify": {"max_samples": lambda: 2**10, "max_seconds": lambda: 1.0},
+    "semidiscrete": {"tol": lambda: 0.5, "max_samples": lambda: 2**10, "max_seconds": lambda: 1.0},
+    "fit": {"batch_size": lambda: 4, "mu": pushforward, "steps": lambda: 3},
+    "judge": {"n": lambda: 20},
+    "judge_encoder": {
+        "mu": pushforward,
+        **{key: (lambda: 20) for key in ("n", "mismatch_n", "likelihood_n")},
+        "samples": lambda: 2,
+    },
+    "ex_post_prior": {"components": lambda: 1, "samples": lambda: 50},
+    "save_prior": {"prior": lambda: _mixture(), "path": lambda: _file("prior")},
+    "load_prior": {"path": lambda: _prior()},
+    "gaussian_mixture": {"weights": lambda: torch.full((3,), 1 / 3)},
+    "add_head": {"body": lambda: og.MLP(2, None, (4,))},
+    "assignment": {"C": lambda: numbers(5, 5)},
+    "assignment_potentials": {"C": lambda: torch.ones(3, 3), "sigma": lambda: torch.arange(3)},
+    "unbalanced_plan": {"tol": lambda: 1e-3},
+    "fit_adaptive_normal": {"samples": lambda: 8, "rounds": lambda: 1},
+    "frechet_mean": {"rounds": lambda: 2},
+    "conformal": {"factor": lambda: lambda z: 1 + z.square().sum(dim=1)},
+    "digit_features": {"images": lambda: torch.rand(3, 784)},
+    "digit_classes": {"images": lambda: torch.rand(3, 784)},
+    "mutual_information": {"q": lambda: law(12)},
+    "conditional_kl": {"q": lambda: law(12)},
+    "aggregate_kl": {"q": lambda: law(12)},
+    "BernoulliNLL.matrix": {"x": lambda: torch.rand(5, 2), "y": lambda: torch.rand(5, 2)},
+    "BernoulliNLL.forward": {"x": lambda: torch.rand(5, 2), "y": lambda: torch.rand(5, 2)},
+    "FlowEncoder": {"layers": lambda: 1},
+    "WeightedSum": {"terms": lambda: [og.KL(), og.CodeNorm()], "weights": lambda: [1.0, 0.5]},
+    "FullMixture": {"weights": lambda: torch.ones(3) / 3, "scale_tril": lambda: torch.eye(2).expand(3, 2, 2)},
+    "Transported": {"base": law},
+    "Reference": {"law": lambda: Independent(Normal(torch.zeros(2), torch.ones(2)), 1)},
+    "BrenierPotential": {
+        "phi": lambda: og.Paraboloid(og.MLP(2, 1, (4,))),
+        "mover": lambda: og.Displacement(og.MLP(2, 2, (4,))),
+    },
+    "ConvGenerator": {"width": lambda: 2},
+    "ConvFeatures": {"width": lambda: 2},
+    "RBFPrecision": {"centres": lambda: numbers(3, 2), "bandwidth": lambda: 1.0},
+    "Mixture": {
+        "mixture_distribution": lambda: Categorical(torch.ones(3) / 3),
+        "component_distribution": lambda: law(3),
+    },
+    "probe": {"name": lambda: "the net", "rule": lambda: "give it two inputs"},
+    "widened": {"numbers": lambda: numbers(3, 2)},
+    "is_contraction": {"module": lambda: nn.Linear(2, 2)},
+    "gaussian_maps": {"S": lambda: torch.eye(2), "R": lambda: torch.eye(2) * 2},
+    "ShardedAtoms": {"processes": og.Processes},
+    "AdversarialJS": {"discriminator": lambda: og.MLP(2, 1, (4,))},
+    **{kl: {"atoms": lambda: 9} for kl in ("MinibatchWeightedKL", "StratifiedKL")},
+    "witnesses": {
+        "within_x": lambda: torch.rand(5, 5),
+        "within_y": lambda: torch.rand(5, 5),
+        "across": lambda: torch.rand(5, 5),
+    },
+    "iwae_bound": {"log_w": lambda: numbers(5, 3)},
+    "NaturalDescent": {
+        "potential": lambda: bound(og.DiscretePotential()),
+        "parameters": lambda: list(bound(og.DiscretePotential()).parameters()),
+    },
+    "BrownianMotion": {"start": lambda: torch.zeros(2), "steps": lambda: 3},
+    "LocallyAdaptiveNormal": {
+        "mean": lambda: torch.zeros(2),
+        "covariance": lambda: torch.eye(2),
+        "samples": lambda: 4,
+        "segments": lambda: 4,
+    },
+    "MatrixMetric": {"field": lambda: lambda z: torch.eye(2).expand(len(z), 2, 2)},
+    "PullbackMetric": {"f": lambda: nn.Linear(2, 3)},
+    "Metrics": {"views": lambda: {"points": evaluation.View({"fd": transports.FrechetDistance()})}},
+    "View": {"metrics": lambda: {"fd": transports.FrechetDistance()}},
+    "log_weights": {"log_likelihood": lambda: lambda codes, y: -codes.square().sum(dim=-1)},
+    "Graph": {"codes": lambda: numbers(20, 2)},
+    "WrappedNormal": {"mean": lambda: torch.zeros(2)},
+    "volume_map": {"size": lambda: 3, "bounds": lambda: torch.tensor([[-1.0, -1.0], [1.0, 1.0]])},
+    "Components": {"law": lambda: og.gaussian_mixture(numbers(3, 2), 0.5)},
+    "BernoulliNLL.decoded": {"out": lambda: torch.rand(5, 2), "y": lambda: torch.rand(5, 2)},
+    "NegativeLogLikelihood.decoded": {"out": law},
+    **{
+        f"{measure}.from_cube": {"u": lambda: torch.rand(5, 2)} for measure in ("Empirical", "Reference", "Pushforward")
+    },
+    "UniformSphere.log_prob": {"value": lambda: torch.eye(3)},
+    **{f"{coupling}.forward": {"mu": pushforward} for coupling in ("EncoderCoupling", "ImportanceCoupling")},
+    "Transported.log_prob": {"value": lambda: numbers(2)},
+    "ConvFeatures.forward": {"x": lambda: torch.rand(2, 784)},
+    "Graph.lengths": {"metric": lambda: latent().metric_field},
+    "Memorisation.estimate": {"train": lambda: numbers(6, 2, seed=1)},
+    **{f"{plan}.cost_of": {"x": lambda: numbers(4, 2)} for plan in ("SparsePlan", "DensePlan")},
+    **{f"LatentGeometry.{of}": {"tol": lambda: 1e-2} for of in ("exp", "log")},
+    "LatentGeometry.transport": {"w": lambda: numbers(2, 2)},
+    "PixelwiseStd": {"net": lambda: og.MLP(2, 3, (4,))},
+    "judge_beside": {"judgement": lambda: og.judge(VALUES["mu"](), VALUES["train"](), VALUES["test"](), n=7)},
+}
+# Objects whose methods are called.
+OBJECTS: dict[str, Callable[[], Any]] = {
+    "SquaredEuclidean": og.SquaredEuclidean,
+    "Euclidean": og.Euclidean,
+    "Lp": lambda: og.Lp(3.0),
+    "InnerProduct": og.InnerProduct,
+    "FeatureCost": lambda: og.FeatureCost(og.MLP(2, 3, (4,)), og.Euclidean()),
+    "BernoulliNLL": og.BernoulliNLL,
+    "NegativeLogLikelihood": og.NegativeLogLikelihood,
+    "GeodesicCost": lambda: og.GeodesicCost(latent()),
+    "Empirical": VALUES["nu"],
+    "Reference": lambda: og.standard_gaussian(2),
+    "Pushforward": pushforward,
+    "Dirac": lambda: og.Dirac(numbers(2)),
+    "UniformSphere": lambda: og.UniformSphere(torch.zeros(3)),
+    "FullMixture": lambda: og.FullMixture(torch.ones(3) / 3, numbers(3, 2), torch.eye(2).expand(3, 2, 2)),
+    "LearnedMixture": lambda: og.LearnedMixture(numbers(3, 2), 0.5),
+    "MLP": lambda: og.MLP(2, 3, (4,)),
+    "ICNN": lambda: og.ICNN(2, (4,), 4),
+    "ConvGenerator": lambda: og.ConvGenerator(2, (1, 28, 28), 2),
+    "GaussianDecoder": lambda: og.GaussianDecoder(og.MLP(2, 3, (4,)), 0.5),
+    "BernoulliDecoder": lambda: og.BernoulliDecoder(nn.Sequential(og.MLP(2, 3, (4,)), nn.Sigmoid())),
+    "DiracEncoder": lambda: og.DiracEncoder(og.MLP(2, 2, (4,))),
+    "SphereEncoder": lambda: og.SphereEncoder(og.MLP(2, 2, (4,))),
+    "NoisyEncoder": lambda: og.NoisyEncoder(og.MLP(2, 2, (4,)), 0.1),
+    "GaussianEncoder": lambda: og.GaussianEncoder(og.MLP(2, 4, (4,))),
+    "FullGaussianEncoder": lambda: og.FullGaussianEncoder.on(og.MLP(2, None, (4,)), 2),
+    "GroupSort": og.GroupSort,
+    "GradientPenalty": og.GradientPenalty,
+    "OneSidedPenalty": og.OneSidedPenalty,
+    "SpectralNorm": og.SpectralNorm,
+    "KL": og.KL,
+    "CodeNorm": og.CodeNorm,
+    "MMD": lambda: og.MMD(og.InverseMultiquadric()),
+    "CramerWold": og.CramerWold,
+    "SlicedWasserstein": og.SlicedWasserstein,
+    "SinkhornDivergence": og.SinkhornDivergence,
+    "AdversarialJS": lambda: og.AdversarialJS(og.MLP(2, 1, (4,))),
+    "BatchTransport": og.BatchTransport,
+    "InverseMultiquadric": og.InverseMultiquadric,
+    "GaussianKernel": og.GaussianKernel,
+    "Critic": lambda: bound(og.Critic(og.MLP(2, 1, (4,)), og.GradientPenalty())),
+    "AnchorCritic": lambda: bound(og.AnchorCritic(4, flat_dim=0)),
+    "BatchCritic": lambda: bound(og.BatchCritic(og.MLP(2, 1, (4,)))),
+    "DiscretePotential": lambda: bound(og.DiscretePotential()),
+    "BrenierPotential": lambda: bound(paraboloids(), og.SquaredEuclidean()),
+    "PlanCoupling": lambda: og.PlanCoupling(og.exact_plan),
+    "EncoderCoupling": lambda: og.EncoderCoupling(og.GaussianEncoder(og.MLP(2, 4, (4,))), og.KL(), 1.0),
+    "PrimalSolver": lambda: og.PrimalSolver(og.SquaredEuclidean(), og.PlanCoupling(og.exact_plan)),
+    "LaguerreCells": lambda: semidual.LaguerreCells(og.SquaredEuclidean(), numbers(5, 2, seed=1), numbers(5)),
+    "SparsePlan": lambda: transport.exact_plan(numbers(4, 5)),
+    "DensePlan": lambda: transport.sinkhorn_plan(numbers(4, 5), epsilon=1.0),
+    "LatentGeometry": latent,
+    "Polyline": lambda: geometry.Polyline(numbers(2, 5, 2)),
+    "Spline": lambda: geometry.Spline(numbers(2, 5, 2)),
+    "Geodesics": lambda: latent().geodesic(torch.zeros(1, 2), torch.ones(1, 2)),
+    "ExactTransport": lambda: transports.ExactTransport(og.SquaredEuclidean()),
+    "SlicedTransport": lambda: transports.SlicedTransport(20),
+    "FrechetDistance": transports.FrechetDistance,
+    "SinkhornDistance": lambda: transports.SinkhornDistance(0.5),
+    "Transported": lambda: og.Transported(law(2), torch.distributions.transforms.AffineTransform(1.0, 2.0)),
+    "ConvFeatures": lambda: og.ConvFeatures((1, 28, 28), 2),
+    "FlowEncoder": lambda: og.FlowEncoder(og.MLP(2, None, (4,)), 2, layers=1),
+    "LearnedStd": og.LearnedStd,
+    "PixelwiseStd": lambda: og.PixelwiseStd(og.MLP(2, 3, (4,))),
+    "RBFPrecision": lambda: og.RBFPrecision(2, 3, 4),
+    "WeightClip": og.WeightClip,
+    "Orthogonal": og.Orthogonal,
+    "ShardedAtoms": lambda: og.ShardedAtoms(og.Processes(), numbers(5, 2)),
+    "DebiasedTransport": og.DebiasedTransport,
+    "MaxSlicedWasserstein": og.MaxSlicedWasserstein,
+    "CubicKernel": divergences.CubicKernel,
+    "EnergyKernel": divergences.EnergyKernel,
+    "GaussianScales": lambda: divergences.GaussianScales(1.0),
+    "MinibatchWeightedKL": lambda: og.MinibatchWeightedKL(9),
+    "StratifiedKL": lambda: og.StratifiedKL(9),
+    "WeightedSum": lambda: og.WeightedSum([og.KL(), og.CodeNorm()], [1.0, 0.5]),
+    "ImportanceCoupling": lambda: og.ImportanceCoupling(og.GaussianEncoder(og.MLP(2, 4, (4,))), 1.0),
+    "Paraboloid": lambda: og.Paraboloid(og.MLP(2, 1, (4,))),
+    "Displacement": lambda: og.Displacement(og.MLP(2, 2, (4,))),
+    "DualSolver": lambda: og.DualSolver(og.Euclidean(), bound(og.AnchorCritic(4, flat_dim=0))),
+    "Line": geometry.Line,
+    "Graph": lambda: geometry.Graph(numbers(20, 2)),
+    "BrownianMotion": lambda: geometry.BrownianMotion(latent(), torch.zeros(2), 0.1, steps=3),
+    "WrappedNormal": lambda: geometry.WrappedNormal(latent(), torch.zeros(2), 0.1),
+    "LocallyAdaptiveNormal": lambda: geometry.LocallyAdaptiveNormal(latent(), torch.zeros(2), torch.eye(2), samples=4),
+    "MatrixMetric": lambda: geometry.MatrixMetric(lambda z: torch.eye(2).expand(len(z), 2, 2)),
+    "PullbackMetric": lambda: geometry.PullbackMetric(nn.Linear(2, 3)),
+    "Precision": lambda: evaluation.Precision(k=1),
+    "Coverage": lambda: evaluation.Coverage(k=1),
+    "MeanDiscrepancy": lambda: evaluation.MeanDiscrepancy(og.InverseMultiquadric()),
+    "Memorisation": evaluation.Memorisation,
+    "View": lambda: evaluation.View({"fd": transports.FrechetDistance()}),
+    "Components": lambda: classes.Components(og.gaussian_mixture(numbers(3, 2), 0.5)),
+}
+
+
+class Case(NamedTuple):
+    """A call that is right: what is called, and its arguments by name, all made anew."""
+
+    name: str
+    make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]]
+
+
+@functools.cache
+def cases() -> tuple[Case, ...]:
+    """One for every checked callable whose arguments are known."""
+    return tuple(case for case in _cases() if case is not None)
+
+
+def callables() -> Iterator[tuple[str, Any]]:
+    """Names and objects of all public rooms: "costs.Lp", "semidual.c_transform"."""
+    for room in ROOMS:
+        module = importlib.import_module(f"ot_gen.{room}")
+        for name in getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")]):
+            thing = getattr(module, name)
+            if getattr(thing, "__module__", "").startswith(f"ot_gen.{room}"):
+                yield f"{room}.{name}", thing
+
+
+def _cases() -> Iterator[Case | None]:
+    for _, thing in callables():
+        if inspect.isclass(thing) and not inspect.isabstract(thing):
+            yield _case(thing.__name__, lambda thing=thing: thing, thing.__init__)
+        elif inspect.isfunction(thing):
+            yield _case(thing.__name__, lambda thing=thing: thing, thing)
+    for name, make in OBJECTS.items():
+        for method, member in inspect.getmembers(type(make()), inspect.isfunction):
+            if not method.startswith("_") and method not in HARMLESS:
+                yield _case(f"{name}.{method}", lambda make=make, m=method: getattr(make(), m), member)
+
+
+HARMLESS = {"train", "extra_repr", "plot", "bind", "sample_n"}  # sample_n is torch's, and deprecated
+
+
+def _case(name: str, make: Callable[[], Callable[..., Any]], function: Callable[..., Any]) -> Case | None:
+    """None where the callable takes nothing that is checked, or needs an argument that the tables do not know."""
+    if not getattr(function, "__checked__", False) and not hasattr(function, "__wrapped__"):
+        return None
+    if name in LEFT_OUT:
+        return None
+    special = SPECIAL.get(name, {})
+    arguments = {}
+    for parameter in inspect.signature(function).parameters.values():
+        key, known = parameter.name, special.get(parameter.name) or VALUES.get(parameter.name)
+        if key == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.default is not parameter.empty and key not in special:
+            arguments[key] = lambda default=parameter.default: default
+        elif known is None:
+            return None
+        else:
+            arguments[key] = known
+    return Case(name, lambda: (make(), {key: value() for key, value in arguments.items()}))
+
+
+def _mixture() -> og.Reference:
+    return og.Reference(og.FullMixture(torch.ones(3) / 3, numbers(3, 2), torch.eye(2).expand(3, 2, 2)))
+
+
+def _file(name: str) -> Path:
+    return Path(tempfile.mkdtemp()) / name
+
+
+def _prior() -> Path:
+    path = _file("prior")
+    og.save_prior(_mixture(), path)
+    return path
