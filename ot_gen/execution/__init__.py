@@ -14,12 +14,14 @@ from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import remove_leftovers, write_text, written
 from ot_gen.execution.launching import launch
+from ot_gen.execution.parser import OneLineParser
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
-from ot_gen.execution.signals import interruptible, stop_signal
+from ot_gen.execution.signals import exit_code, interruptible, stop_signal
+from ot_gen.execution.streams import plain_streams
 from ot_gen.execution.threads import use_threads
-from ot_gen.execution.wording import cell, kind_and_message, on_one_line
+from ot_gen.execution.wording import cell, is_out_of_memory, kind_and_message, on_one_line
 
 __all__ = [
     "ALONE",
@@ -28,15 +30,18 @@ __all__ = [
     "Doors",
     "Ending",
     "MixedPrecision",
+    "OneLineParser",
     "OptimizerFactory",
     "Processes",
     "adam",
     "by_old_name",
     "cell",
     "checkpoint_in",
+    "exit_code",
     "former_names",
     "frozen",
     "interruptible",
+    "is_out_of_memory",
     "is_rowwise",
     "keyword_only",
     "kind_and_message",
@@ -45,6 +50,7 @@ __all__ = [
     "load_weights",
     "networks",
     "on_one_line",
+    "plain_streams",
     "read_progress",
     "remove_leftovers",
     "renamed",

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import Adam, Optimizer
+from torch.optim import LBFGS, Adam, Optimizer, SparseAdam
 
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import Processes
@@ -99,10 +99,20 @@ class Descent:
 
 def _made(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer | None:
     parameters = [p for p in among if p.requires_grad]
+    if not parameters:
+        return None
     try:
-        return factory(parameters) if parameters else None
+        optimizer = factory(parameters)
     except TypeError as error:
         raise ValueError(f"the optimizer cannot be built: {error}; check its arguments, e.g. lr") from error
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"the optimizer is a {type(optimizer).__name__}; give a torch.optim.Optimizer, e.g. Adam")
+    if isinstance(optimizer, LBFGS | SparseAdam):
+        raise ValueError(
+            f"{type(optimizer).__name__} does not train here: a step has one estimate of the loss, with a dense "
+            "gradient; take another optimizer, e.g. torch.optim.Adam"
+        )
+    return optimizer
 
 
 @contextmanager

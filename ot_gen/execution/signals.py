@@ -17,12 +17,15 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[dict[int, Any]]:
     """While the context lasts the signals that stop go to `handler`; yields the handlers of before.
 
-    Signals reach the main thread only: elsewhere this does nothing.
+    Signals reach the main thread only: elsewhere this does nothing. A hang-up that is ignored (nohup) stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield {}
         return
-    previous: dict[int, Any] = {number: signal.signal(number, handler) for number in STOPPING}
+    hang_up = getattr(signal, "SIGHUP", None)
+    ignored = hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN
+    numbers = [number for number in STOPPING if not (ignored and number == hang_up)]
+    previous: dict[int, Any] = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield previous
     finally:
@@ -68,3 +71,14 @@ def interruptible() -> Iterator[None]:
 
     with handled(interrupt):
         yield
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """Of a command that a signal stopped before there was anything to record: 128 and the signal's number.
+
+    Example:
+        >>> exit_code(KeyboardInterrupt("SIGTERM")), exit_code(KeyboardInterrupt())
+        (143, 130)
+    """
+    name = str(stop)
+    return 128 + (signal.Signals[name] if name in signal.Signals.__members__ else signal.SIGINT)
