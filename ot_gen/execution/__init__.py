@@ -13,19 +13,23 @@ from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import remove_leftovers, write_text, written
+from ot_gen.execution.fingerprints import fingerprint
 from ot_gen.execution.launching import launch
 from ot_gen.execution.parser import OneLineParser
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
+from ot_gen.execution.progress import Clock, Progress
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import exit_code, interruptible, stop_signal
 from ot_gen.execution.streams import plain_streams
+from ot_gen.execution.tensor_files import check_sums, read_tensors, write_tensors
 from ot_gen.execution.threads import use_threads
 from ot_gen.execution.wording import cell, is_out_of_memory, kind_and_message, on_one_line
 
 __all__ = [
     "ALONE",
     "CHECKPOINT_NAME",
+    "Clock",
     "Descent",
     "Doors",
     "Ending",
@@ -33,11 +37,14 @@ __all__ = [
     "OneLineParser",
     "OptimizerFactory",
     "Processes",
+    "Progress",
     "adam",
     "by_old_name",
     "cell",
+    "check_sums",
     "checkpoint_in",
     "exit_code",
+    "fingerprint",
     "former_names",
     "frozen",
     "interruptible",
@@ -52,6 +59,7 @@ __all__ = [
     "on_one_line",
     "plain_streams",
     "read_progress",
+    "read_tensors",
     "remove_leftovers",
     "renamed",
     "reordered",
@@ -60,6 +68,7 @@ __all__ = [
     "stop_signal",
     "target",
     "use_threads",
+    "write_tensors",
     "write_text",
     "written",
 ]

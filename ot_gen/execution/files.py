@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 UNIQUE = 16  # hexadecimal digits: no other process, on no other machine, has them
 
@@ -19,6 +23,9 @@ def written(path: str | Path) -> Iterator[Path]:
     before it gets its name, so a loss of power leaves the old file or the new one. An exception in the block leaves
     the old file and nothing else. A kill may leave the temporary one, see `remove_leftovers`.
 
+    Raises:
+        OSError: the file cannot be written, with its name whatever library wrote it.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -29,17 +36,35 @@ def written(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(UNIQUE // 2)}.tmp")
-    temporary.touch()
-    usual = temporary.stat().st_mode  # as the umask has it, which safetensors does not ask
-    temporary.unlink()
     try:
+        temporary.touch()
+        usual = temporary.stat().st_mode  # as the umask has it, which safetensors does not ask
+        temporary.unlink()
         yield temporary
         temporary.chmod(usual)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise naming(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def naming(error: OSError | SafetensorError, path: Path) -> OSError:
+    """The error of a library that could not write a file, as one of the system that names it.
+
+    Example:
+        >>> naming(SafetensorError("I/O error: No space left on device (os error 28)"), Path("a.safetensors"))
+        OSError(28, 'No space left on device')
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (told := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(told[1])
+    if number is None:
+        return OSError(errno.EIO, str(error) or os.strerror(errno.EIO), str(path))
+    return OSError(number, os.strerror(number), str(path))
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ot_gen.execution import keyword_only, written
+from ot_gen.execution import check_sums, keyword_only, on_one_line, read_tensors, write_tensors
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture
 from ot_gen.measures.points import check_cloud
 from ot_gen.measures.reference import Reference
+
+FORMAT, WITHOUT_SUMS = "ot_gen prior 1", ""  # of files of save_prior
 
 
 @keyword_only
@@ -80,8 +80,7 @@ def save_prior(prior: Reference, path: str | Path) -> None:
     """
     if not isinstance(prior.family, FullMixture):
         raise ValueError(f"save_prior writes the mixtures of ex_post_prior, got {prior}; save its state_dict()")
-    with written(path) as temporary:
-        save_file({name: t.detach().cpu().contiguous() for name, t in prior.family.state_dict().items()}, temporary)
+    write_tensors(Path(path), prior.family.state_dict(), {"format": FORMAT})
 
 
 def load_prior(path: str | Path) -> Reference:
@@ -93,11 +92,15 @@ def load_prior(path: str | Path) -> Reference:
     Example:
         >>> load_prior("runs/best/prior.safetensors")  # doctest: +SKIP
     """
+    path = Path(path)
     try:
-        tensors = load_file(path)
+        header, tensors = read_tensors(path, (FORMAT, WITHOUT_SUMS))
+        check_sums(path, header, tensors, without=WITHOUT_SUMS)
         return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} holds no prior of save_prior ({error})") from error
+    except KeyError as error:
+        raise ValueError(f"{path} holds no prior of save_prior: it lacks {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no prior of save_prior ({on_one_line(error)})") from error
 
 
 def _codes(encoder: nn.Module, nu: Measure, samples: int, seed: int) -> Tensor:
