@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import hydra
@@ -18,16 +19,16 @@ from ot_gen.training import fit
 from ot_gen.transport import NotConverged
 
 # Nodes that no experiment can do without.
-NEEDED = ("data", "space", "reference", "generator", "solver", "trainer", "evaluation")
+NEEDED = ("data", "space", "reference", "generator", "solver", "trainer")
 
 
-def check_needed(cfg: DictConfig) -> None:
-    """Refuse a configuration in which a node that every experiment needs is no mapping.
+def check_needed(cfg: DictConfig, names: Sequence[str] = NEEDED) -> None:
+    """Refuse a configuration in which a node that an experiment needs is no mapping.
 
     Raises:
         ValueError: the node, and how it is chosen.
     """
-    for name in NEEDED:
+    for name in names:
         if not OmegaConf.is_dict(node := cfg.get(name)):
             way = "leave it as it is" if name in ("space", "evaluation") else f"choose an entry of the group {name}"
             raise ValueError(f"{name} is {'null' if node is None else repr(node)}, and nothing runs without it; {way}")

@@ -37,6 +37,8 @@ def main() -> None:
             code = _code(sys.argv[1:])
     except OSError as error:  # of the standard output
         code = usage(f"cannot write what there is to say ({one_line(error)})")
+    finally:
+        failures.end()
     if code:
         sys.exit(code)
 

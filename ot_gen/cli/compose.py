@@ -25,10 +25,22 @@ def conf_dir() -> Path:
     return folder
 
 
+def entries_of(group: str) -> list[str]:
+    """The entries of a configuration group, as they are written on the command line; none where there is no group.
+
+    Example:
+        >>> entries_of("precision")
+        ['bf16', 'float32', 'fp16']
+    """
+    folder = conf_dir() / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
 def _run_name(*, _root_: DictConfig) -> str:
     """Legible and safe as a folder name: data_solver_seed."""
     choices = _root_.hydra.runtime.choices
-    return f"{choices.data}_{choices.solver}_{_root_.seed}".replace("/", "-")
+    name = f"{choices.get('data')}_{choices.get('solver')}_{_root_.get('seed')}".replace("/", "-")
+    return name if len(name) < 100 else f"{name[:90]}..."  # a seed may be any text before it is refused
 
 
 def _unclaimed(folder: str) -> str:
@@ -57,6 +69,9 @@ def renamed(overrides: Sequence[str]) -> list[str]:
 
     A precision is also taken where `fit` has it, by the names of its entries.
 
+    Raises:
+        ValueError: null for a group that has no entry `none`.
+
     Example:
         >>> renamed(["ex_post=null", "noise=null,fixed", "threads=null", "trainer.precision=bf16"])
         ['ex_post=none', 'noise=none,fixed', 'threads=null', 'precision=bf16']
@@ -66,6 +81,10 @@ def renamed(overrides: Sequence[str]) -> list[str]:
     words = []
     for override in overrides:
         group, equals, choices = override.partition("=")
+        if choices == "null" and group not in groups and (conf_dir() / group).is_dir() and group:
+            raise ValueError(
+                f"{group}=null chooses no entry; leave it out, or choose one: {', '.join(entries_of(group))}"
+            )
         if group in groups:
             choices = ",".join("none" if choice == "null" else choice for choice in choices.split(","))
         if group == "trainer.precision" and precisions >= set(choices.split(",")):

@@ -13,7 +13,7 @@ from typing import final
 from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from ot_gen.cli.compose import conf_dir
+from ot_gen.cli.compose import entries_of
 from ot_gen.execution import is_out_of_memory, kind_and_message, on_one_line
 from ot_gen.transport import NotConverged
 
@@ -47,6 +47,9 @@ SPOKEN = {
 }
 
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # a variable of the environment: the user asks for tracebacks
+
+
 @final
 class BadInput(CompactHydraException):
     """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
@@ -74,8 +77,13 @@ class Failures:
         """From now on this process reports failures; Hydra leaves its exceptions to it."""
         self.__init__()  # all as at first; no subclass exists
         self.is_front = True
-        self.shows_tracebacks = "HYDRA_FULL_ERROR" in os.environ
-        os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+        self.shows_tracebacks = FULL_ERROR in os.environ
+        os.environ.setdefault(FULL_ERROR, "1")
+
+    def end(self) -> None:
+        """Leave the environment as it was."""
+        if not self.shows_tracebacks:
+            os.environ.pop(FULL_ERROR, None)
 
     def shows(self, error: BaseException) -> bool:
         """Whether an error ends the program as Python has it, with its traceback."""
@@ -112,22 +120,18 @@ def composition_error(error: CompactHydraException) -> str:
         if (extra := PLUGINS.get(missing)) is not None:
             return f"{missing} comes with a plugin that is not installed; pip install 'ot_gen[{extra}]'"
         group = missing.split("/")[0]
-        entries = sorted(
-            path.relative_to(conf_dir() / group).with_suffix("").as_posix()
-            for path in (conf_dir() / group).rglob("*.yaml")
-        )
-        if entries:
+        if entries := entries_of(group):
             return f"Could not find {missing!r}; entries of {group}: {', '.join(entries)}"
     return words
 
 
 def _plain(error: BaseException) -> str:
     """What Hydra and OmegaConf say, without the drawings and the facts below it."""
-    kept = [line for line in str(error).splitlines() if line.strip(" ^") and not line.strip().startswith(_NOTES)]
+    kept = [line for line in str(error).splitlines() if line.strip(" ^") and not line.strip().startswith(NOTES)]
     return on_one_line("; ".join(line.strip().rstrip(".") for line in kept))
 
 
-_NOTES = ("full_key:", "object_type=", "reference_type=", "See https://hydra", "set HYDRA_FULL_ERROR", "Set the env")
+NOTES = ("full_key:", "object_type=", "reference_type=", "See https://hydra", "set HYDRA_FULL_ERROR", "Set the env")
 
 
 def one_line(error: BaseException) -> str:

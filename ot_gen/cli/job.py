@@ -12,7 +12,7 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ot_gen.cli.building import build, check_needed, completed
+from ot_gen.cli.building import NEEDED, build, check_needed, completed
 from ot_gen.cli.compose import conf_dir
 from ot_gen.cli.errors import failures, one_line, report
 from ot_gen.cli.parts import assembled, judging_of
@@ -79,9 +79,9 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
     choices: Any = HydraConfig.get().runtime.choices
     record = RunRecord(
         Status.RUNNING,
-        solver=choices.solver,
-        data=choices.data,
-        generator=choices.generator,
+        solver=choices.get("solver"),
+        data=choices.get("data"),
+        generator=choices.get("generator"),
         seed=whole(cfg.seed),
         overrides=tuple(item for item in HydraConfig.get().overrides.task if decides(item)),
         composition=composed,
@@ -112,7 +112,7 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
     if records:
         write_text(output / CONFIG, OmegaConf.to_yaml(cfg))  # until it can be resolved
     use_threads(cfg.threads)
-    check_needed(cfg)
+    check_needed(cfg, (*NEEDED, "evaluation"))
     if whole(cfg.seed) is None or not -(2**63) <= cfg.seed < 2**64:
         said = "null" if cfg.seed is None else cfg.seed
         raise ValueError(f"seed={said} would leave a run that nobody can repeat; give a whole number, below 2^63")

@@ -107,6 +107,7 @@ JUDGING = tuple(part.name for part in fields(Judging))
 
 def judging_of(cfg: DictConfig) -> Judging:
     """How a configuration judges a model."""
+    check_needed(cfg, ("evaluation",))
     return Judging(**{name: build(cfg.get(name)) for name in JUDGING})
 
 

@@ -12,7 +12,7 @@ from ot_gen.execution.checkpoints import (
 from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only, renamed, reordered
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
-from ot_gen.execution.files import remove_leftovers, write_text, written
+from ot_gen.execution.files import naming, remove_leftovers, write_text, written
 from ot_gen.execution.fingerprints import fingerprint
 from ot_gen.execution.launching import launch
 from ot_gen.execution.parser import OneLineParser
@@ -55,6 +55,7 @@ __all__ = [
     "launch",
     "load_checkpoint",
     "load_weights",
+    "naming",
     "networks",
     "on_one_line",
     "plain_streams",

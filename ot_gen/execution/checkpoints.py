@@ -131,9 +131,9 @@ def load_checkpoint(
     path = checkpoint_in(path)
     header, tensors = _read(path, needs)
     _check_composition(path, _facts(path, header, "composition"), _composition(modules))
+    weights = {name: _weights(path, name, module, tensors) for name, module in modules.items()}
     if problem is not None and "problem" in header:
         _check_problem(path, _facts(path, header, "problem"), problem)
-    weights = {name: _weights(path, name, module, tensors) for name, module in modules.items()}
     states = stored_states(path, optimizers, _facts(path, header, "optimizers"), tensors)
     random = {key.removeprefix("random."): value for key, value in tensors.items() if key.startswith("random.")}
     if "cpu" not in random:

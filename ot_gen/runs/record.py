@@ -21,10 +21,11 @@ from typing import Any, final
 import torch
 
 from ot_gen.evaluation import EXACT, EncoderJudgement, Judgement
-from ot_gen.execution import write_text
+from ot_gen.execution import on_one_line, write_text
 from ot_gen.runs.codec import decode, encode, holds_numbers, kinds, leaves
 from ot_gen.runs.formats import FORMAT, upgraded
 from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, Status
+from ot_gen.runs.reading import whole_text
 
 RUN, METRICS, CONFIG = "run.json", "metrics.csv", "config.yaml"
 
@@ -157,10 +158,11 @@ def read_record(folder: Path) -> RunRecord | None:
     if not path.is_file():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(whole_text(path))
         return decoded(facts)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}); remove its folder, and the run starts anew") from error
+        reason = on_one_line(error)
+        raise ValueError(f"{path} is damaged ({reason}); remove its folder, and the run starts anew") from error
 
 
 def decoded(facts: Any) -> RunRecord:
@@ -188,16 +190,34 @@ def decoded(facts: Any) -> RunRecord:
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The rows of a run's metrics.csv; a last line cut short by a kill is left out.
 
+    Raises:
+        ValueError: it holds anything but names and numbers.
+
     Example:
         >>> read_metrics(Path("no/such/run"))
+        []
+    """
+    return [{name: float(text) for name, text in row.items()} for row in metric_rows(folder)]
+
+
+def metric_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of `read_metrics` as they are written.
+
+    Example:
+        >>> metric_rows(Path("no/such/run"))
         []
     """
     path = folder / METRICS
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row and all(row.values())]
-    return [{key: float(value) for key, value in row.items()} for row in rows]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row and all(row.values())]
+        for row in rows:
+            int(row["step"]), [float(text) for text in row.values()]
+    except (ValueError, LookupError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({on_one_line(error)}); remove it, and the run goes on without") from error
+    return rows
 
 
 def versions() -> dict[str, str]:
