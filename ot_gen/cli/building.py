@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ot_gen.cli.errors import is_of_the_user
 from ot_gen.data import Dataset
-from ot_gen.execution import MixedPrecision, is_out_of_memory, on_one_line
+from ot_gen.execution import MixedPrecision, is_out_of_memory, kind_and_message, on_one_line
 from ot_gen.training import fit
 from ot_gen.transport import NotConverged
 
@@ -58,9 +58,10 @@ def build(node: Any) -> Any:
             raise inner from None
         if is_of_the_user(inner):
             raise inner from None
-        before, _, key = where.partition("full_key: ")
-        key = key.strip() or (node._get_full_key(None) if OmegaConf.is_config(node) else "") or "the configuration"
-        words = on_one_line(before if isinstance(inner, InstantiationException) else inner).rstrip(".")
+        key = where.partition("full_key: ")[2].strip()
+        key = key or (node._get_full_key(None) if OmegaConf.is_config(node) else "") or "the configuration"
+        plain = isinstance(inner, InstantiationException | TypeError | ImportError | RuntimeError)
+        words = (on_one_line(inner) if plain else kind_and_message(inner)).partition(" full_key: ")[0].rstrip(".")
         raise ValueError(f"{key} cannot be built: {words}; check its _target_ and its arguments") from error
 
 

@@ -151,10 +151,6 @@ OTHERS = {
     "rows": ({"nu": table(31)}, "data.atoms: shape [32, 2] there, [31, 2] here"),
     "weights": ({"nu": Empirical(DATA.atoms, torch.arange(1.0, 33) / 528)}, "data.weights: "),
     "kind": ({"nu": standard_gaussian(2)}, "data"),
-    "settings": (
-        {"solver": PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan), warmup_steps=1)},
-        "warmup_steps=1",
-    ),
     "plan": (
         {"solver": PrimalSolver(SquaredEuclidean(), PlanCoupling(partial(sinkhorn_plan, epsilon=1.0)))},
         "sinkhorn_plan",
