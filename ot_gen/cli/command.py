@@ -32,6 +32,7 @@ def main() -> None:
     """Entry point of `ot-gen` and `python -m ot_gen`."""
     failures.begin()
     logging.raiseExceptions = False  # a log that cannot be written (a full disk, a closed pipe) stops no run
+    code = 0
     try:
         with plain_streams(), interruptible():
             code = _code(sys.argv[1:])
@@ -60,12 +61,15 @@ def _code(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("ot-gen: interrupted\n")
         return 130
+    except BrokenPipeError:  # of the standard output
+        raise
     except Exception as error:
         # Hydra raises here what it or a worker meets; the errors of a job are dealt with in it.
         if failures.shows_tracebacks or failures.shows(error):
             raise
         if isinstance(error, OSError) and not isinstance(error, CompactHydraException):
-            return usage(f"cannot write the output folder ({one_line(error)}); choose another: hydra.run.dir=FOLDER")
+            what = "the output folder" if error.filename else "the output folder or the standard output"
+            return usage(f"cannot write {what} ({one_line(error)}); choose another: hydra.run.dir=FOLDER")
         return usage(one_line(error))
     if failures.sweep is not None and (failed := failed_in(failures.sweep)):
         again = f"the same command and hydra.sweep.dir={failures.sweep} retry=true"

@@ -12,6 +12,7 @@ from typing import Any, final
 import yaml
 
 from ot_gen.runs.parts import Status
+from ot_gen.runs.reading import plain_yaml
 from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network")
@@ -136,7 +137,7 @@ def _composed(folder: Path, error: str | None = None) -> RunRecord:
 
 def _yaml(path: Path, kind: type) -> Any:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.safe_load(plain_yaml(path))
     except (OSError, ValueError, yaml.YAMLError):
         return kind()
     return loaded if isinstance(loaded, kind) else kind()

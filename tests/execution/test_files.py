@@ -1,5 +1,6 @@
 """Files are whole or not there: after an exception, a kill, or with several writers at once."""
 
+import errno
 import multiprocessing as mp
 import os
 import signal
@@ -8,6 +9,7 @@ from functools import partial
 
 import pytest
 import torch
+from limits import no_file_beyond
 from matplotlib.figure import Figure
 
 from ot_gen.execution import remove_leftovers, save_checkpoint, write_text, written
@@ -93,6 +95,16 @@ WRITERS = {
         Reference(FullMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])), path
     ),
 }
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_a_full_disk_is_named_and_leaves_the_old_file_and_nothing_else(name, tmp_path):
+    (tmp_path / "ours").write_text("old")
+    with no_file_beyond(3), pytest.raises(OSError, match="too large") as caught:
+        WRITERS[name](tmp_path / "ours")
+    assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "ours")
+    assert (tmp_path / "ours").read_text() == "old" and names(tmp_path) == ["ours"]
 
 
 @pytest.mark.parametrize("name", WRITERS)
