@@ -126,6 +126,20 @@ def killed(path):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_what_a_kill_leaves_goes_when_the_file_is_written_again(tmp_path):
+    writer = mp.get_context("fork").Process(target=partial(killed, tmp_path / "a.txt"))
+    writer.start()
+    writer.join()
+    assert len(names(tmp_path)) == 1
+    write_text(tmp_path / "b.txt", "another")
+    assert len(names(tmp_path)) == 2
+    with written(tmp_path / "a.txt") as slow:  # a writer that lives keeps its own
+        slow.write_text("slow")
+        write_text(tmp_path / "a.txt", "new")
+        assert names(tmp_path) == ["a.txt", slow.name, "b.txt"]
+    assert names(tmp_path) == ["a.txt", "b.txt"] and (tmp_path / "a.txt").read_text() == "slow"
+
+
 def test_what_a_kill_leaves_goes_when_the_folder_is_claimed(tmp_path):
     write_text(tmp_path / "a.txt", "old")
     (tmp_path / "mine.tmp").touch()
