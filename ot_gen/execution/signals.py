@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import Any
 
 # Ctrl-C, a scheduler, and a terminal that is closed; the last is known to POSIX alone.
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SOON = 0.1  # seconds: a callback has ended then
 
 
 @contextmanager
@@ -57,6 +60,8 @@ def stop_signal() -> Iterator[Callable[[], bool]]:
 def interruptible() -> Iterator[None]:
     """While the context lasts each signal that stops raises `KeyboardInterrupt`, as Ctrl-C does.
 
+    Where that is lost, in a finaliser or in a callback from C, it comes once more.
+
     Example:
         >>> try:
         ...     with interruptible():
@@ -69,8 +74,20 @@ def interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
+    def once_more(lost: Any) -> None:
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            number = exit_code(lost.exc_value) - 128
+            threading.Timer(SOON, os.kill, (os.getpid(), number)).start()
+        else:
+            before(lost)
+
+    before = sys.unraisablehook
     with handled(interrupt):
-        yield
+        sys.unraisablehook = once_more
+        try:
+            yield
+        finally:
+            sys.unraisablehook = before
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
