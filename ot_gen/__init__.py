@@ -6,6 +6,9 @@ The primal solver holds couplings, the dual solver holds potentials; one loop, `
 
 from typing import TYPE_CHECKING, Any
 
+from ot_gen import starting as starting  # first: what follows takes seconds
+
+# isort: split
 from ot_gen import data, evaluation, geometry
 from ot_gen.costs import (
     BernoulliNLL,

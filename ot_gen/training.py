@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, final
@@ -19,13 +17,16 @@ from ot_gen.couplings import Estimate
 from ot_gen.execution import (
     ALONE,
     CHECKPOINT_NAME,
+    Clock,
     Descent,
     Doors,
     MixedPrecision,
     OptimizerFactory,
     Processes,
+    Progress,
     adam,
     checkpoint_in,
+    fingerprint,
     frozen,
     load_checkpoint,
     networks,
@@ -49,26 +50,6 @@ class NonFiniteLoss(ValueError):
 @final
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal, between two steps and after writing a checkpoint."""
-
-
-@final
-@checked
-@dataclass
-class Progress:
-    """What `fit` passes to its callbacks after each step, and returns at the end.
-
-    Attributes:
-        step: outer steps done, of `steps`.
-        images: model samples drawn so far, inner steps included.
-        seconds: wall time of training so far, interruptions excluded.
-        rows: for each step of this call {"step", "seconds", "images", "value", "penalty", diagnostics...}.
-    """
-
-    steps: int
-    step: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    rows: list[dict[str, float]] = field(default_factory=list)
 
 
 Callback = Callable[[Progress], None]
@@ -112,12 +93,13 @@ def fit(
         optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
         inner_optimizer: the same for ξ; None means the solver's choice, or `optimizer` where it has none.
         schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them.
-        callbacks: called with the `Progress` after each step; they must leave the random state alone.
+        callbacks: called with the `Progress` after each step; they must leave the random state alone. A
+            `KeyboardInterrupt` that one raises stops the training as a signal does.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
             stops training; `Interrupted` is then raised. Its folder is made before the first step.
         checkpoint_every: outer steps between checkpoints.
-        resume: checkpoint of the same composition to continue from, the file or a run's folder. With the same `steps`
-            the result equals that of no interruption. With more, a `schedule` follows the new total.
+        resume: checkpoint of the same composition and data to continue from, the file or a run's folder. With the same
+            `steps` the result equals that of no interruption. With more, a `schedule` follows the new total.
         processes: those that train together; each of them calls `fit` alike (`ot_gen.launch`). They start from the
             weights and the random state of process 0. Networks and c-transforms are evaluated in shares of one batch's
             rows. The steps are those of one process, to rounding. Process 0 alone writes.
@@ -150,7 +132,8 @@ def fit(
     solver.prepare(mu, nu)
     descent = _descent(mu, solver, optimizer, inner_optimizer, precision, processes)
     progress = Progress(steps)
-    keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint)
+    problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=repr(solver))
+    keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)
     processes.align(mu, solver)
@@ -161,7 +144,7 @@ def fit(
     together = solver.inner_steps == 0  # both sides move, on one estimate
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []
-    clock = _Clock(progress, max_seconds, processes)
+    clock = Clock(progress, max_seconds, processes)
     with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors:
         while clock.runs:
             solver.at(clock.fraction)
@@ -181,15 +164,24 @@ def fit(
             clock.tick()
             progress.rows.append(_row(progress, Estimate(estimate.value, moved.penalty), solver))
             with doors.aside():
-                for callback in callbacks:
-                    callback(progress)
-            if processes.any(stopped()):
+                asked = _called(callbacks, progress)
+            if processes.any(asked or stopped()):
                 keeper.save()
                 raise Interrupted(f"stopped after step {progress.step} of {steps}")
             if progress.step % checkpoint_every == 0 and progress.step < steps:
                 keeper.save()
     keeper.save()
     return progress
+
+
+def _called(callbacks: Sequence[Callback], progress: Progress) -> bool:
+    """Call them; whether one of them asked to stop, by a `KeyboardInterrupt`."""
+    try:
+        for callback in callbacks:
+            callback(progress)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _descent(
@@ -211,40 +203,22 @@ def _descent(
 
 
 @final
-class _Clock:
-    """When a training ends, by steps or by wall time, and which fraction of it is done."""
-
-    def __init__(self, progress: Progress, max_seconds: float | None, processes: Processes) -> None:
-        if max_seconds is not None and processes.size > 1:
-            raise ValueError("max_seconds is for one process: clocks differ, so several count steps; give steps")
-        self.progress = progress
-        self.seconds = math.inf if max_seconds is None else max_seconds
-        self.began = time.perf_counter() - progress.seconds
-
-    @property
-    def runs(self) -> bool:
-        return self.progress.step < self.progress.steps and self.progress.seconds < self.seconds
-
-    @property
-    def fraction(self) -> float:
-        return max(self.progress.step / self.progress.steps, self.progress.seconds / self.seconds)
-
-    def tick(self) -> None:
-        self.progress.step += 1
-        self.progress.seconds = time.perf_counter() - self.began
-
-
-@final
 class _Keeper:
     """Keeps a training's last good state: writes and reads its checkpoint, and refuses a loss that is not finite."""
 
     def __init__(
-        self, progress: Progress, modules: dict[str, Measure | Solver], descent: Descent, file: Path | None
+        self,
+        progress: Progress,
+        modules: dict[str, Measure | Solver],
+        descent: Descent,
+        file: Path | None,
+        problem: dict[str, Any] | None,
     ) -> None:
         self.progress = progress
         self.modules = modules
         self.descent = descent
         self.file = file
+        self.problem = problem
         self.first = 0
 
     def save(self) -> None:
@@ -253,10 +227,11 @@ class _Keeper:
         progress, scaler = self.progress, self.descent.scaler
         state: dict[str, Any] = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
         state |= {"scaler": scaler.state_dict()} if scaler.is_enabled() else {}
-        save_checkpoint(self.file, self.modules, self.descent.optimizers, state)
+        save_checkpoint(self.file, self.modules, self.descent.optimizers, state, self.problem)
 
     def load(self, file: Path) -> None:
-        state, progress = load_checkpoint(file, self.modules, self.descent.optimizers), self.progress
+        progress = self.progress
+        state = load_checkpoint(file, self.modules, self.descent.optimizers, self.problem)
         progress.step, progress.images, progress.seconds = state["step"], state["images"], state["seconds"]
         if progress.step > progress.steps:
             raise ValueError(f"{file} is at step {progress.step}, beyond steps = {progress.steps}; give more steps")

@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
-    *("arguments", "execution", "measures", "costs", "networks", "transport", "semidual"),
+    *("starting", "arguments", "execution", "measures", "costs", "networks", "transport", "semidual"),
     *("schedules", "divergences", "couplings", "potentials", "solvers", "training"),
     *("data", "geometry", "evaluation", "runs", "report", "cli", "__main__"),
 )

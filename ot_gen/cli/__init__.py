@@ -1,7 +1,8 @@
 """The `ot-gen` command: compose a configuration with Hydra, run it, leave a record. Only this room imports hydra."""
 
+from ot_gen.cli.building import build, completed, generator_of
 from ot_gen.cli.command import main
-from ot_gen.cli.compose import build, completed, composed, conf_dir, generator_of
+from ot_gen.cli.compose import composed, conf_dir
 from ot_gen.cli.parts import Parts, Recipe, assembled, parts, recipe
 
 __all__ = [

@@ -1,24 +1,27 @@
 """`ot-gen`: the entry point; `ot-gen evaluate ...` judges, `ot-gen geometry ...` measures, anything else trains.
 
-Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C or SIGTERM with 130.
+Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C, SIGTERM or SIGHUP with 130.
 """
 
 from __future__ import annotations
 
-import os
+import io
+import logging
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
 from hydra.errors import CompactHydraException
 
-from ot_gen.cli.compose import without_null
-from ot_gen.cli.errors import BadInput, composition_error, failures, one_line, usage
+from ot_gen.cli.compose import renamed
+from ot_gen.cli.errors import BadInput, failures, one_line, usage
 from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
 from ot_gen.cli.sweep import failed_in
-from ot_gen.execution import interruptible
+from ot_gen.execution import interruptible, plain_streams
 from ot_gen.runs.claim import check_free
 from ot_gen.training import Interrupted
 
@@ -27,50 +30,65 @@ COMMANDS = {"evaluate": evaluate, "geometry": geometry}
 
 def main() -> None:
     """Entry point of `ot-gen` and `python -m ot_gen`."""
-    wants_traceback = "HYDRA_FULL_ERROR" in os.environ
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
     failures.begin()
+    logging.raiseExceptions = False  # a log that cannot be written (a full disk, a closed pipe) stops no run
+    code = 0
     try:
-        if (command := COMMANDS.get("".join(sys.argv[1:2]))) is not None:
-            with interruptible():
-                sys.exit(command(sys.argv[2:]))
-        sys.argv[1:] = without_null(sys.argv[1:])
-        _check_folder(sys.argv[1:])
+        with plain_streams(), interruptible():
+            code = _code(sys.argv[1:])
+    except OSError as error:  # of the standard output
+        code = usage(f"cannot write what there is to say ({one_line(error)})")
+    finally:
+        failures.end()
+    if code or "".join(sys.argv[1:2]) in COMMANDS:  # a training that ended well returns
+        sys.exit(code)
+
+
+def _code(arguments: Sequence[str]) -> int:
+    """Do what the arguments say; returns the exit code."""
+    try:
+        if (command := COMMANDS.get("".join(arguments[:1]))) is not None:
+            return command(arguments[1:])
+        sys.argv[1:] = renamed(arguments)
+        _check(sys.argv[1:])
         job()
     except BadInput as error:  # of a worker
         usage(error.line)
         failures.count, failures.sweep = 1, error.sweep
-    except CompactHydraException as error:
-        if wants_traceback:
-            raise
-        sys.exit(usage(composition_error(error)))
-    except OSError as error:
-        if wants_traceback:
-            raise
-        sys.exit(usage(f"cannot write the output folder ({one_line(error)}); choose another: hydra.run.dir=FOLDER"))
-    except ValueError as error:  # hydra's, of its own command line; a job's are dealt with above
-        if wants_traceback:
-            raise
-        sys.exit(usage(one_line(error)))
     except Interrupted as stop:
         sys.stderr.write(f"ot-gen: {stop}\n")
-        sys.exit(130)
+        return 130
     except KeyboardInterrupt:
         sys.stderr.write("ot-gen: interrupted\n")
-        sys.exit(130)
-    if failures.count:
-        if failures.sweep is not None and (failed := failed_in(failures.sweep)):
-            again = f"the same command and hydra.sweep.dir={failures.sweep} retry=true"
-            sys.stderr.write(f"ot-gen: {len(failed)} failed: {', '.join(failed)}; to try again: {again}\n")
-        sys.exit(2)
+        return 130
+    except BrokenPipeError:  # of the standard output
+        raise
+    except Exception as error:
+        # Hydra raises here what it or a worker meets; the errors of a job are dealt with in it.
+        if failures.shows_tracebacks or failures.shows(error):
+            raise
+        if isinstance(error, OSError) and not isinstance(error, CompactHydraException):
+            what = "the output folder" if error.filename else "the output folder or the standard output"
+            return usage(f"cannot write {what} ({one_line(error)}); choose another: hydra.run.dir=FOLDER")
+        return usage(one_line(error))
+    if failures.sweep is not None and (failed := failed_in(failures.sweep)):
+        again = f"the same command and hydra.sweep.dir={failures.sweep} retry=true"
+        sys.stderr.write(f"ot-gen: {len(failed)} failed: {', '.join(failed)}; to try again: {again}\n")
+    return 2 if failures.count else 0
 
 
-def _check_folder(arguments: Sequence[str]) -> None:
-    """Refuse a folder with a result before Hydra writes its log and its settings there."""
-    given = {name: value.strip("'\"") for name, _, value in (item.partition("=") for item in arguments)}
+def _check(arguments: Sequence[str]) -> None:
+    """Refuse wrong options, and a folder with a result before Hydra writes its log and its settings there."""
+    try:
+        with redirect_stderr(io.StringIO()) as said:
+            options = get_args_parser().parse_args(arguments)
+    except SystemExit as stop:
+        if not stop.code:  # --version
+            raise
+        raise ValueError(f"{said.getvalue().strip().rpartition('error: ')[2]}; see ot-gen --help") from None
+    if options.multirun:
+        return
+    given = {name: value.strip("'\"") for name, _, value in (item.partition("=") for item in options.overrides)}
     folder = given.get("hydra.run.dir")
-    if folder and "${" not in folder and given.get("overwrite") != "true" and not {"-m", "--multirun"} & given.keys():
-        try:
-            check_free(Path(folder), given.get("resume"))
-        except ValueError as error:
-            sys.exit(usage(one_line(error)))
+    if folder and "${" not in folder and given.get("overwrite") != "true":
+        check_free(Path(folder), given.get("resume"))

@@ -1,9 +1,9 @@
-"""From configuration to objects: where the groups are, what resolvers they use, and how a node is built."""
+"""The configuration: where the groups are, what resolvers they use, and how overrides compose it."""
 
 from __future__ import annotations
 
-import copy
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +11,8 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from ot_gen.data import Dataset
 from ot_gen.runs.claim import unclaimed
 
 
@@ -27,10 +25,22 @@ def conf_dir() -> Path:
     return folder
 
 
+def entries_of(group: str) -> list[str]:
+    """The entries of a configuration group, as they are written on the command line; none where there is no group.
+
+    Example:
+        >>> entries_of("precision")
+        ['bf16', 'float32', 'fp16']
+    """
+    folder = conf_dir() / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
 def _run_name(*, _root_: DictConfig) -> str:
     """Legible and safe as a folder name: data_solver_seed."""
     choices = _root_.hydra.runtime.choices
-    return f"{choices.data}_{choices.solver}_{_root_.seed}".replace("/", "-")
+    name = f"{choices.get('data')}_{choices.get('solver')}_{_root_.get('seed')}".replace("/", "-")
+    return name if len(name) < 100 else f"{name[:90]}..."  # a seed may be any text before it is refused
 
 
 def _unclaimed(folder: str) -> str:
@@ -54,21 +64,33 @@ def _product(factors: tuple[Any, ...]) -> float:
     return product
 
 
-def without_null(overrides: Sequence[str]) -> list[str]:
+def renamed(overrides: Sequence[str]) -> list[str]:
     """The overrides with GROUP=none for GROUP=null, which Hydra's grammar does not take for a group's choice.
 
+    A precision is also taken where `fit` has it, by the names of its entries.
+
+    Raises:
+        ValueError: null for a group that has no entry `none`.
+
     Example:
-        >>> without_null(["ex_post=null", "noise=null,fixed", "threads=null"])
-        ['ex_post=none', 'noise=none,fixed', 'threads=null']
+        >>> renamed(["ex_post=null", "noise=null,fixed", "threads=null", "trainer.precision=bf16"])
+        ['ex_post=none', 'noise=none,fixed', 'threads=null', 'precision=bf16']
     """
     groups = {path.parent.name for path in conf_dir().glob("*/none.yaml")}
-    renamed = []
+    precisions = {path.stem for path in (conf_dir() / "precision").glob("*.yaml")}
+    words = []
     for override in overrides:
         group, equals, choices = override.partition("=")
+        if choices == "null" and group not in groups and (conf_dir() / group).is_dir() and group:
+            raise ValueError(
+                f"{group}=null chooses no entry; leave it out, or choose one: {', '.join(entries_of(group))}"
+            )
         if group in groups:
             choices = ",".join("none" if choice == "null" else choice for choice in choices.split(","))
-        renamed.append(group + equals + choices)
-    return renamed
+        if group == "trainer.precision" and precisions >= set(choices.split(",")):
+            group = "precision"
+        words.append(group + equals + choices)
+    return words
 
 
 def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> tuple[DictConfig, dict[str, str]]:
@@ -78,19 +100,25 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
         ValueError: no folder `config_dir`.
         CompactHydraException: an entry, a name or a value that is wrong.
     """
-    extra = []
-    if config_dir is not None:
-        folder = Path(config_dir).absolute()
-        if not folder.is_dir():
-            raise ValueError(f"there is no folder {folder} to take entries from")
-        extra = [f"hydra.searchpath=['file://{folder}']"]
+    folder = None if config_dir is None else Path(config_dir).absolute()
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"there is no folder {folder} to take entries from")
+    extra = [] if folder is None else [f"hydra.searchpath=[{_quoted(f'file://{folder}')}]"]
     with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
-        cfg = hydra.compose("config", overrides=[*without_null(overrides), *extra], return_hydra_config=True)
+        cfg = hydra.compose("config", overrides=[*renamed(overrides), *extra], return_hydra_config=True)
     choices = dict(cfg.hydra.runtime.choices)
     OmegaConf.set_readonly(cfg, False)
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
     return cfg, choices
+
+
+def _quoted(text: str) -> str:
+    """A text in Hydra's grammar: backslashes count only before a quote.
+
+    Source: "Quoted values", https://hydra.cc/docs/advanced/override_grammar/basic
+    """
+    return "'" + re.sub(r"(\\*)('|$)", lambda part: part[1] * 2 + part[2].replace("'", "\\'"), text) + "'"
 
 
 @contextmanager
@@ -103,36 +131,3 @@ def _alone() -> Iterator[None]:
         yield
     finally:
         instance.hydra = callers
-
-
-def completed(cfg: DictConfig, data: Dataset) -> DictConfig:
-    """A copy of the configuration that knows the facts of its data: dimension, shape and variance."""
-    cfg = copy.deepcopy(cfg)
-    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
-    return cfg
-
-
-def build(node: Any) -> Any:
-    """Instantiate a configuration node: the one place that calls hydra. Errors are those of the constructors."""
-    try:
-        return hydra.utils.instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while isinstance(cause, InstantiationException):
-            cause = cause.__cause__
-        if cause is None or isinstance(cause, TypeError | ImportError):  # an unknown target or argument
-            raise ValueError(str(cause or error)) from error
-        raise cause from None
-
-
-def generator_of(cfg: DictConfig) -> Any:
-    """The generator, or the decoder with noise that is built around it."""
-    generator, noise = build(cfg.generator), build(cfg.get("noise"))
-    if noise is None:
-        return generator
-    if "encoder" not in (cfg.solver.get("coupling") or {}):
-        raise ValueError(
-            "noise=... makes the cost a likelihood, which couplings with an encoder use; leave noise out or choose "
-            "solver=primal/vae, primal/iwae, ... (in Python a GaussianDecoder trains with any solver)"
-        )
-    return noise(generator)

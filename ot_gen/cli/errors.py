@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import sysconfig
+import traceback
 from pathlib import Path
 from typing import final
 
-from hydra.errors import CompactHydraException, MissingConfigException
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from ot_gen.cli.compose import conf_dir
-from ot_gen.execution import kind_and_message, on_one_line
+from ot_gen.cli.compose import entries_of
+from ot_gen.execution import is_out_of_memory, kind_and_message, on_one_line
 from ot_gen.transport import NotConverged
 
 # Entries that Hydra's plugins bring, and the extras that bring the plugins.
@@ -43,6 +47,9 @@ SPOKEN = {
 }
 
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # a variable of the environment: the user asks for tracebacks
+
+
 @final
 class BadInput(CompactHydraException):
     """Bad input of a job that runs in a worker process, as one line, and the folder of its sweep."""
@@ -62,13 +69,26 @@ class Failures:
 
     def __init__(self) -> None:
         self.is_front = False
+        self.shows_tracebacks = False
         self.count = 0
         self.sweep: Path | None = None
 
     def begin(self) -> None:
-        """From now on this process reports failures."""
+        """From now on this process reports failures; Hydra leaves its exceptions to it."""
         self.__init__()  # all as at first; no subclass exists
         self.is_front = True
+        self.shows_tracebacks = FULL_ERROR in os.environ
+        os.environ.setdefault(FULL_ERROR, "1")
+
+    def end(self) -> None:
+        """Leave the environment as it was."""
+        if not self.shows_tracebacks:
+            os.environ.pop(FULL_ERROR, None)
+
+    def shows(self, error: BaseException) -> bool:
+        """Whether an error ends the program as Python has it, with its traceback."""
+        expected = isinstance(error, ValueError | OSError | NotConverged | OmegaConfBaseException)
+        return not expected and (self.shows_tracebacks or is_of_the_user(error))
 
 
 failures = Failures()
@@ -87,28 +107,68 @@ def report(line: str, sweep: Path | None) -> None:
 
 
 def composition_error(error: CompactHydraException) -> str:
-    """Hydra's own message, with the cause or the group's entries added where it lacks them."""
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        return f"{error}\n{error.__cause__}"
+    """Hydra's own message on one line, with the cause or the group's entries added where it lacks them."""
+    words = _plain(error)
+    if isinstance(cause := error.__cause__, OmegaConfBaseException):
+        return words if _plain(cause) in words else f"{words}: {_plain(cause)}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read the override {error.override!r} ({words}); a text with signs goes in quotes, name='\"a, b\"'"
+        )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
-        if (extra := PLUGINS.get(str(error.missing_cfg_file))) is not None:
-            return f"{error.missing_cfg_file} comes with a plugin that is not installed; pip install 'ot_gen[{extra}]'"
-        group = conf_dir() / str(error.missing_cfg_file).split("/")[0]
-        entries = sorted(str(entry.relative_to(group).with_suffix("")) for entry in group.rglob("*.yaml"))
-        if entries:
-            return f"{error}\n\nEntries of {group.name}: {', '.join(entries)}"
-    return str(error)
+        missing = str(error.missing_cfg_file)
+        if (extra := PLUGINS.get(missing)) is not None:
+            return f"{missing} comes with a plugin that is not installed; pip install 'ot_gen[{extra}]'"
+        group = missing.split("/")[0]
+        if entries := entries_of(group):
+            return f"Could not find {missing!r}; entries of {group}: {', '.join(entries)}"
+    return words
+
+
+def _plain(error: BaseException) -> str:
+    """What Hydra and OmegaConf say, without the drawings and the facts below it."""
+    kept = [line for line in str(error).splitlines() if line.strip(" ^") and not line.strip().startswith(NOTES)]
+    return on_one_line("; ".join(line.strip().rstrip(".") for line in kept))
+
+
+NOTES = ("full_key:", "object_type=", "reference_type=", "See https://hydra", "set HYDRA_FULL_ERROR", "Set the env")
 
 
 def one_line(error: BaseException) -> str:
     """The message of an error, on one line."""
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
+    if isinstance(error, CompactHydraException):
+        return composition_error(error)
+    if isinstance(error, OmegaConfBaseException):
+        return f"{error.full_key}: {_plain(error)}" if error.full_key else _plain(error)
+    if is_out_of_memory(error):
+        return (
+            f"the memory of this machine is not enough ({on_one_line(error)}); lower trainer.batch_size, "
+            "evaluation.samples, data.size or the widths of the networks"
+        )
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"{on_one_line(error)}; free some space, or choose another folder"
     if isinstance(error, ValueError | OSError | NotConverged):
-        text = on_one_line(error)
+        text = on_one_line(error) or kind_and_message(error)
         overrides = [override for words, override in SPOKEN.items() if words in text and override not in text]
         return f"{text} (on the command line: {', '.join(overrides)})" if overrides else text
-    return kind_and_message(error)
+    return f"{kind_and_message(error)}; check the overrides; HYDRA_FULL_ERROR=1 shows where it happened"
+
+
+# No space, no quota, a limit on the size of files.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_of_the_user(error: BaseException) -> bool:
+    """Whether an error came through code that is neither ot_gen's nor installed: the user sees it as it is.
+
+    Wrong overrides end in errors of ours, of torch or of Hydra, which are said in one line.
+    """
+    installed = {Path(__file__).parents[1], *(Path(path) for path in (*sysconfig.get_paths().values(), sys.prefix))}
+    frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    files = [Path(file) for file in frames if not file.startswith("<")]
+    return any(not any(file.is_relative_to(root) for root in installed) for file in files)
 
 
 def usage(message: str) -> int:

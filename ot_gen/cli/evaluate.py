@@ -10,18 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, completed, composed
-from ot_gen.cli.errors import composition_error, one_line, usage
+from ot_gen.cli.building import build, check_needed, completed
+from ot_gen.cli.compose import composed
+from ot_gen.cli.errors import failures, one_line, usage
 from ot_gen.cli.finished import read_run, trained
-from ot_gen.cli.parser import OneLineParser
 from ot_gen.cli.parts import JUDGING, judging_of
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.data import samples
-from ot_gen.execution import on_one_line, use_threads, write_text
+from ot_gen.execution import OneLineParser, use_threads, write_text
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
 from ot_gen.runs.claim import claimed, unclaimed
@@ -31,7 +29,6 @@ from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_ta
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RunRecord, read_record
 from ot_gen.runs.writer import RecordWriter
-from ot_gen.transport import NotConverged
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -39,9 +36,9 @@ def evaluate(arguments: Sequence[str]) -> int:
     try:
         given = _parser().parse_intermixed_args(arguments)
         judged = _judge_run(given) if given.samples is None else _judge_samples(given)
-    except CompactHydraException as error:
-        return usage(on_one_line(composition_error(error)))
-    except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
+    except Exception as error:
+        if failures.shows(error):
+            raise
         return usage(one_line(error))
     sys.stdout.write(judged + "\n")
     return 0
@@ -66,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def _judge_samples(given: argparse.Namespace) -> str:
     cfg, choices = composed(given.overrides, given.config_dir)
     use_threads(cfg.threads)
+    check_needed(cfg)
     data = build(cfg.data)
     cfg = completed(cfg, data)
     cloud = samples(given.samples, data.dim, data.shape)

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, final
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.errors import one_line, usage
+from ot_gen.cli.errors import failures, one_line, usage
 from ot_gen.cli.finished import read_run, trained
-from ot_gen.cli.parser import OneLineParser
 from ot_gen.cli.trust import TRUST_HELP
-from ot_gen.execution import use_threads
+from ot_gen.execution import OneLineParser, use_threads
 from ot_gen.execution.deprecation import REMOVAL
 from ot_gen.runs.manifold import shortest_paths, straight_lines, study, told
 from ot_gen.runs.parts import Status
@@ -45,7 +43,9 @@ def geometry(arguments: Sequence[str]) -> int:
         shown = _study(given.run, given.trust, given.out, _options(given.overrides))
     except NotImplementedError as error:  # torch's, of an activation without second derivatives
         return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
-    except (ValueError, OSError, OmegaConfBaseException) as error:
+    except Exception as error:
+        if failures.shows(error):
+            raise
         return usage(one_line(error))
     sys.stdout.write(shown + "\n")
     return 0

@@ -11,10 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from ot_gen.cli.compose import build, completed, conf_dir
-from ot_gen.cli.errors import one_line, report
+from ot_gen.cli.building import NEEDED, build, check_needed, completed
+from ot_gen.cli.compose import conf_dir
+from ot_gen.cli.errors import failures, one_line, report
 from ot_gen.cli.parts import assembled, judging_of
 from ot_gen.cli.sweep import (
     Task,
@@ -33,7 +33,6 @@ from ot_gen.runs.record import CONFIG, RunRecord, read_record
 from ot_gen.runs.run import Experiment, follow, run, whole
 from ot_gen.runs.writer import RecordWriter
 from ot_gen.training import Interrupted
-from ot_gen.transport import NotConverged
 
 log = logging.getLogger("ot_gen")
 
@@ -54,7 +53,9 @@ def job(cfg: DictConfig) -> float | None:
     except Interrupted as stop:
         way = f"resume={output}" if sweep is None else f"the same command and hydra.sweep.dir={sweep}"
         raise Interrupted(f"{stop}; continue with {way}") from None
-    except (ValueError, OSError, NotConverged, OmegaConfBaseException) as error:
+    except Exception as error:
+        if failures.shows(error):
+            raise
         report(one_line(error), sweep)
         return None
 
@@ -78,9 +79,9 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
     choices: Any = HydraConfig.get().runtime.choices
     record = RunRecord(
         Status.RUNNING,
-        solver=choices.solver,
-        data=choices.data,
-        generator=choices.generator,
+        solver=choices.get("solver"),
+        data=choices.get("data"),
+        generator=choices.get("generator"),
         seed=whole(cfg.seed),
         overrides=tuple(item for item in HydraConfig.get().overrides.task if decides(item)),
         composition=composed,
@@ -111,8 +112,10 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
     if records:
         write_text(output / CONFIG, OmegaConf.to_yaml(cfg))  # until it can be resolved
     use_threads(cfg.threads)
-    if cfg.seed is None:
-        raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
+    check_needed(cfg, (*NEEDED, "evaluation"))
+    if whole(cfg.seed) is None or not -(2**63) <= cfg.seed < 2**64:
+        said = "null" if cfg.seed is None else cfg.seed
+        raise ValueError(f"seed={said} would leave a run that nobody can repeat; give a whole number, below 2^63")
     data = build(cfg.data)
     cfg = completed(cfg, data)
     if records:

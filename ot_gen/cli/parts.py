@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeVar, final
 
 import torch
 from hydra.errors import CompactHydraException
@@ -13,13 +13,15 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from ot_gen.cli.compose import build, completed, composed, generator_of
-from ot_gen.cli.errors import composition_error, one_line
+from ot_gen.cli.building import build, build_trainer, check_needed, completed, generator_of
+from ot_gen.cli.compose import composed
+from ot_gen.cli.errors import one_line
 from ot_gen.data import Dataset
-from ot_gen.execution import on_one_line
 from ot_gen.measures import Pushforward
 from ot_gen.runs.judging import Judging
 from ot_gen.solvers import Solver
+
+_T = TypeVar("_T")
 
 
 @final
@@ -69,23 +71,34 @@ def parts(
     """
     try:
         return assembled(composed(overrides, config_dir)[0], data, seed)
-    except CompactHydraException as error:
-        raise ValueError(on_one_line(composition_error(error))) from error
-    except OmegaConfBaseException as error:
+    except (CompactHydraException, OmegaConfBaseException) as error:
         raise ValueError(one_line(error)) from error
 
 
 def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = None) -> Parts:
     """The parts of a composed configuration, which stays as it is; arguments as of `parts`."""
-    data = build(cfg.data) if data is None else data
+    check_needed(cfg)
+    data = _of(Dataset, "data", build(cfg.data) if data is None else data)
     cfg = completed(cfg, data)
     if seed is not None:
         torch.manual_seed(seed)
-    trainer = build(cfg.trainer)
-    trainer.pop("processes", None)  # a number, for the launcher
+    trainer = build_trainer(cfg.trainer)
     reference = build(cfg.reference)
     mu = Pushforward(generator_of(cfg), reference)
-    return Parts(cfg, data, mu, build(cfg.solver), trainer)
+    solver = _of(Solver, "solver", build(cfg.solver))
+    held = "coupling" if solver.sense > 0 else "potential"
+    _of(nn.Module, f"solver.{held}", solver.xi)
+    return Parts(cfg, data, mu, solver, trainer)
+
+
+def _of(kind: Callable[..., _T], name: str, made: Any) -> _T:
+    """What was built, if it is of its kind."""
+    assert isinstance(kind, type)
+    if not isinstance(made, kind):
+        got = "null" if made is None else f"a {type(made).__name__}"
+        raise ValueError(f"{name} is {got} and no {kind.__name__}; choose an entry: {name.partition('.')[0]}=NAME")
+    built: Any = made
+    return built
 
 
 # The nodes of the configuration by which models are judged.
@@ -94,6 +107,7 @@ JUDGING = tuple(part.name for part in fields(Judging))
 
 def judging_of(cfg: DictConfig) -> Judging:
     """How a configuration judges a model."""
+    check_needed(cfg, ("evaluation",))
     return Judging(**{name: build(cfg.get(name)) for name in JUDGING})
 
 

@@ -12,45 +12,60 @@ from ot_gen.execution.checkpoints import (
 from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only, renamed, reordered, without_meaning
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
-from ot_gen.execution.files import remove_leftovers, write_text, written
+from ot_gen.execution.files import naming, remove_leftovers, write_text, written
+from ot_gen.execution.fingerprints import fingerprint
 from ot_gen.execution.launching import launch
+from ot_gen.execution.parser import OneLineParser
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
+from ot_gen.execution.progress import Clock, Progress
 from ot_gen.execution.reading import LARGEST, absolute, opened, read_bytes, read_text
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
-from ot_gen.execution.signals import interruptible, stop_signal
+from ot_gen.execution.signals import exit_code, interruptible, stop_signal
+from ot_gen.execution.streams import plain_streams
+from ot_gen.execution.tensor_files import check_sums, read_tensors, write_tensors
 from ot_gen.execution.threads import use_threads
-from ot_gen.execution.wording import cell, kind_and_message, on_one_line, reason
+from ot_gen.execution.wording import cell, is_out_of_memory, kind_and_message, on_one_line, reason
 
 __all__ = [
     "ALONE",
     "CHECKPOINT_NAME",
     "LARGEST",
+    "Clock",
     "Descent",
     "Doors",
     "Ending",
     "MixedPrecision",
+    "OneLineParser",
     "OptimizerFactory",
     "Processes",
+    "Progress",
     "absolute",
     "adam",
     "by_old_name",
     "cell",
+    "check_sums",
     "checkpoint_in",
+    "exit_code",
+    "fingerprint",
     "former_names",
     "frozen",
     "interruptible",
+    "is_out_of_memory",
     "is_rowwise",
     "keyword_only",
     "kind_and_message",
     "launch",
     "load_checkpoint",
     "load_weights",
+    "naming",
     "networks",
     "on_one_line",
     "opened",
+    "plain_streams",
     "read_bytes",
     "read_progress",
+    "read_tensors",
     "read_text",
     "reason",
     "remove_leftovers",
@@ -62,6 +77,7 @@ __all__ = [
     "target",
     "use_threads",
     "without_meaning",
+    "write_tensors",
     "write_text",
     "written",
 ]

@@ -7,21 +7,25 @@ leaves the previous checkpoint whole.
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ot_gen.arguments import checked
-from ot_gen.execution.files import written
+from ot_gen.execution.fingerprints import difference
+from ot_gen.execution.optimizer_states import optimizer_states, stored_states
+from ot_gen.execution.tensor_files import check_sums, read_tensors, write_tensors
+from ot_gen.execution.wording import kind_and_message, on_one_line
 
-FORMAT = "ot_gen checkpoint 1"
+FORMAT, WITHOUT_SUMS = "ot_gen checkpoint 2", "ot_gen checkpoint 1"
+COUNTS = ("step", "images", "seed", "streams", "tested", "next_test", "finishes")  # whole numbers of a progress
+OF_A_TRAINING = ("step", "images", "seconds")
 CHECKPOINT_NAME = "checkpoint.safetensors"  # in a run's folder
 
 
@@ -84,27 +88,23 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer | None],
     progress: Mapping[str, Any],
+    problem: Mapping[str, Any] | None = None,
 ) -> None:
     """Write modules, optimizers, torch's random state and `progress` (JSON values) to `path`, atomically.
+
+    Args:
+        path: the file.
+        modules, optimizers: by name.
+        progress: how far it is.
+        problem: the `fingerprint` of what is solved, for who resumes.
 
     Raises:
         ValueError: a weight or an optimizer state is NaN or Inf; the file on disk is left as it was.
     """
     path = target(path)
-    tensors: dict[str, Tensor] = {}
-    scalars: dict[str, Any] = {}
-    for name, module in modules.items():
-        tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-    for name, optimizer in optimizers.items():
-        if optimizer is not None:
-            state = optimizer.state_dict()
-            scalars[name] = {"param_groups": state["param_groups"], "state": {}}
-            for index, slots in state["state"].items():
-                for slot, value in slots.items():
-                    if isinstance(value, Tensor):
-                        tensors[f"optimizer.{name}.{index}.{slot}"] = value
-                    else:
-                        scalars[name]["state"][f"{index}.{slot}"] = value
+    tensors = {f"{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
+    states, scalars = optimizer_states(optimizers)
+    tensors |= states
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"refused to write {path}: {key} holds NaN or Inf; the checkpoint on disk is unchanged")
@@ -115,101 +115,151 @@ def save_checkpoint(
         "optimizers": json.dumps(scalars),
         "progress": json.dumps(dict(progress)),
     }
-    copies = {key: value.detach().contiguous().clone() for key, value in tensors.items()}
-    with written(path) as temporary:
-        save_file(copies, temporary, metadata=header)
+    if problem is not None:
+        header["problem"] = json.dumps(problem)
+    write_tensors(path, tensors, header)
 
 
 @checked
 def load_checkpoint(
-    path: str | Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer | None]
+    path: str | Path,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer | None],
+    problem: Mapping[str, Any] | None = None,
+    needs: Sequence[str] = OF_A_TRAINING,
 ) -> dict[str, Any]:
-    """Load `path` into modules, optimizers and torch's random state; returns `progress`.
+    """Load `path` into modules, optimizers and torch's random state; returns `progress`, which has what it `needs`.
 
     Raises:
-        ValueError: the file is missing, damaged, or was written by another composition.
+        ValueError: the file is missing, damaged, or was written by another composition or for another problem.
     """
-    header, tensors = _read(path)
-    saved, here = json.loads(header["composition"]), _composition(modules)
-    if saved != here:
-        differing = next(name for name in here if saved.get(name) != here[name])
-        raise ValueError(
-            f"{path} is a checkpoint of another composition: its {differing} is "
-            f"{' > '.join(saved.get(differing, []))}, this run's is {' > '.join(here[differing])}; "
-            "resume with the configuration that wrote it"
-        )
+    path = checkpoint_in(path)
+    header, tensors = _read(path, needs)
+    _check_composition(path, _facts(path, header, "composition"), _composition(modules))
+    weights = {name: _weights(path, name, module, tensors) for name, module in modules.items()}
+    if problem is not None and "problem" in header:
+        _check_problem(path, _facts(path, header, "problem"), problem)
+    states = stored_states(path, optimizers, _facts(path, header, "optimizers"), tensors)
+    random = {key.removeprefix("random."): value for key, value in tensors.items() if key.startswith("random.")}
+    if "cpu" not in random:
+        raise ValueError(f"{path} is damaged: it lacks random.cpu, the state of the random numbers")
     for name, module in modules.items():
-        expected = module.state_dict()
-        weights = {key: tensors.get(f"{name}.{key}") for key in expected}
-        for key, value in weights.items():
-            if value is None or value.shape != expected[key].shape:
-                raise ValueError(
-                    f"{path} is a checkpoint of another composition: {name}.{key} has shape "
-                    f"{None if value is None else tuple(value.shape)} in the file and {tuple(expected[key].shape)} in "
-                    "this run; resume with the sizes and the data that wrote it"
-                )
-        module.load_state_dict(weights)
-    scalars = json.loads(header["optimizers"])
-    for name, optimizer in optimizers.items():
-        if optimizer is not None:
-            optimizer.load_state_dict(_optimizer_state(name, scalars.get(name, {}), tensors))
-    _set_random_states({key.removeprefix("random."): t for key, t in tensors.items() if key.startswith("random.")})
-    progress: dict[str, Any] = json.loads(header["progress"])
-    return progress
+        module.load_state_dict(weights[name])
+    try:
+        for name, state in states.items():
+            optimizer = optimizers[name]
+            assert optimizer is not None
+            optimizer.load_state_dict(state)
+        _set_random_states(random)
+    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {kind_and_message(error)}") from error
+    return _progress(path, header, needs)
 
 
 @checked
 def read_progress(path: str | Path) -> dict[str, Any]:
     """What a checkpoint says of the run that wrote it: {"step", "images", "seconds"}."""
-    progress: dict[str, Any] = json.loads(_read(path)[0]["progress"])
-    return progress
+    path = checkpoint_in(path)
+    return _progress(path, _read(path, OF_A_TRAINING)[0], OF_A_TRAINING)
 
 
 @checked
 def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
     """Load the weights called `name` ("mu" for the model, "solver" for ξ) of a checkpoint into `module`.
 
+    Raises:
+        ValueError: the file is missing or damaged, or holds other weights.
+
     Example:
         >>> load_weights("runs/best/checkpoint.safetensors", mu)  # doctest: +SKIP
     """
-    _, tensors = _read(path)
+    path = checkpoint_in(path)
+    _, tensors = _read(path, ())
     prefix = f"{name}."
     weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not hold these weights: {error}") from error
+        raise ValueError(f"{path} does not hold these weights: {on_one_line(error)}") from error
 
 
-def _read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    path = checkpoint_in(path)
+def _read(path: Path, needs: Sequence[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({error}); it is damaged or no safetensors file"
-        ) from error
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path} is a safetensors file but no ot_gen checkpoint (format {header.get('format')!r})")
+        header, tensors = read_tensors(path, (FORMAT, WITHOUT_SUMS))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
+    _progress(path, header, needs)  # says more than a checksum
+    check_sums(path, header, tensors, without=WITHOUT_SUMS)
     return header, tensors
+
+
+def _facts(path: Path, header: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The JSON object that is an entry of the header."""
+    try:
+        facts = json.loads(header[name])
+    except KeyError:
+        raise ValueError(f"{path} is damaged: its header lacks {name!r}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {name!r} of its header is no JSON ({error})") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} is damaged: {name!r} of its header is a {type(facts).__name__}, not an object")
+    return facts
+
+
+def _progress(path: Path, header: Mapping[str, str], needs: Sequence[str]) -> dict[str, Any]:
+    """What the header says of how far the run came: numbers that can be, counts that are whole."""
+    progress = _facts(path, header, "progress")
+    if lacks := [name for name in needs if name not in progress]:
+        raise ValueError(f"{path} is damaged: its 'progress' lacks {', '.join(lacks)}")
+    for name, value in progress.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in COUNTS and not (isinstance(value, int) and number and value >= 0):
+            raise ValueError(f"{path} is damaged: its {name} is {value!r}, not a whole number >= 0")
+        if name == "seconds" and not (number and 0 <= value < math.inf):
+            raise ValueError(f"{path} is damaged: its {name} are {value!r}, not a number >= 0")
+    return progress
+
+
+def _check_composition(path: Path, saved: Mapping[str, Any], here: Mapping[str, list[str]]) -> None:
+    differing = next((name for name in here if saved.get(name) != here[name]), None)
+    if differing is not None:
+        parts = saved.get(differing)
+        there = " > ".join(map(str, parts)) if isinstance(parts, list) else "not there"
+        raise ValueError(
+            f"{path} is a checkpoint of another composition: its {differing} is {there}, this run's is "
+            f"{' > '.join(here[differing])}; resume with the configuration that wrote it"
+        )
+
+
+def _check_problem(path: Path, saved: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    try:
+        differs = difference(saved, here)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {kind_and_message(error)} in its 'problem'") from error
+    if differs is not None:
+        raise ValueError(
+            f"{path} is a checkpoint of another problem ({differs}); resume with the data and the settings that wrote "
+            "it, or begin anew without resume (ot_gen.load_weights gives a model the weights of a checkpoint)"
+        )
+
+
+def _weights(path: Path, name: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    weights = {}
+    for key, expected in module.state_dict().items():
+        value = tensors.get(f"{name}.{key}")
+        if value is None or value.shape != expected.shape:
+            raise ValueError(
+                f"{path} is a checkpoint of another composition: {name}.{key} has shape "
+                f"{None if value is None else tuple(value.shape)} in the file and {tuple(expected.shape)} in "
+                "this run; resume with the sizes and the data that wrote it"
+            )
+        weights[key] = value
+    return weights
 
 
 def _composition(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:
     """The class names of each module's parts, depth first: what a checkpoint must share with the run that reads it."""
     return {name: [type(part).__name__ for part in module.modules()] for name, module in modules.items()}
-
-
-def _optimizer_state(name: str, scalars: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    slots: dict[int, dict[str, Any]] = {}
-    prefix = f"optimizer.{name}."
-    states = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    for key, value in {**states, **scalars.get("state", {})}.items():
-        index, slot = key.split(".", 1)
-        slots.setdefault(int(index), {})[slot] = value
-    return {"state": slots, "param_groups": scalars.get("param_groups", [])}
 
 
 def _random_states() -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import LBFGS, Adam, Optimizer
+from torch.optim import LBFGS, Adam, Optimizer, SparseAdam
 
 from ot_gen.arguments import Nonnegative, checked, described
 from ot_gen.execution.precision import MixedPrecision
@@ -114,10 +114,15 @@ def _made(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer
         optimizer = factory(parameters)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(f"the optimizer cannot be built: {error}; check its arguments, e.g. lr") from error
-    if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
+    if not isinstance(optimizer, Optimizer):
         raise ValueError(
             f"an optimizer is made of parameters and steps on their gradients, got {described(optimizer)}; give a "
             "function like functools.partial(torch.optim.Adam, lr=1e-3)"
+        )
+    if isinstance(optimizer, LBFGS | SparseAdam):
+        raise ValueError(
+            f"{type(optimizer).__name__} does not train here: a step has one estimate of the loss, with a dense "
+            "gradient; take another optimizer, e.g. torch.optim.Adam"
         )
     return optimizer
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
+import platform
+import re
 import secrets
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from ot_gen.arguments import checked
 
-UNIQUE = 16  # hexadecimal digits: no other process, on no other machine, has them
+UNIQUE = 16  # hexadecimal digits: of the machine, of the process, and four of chance
 
 
 @contextmanager
@@ -20,7 +28,10 @@ def written(path: str | Path) -> Iterator[Path]:
 
     No reader ever sees half of it, and several writers do not meet: the last to end wins. The file is on the disk
     before it gets its name, so a loss of power leaves the old file or the new one. An exception in the block leaves
-    the old file and nothing else. A kill may leave the temporary one, see `remove_leftovers`.
+    the old file and nothing else. A kill may leave the temporary one, which the next writer of `path` removes.
+
+    Raises:
+        OSError: the file cannot be written, with its name whatever library wrote it.
 
     Example:
         >>> import tempfile
@@ -33,18 +44,60 @@ def written(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if not path.name:
         raise ValueError(f"a file needs a name, got the path {str(path)!r}")
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(UNIQUE // 2)}.tmp")
-    temporary.touch()
-    usual = temporary.stat().st_mode  # as the umask has it, which safetensors does not ask
-    temporary.unlink()
+    temporary = path.with_name(f"{path.name}.{_here()}{os.getpid():08x}{secrets.token_hex(2)}.tmp")
     try:
+        _remove_of_the_dead(path)
+        temporary.touch()
+        usual = temporary.stat().st_mode  # as the umask has it, which safetensors does not ask
+        temporary.unlink()
         yield temporary
         temporary.chmod(usual)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise naming(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_of_the_dead(path: Path) -> None:
+    """Remove the temporary files of `path` whose writers, on this machine, are no more."""
+    if os.name != "posix":  # elsewhere nobody can be asked whether he lives
+        return
+    mark = _here()
+    for file in path.parent.glob(f"{glob.escape(path.name)}.{mark}{'[0-9a-f]' * (UNIQUE - len(mark))}.tmp"):
+        writer = int(file.name.removesuffix(".tmp")[-UNIQUE + len(mark) :][:8], 16)
+        try:
+            os.kill(writer, 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)
+        except (PermissionError, OverflowError):  # another user's, who lives; no process at all
+            continue
+
+
+@cache
+def _here() -> str:
+    """Four digits for this machine, or this container: where a process number means a process."""
+    space = Path("/proc/self/ns/pid")
+    words = f"{platform.node()} {space.stat().st_ino if space.exists() else ''}"
+    return f"{zlib.crc32(words.encode()) & 0xFFFF:04x}"
+
+
+def naming(error: OSError | SafetensorError, path: Path) -> OSError:
+    """The error of a library that could not write a file, as one of the system that names it.
+
+    Example:
+        >>> naming(SafetensorError("I/O error: No space left on device (os error 28)"), Path("a.safetensors"))
+        OSError(28, 'No space left on device')
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (match := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(match[1])
+    if number is None:
+        return OSError(errno.EIO, str(error) or os.strerror(errno.EIO), str(path))
+    return OSError(number, os.strerror(number), str(path))
 
 
 @checked

@@ -36,6 +36,22 @@ def reason(error: BaseException, most: int = 200) -> str:
     return words if len(words) <= most else f"{words[: most - 3]}..."
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is that of an allocator: Python's, NumPy's, or torch's on any device.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("memory"))
+        (True, False)
+    """
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OF_ALLOCATORS)
+
+
+# torch has no class of its own for the CPU's: https://github.com/pytorch/pytorch/blob/main/c10/core/impl/alloc_cpu.cpp
+_OF_ALLOCATORS = ("DefaultCPUAllocator", "Storage size calculation overflowed", "out of memory")
+
+
 def cell(value: Any) -> Any:
     """A value as a cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe.
 

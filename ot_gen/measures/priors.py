@@ -5,17 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Nonnegative, Seed, checked
-from ot_gen.execution import keyword_only, read_bytes, reason, written
+from ot_gen.execution import (
+    check_sums,
+    keyword_only,
+    on_one_line,
+    read_tensors,
+    write_tensors,
+)
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture
 from ot_gen.measures.points import check_cloud
 from ot_gen.measures.reference import Reference
+
+FORMAT, WITHOUT_SUMS = "ot_gen prior 1", ""  # of files of save_prior
 
 
 @keyword_only
@@ -81,8 +87,7 @@ def save_prior(prior: Reference, path: str | Path) -> None:
     """
     if not isinstance(prior.family, FullMixture):
         raise ValueError(f"save_prior writes the mixtures of ex_post_prior, got {prior}; save its state_dict()")
-    with written(path) as temporary:
-        save_file({name: t.detach().cpu().contiguous() for name, t in prior.family.state_dict().items()}, temporary)
+    write_tensors(Path(path), prior.family.state_dict(), {"format": FORMAT})
 
 
 @checked
@@ -95,11 +100,15 @@ def load_prior(path: str | Path) -> Reference:
     Example:
         >>> load_prior("runs/best/prior.safetensors")  # doctest: +SKIP
     """
+    path = Path(path)
     try:
-        tensors = load(read_bytes(path))
+        header, tensors = read_tensors(path, (FORMAT, WITHOUT_SUMS))
+        check_sums(path, header, tensors, without=WITHOUT_SUMS)
         return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} holds no prior of save_prior ({reason(error)})") from error
+    except KeyError as error:
+        raise ValueError(f"{path} holds no prior of save_prior: it lacks {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no prior of save_prior ({on_one_line(error)})") from error
 
 
 def _codes(encoder: nn.Module, nu: Measure, samples: int, seed: int) -> Tensor:

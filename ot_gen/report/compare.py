@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ot_gen.execution import reason, write_text
+from ot_gen.execution import OneLineParser, exit_code, interruptible, on_one_line, plain_streams, reason, write_text
 from ot_gen.report.page import comparison_page
 from ot_gen.report.runs import find_runs
 from ot_gen.report.table import comparison_csv
@@ -50,17 +49,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["no/such/folder"])
         2
     """
-    parser = argparse.ArgumentParser("ot-gen-compare", description="Compare all runs below a folder on one page.")
+    with plain_streams():
+        try:
+            with interruptible():
+                return _compare(argv)
+        except KeyboardInterrupt as stop:
+            sys.stderr.write("ot-gen-compare: interrupted\n")
+            return exit_code(stop)
+
+
+def _compare(argv: Sequence[str] | None) -> int:
+    parser = OneLineParser("ot-gen-compare", description="Compare all runs below a folder on one page.")
     parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, help="the folder that holds the runs, at any depth")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where the files go (default: RUNS_DIR)")
-    arguments = parser.parse_args(argv)
-    output = arguments.output or arguments.runs_dir
     try:
-        page = write_comparison(arguments.runs_dir, output)
+        arguments = parser.parse_args(argv)
+        page = write_comparison(arguments.runs_dir, arguments.output or arguments.runs_dir)
     except ValueError as error:
-        sys.stderr.write(f"ot-gen-compare: error: {error}\n")
+        sys.stderr.write(f"ot-gen-compare: error: {on_one_line(error)}\n")
     except OSError as error:
-        what = f"{error.strerror or reason(error)}: {error.filename or output}"
+        what = f"{error.strerror or reason(error)}: {error.filename or arguments.output or arguments.runs_dir}"
         sys.stderr.write(f"ot-gen-compare: error: {what}; try another --output\n")
     else:
         sys.stdout.write(f"{page}\n")

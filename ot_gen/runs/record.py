@@ -193,6 +193,9 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     Raises:
         ValueError: the file cannot be read, or holds something else than numbers.
 
+    Raises:
+        ValueError: it holds anything but names and numbers.
+
     Example:
         >>> read_metrics(Path("no/such/run"))
         []

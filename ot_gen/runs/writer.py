@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, final
 
-from ot_gen.execution import kind_and_message, read_progress, write_text
+from ot_gen.execution import kind_and_message, naming, read_progress, write_text
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import METRICS, RunRecord, metric_rows, versions, write_record
 from ot_gen.training import Interrupted, Progress
@@ -48,7 +48,8 @@ class RecordWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self.closing:
+        # Where the disk is full, what went wrong is said and not that it cannot be recorded.
+        with self.closing, nullcontext() if error is None else suppress(OSError):
             if isinstance(error, KeyboardInterrupt):
                 reason = str(error) if isinstance(error, Interrupted) else f"stopped ({error or 'SIGINT'})"
                 self.update(status=Status.INTERRUPTED, error=reason)
@@ -70,17 +71,22 @@ class RecordWriter:
         A row reaches the file before the checkpoint of its step. After a kill, a lost row is always computed again.
         """
         row = progress.rows[-1]
-        if self._metrics is None:
-            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
-            if self._metrics.tell() == 0:
-                self._metrics.write(",".join(row) + "\n")
-        self._metrics.write(",".join(f"{value:.9g}" for value in row.values()) + "\n")
-        self._metrics.flush()
+        path = self.folder / METRICS
+        try:
+            if self._metrics is None:
+                self._metrics = path.open("a", encoding="utf-8")
+                if self._metrics.tell() == 0:
+                    self._metrics.write(",".join(row) + "\n")
+            self._metrics.write(",".join(f"{value:.9g}" for value in row.values()) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise naming(error, path) from error
 
     def close(self) -> None:
         """Close metrics.csv; a later row opens it again."""
         if self._metrics is not None:
-            self._metrics.close()
+            with suppress(OSError):  # of a row that could not be written, which has been said
+                self._metrics.close()
             self._metrics = None
 
     def begin_metrics(self, resume: Path | None) -> None:

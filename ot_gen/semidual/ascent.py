@@ -178,7 +178,9 @@ class Ascent(nn.Module):
     def restore(self, progress: dict[str, float]) -> None:
         """Take over what `progress` returned."""
         for name, value in progress.items():
-            setattr(self, "smallest" if name == "floor" else name, value)  # its name in older files
+            name = "smallest" if name == "floor" else name  # as older files call it
+            if name in self.NUMBERS and type(value) in (int, float):
+                setattr(self, name, value)
 
 
 def samples_for(error: float, atoms: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, final
+from functools import cached_property
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
@@ -10,8 +11,12 @@ from torch.distributions import Distribution
 
 from ot_gen.arguments import described
 from ot_gen.costs import Cost
+from ot_gen.execution import fingerprint
 from ot_gen.measures import Empirical, Measure, Reference, advice
 from ot_gen.semidual.scores import PANEL_ATOMS, Scores
+from ot_gen.semidual.stream import Stream
+
+SAMPLE = 512  # by which a law is known
 
 
 class Sampler(Protocol):
@@ -61,6 +66,13 @@ class SemidiscreteProblem:
     @torch.no_grad()
     def _largest(self, x: Tensor) -> float:
         return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.atoms.split(PANEL_ATOMS))
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this problem from others, for checkpoints; a law by a sample, where a seed repeats it."""
+        one, again = (Stream(self.law, 0).draw(SAMPLE) for _ in range(2))
+        model = one if torch.equal(one, again) else type(self.law).__name__
+        return fingerprint(model=model, data=self.nu, cost=repr(self.cost))
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: the maximum over coinciding atoms."""

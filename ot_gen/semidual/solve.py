@@ -117,6 +117,9 @@ def semidiscrete(
         return solve.run([*callbacks, *bar], checkpoint)
 
 
+NUMBERS = ("seed", "streams", "tested", "next_test", "finishes", "seconds", "ascent")  # of a checkpoint
+
+
 class _Solve:
     """The state of one solve: the ascent, what it may spend, and the last test."""
 
@@ -149,7 +152,7 @@ class _Solve:
         """Begin from nothing, from a table, or where a checkpoint left off."""
         sample = self._fresh().draw(512)
         if resume is not None:
-            state = load_checkpoint(resume, {"ascent": self.ascent}, {})
+            state = load_checkpoint(resume, {"ascent": self.ascent}, {}, self.problem.fingerprint, NUMBERS)
             self.seed, self.streams = state["seed"], state["streams"]
             self.tested, self.next_test = state["tested"], state["next_test"]
             self.finishes = state["finishes"]
@@ -288,7 +291,8 @@ class _Solve:
             "finishes": self.finishes,
             "seconds": time.perf_counter() - self.began,
         }
-        save_checkpoint(path, {"ascent": self.ascent}, {}, state | {"ascent": self.ascent.progress()})
+        state |= {"ascent": self.ascent.progress()}
+        save_checkpoint(path, {"ascent": self.ascent}, {}, state, self.problem.fingerprint)
 
     def _solution(
         self, tally: Tally, slack: Callable[[], Slack], converged: bool, ending: Ending, seconds: float

@@ -1,5 +1,6 @@
 """Files are whole or not there: after an exception, a kill, or with several writers at once."""
 
+import errno
 import multiprocessing as mp
 import os
 import signal
@@ -8,6 +9,7 @@ from functools import partial
 
 import pytest
 import torch
+from limits import no_file_beyond
 from matplotlib.figure import Figure
 
 from ot_gen.execution import remove_leftovers, save_checkpoint, write_text, written
@@ -96,6 +98,16 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_a_full_disk_is_named_and_leaves_the_old_file_and_nothing_else(name, tmp_path):
+    (tmp_path / "ours").write_text("old")
+    with no_file_beyond(3), pytest.raises(OSError, match="too large") as caught:
+        WRITERS[name](tmp_path / "ours")
+    assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "ours")
+    assert (tmp_path / "ours").read_text() == "old" and names(tmp_path) == ["ours"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 def test_permissions_are_those_of_a_file_that_was_opened(name, mask, tmp_path):
     before = os.umask(mask)
@@ -112,6 +124,20 @@ def killed(path):
     with written(path) as temporary:
         temporary.write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_kill_leaves_goes_when_the_file_is_written_again(tmp_path):
+    writer = mp.get_context("fork").Process(target=partial(killed, tmp_path / "a.txt"))
+    writer.start()
+    writer.join()
+    assert len(names(tmp_path)) == 1
+    write_text(tmp_path / "b.txt", "another")
+    assert len(names(tmp_path)) == 2
+    with written(tmp_path / "a.txt") as slow:  # a writer that lives keeps its own
+        slow.write_text("slow")
+        write_text(tmp_path / "a.txt", "new")
+        assert names(tmp_path) == ["a.txt", slow.name, "b.txt"]
+    assert names(tmp_path) == ["a.txt", "b.txt"] and (tmp_path / "a.txt").read_text() == "slow"
 
 
 def test_what_a_kill_leaves_goes_when_the_folder_is_claimed(tmp_path):

@@ -1,4 +1,4 @@
-"""The parser of those commands of `ot-gen` that are not composed by Hydra."""
+"""The parser of those commands that are not composed by Hydra."""
 
 from __future__ import annotations
 

@@ -1,0 +1,56 @@
+"""How far a training is, by steps and by wall time."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import final
+
+from ot_gen.execution.processes import Processes
+
+
+@final
+@dataclass
+class Progress:
+    """What `fit` passes to its callbacks after each step, and returns at the end.
+
+    Attributes:
+        step: outer steps done, of `steps`.
+        images: model samples drawn so far, inner steps included.
+        seconds: wall time of training so far, interruptions excluded.
+        rows: for each step of this call {"step", "seconds", "images", "value", "penalty", diagnostics...}.
+    """
+
+    steps: int
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+@final
+class Clock:
+    """When a training ends, by steps or by wall time, and which fraction of it is done."""
+
+    def __init__(self, progress: Progress, max_seconds: float | None, processes: Processes) -> None:
+        if max_seconds is not None:
+            if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
+                raise ValueError(f"fit needs max_seconds > 0, or None for no limit, got {max_seconds!r}")
+            if processes.size > 1:
+                raise ValueError("max_seconds is for one process: clocks differ, so several count steps; give steps")
+        self.progress = progress
+        self.seconds = math.inf if max_seconds is None else max_seconds
+        self.began = time.perf_counter() - progress.seconds
+
+    @property
+    def runs(self) -> bool:
+        return self.progress.step < self.progress.steps and self.progress.seconds < self.seconds
+
+    @property
+    def fraction(self) -> float:
+        return max(self.progress.step / self.progress.steps, self.progress.seconds / self.seconds)
+
+    def tick(self) -> None:
+        self.progress.step += 1
+        self.progress.seconds = time.perf_counter() - self.began
