@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.costs.cost import Bilinear, Cost, Growth
 from ot_gen.measures import widened, widened_pair
 
 
@@ -21,6 +21,13 @@ class SquaredEuclidean(Cost):
         >>> float(c(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])))
         25.0
     """
+
+    @property
+    def is_nonnegative(self) -> bool:
+        return True
+
+    def growth(self, dim: int) -> Growth:
+        return Growth(1.0, 2.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
@@ -98,6 +105,9 @@ class Euclidean(Cost):
 
     is_metric = True
 
+    def growth(self, dim: int) -> Growth:
+        return Growth(1.0, 1.0)
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
@@ -131,6 +141,9 @@ class Lp(Cost):
         if not p >= 1:
             raise ValueError(f"Lp needs p >= 1 to be a distance, got p = {p}; use p = 1, 2, ..., inf")
         self.p = float(p)
+
+    def growth(self, dim: int) -> Growth:
+        return Growth(dim ** max(0.0, 1 / self.p - 0.5), 1.0)  # ‖v‖_p against ‖v‖
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
