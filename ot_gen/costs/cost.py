@@ -37,9 +37,9 @@ class Bilinear(NamedTuple):
 class Growth(NamedTuple):
     """f(t) = factor · t^power, convex: how fast a cost grows with the Euclidean distance.
 
-        c(x, y) <= f(‖x − y‖)      |c(x, y) − c(x', y)| <= f(‖x − y‖ + ‖x − x'‖) − f(‖x − y‖)
+        0 <= c(x, y) <= f(‖x − y‖)      |c(x, y) − c(x', y)| <= f(‖x − y‖ + ‖x − x'‖) − f(‖x − y‖)
 
-    On the line the first is an equality: there c is a convex function of x − y.
+    On the line c(x, y) = f(|x − y|): there c is a convex function of x − y.
 
     Example:
         >>> import torch

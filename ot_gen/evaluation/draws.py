@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.measures import Empirical, Measure, check_cloud
+from ot_gen.semidual.tally import batches
 
 REPLICATES = 6
 FEWEST_ROWS = 200
@@ -34,6 +35,10 @@ class Draws(ABC):
     law: Measure
     size: int | None
     pilot_size: int | None
+
+    @abstractmethod
+    def fitting(self, n: int) -> Tensor:
+        """Samples to fit to, (n, d), or all of them where there are not so many."""
 
     @abstractmethod
     def pilot(self) -> Source:
@@ -67,6 +72,10 @@ class Sampled(Draws):
     def __init__(self, law: Measure, seed: int) -> None:
         self.law = law
         self.seed = seed
+
+    def fitting(self, n: int) -> Tensor:
+        source = Fresh(self.law, self.seed + 1 + REPLICATES)
+        return torch.cat([source.draw(size) for size in batches(n)])
 
     def pilot(self) -> Source:
         return Fresh(self.law, self.seed)
@@ -138,6 +147,9 @@ class Tabulated(Draws):
         self.law = Empirical(points[:fitted])
         self.piloted = points[fitted : fitted + self.pilot_size]
         self.judging = points[fitted + self.pilot_size :]
+
+    def fitting(self, n: int) -> Tensor:
+        return self.law.atoms[:n]
 
     def pilot(self) -> Source:
         return Rows(self.piloted)
