@@ -153,9 +153,10 @@ def _certificate(
     plan, rate, slack = contest.plan(effort.max_bytes)
     sizes = effort.sizes(draws, contest, effort.enough(contest, plan, slack, guarantee), rate, spent, stopped)
     replicates = Replicates(problem, table, plan, None if guarantee is None else guarantee.spread(contest.x))
-    replicates.tails.add(contest.h)
+    replicates.look(contest.x, contest.h)
     if draws.size is not None:
-        replicates.tails.add(problem.rows.hard(draws.fitting(effort.max_samples), table)[0])
+        rows = draws.fitting(effort.max_samples)
+        replicates.look(rows, problem.rows.hard(rows, table)[0])
     ending, message = replicates.run(draws, *sizes, effort.max_seconds - effort.seconds, effort.progress)
     lower, lower_se, upper, upper_se = replicates.bounds()
     low, high = replicates.student_interval(level) if guarantee is None else replicates.guaranteed_interval(guarantee)

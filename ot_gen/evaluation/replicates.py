@@ -193,7 +193,7 @@ class Replicates:
             None where the errors are taken between replicates.
 
     Attributes:
-        tails: of h(x) on all samples.
+        tails: of the size of the cost on all samples.
     """
 
     def __init__(
@@ -208,6 +208,7 @@ class Replicates:
         self.spread = spread
         self.tally = Tally(problem.rows, problem.weights, table)
         self.tails = Tails()
+        self.middle = problem.weights @ problem.atoms
         self.lower: list[float] = []
         self.slack: list[float] = []
         self.costs: list[float] = []
@@ -234,10 +235,11 @@ class Replicates:
                 source = draws.replicate(number)
                 x = torch.cat([source.draw(n) for n in batches(coupled)])
                 before, counted = self.tally.total, self.tally.samples
-                self.tails.add(self.tally.add(number % 2, x))
+                self.look(x, self.tally.add(number % 2, x))
                 h = (self.tally.total - before) / len(x)
                 for n in batches(size - coupled):
-                    self.tails.add(self.tally.add(number % 2, source.draw(n)))
+                    more = source.draw(n)
+                    self.look(more, self.tally.add(number % 2, more))
                 cost = self.plan.cost(self.problem, self.tally.h_tilde, x)
                 self.lower.append((self.tally.total - before) / (self.tally.samples - counted) + table)
                 self.slack.append(cost - h - table)
@@ -249,6 +251,15 @@ class Replicates:
                 raise
             return Ending.STOPPED, "stopped by the user"
         return Ending.REACHED, ""
+
+    def look(self, x: Tensor, h: Tensor) -> None:
+        """Count samples x (n, d) with h(x) into the tails.
+
+        h(x) has the tails of the cost. But near a perfect model it is almost flat but for a few samples: then the cost
+        of a point at distance ‖x − ȳ‖ shows the tails earlier, where it is known.
+        """
+        growth = self.problem.cost.growth(self.problem.nu.dim)
+        self.tails.add(h if growth is None else growth((x - self.middle).norm(dim=1)))
 
     def _count(self, x: Tensor, cost: float) -> None:
         self.costs.append(cost)
