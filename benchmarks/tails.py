@@ -3,8 +3,8 @@
     python benchmarks/tails.py [--trials 100] [--threads 1] [--only doubt known]
 
 ν has 20 atoms. On the line W is an integral over the cells of the monotone coupling, taken by quadrature. In the plane
-μ and ν are products, and W₂² is the sum of the two lines'. A certificate has 2¹³ samples of a sampler, or 1,000 rows. In the
-plane a quarter of the trials is run.
+μ and ν are products, and W₂² is the sum of the two lines'. A certificate has 2¹³ samples of a sampler, or
+1,000 rows. In the plane a quarter of the trials is run.
 
 doubt: nothing is known of μ. "missed, not doubted" is what must be rare.
 known: the same laws, or the same cut off, with a true bound of the support or of a moment. "held" must reach the level.

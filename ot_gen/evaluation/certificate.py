@@ -197,7 +197,7 @@ def _compete(
     if potential is not None:
         contest.enter(table_of(potential, problem, contest.x))
     if growth := convex_on_the_line(problem.cost, problem.nu.dim):
-        x = draws.fitting(min(LARGEST_SORTED, effort.max_samples // 4))
+        x = draws.fitting(min(LARGEST_SORTED, effort.max_samples // 8))
         contest.enter(monotone_table(growth, problem, x))
         return len(x) + pilot_size, False
     solution = semidiscrete(
