@@ -15,7 +15,7 @@ from ot_gen.evaluation.concentration import slow_term
 from ot_gen.measures import check_number
 
 Place = float | Sequence[float] | Tensor  # one number for all coordinates, or one for each
-ROUNDING = 1e-4  # relative: samples may lie so far outside of a region
+ROUNDING = 1e-5  # relative: samples may lie so far outside of a region
 GRID = 1.05  # ratio of neighbouring radii that are tried
 
 

@@ -71,6 +71,9 @@ def certify(
             h̃_j = −h(y_j) where c is a distance, else min_i c(x_i, y_j) − h(x_i) over a pilot sample. Every table is
             feasible with its c-transform, so h need not satisfy any condition.
         reference: real data, in any form of `mu`. They get an interval against the same ν, with the same budget again.
+        assuming: what is known of μ, and of `reference`: a `Ball` or a `Box` that holds it, or a `MomentBound`. The
+            interval then holds at every sample size. With None the level rests on a finite variance of the cost, and
+            the result says where the samples speak against that (`.warranted`, `.doubt`).
         level: the confidence, in (0, 1).
         width: the relative width (high − low) / |middle| to stop at; None spends the whole budget.
         max_samples, max_seconds: the budget, of samples of μ and of wall time. It can be exceeded by one test of the
@@ -81,10 +84,10 @@ def certify(
 
     Raises:
         ValueError: arguments that do not fit, a sampler or a potential that returns NaN or a wrong shape, fewer than
-            200 rows of samples.
+            200 rows of samples, a sample outside of the region assumed, a cost for which nothing can be assumed.
 
     Source: del Barrio, Loubes, 2019, https://arxiv.org/abs/1705.01299 (the transport cost of samples is asymptotically
-        normal around its mean)
+        normal around its mean); Maurer, Pontil, 2009, https://arxiv.org/abs/0907.3740 (empirical Bernstein)
 
     Example:
         >>> from ot_gen import Empirical, SquaredEuclidean, standard_gaussian

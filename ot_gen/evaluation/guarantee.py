@@ -62,7 +62,7 @@ class Guarantee(NamedTuple):
     def spread(self, sample: Tensor) -> Callable[[Tensor], Tensor]:
         """x -> a bound of |h(x) − h(x₀)| for every c-transform h, x₀ the mean of a sample that judges nothing."""
         middle = sample.mean(dim=0)
-        rho = (self.atoms - middle).norm(dim=1).max()
+        rho = (self.atoms - middle).norm(dim=1).max().double()
         return lambda x: self.growth(rho + (x - middle).norm(dim=1)) - self.growth(rho)
 
     def error(self, variance: float, samples: int) -> float:

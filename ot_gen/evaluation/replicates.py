@@ -259,7 +259,7 @@ class Replicates:
         of a point at distance ‖x − ȳ‖ shows the tails earlier, where it is known.
         """
         growth = self.problem.cost.growth(self.problem.nu.dim)
-        self.tails.add(h if growth is None else growth((x - self.middle).norm(dim=1)))
+        self.tails.add(h if growth is None else growth((x - self.middle).norm(dim=1).double()))
 
     def _count(self, x: Tensor, cost: float) -> None:
         self.costs.append(cost)

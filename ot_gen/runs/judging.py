@@ -177,7 +177,7 @@ def metric_table(record: RunRecord) -> str:
 
 def _certified(certificate: Certificate) -> CertifiedInterval:
     """A certificate without its table, as the record keeps it."""
-    kept = {field.name: getattr(certificate, field.name, None) for field in fields(CertifiedInterval)}
+    kept: dict[str, Any] = {field.name: getattr(certificate, field.name, None) for field in fields(CertifiedInterval)}
     reference, assuming = certificate.reference, certificate.assuming
     kept["reference"] = None if reference is None else reference.interval
     kept["reference_doubt"] = None if reference is None else reference.doubt
