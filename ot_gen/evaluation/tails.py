@@ -13,7 +13,6 @@ KEPT = 2**10  # values of each tail
 # counts. From 0.5 on the variance is infinite. benchmarks/tails.py counts the errors of both kinds.
 HEAVY = 0.45
 NOTABLE, DOMINANT = 0.08, 0.2
-FEWEST = 100  # below, neither figure says anything
 
 
 @final
@@ -83,14 +82,16 @@ class Tails:
 
     def doubt(self) -> str | None:
         """Why a level is not warranted, in words; None where nothing speaks against it."""
-        if self.count < FEWEST:
+        if self.count < 2:
             return None
+        expected = 2 * math.log(self.count) ** 2 / self.count  # the share of the largest of n squares of normals
+        notable, dominant = max(NOTABLE, 0.8 * expected), max(DOMINANT, 2 * expected)
         for tail in (self.upper(), self.lower()):
-            if tail.share >= DOMINANT:
+            if tail.share >= dominant:
                 return (
                     f"one sample in {self.count} makes {100 * tail.share:.0f} % of the variance of the cost, so that "
                     "rarer and larger ones may decide its mean"
                 )
-            if tail.gamma >= HEAVY and tail.share >= NOTABLE:
+            if tail.gamma >= HEAVY and tail.share >= notable:
                 return f"the tail index of the cost is about {tail.gamma:.2f}, and from 0.5 on its variance is infinite"
         return None

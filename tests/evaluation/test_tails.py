@@ -107,6 +107,19 @@ def test_data_are_doubted_as_the_model_is():
     assert certificate.warranted and not certificate.reference.warranted
 
 
+@pytest.mark.parametrize("n", [250, 1000, 5000])
+def test_squares_of_normals_are_hardly_ever_doubted_and_those_of_heavy_tails_mostly(n):
+    doubted = {"normal": 0, "t(2.5)": 0}
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        z, gamma = torch.randn(n, generator=generator), torch._standard_gamma(torch.full((n,), 1.25), generator)
+        for name, x in {"normal": z, "t(2.5)": z / (gamma / 1.25).sqrt()}.items():
+            tails = Tails()
+            tails.add(x.square())
+            doubted[name] += tails.doubt() is not None
+    assert doubted["normal"] <= 2 and doubted["t(2.5)"] >= (50 if n < 1000 else 90), doubted
+
+
 @pytest.mark.parametrize("gamma", [-0.5, 0.0, 0.4, 0.8])
 def test_the_tail_index_is_that_of_the_law(gamma):
     u = (torch.arange(10**5, dtype=torch.float64) + 0.5) / 10**5
