@@ -12,8 +12,8 @@ from torch.distributions import Distribution
 
 from ot_gen.costs import Cost, check_cost
 from ot_gen.evaluation.assumptions import Assumption
+from ot_gen.evaluation.budget import FEWEST_SAMPLES, Budget
 from ot_gen.evaluation.draws import Draws, Sampled, Tabulated, rows_of
-from ot_gen.evaluation.effort import FEWEST_SAMPLES, Effort
 from ot_gen.evaluation.guarantee import Guarantee, Truncated
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.line import convex_on_the_line, monotone_table
@@ -98,8 +98,8 @@ def certify(
         True
     """
     _check(nu, h_tilde, assuming)
-    effort = Effort(width, max_samples, max_bytes, max_seconds, progress)
-    effort.check(nu, level)
+    budget = Budget(width, max_samples, max_bytes, max_seconds, progress)
+    budget.check(nu, level)
     if reference is not None and not isinstance(reference, Tensor | str | Path):
         check_sampler(reference, nu.dim, "reference")  # now, not after the first interval
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
@@ -119,7 +119,7 @@ def certify(
         if moved is not None:
             problem.law = Truncated(problem.law, moved)
         draws = tabulated or Sampled(problem.law, streams)
-        certificate = _certificate(problem, draws, h_tilde, potential, level, effort, guarantee)
+        certificate = _certificate(problem, draws, h_tilde, potential, level, budget, guarantee)
         certificate = replace(certificate, assuming=assuming)
     if reference is None:
         return certificate
@@ -145,22 +145,22 @@ def _certificate(
     h_tilde: Tensor | None,
     potential: Potential | None,
     level: float,
-    effort: Effort,
+    budget: Budget,
     guarantee: Guarantee | None,
 ) -> Certificate:
-    pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, effort.max_samples // 8))
+    pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, budget.max_samples // 8))
     contest = Contest(problem, draws.pilot().draw(pilot_size))
-    spent, stopped = _compete(contest, draws, h_tilde, potential, effort)
+    spent, stopped = _compete(contest, draws, h_tilde, potential, budget)
     table = contest.best
     assert table is not None
-    plan, rate, slack = contest.plan(effort.max_bytes)
-    sizes = effort.sizes(draws, contest, effort.enough(contest, plan, slack, guarantee), rate, spent, stopped)
+    plan, rate, slack = contest.plan(budget.max_bytes)
+    sizes = budget.sizes(draws, contest, budget.enough(contest, plan, slack, guarantee), rate, spent, stopped)
     replicates = Replicates(problem, table, plan, None if guarantee is None else guarantee.spread(contest.x))
     replicates.look(contest.x, contest.h)
     if draws.size is not None:
-        rows = draws.fitting(effort.max_samples)
+        rows = draws.fitting(budget.max_samples)
         replicates.look(rows, problem.rows.hard(rows, table)[0])
-    ending, message = replicates.run(draws, *sizes, effort.max_seconds - effort.seconds, effort.progress)
+    ending, message = replicates.run(draws, *sizes, budget.max_seconds - budget.seconds, budget.progress)
     lower, lower_se, upper, upper_se = replicates.bounds()
     low, high = replicates.student_interval(level) if guarantee is None else replicates.guaranteed_interval(guarantee)
     certificate = Certificate(
@@ -174,21 +174,21 @@ def _certificate(
         marginal_error=replicates.tally.marginal_error()[0],
         h_tilde=problem.expand(table, below=2 * problem.largest),
         samples=spent + replicates.samples,
-        seconds=effort.seconds,
+        seconds=budget.seconds,
         doubt=replicates.tails.doubt() if guarantee is None else None,
     )
-    converged = effort.width is None or certificate.width <= effort.width
+    converged = budget.width is None or certificate.width <= budget.width
     if ending is Ending.REACHED and stopped:
         ending, message = Ending.STOPPED, "stopped by the user"
     elif ending is Ending.REACHED:
         ending = Ending.REACHED if converged else Ending.BUDGET
-        missed = "" if converged else f", not {effort.width:g}: more seconds, samples or rows narrow it"
+        missed = "" if converged else f", not {budget.width:g}: more seconds, samples or rows narrow it"
         message = f"relative width {certificate.width:.2g}{missed}"
     return replace(certificate, converged=converged, ending=ending, message=message)
 
 
 def _compete(
-    contest: Contest, draws: Draws, h_tilde: Tensor | None, potential: Potential | None, effort: Effort
+    contest: Contest, draws: Draws, h_tilde: Tensor | None, potential: Potential | None, budget: Budget
 ) -> tuple[int, bool]:
     """Let all tables compete that there are; returns the samples that this took, and whether the user stopped it."""
     problem, pilot_size = contest.problem, len(contest.x)
@@ -200,24 +200,24 @@ def _compete(
     if potential is not None:
         contest.enter(table_of(potential, problem, contest.x))
     if growth := convex_on_the_line(problem.cost, problem.nu.dim):
-        x = draws.fitting(min(LARGEST_SORTED, effort.max_samples // 8))
+        x = draws.fitting(min(LARGEST_SORTED, budget.max_samples // 8))
         contest.enter(monotone_table(growth, problem, x))
         return len(x) + pilot_size, False
     solution = semidiscrete(
         problem.law,
         Empirical(problem.atoms, problem.weights),
         problem.cost,
-        gap_tol=1e-6 if effort.width is None else min(0.5, 0.55 * effort.width),
+        gap_tol=1e-6 if budget.width is None else min(0.5, 0.55 * budget.width),
         h_tilde=None if contest.best is cold else contest.best,
-        max_samples=max(1, effort.max_samples // 2),
-        max_seconds=max(1e-3, 0.45 * effort.max_seconds - effort.seconds),
-        progress=effort.progress,
+        max_samples=max(1, budget.max_samples // 2),
+        max_seconds=max(1e-3, 0.45 * budget.max_seconds - budget.seconds),
+        progress=budget.progress,
     )
     stopped = solution.ending is Ending.STOPPED
     contest.enter(solution.h_tilde)
     spent = solution.samples + pilot_size
     if not solution.converged and not stopped:
-        spent += contest.polish(effort.max_samples // 4, effort.max_bytes)
+        spent += contest.polish(budget.max_samples // 4, budget.max_bytes)
     return spent, stopped
 
 

@@ -17,7 +17,7 @@ FEWEST_SAMPLES = 64
 
 @final
 @dataclass
-class Effort:
+class Budget:
     """The width that was asked for, and the budget."""
 
     width: float | None
