@@ -39,7 +39,7 @@ WIDTHS = {"toy": 0.02, "digits": 0.05, "mnist": 0.1}
 
 
 def coverage(trials: int) -> None:
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "evaluation"))
     from test_certificate import PROBLEMS
 
     print("\n| problem | W | μ given as | level | held | lower > W | upper < W | median width | CPU s each |")

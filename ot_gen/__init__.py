@@ -39,7 +39,7 @@ from ot_gen.divergences import (
     StratifiedKL,
     WeightedSum,
 )
-from ot_gen.evaluation import Certificate, certify, judge, judge_encoder, wasserstein
+from ot_gen.evaluation import Ball, Box, Certificate, MomentBound, certify, judge, judge_encoder, wasserstein
 from ot_gen.execution import MixedPrecision, Processes, launch, load_weights
 from ot_gen.geometry import GeodesicCost, LatentGeometry
 from ot_gen.measures import (
@@ -116,10 +116,12 @@ __all__ = [
     "MMD",
     "AdversarialJS",
     "AnchorCritic",
+    "Ball",
     "BatchCritic",
     "BatchTransport",
     "BernoulliDecoder",
     "BernoulliNLL",
+    "Box",
     "BrenierPotential",
     "Certificate",
     "CodeNorm",
@@ -165,6 +167,7 @@ __all__ = [
     "MinibatchWeightedKL",
     "MixedPrecision",
     "Mixture",
+    "MomentBound",
     "NegativeLogLikelihood",
     "NoisyEncoder",
     "NonFiniteLoss",

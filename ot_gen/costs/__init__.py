@@ -4,7 +4,7 @@ Each cost has two faces that agree to rounding: `cost(x, y)` on paired points an
 The second never forms an (n, m, d) array.
 """
 
-from ot_gen.costs.cost import Bilinear, Cost, check_cost
+from ot_gen.costs.cost import Bilinear, Cost, Growth, check_cost
 from ot_gen.costs.distances import (
     Euclidean,
     InnerProduct,
@@ -23,6 +23,7 @@ __all__ = [
     "Cost",
     "Euclidean",
     "FeatureCost",
+    "Growth",
     "InnerProduct",
     "Lp",
     "NegativeLogLikelihood",

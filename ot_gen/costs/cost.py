@@ -33,6 +33,28 @@ class Bilinear(NamedTuple):
     nonnegative: bool = True
 
 
+@final
+class Growth(NamedTuple):
+    """f(t) = factor · t^power, convex: how fast a cost grows with the Euclidean distance.
+
+        0 <= c(x, y) <= f(‖x − y‖)      |c(x, y) − c(x', y)| <= f(‖x − y‖ + ‖x − x'‖) − f(‖x − y‖)
+
+    On the line c(x, y) = f(|x − y|): there c is a convex function of x − y.
+
+    Example:
+        >>> import torch
+        >>> Growth(1.0, 2.0)(torch.tensor([3.0]))
+        tensor([9.])
+    """
+
+    factor: float
+    power: float
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """f at distances, of any shape."""
+        return self.factor * distance**self.power
+
+
 @checked
 class Cost(nn.Module, ABC):
     """A ground cost c : X × X -> R.
@@ -41,6 +63,21 @@ class Cost(nn.Module, ABC):
     """
 
     is_metric: bool = False
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether c >= 0 everywhere, so that W_c >= 0 too. A distance is; of others it must be said."""
+        return self.is_metric
+
+    def growth(self, dim: int) -> Growth | None:
+        """How fast the cost grows on R^dim; None where nothing is known.
+
+        Example:
+            >>> from ot_gen import InnerProduct, SquaredEuclidean
+            >>> SquaredEuclidean().growth(3), InnerProduct().growth(3)
+            (Growth(factor=1.0, power=2.0), None)
+        """
+        return None
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

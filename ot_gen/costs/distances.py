@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
-from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.costs.cost import Bilinear, Cost, Growth
 from ot_gen.measures import widened, widened_pair
 
 
@@ -23,6 +23,13 @@ class SquaredEuclidean(Cost):
         >>> float(c(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0])))
         25.0
     """
+
+    @property
+    def is_nonnegative(self) -> bool:
+        return True
+
+    def growth(self, dim: int) -> Growth:
+        return Growth(1.0, 2.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
@@ -103,6 +110,9 @@ class Euclidean(Cost):
 
     is_metric = True
 
+    def growth(self, dim: int) -> Growth:
+        return Growth(1.0, 1.0)
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
@@ -135,6 +145,9 @@ class Lp(Cost):
     def __init__(self, p: Annotated[float, Interval(1)]) -> None:
         super().__init__()
         self.p = float(p)
+
+    def growth(self, dim: int) -> Growth:
+        return Growth(dim ** max(0.0, 1 / self.p - 0.5), 1.0)  # ‖v‖_p against ‖v‖
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)

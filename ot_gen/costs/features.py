@@ -43,6 +43,10 @@ class FeatureCost(Cost):
         self.is_metric = is_metric
         self.features.eval()
 
+    @property
+    def is_nonnegative(self) -> bool:
+        return self.cost.is_nonnegative
+
     def train(self, mode: bool = True) -> FeatureCost:
         super().train(mode)
         self.features.eval()

@@ -2,6 +2,7 @@
 
 from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import CubicKernel, EnergyKernel, GaussianScales
+from ot_gen.evaluation.assumptions import Ball, Box, MomentBound
 from ot_gen.evaluation.certificate import certify
 from ot_gen.evaluation.classes import ClassError, Components, ModeCoverage
 from ot_gen.evaluation.classifier import DigitClassifier, digit_classes, digit_features
@@ -28,6 +29,8 @@ from ot_gen.measures import undisturbed
 
 __all__ = [
     "EXACT",
+    "Ball",
+    "Box",
     "Certificate",
     "ClassError",
     "Components",
@@ -49,6 +52,7 @@ __all__ = [
     "MetricValue",
     "Metrics",
     "ModeCoverage",
+    "MomentBound",
     "MonteCarlo",
     "Precision",
     "Recall",

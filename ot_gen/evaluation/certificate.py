@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Interval, Positive, checked
-from ot_gen.costs import Cost
-from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
+from ot_gen.costs import Cost, check_cost
+from ot_gen.evaluation.assumptions import Assumption
+from ot_gen.evaluation.budget import FEWEST_SAMPLES, Budget
+from ot_gen.evaluation.draws import Draws, Sampled, Tabulated, rows_of
+from ot_gen.evaluation.guarantee import Guarantee, Truncated
 from ot_gen.evaluation.interval import Certificate
-from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
+from ot_gen.evaluation.line import convex_on_the_line, monotone_table
+from ot_gen.evaluation.replicates import LARGEST_SORTED, Contest, Replicates
 from ot_gen.execution import Ending
 from ot_gen.measures import Empirical, probe, undisturbed
 from ot_gen.semidual import semidiscrete
@@ -30,8 +33,6 @@ Samples = Annotated[int, Interval(2**10, 10**12)]
 Width = Annotated[float, Interval(1e-9, math.inf, ")")]
 
 _STREAM = 5_021_993  # sets the samples of a certificate apart from those of a caller with the same seed
-FEWEST_SAMPLES = 64
-KEPT_BACK = 0.5  # of the error probability 1 − level, as replicates are only nearly normal
 
 
 @checked
@@ -43,6 +44,7 @@ def certify(
     *,
     potential: Potential | None = None,
     reference: Sampler | Distribution | Tensor | str | Path | None = None,
+    assuming: Assumption | None = None,
     level: Level = 0.95,
     width: Width | None = 0.02,
     max_samples: Samples = 2**22,
@@ -76,6 +78,9 @@ def certify(
             h̃_j = −h(y_j) where c is a distance, else min_i c(x_i, y_j) − h(x_i) over a pilot sample. Every table is
             feasible with its c-transform, so h need not satisfy any condition.
         reference: real data, in any form of `mu`. They get an interval against the same ν, with the same budget again.
+        assuming: what is known of μ, and of `reference`: a `Ball` or a `Box` that holds it, or a `MomentBound`. The
+            interval then holds at every sample size. With None the level rests on a finite variance of the cost, and
+            the result says where the samples speak against that (`.warranted`, `.doubt`).
         level: the confidence, in (0, 1).
         width: the relative width (high − low) / |middle| to stop at; None spends the whole budget.
         max_samples, max_seconds: the budget, of samples of μ and of wall time. It can be exceeded by one test of the
@@ -86,20 +91,23 @@ def certify(
 
     Raises:
         ValueError: arguments that do not fit, a sampler or a potential that returns NaN or a wrong shape, fewer than
-            200 rows of samples.
+            200 rows of samples, a sample outside of the region assumed, a cost for which nothing can be assumed.
 
     Source: del Barrio, Loubes, 2019, https://arxiv.org/abs/1705.01299 (the transport cost of samples is asymptotically
-        normal around its mean)
+        normal around its mean); Maurer, Pontil, 2009, https://arxiv.org/abs/0907.3740 (empirical Bernstein)
 
     Example:
         >>> from ot_gen import Empirical, SquaredEuclidean, standard_gaussian
         >>> nu = Empirical(torch.tensor([[-1.0], [1.0]]))
         >>> certificate = certify(standard_gaussian(1), nu, SquaredEuclidean(), width=0.05)
         >>> low, high = certificate.interval
-        >>> low <= 2 * (1 - math.sqrt(2 / math.pi)) <= high  # W₂² = E(|x| − 1)²
+        >>> low <= 2 * (1 - (2 / torch.pi) ** 0.5) <= high  # W₂² = E(|x| − 1)²
         True
     """
-    _check(nu, h_tilde, max_bytes)
+    if h_tilde is not None:
+        check_values(h_tilde, len(nu))
+    budget = Budget(width, max_samples, max_bytes, max_seconds, progress)
+    budget.check(nu)
     if reference is not None and not isinstance(reference, Tensor | str | Path):
         check_sampler(reference, nu.dim, "reference")  # now, not after the first interval
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
@@ -107,18 +115,27 @@ def certify(
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
         streams = int(torch.randint(2**30, ()))
         rows = rows_of(mu, nu.atoms) if isinstance(mu, Tensor | str | Path) else None
-        tabulated = None if rows is None else Tabulated(rows, streams)
+        guarantee = None
+        if assuming is not None:
+            check_cost(cost, "(mu, nu, cost)")
+            judging = max_samples // 2 if rows is None else min(max_samples, len(rows)) // 2
+            guarantee = Guarantee.of(assuming, cost, nu.atoms, judging, level)
+        moved = None if guarantee is None else guarantee.truncation
+        tabulated = None if rows is None else Tabulated(rows if moved is None else moved.moved(rows), streams)
         # A tensor or a path is tabulated, which the checker cannot see.
         problem = SemidiscreteProblem(tabulated.law if tabulated else mu, nu, cost)  # type: ignore[arg-type]
+        if moved is not None:
+            problem.law = Truncated(problem.law, moved)
         draws = tabulated or Sampled(problem.law, streams)
-        effort = _Effort(width, max_samples, max_bytes, max_seconds, progress)
-        certificate = _certificate(problem, draws, h_tilde, potential, level, effort)
+        certificate = _certificate(problem, draws, h_tilde, potential, level, budget, guarantee)
+        certificate = replace(certificate, assuming=assuming)
     if reference is None:
         return certificate
     floor = certify(
         reference,
         nu,
         cost,
+        assuming=assuming,
         level=level,
         width=width,
         max_samples=max_samples,
@@ -130,72 +147,30 @@ def certify(
     return replace(certificate, reference=floor)
 
 
-@dataclass
-class _Effort:
-    """The width that was asked for, and the budget."""
-
-    width: float | None
-    max_samples: int
-    max_bytes: int
-    max_seconds: float
-    progress: bool
-
-    def __post_init__(self) -> None:
-        self.began = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.began
-
-    @property
-    def seconds_left(self) -> float:
-        return max(0.0, self.max_seconds - self.seconds)
-
-
 def _certificate(
     problem: SemidiscreteProblem,
     draws: Draws,
     h_tilde: Tensor | None,
     potential: Potential | None,
     level: float,
-    effort: _Effort,
+    budget: Budget,
+    guarantee: Guarantee | None,
 ) -> Certificate:
-    pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, effort.max_samples // 8))
+    pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, budget.max_samples // 8))
     contest = Contest(problem, draws.pilot().draw(pilot_size))
-    # The solver's own start: from a worse table it would take longer.
-    contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
-    cold = contest.best
-    if h_tilde is not None:
-        contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))
-    if potential is not None:
-        contest.enter(table_of(potential, problem, contest.x))
-    solution = semidiscrete(
-        problem.law,
-        Empirical(problem.atoms, problem.weights),
-        problem.cost,
-        gap_tol=1e-6 if effort.width is None else min(0.5, 0.55 * effort.width),
-        h_tilde=None if contest.best is cold else contest.best,
-        max_samples=max(1, effort.max_samples // 2),
-        max_seconds=max(1e-3, 0.45 * effort.max_seconds - effort.seconds),
-        progress=effort.progress,
-    )
-    stopped = solution.ending is Ending.STOPPED
-    contest.enter(solution.h_tilde)
-    spent = solution.samples + pilot_size
-    if not solution.converged and not stopped:
-        spent += contest.polish(effort.max_samples // 4, effort.max_bytes)
+    spent, stopped = _compete(contest, draws, h_tilde, potential, budget)
     table = contest.best
     assert table is not None
-    plan, rate, slack = contest.plan(effort.max_bytes)
-    enough = plan.most
-    if effort.width is not None:  # the slack of a sample falls like 1 / n
-        tried, allowed = min(pilot_size, plan.most), 0.3 * effort.width * max(abs(contest.value), 1e-300)
-        enough = min(enough, max(tried, math.ceil(min(tried * slack / allowed, 2**40))))
-    sizes = _sizes(draws, contest, enough, rate, effort, spent, stopped)
-    replicates = Replicates(problem, table, plan)
-    ending, message = replicates.run(draws, *sizes, effort.max_seconds - effort.seconds, effort.progress)
+    plan, rate, slack = contest.plan(budget.max_bytes)
+    sizes = budget.sizes(draws, contest, budget.enough(contest, plan, slack, guarantee), rate, spent, stopped)
+    replicates = Replicates(problem, table, plan, None if guarantee is None else guarantee.spread(contest.x))
+    replicates.look(contest.x, contest.h)
+    if draws.size is not None:
+        rows = draws.fitting(budget.max_samples)
+        replicates.look(rows, problem.rows.hard(rows, table)[0])
+    ending, message = replicates.run(draws, *sizes, budget.max_seconds - budget.seconds, budget.progress)
     lower, lower_se, upper, upper_se = replicates.bounds()
-    t = replicates.quantile(KEPT_BACK * (1 - level) / 2)
+    low, high = replicates.student_interval(level) if guarantee is None else replicates.guaranteed_interval(guarantee)
     certificate = Certificate(
         cost=problem.cost,
         lower=lower,
@@ -203,39 +178,55 @@ def _certificate(
         upper=upper,
         upper_se=upper_se,
         level=level,
-        interval=(lower - t * lower_se, upper + t * upper_se),
+        interval=(max(0.0, low), max(0.0, high)) if problem.cost.is_nonnegative else (low, high),
         marginal_error=replicates.tally.marginal_error()[0],
         h_tilde=problem.expand(table, below=2 * problem.largest),
         samples=spent + replicates.samples,
-        seconds=effort.seconds,
+        seconds=budget.seconds,
+        doubt=replicates.tails.doubt() if guarantee is None else None,
     )
-    converged = effort.width is None or certificate.width <= effort.width
+    converged = budget.width is None or certificate.width <= budget.width
     if ending is Ending.REACHED and stopped:
         ending, message = Ending.STOPPED, "stopped by the user"
     elif ending is Ending.REACHED:
         ending = Ending.REACHED if converged else Ending.BUDGET
-        missed = "" if converged else f", not {effort.width:g}: more seconds, samples or rows narrow it"
+        missed = "" if converged else f", not {budget.width:g}: more seconds, samples or rows narrow it"
         message = f"relative width {certificate.width:.2g}{missed}"
     return replace(certificate, converged=converged, ending=ending, message=message)
 
 
-def _sizes(
-    draws: Draws, contest: Contest, enough: int, rate: float, effort: _Effort, spent: int, stopped: bool
-) -> tuple[int, int]:
-    """The samples of a replicate: of its coupling, `enough` at most, and in all."""
-    seconds = min(2.0, effort.seconds_left) if stopped else 0.8 * effort.seconds_left
-    budget = max(FEWEST_SAMPLES, (effort.max_samples - spent) // REPLICATES)
-    size = budget if draws.size is None else min(budget, draws.size)
-    coupled = min(enough, size, max(FEWEST_SAMPLES, int(seconds / (REPLICATES * rate))))
-    if draws.size is not None:
-        return coupled, size
-    seconds -= REPLICATES * coupled * rate
-    affordable = int(max(0.0, seconds) / (REPLICATES * contest.rate))
-    wanted = 8 * coupled
-    if effort.width is not None:
-        error = 0.12 * effort.width * max(abs(contest.value), 1e-300)
-        wanted = math.ceil(min((3.0 * contest.deviation / error) ** 2 / REPLICATES, 2**40))
-    return coupled, max(coupled, min(size, wanted, affordable))
+def _compete(
+    contest: Contest, draws: Draws, h_tilde: Tensor | None, potential: Potential | None, budget: Budget
+) -> tuple[int, bool]:
+    """Let all tables compete that there are; returns the samples that this took, and whether the user stopped it."""
+    problem, pilot_size = contest.problem, len(contest.x)
+    # The solver's own start: from a worse table it would take longer.
+    contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
+    cold = contest.best
+    if h_tilde is not None:
+        contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))
+    if potential is not None:
+        contest.enter(table_of(potential, problem, contest.x))
+    if growth := convex_on_the_line(problem.cost, problem.nu.dim):
+        x = draws.fitting(min(LARGEST_SORTED, budget.max_samples // 8))
+        contest.enter(monotone_table(growth, problem, x))
+        return len(x) + pilot_size, False
+    solution = semidiscrete(
+        problem.law,
+        Empirical(problem.atoms, problem.weights),
+        problem.cost,
+        gap_tol=1e-6 if budget.width is None else min(0.5, 0.55 * budget.width),
+        h_tilde=None if contest.best is cold else contest.best,
+        max_samples=max(1, budget.max_samples // 2),
+        max_seconds=max(1e-3, 0.45 * budget.max_seconds - budget.seconds),
+        progress=budget.progress,
+    )
+    stopped = solution.ending is Ending.STOPPED
+    contest.enter(solution.h_tilde)
+    spent = solution.samples + pilot_size
+    if not solution.converged and not stopped:
+        spent += contest.polish(budget.max_samples // 4, budget.max_bytes)
+    return spent, stopped
 
 
 def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> Tensor:
@@ -254,13 +245,3 @@ def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> T
     for (_, costs), values in zip(problem.rows.costs(x), h(x).split(problem.rows.chunk), strict=True):
         smallest = torch.minimum(smallest, (costs - values[:, None]).amin(dim=0))
     return smallest
-
-
-def _check(nu: Empirical, h_tilde: Tensor | None, max_bytes: int) -> None:
-    if h_tilde is not None:
-        check_values(h_tilde, len(nu))
-    minimum = FEWEST_SAMPLES * bytes_per_row(nu)
-    if max_bytes < minimum:
-        raise ValueError(
-            f"max_bytes = {max_bytes} cannot hold a coupling with {len(nu)} atoms; give at least {minimum}"
-        )

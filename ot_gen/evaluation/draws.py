@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ot_gen.data.arrays import read_array
 from ot_gen.measures import Empirical, Measure, check_cloud
+from ot_gen.semidual.tally import batches
 
 REPLICATES = 6
 FEWEST_ROWS = 200
@@ -36,6 +37,10 @@ class Draws(ABC):
     law: Measure
     size: int | None
     pilot_size: int | None
+
+    @abstractmethod
+    def fitting(self, n: int) -> Tensor:
+        """Samples to fit to, (n, d), or all of them where there are not so many."""
 
     @abstractmethod
     def pilot(self) -> Source:
@@ -69,6 +74,10 @@ class Sampled(Draws):
     def __init__(self, law: Measure, seed: int) -> None:
         self.law = law
         self.seed = seed
+
+    def fitting(self, n: int) -> Tensor:
+        source = Fresh(self.law, self.seed + 1 + REPLICATES)
+        return torch.cat([source.draw(size) for size in batches(n)])
 
     def pilot(self) -> Source:
         return Fresh(self.law, self.seed)
@@ -140,6 +149,9 @@ class Tabulated(Draws):
         self.law = Empirical(points[:fitted])
         self.piloted = points[fitted : fitted + self.pilot_size]
         self.judging = points[fitted + self.pilot_size :]
+
+    def fitting(self, n: int) -> Tensor:
+        return self.law.atoms[:n]
 
     def pilot(self) -> Source:
         return Rows(self.piloted)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
+from ot_gen.evaluation.assumptions import Assumption
 from ot_gen.execution import Ending
 from ot_gen.transport import Bracket
 
@@ -20,6 +21,9 @@ from ot_gen.transport import Bracket
 class Certificate:
     """An interval that holds W_c(μ, ν) with probability at least `level`.
 
+    Without an assumption about μ the level rests on a finite variance of the cost, and on samples that show what
+    decides it. `warranted` is False where the samples speak against that; that it is True proves nothing.
+
     Attributes:
         cost: the ground cost c.
         lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν) on samples that h̃ was not made from,
@@ -29,12 +33,16 @@ class Certificate:
         level: the confidence of `interval`.
         interval: (lower − t · lower_se, upper + t · upper_se), t Student's quantile that leaves (1 − level) / 4 to
             each side. Only half of the error probability 1 − level is used, as replicates are only nearly normal.
+            With `assuming`, the errors of empirical Bernstein bounds take the place of t · se. For a cost >= 0 the
+            lower end is never below 0.
         marginal_error: ‖P − b‖₁ of the cells of h̃, with the noise of counting removed: how well h̃ is solved for.
         h_tilde: the table that was judged, (m,).
         samples: of μ, in all: to fit, to choose and to judge.
         seconds: wall time.
         converged: whether the width asked for is reached; True where none was asked for.
         ending, message: how it ended.
+        doubt: why the samples do not warrant the level; None where nothing speaks against it.
+        assuming: what was said to be known of μ, None where nothing was.
         reference: the same for real data against the same ν, None where none were given.
 
     Example:
@@ -59,6 +67,13 @@ class Certificate:
     message: str = ""
     reference: Certificate | None = None
     ending: Ending = Ending.REACHED
+    doubt: str | None = None
+    assuming: Assumption | None = None
+
+    @property
+    def warranted(self) -> bool:
+        """Whether nothing in the samples speaks against the level."""
+        return self.doubt is None
 
     @property
     def bracket(self) -> Bracket:
@@ -71,3 +86,9 @@ class Certificate:
         low, high = self.interval
         middle = abs(low + high) / 2
         return math.inf if high == math.inf or middle == 0 else round((high - low) / middle, 12)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        given = "" if self.assuming is None else f", assuming {self.assuming}"
+        doubted = "" if self.doubt is None else f"; the level is not warranted: {self.doubt}"
+        return f"[{low:.6g}, {high:.6g}] at level {self.level:g}{given}: {self.message}{doubted}"

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor
 
+from ot_gen.costs import Growth
 from ot_gen.evaluation.draws import REPLICATES, Draws
+from ot_gen.evaluation.guarantee import Guarantee
+from ot_gen.evaluation.line import convex_on_the_line, monotone_cost
+from ot_gen.evaluation.tails import Tails
 from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
 from ot_gen.semidual.ascent import Ascent
@@ -20,9 +25,11 @@ from ot_gen.semidual.tally import Tally, batches, feasible_plan
 from ot_gen.transport import SparsePlan, exact_plan
 
 LARGEST_COUPLING = 2**16
+LARGEST_SORTED = 2**20
 # Of a linear programme: costs, and samples.
 EXACT_ENTRIES = 2**24
 MOST_EXACT = 2**14
+KEPT_BACK = 0.5  # of the error probability 1 − level, as replicates are only nearly normal
 
 
 def bytes_per_row(nu: Empirical) -> int:
@@ -75,6 +82,23 @@ class ExactPlanner(Planner):
 
 
 @final
+class MonotonePlanner(Planner):
+    """The optimal coupling on the line, by sorting.
+
+    Args:
+        growth: f with c(x, y) = f(|x − y|).
+    """
+
+    most = LARGEST_SORTED
+
+    def __init__(self, growth: Growth) -> None:
+        self.growth = growth
+
+    def cost(self, problem: SemidiscreteProblem, h_tilde: Tensor, x: Tensor) -> float:
+        return monotone_cost(self.growth, x, problem.atoms, problem.weights)
+
+
+@final
 class Contest:
     """Chooses, on a pilot sample that judges nothing, the best table and the cheapest coupling.
 
@@ -85,6 +109,7 @@ class Contest:
     Attributes:
         best: the table of the highest value so far, None before the first.
         value, deviation: its value and the standard deviation of h(x).
+        h: h(x), (n,).
         rate: seconds that the c-transform of a sample takes.
     """
 
@@ -94,17 +119,18 @@ class Contest:
         self.best: Tensor | None = None
         self.value = -math.inf
         self.deviation = self.rate = math.nan
+        self.h = x.new_empty(0)
 
     def enter(self, table: Tensor) -> None:
         """Let a table (m,) compete."""
         table = table - table @ self.problem.weights  # a large constant would cost precision
         tally = Tally(self.problem.rows, self.problem.weights, table)
         began = time.perf_counter()
-        tally.add(0, self.x)
+        h = tally.add(0, self.x)
         self.rate = max(1e-9, (time.perf_counter() - began) / len(self.x))
         value, error = tally.lower()
         if value > self.value:
-            self.best, self.value, self.deviation = table, value, error * math.sqrt(len(self.x))
+            self.best, self.value, self.deviation, self.h = table, value, error * math.sqrt(len(self.x)), h
 
     def polish(self, most: int, max_bytes: int) -> int:
         """Let the optimal table for at most `most` samples of μ compete; returns how many were drawn.
@@ -135,9 +161,13 @@ class Contest:
         assert table is not None
         m = len(table)
         most = max(1, min(max(2**13, 64 * m), LARGEST_COUPLING, max_bytes // bytes_per_row(problem.nu)))
-        plans: list[Planner] = [CellsPlanner(self._softness(), most)]
-        if (size := self._exact_size(max_bytes)) > 0:
-            plans.append(ExactPlanner(min(size, most)))
+        plans: list[Planner]
+        if growth := convex_on_the_line(problem.cost, problem.nu.dim):
+            plans = [MonotonePlanner(growth)]
+        else:
+            plans = [CellsPlanner(self._softness(), most)]
+            if (size := self._exact_size(max_bytes)) > 0:
+                plans.append(ExactPlanner(min(size, most)))
         tried = []
         for number, plan in enumerate(plans):
             x = self.x[: plan.most]
@@ -159,14 +189,31 @@ class Replicates:
         problem: μ, ν and the cost.
         table: h̃, (m,), made without these samples.
         plan: how the sample of a replicate is coupled.
+        spread: x (n, d) -> (n,), a bound of how far the optimal potential at x is from its value at some fixed point;
+            None where the errors are taken between replicates.
+
+    Attributes:
+        tails: of the size of the cost on all samples.
     """
 
-    def __init__(self, problem: SemidiscreteProblem, table: Tensor, plan: Planner) -> None:
+    def __init__(
+        self,
+        problem: SemidiscreteProblem,
+        table: Tensor,
+        plan: Planner,
+        spread: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.problem = problem
         self.plan = plan
+        self.spread = spread
         self.tally = Tally(problem.rows, problem.weights, table)
+        self.tails = Tails()
+        self.middle = problem.weights @ problem.atoms
         self.lower: list[float] = []
         self.slack: list[float] = []
+        self.costs: list[float] = []
+        self.coupled = 0
+        self.spread_squares = 0.0
 
     @property
     def samples(self) -> int:
@@ -188,12 +235,15 @@ class Replicates:
                 source = draws.replicate(number)
                 x = torch.cat([source.draw(n) for n in batches(coupled)])
                 before, counted = self.tally.total, self.tally.samples
-                self.tally.add(number % 2, x)
+                self.look(x, self.tally.add(number % 2, x))
                 h = (self.tally.total - before) / len(x)
                 for n in batches(size - coupled):
-                    self.tally.add(number % 2, source.draw(n))
+                    more = source.draw(n)
+                    self.look(more, self.tally.add(number % 2, more))
+                cost = self.plan.cost(self.problem, self.tally.h_tilde, x)
                 self.lower.append((self.tally.total - before) / (self.tally.samples - counted) + table)
-                self.slack.append(self.plan.cost(self.problem, self.tally.h_tilde, x) - h - table)
+                self.slack.append(cost - h - table)
+                self._count(x, cost)
                 if 1 < number < REPLICATES - 1 and time.perf_counter() > end:
                     return Ending.BUDGET, f"max_seconds ended after {number + 1} replicates"
         except KeyboardInterrupt:
@@ -202,12 +252,45 @@ class Replicates:
             return Ending.STOPPED, "stopped by the user"
         return Ending.REACHED, ""
 
+    def look(self, x: Tensor, h: Tensor) -> None:
+        """Count samples x (n, d) with h(x) into the tails.
+
+        h(x) has the tails of the cost. But near a perfect model it is almost flat but for a few samples: then the cost
+        of a point at distance ‖x − ȳ‖ shows the tails earlier, where it is known.
+        """
+        growth = self.problem.cost.growth(self.problem.nu.dim)
+        self.tails.add(h if growth is None else growth((x - self.middle).norm(dim=1).double()))
+
+    def _count(self, x: Tensor, cost: float) -> None:
+        self.costs.append(cost)
+        self.coupled += len(x)
+        if self.spread is not None:
+            self.spread_squares += float(self.spread(x).double().square().sum())
+
     def bounds(self) -> tuple[float, float, float, float]:
         """lower, its standard error, upper, its standard error."""
         lower = torch.tensor(self.lower[: len(self.slack)], dtype=torch.float64)
         upper = lower + torch.tensor(self.slack, dtype=torch.float64)
         root = math.sqrt(len(lower))
         return float(lower.mean()), float(lower.std()) / root, float(upper.mean()), float(upper.std()) / root
+
+    def student_interval(self, level: float) -> tuple[float, float]:
+        """The interval by Student's quantiles, which a finite variance and large replicates warrant."""
+        lower, lower_se, upper, upper_se = self.bounds()
+        t = self.quantile(KEPT_BACK * (1 - level) / 2)
+        return lower - t * lower_se, upper + t * upper_se
+
+    def guaranteed_interval(self, guarantee: Guarantee) -> tuple[float, float]:
+        """The interval that holds at every sample size.
+
+        Let h* and h̃* be optimal: ∫ h* dμ + Σ_j b_j h̃*_j = W_c(μ, ν). They are feasible for the sample μ_n too, so that
+        W_c(μ, ν) − ⟨P, C⟩ <= ∫ h* d(μ − μ_n). h* does not depend on the sample, and `spread` bounds its variance.
+        """
+        lower, se = self.tally.lower()
+        n, bias = self.tally.samples, guarantee.truncation.bias
+        below = guarantee.error(n * se**2, n) + bias
+        above = guarantee.error(self.spread_squares / max(1, self.coupled - 1), self.coupled) + bias
+        return lower - below, sum(self.costs) / len(self.costs) + above
 
     def quantile(self, tail: float) -> float:
         """Student's quantile that leaves `tail` above it."""

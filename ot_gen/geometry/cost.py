@@ -44,6 +44,10 @@ class GeodesicCost(Cost):
         self.segments = segments
         self.start = start
 
+    @property
+    def is_nonnegative(self) -> bool:
+        return True
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = torch.broadcast_tensors(x, y)
         ends = (side.reshape(-1, side.shape[-1]).split(BATCH) for side in (x, y))

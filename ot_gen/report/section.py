@@ -71,6 +71,7 @@ class Section:
         self.certified = [run for run in self.finished if run.record.certificate]
         certificates = _certificates(self.certified)
         self.levels = sorted({f"{100 * certificate.level:g}" for certificate in certificates})
+        self.doubted = sum(certificate.doubt is not None for certificate in certificates)
         known = (certificate.reference for certificate in certificates)
         self.references = list(dict.fromkeys(reference for reference in known if reference))
         self.interval = _interval_scale(self.certified)

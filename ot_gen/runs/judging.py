@@ -198,9 +198,11 @@ def metric_table(record: RunRecord) -> str:
 
 def _certified(certificate: Certificate) -> CertifiedInterval:
     """A certificate without its table, as the record keeps it."""
-    kept = {field.name: getattr(certificate, field.name) for field in fields(CertifiedInterval)}
-    reference = certificate.reference
+    kept: dict[str, Any] = {field.name: getattr(certificate, field.name, None) for field in fields(CertifiedInterval)}
+    reference, assuming = certificate.reference, certificate.assuming
     kept["reference"] = None if reference is None else reference.interval
+    kept["reference_doubt"] = None if reference is None else reference.doubt
+    kept["assuming"] = None if assuming is None else str(assuming)
     kept["cost"] = " ".join(str(certificate.cost).split())
     return CertifiedInterval(**kept)
 

@@ -47,7 +47,9 @@ class RecordedMetric:
 class CertifiedInterval:
     """Bounds of W_c(μ, ν) with their standard errors, and the interval that holds it with probability `level`.
 
-    `reference` is the interval of real training data against the same ν, None where it was not computed.
+    `reference` is the interval of real training data against the same ν, None where it was not computed. `warranted` is
+    False where the samples speak against the level, and `doubt` says why; `reference_doubt` is the same of the real
+    data. `assuming` is what was said to be known of μ.
 
     Raises:
         ValueError: a level that is no probability.
@@ -66,6 +68,10 @@ class CertifiedInterval:
     marginal_error: float | None = None
     samples: int | None = None
     seconds: float | None = None
+    warranted: bool | None = None
+    doubt: str | None = None
+    reference_doubt: str | None = None
+    assuming: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:

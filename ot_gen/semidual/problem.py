@@ -49,10 +49,11 @@ class SemidiscreteProblem:
     """
 
     def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost) -> None:
-        self.law = _measure(mu, nu.dim)
+        law = _measure(mu, nu.dim)
+        self.law: Measure = law
         self.nu = nu
         self.cost = cost
-        self.law.check(self.law.sample(2), nu.atoms)
+        law.check(law.sample(2), nu.atoms)
         self.first, self.group = _groups(nu)
         whole = len(self.first) == len(nu)
         self.atoms = nu.atoms if whole else nu.atoms[self.first]

@@ -46,8 +46,8 @@ class Tally:
         self.total = self.squares = 0.0
 
     @torch.no_grad()
-    def add(self, half: int, x: Tensor) -> None:
-        """Count the sample x (n, d) into half 0 or 1."""
+    def add(self, half: int, x: Tensor) -> Tensor:
+        """Count the sample x (n, d) into half 0 or 1; returns h(x), (n,), the hard c-transform."""
         values, argmin = self.costs.hard(x, self.h_tilde)
         self.total += float(values.double().sum())
         self.squares += float(values.double().square().sum())
@@ -56,12 +56,13 @@ class Tally:
             self.counts[half] += torch.bincount(argmin.cpu(), minlength=len(self.weights))
             if self.sums is not None:
                 self.sums.index_add_(0, argmin, x)
-            return
+            return values
         parts = x.split(self.costs.chunk)
         for part, (z, w) in zip(parts, self.costs.soft(x, self.h_tilde, self.epsilon), strict=True):
             self.counts[half] += (w @ z).cpu()
             if self.sums is not None:
                 self.sums += z.T @ (w.unsqueeze(1) * part)
+        return values
 
     @property
     def samples(self) -> int:

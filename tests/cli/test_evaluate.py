@@ -163,6 +163,18 @@ def test_a_users_own_metrics_and_certificate_are_entries_too(evaluate, monkeypat
     assert facts("out")["certificate"]["cost"] == "Euclidean()"
 
 
+def test_what_is_known_of_the_model_is_given_on_the_command_line_and_recorded(evaluate):
+    np.save("my.npy", data.rings().sample(300).numpy())
+    box = "+certificate.assuming={_target_: ot_gen.Box, low: [-9, -9], high: 9}"
+    settings = ("data=rings", "metrics=none", "certificate=standard", "certificate.max_seconds=0.5", *SMALL)
+    code, _, err = evaluate("--samples", "my.npy", box, *settings, "--output", "out")
+    assert (code, err) == (0, "")
+    kept = facts("out")["certificate"]
+    assert (kept["assuming"], kept["warranted"]) == ("Box((2 numbers), 9)", True) and "doubt" not in kept
+    code, out, err = evaluate("--samples", "my.npy", box.replace("9", "0.1"), *settings, "--output", "other")
+    assert (code, out) == (2, "") and "outside of it" in err and err.count("\n") == 1
+
+
 BAD = {  # arguments -> what the line must name
     "data=eight_gaussians": ("--samples", "--run", "required"),
     "--samples missing.npy": ("missing.npy", "there is no file"),

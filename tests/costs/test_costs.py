@@ -169,3 +169,22 @@ def test_features_work_in_their_own_precision_for_exact_solvers_in_another():
     assert wide.dtype == torch.float64 and torch.allclose(wide.float(), narrow, rtol=1e-5, atol=1e-6)
     assert cost(x.double(), x.double()).dtype == torch.float64
     assert wasserstein(x, y, cost) == pytest.approx(float(exact_plan(narrow).value), rel=1e-4)
+
+
+@pytest.mark.parametrize("cost", COSTS, ids=ids)
+def test_a_cost_that_says_so_has_no_negative_value_and_grows_no_faster_than_it_says(cost):
+    x, other, y = (2 * torch.rand(30, 4, dtype=torch.float64) - 0.5 for _ in range(3))
+    form, growth = cost.bilinear(y), cost.growth(4)
+    if cost.is_nonnegative:
+        assert float(cost.matrix(x, y).min()) >= 0 and (form is None or form.nonnegative)
+    if growth is not None:
+        apart, moved = torch.cdist(x, y), (x - other).norm(dim=1, keepdim=True)
+        assert bool((cost.matrix(x, y) <= growth(apart) + 1e-9).all())
+        change = (cost.matrix(x, y) - cost.matrix(other, y)).abs()
+        assert bool((change <= growth(apart + moved) - growth(apart) + 1e-9).all())
+
+
+@pytest.mark.parametrize("cost", [SquaredEuclidean(), Euclidean(), Lp(1.0), Lp(3.0)], ids=ids)
+def test_on_the_line_the_growth_is_the_cost(cost):
+    x, y = torch.randn(2, 30, 1, dtype=torch.float64)
+    assert torch.allclose(cost(x, y), cost.growth(1)((x - y).abs()[:, 0]))

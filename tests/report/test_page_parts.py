@@ -116,6 +116,20 @@ def test_certificates_and_metrics_stand_in_the_table_and_in_the_csv(tmp_path):
     assert not any(value for key, value in second.items() if key.startswith(("certificate_", "metric")))
 
 
+def test_the_page_says_which_levels_are_not_warranted_and_what_was_assumed(tmp_path):
+    doubtful = {"warranted": False, "doubt": "one <sample> makes 40 %", "reference_doubt": "heavy & far"}
+    for name, changes in {"a": doubtful, "b": {"warranted": True, "assuming": "Box(0, 1)"}}.items():
+        write_run(tmp_path / name, record(solver=f"primal/{name}", certificate=BOUNDS | changes))
+    page = page_of(tmp_path)
+    assert "level not warranted: one <sample> makes 40 %" in page.row("primal/a a 0")
+    assert "level of real data not warranted: heavy & far" in page.row("primal/a a 0")
+    assert "assuming Box(0, 1)" in page.row("primal/b b 0") and "not warranted" not in page.row("primal/b b 0")
+    text = (tmp_path / "comparison.html").read_text() if (tmp_path / "comparison.html").exists() else page.text
+    assert "for 1 of 2 runs" in text
+    first, second = sorted(table_of(tmp_path), key=lambda row: row["folder"])
+    assert (first["certificate_warranted"], second["certificate_assuming"]) == ("False", "Box(0, 1)")
+
+
 def test_a_foreign_sampler_has_its_exact_distances_from_the_metrics(tmp_path):
     known = {"w1": {"value": 0.7, "floor": 0.5}, "mmd": {"value": 0.1}}
     write_run(tmp_path / "it", record(judgement=None, metrics=known, metrics_n=300))
