@@ -157,7 +157,8 @@ def _certificate(
     pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, effort.max_samples // 8))
     contest = Contest(problem, draws.pilot().draw(pilot_size))
     # The solver's own start: from a worse table it would take longer.
-    contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
+    summed = torch.stack([costs.double().sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0)
+    contest.enter((summed / pilot_size).to(problem.weights))
     cold = contest.best
     if h_tilde is not None:
         contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))

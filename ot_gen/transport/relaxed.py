@@ -160,8 +160,10 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
     if mass >= max(left, right) * (1 - rounding):
         return _times(exact_plan(C, a, b), mass)
     C = widened(C.detach(), "costs")
-    rests = left - min(mass, left), right - min(mass, right)
-    P, u, v = vertex(_with_rest(given, left, right, rests))
+    # No point carries more than s, so what it has beyond 2 s, out of all proportion perhaps, stays behind for certain.
+    a, b = (left * given.a).clamp_max(2 * mass), (right * given.b).clamp_max(2 * mass)
+    P, u, v = vertex(_with_rest(given.C, a, b, mass))
+    total = a.sum() + b.sum() - mass
 
     def dual() -> Dual:
         f, g = u[:-1], v[:-1]
@@ -170,10 +172,10 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
         f = f - f.max() + ceiling
         g = (given.C - f[:, None]).amin(dim=0).clamp_max(ceiling)
         f = (given.C - g).amin(dim=1).clamp_max(ceiling)
-        value = left * (given.a @ f) + right * (given.b @ g) - sum(rests) * ceiling
+        value = a @ (f - ceiling) + b @ (g - ceiling) + 2 * mass * ceiling
         return Dual(f, g, value, torch.zeros_like(value))
 
-    return SparsePlan(C, None, dual, Pairs.of((right + rests[0]) * P[:-1, :-1]).like(C))
+    return SparsePlan(C, None, dual, Pairs.of(total * P[:-1, :-1]).like(C))
 
 
 def _times(plan: SparsePlan, mass: float) -> SparsePlan:
@@ -188,13 +190,12 @@ def _times(plan: SparsePlan, mass: float) -> SparsePlan:
     return SparsePlan(plan.C, plan.bound, dual, plan.pairs._replace(mass=mass * plan.pairs.mass))
 
 
-def _with_rest(given: Problem, left: float, right: float, rests: tuple[float, float]) -> Problem:
+def _with_rest(C: Tensor, a: Tensor, b: Tensor, mass: float) -> Problem:
     """The problem with one more point on each side, which takes what is left behind, at no cost but from each other."""
-    C, a, b = given
     costs = torch.nn.functional.pad(C - C.min(), (0, 1, 0, 1))
     costs[-1, -1] = 3 * costs.max() or 1.0
     # What stays behind on one side comes to the point that is added to the other.
-    a, b = torch.cat([left * a, a.new_tensor([rests[1]])]), torch.cat([right * b, b.new_tensor([rests[0]])])
+    a, b = (torch.cat([own, (other.sum() - mass).clamp_min(0)[None]]) for own, other in ((a, b), (b, a)))
     return Problem(costs, a / a.sum(), b / b.sum())
 
 

@@ -68,10 +68,8 @@ def vertex(given: Problem) -> Vertex:
         u = (costs - v).amin(dim=1)
         value = float((P * costs).sum())
         gap = value - float(a @ u + b @ v)
-        last = attempt == ATTEMPTS - 1
-        # Where little of the mass costs anything, the potentials' own rounding is all that is left of the gap.
-        size = max(cap, float(u[a > 0].abs().max())) if last else cap
-        if gap <= GAP * value or ((last or cap <= CUT**2 * value) and gap <= ROUNDING * size):
+        fine = cap <= CUT**2 * value or attempt == ATTEMPTS - 1
+        if gap <= GAP * value or (fine and gap <= ROUNDING * cap):
             return Vertex(P, u + shift, v)
         unit = _power_of_two(value) or LOST * unit
         cap = CUT * unit
