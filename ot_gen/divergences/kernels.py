@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.costs import squared_distances
+from ot_gen.costs import Euclidean, squared_distances
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -132,7 +132,7 @@ class EnergyKernel:
     """
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return -torch.cdist(x, y)
+        return -Euclidean().matrix(x, y)
 
 
 @final

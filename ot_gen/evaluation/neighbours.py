@@ -9,6 +9,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.costs import Euclidean, squared_distances
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
 CHUNK = 2**25  # distances at a time
@@ -57,7 +58,7 @@ class NeighbourShare(Metric, ABC):
     @final
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y, self.least)
-        distances = torch.cdist(x, y)
+        distances = Euclidean().matrix(x, y)
         members = [self._groups(len(cloud)) for cloud in (x, y)]
         sides = [_Neighbours(cloud, self.k, groups) for cloud, groups in zip((x, y), members, strict=True)]
         value = self.share(Balls(distances, sides[0].radii(None), sides[1].radii(None), self.k))
@@ -151,9 +152,8 @@ class _Neighbours:
                 f"{n} points without one of {int(groups.max()) + 1} groups leave fewer than k + 2 = {k + 2}; "
                 "give more points or groups"
             )
-        distances = torch.cdist(x, x).fill_diagonal_(
-            0.0
-        )  # first in its row, or level with a twin: the radius is the same
+        # 0 is first in its row, or level with a twin: the radius is the same.
+        distances = Euclidean().matrix(x, x).fill_diagonal_(0.0)
         self.near, index = distances.topk(min(k + 1 + largest, n), dim=1, largest=False)
         self.near, self.group, self.k = self.near[:, 1:], groups[index[:, 1:]], k
 
@@ -207,7 +207,7 @@ def nearest_distances(x: Tensor, train: Tensor) -> Tensor:
     """
     nearest = torch.full((len(x),), math.inf, dtype=x.dtype)
     for part in train.split(max(1, CHUNK // max(len(x), x.shape[1]))):
-        index = torch.cdist(x, part).argmin(dim=1)
-        # Measured again: cdist multiplies matrices, and rounding there keeps copies off distance 0.
+        index = squared_distances(x, part).argmin(dim=1)
+        # Measured again: the product of matrices keeps copies off distance 0.
         nearest = torch.minimum(nearest, (x - part[index]).norm(dim=1))
     return nearest

@@ -16,6 +16,7 @@ from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.measures import check_number
 
 CORRECTIONS = 8
+MOST_STEPS = 500  # of an initial value problem
 STEPS = 128  # of parallel transport, at least
 
 
@@ -114,10 +115,19 @@ def _integrate(rate: Callable[[float, Tensor], Tensor], start: Tensor, tol: floa
     from scipy.integrate import solve_ivp
 
     def numbers(t: float, state: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(
+                f"the geodesic equation was not solved up to t = 1: {MOST_STEPS} steps of tolerance {tol:.1g} led to "
+                f"t = {t:.3g}, where the geodesics leave for infinity or turn too fast; shorten the velocity (or the "
+                "scale of the law), or loosen tol"
+            )
         y = torch.from_numpy(state).reshape(start.shape).to(start)
         with torch.no_grad():
             return rate(t, y).double().cpu().numpy().ravel()
 
+    left = 12 * MOST_STEPS  # evaluations of a step
     first = start.detach().double().cpu().numpy().ravel()
     tol = max(tol, 10 * torch.finfo(start.dtype).eps)  # below it, steps would shrink to resolve rounding
     size = max(float(abs(first).max()), 1e-300)

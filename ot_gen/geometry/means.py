@@ -114,7 +114,7 @@ def k_medoids(distances: Tensor, count: int) -> Medoids:
     where none lowers it. Nothing is random.
 
     Raises:
-        ValueError: distances that are not square and finite, or count not between 1 and n.
+        ValueError: distances that are not square, finite and >= 0, or count not between 1 and n.
 
     Source: Kaufman, Rousseeuw, Finding groups in data (PAM), 1990, https://doi.org/10.1002/9780470316801
 
@@ -126,6 +126,11 @@ def k_medoids(distances: Tensor, count: int) -> Medoids:
     n = len(distances)
     if distances.shape != (n, n) or not bool(torch.isfinite(distances).all()):
         raise ValueError(f"medoids need a square matrix of finite distances, got shape {tuple(distances.shape)}")
+    if bool((distances < 0).any()):
+        raise ValueError(
+            f"medoids need distances >= 0, got a least of {float(distances.min()):g}; similarities become distances by "
+            "a decreasing function of them"
+        )
     if not 1 <= count <= n:
         raise ValueError(f"the number of medoids must lie between 1 and {n}, got {count}")
     chosen: list[int] = []
