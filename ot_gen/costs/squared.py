@@ -66,7 +66,7 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
         if len(x) * y.numel() <= SMALL and y.dtype == torch.float32:
             return expanded(x, torch.float64)[0].clamp_min(0).to(y.dtype)
         if not searched:
-            searched.append(y.shape[1] >= NARROW or _drowned(y) > 0)
+            searched.append(y.shape[1] >= NARROW or _close(y, share) > 1 / 1024)
         gram, sizes, norms = expanded(x, y.dtype)
         return _measured_again(gram, x, y, share * sizes, share * norms) if searched[0] else gram.clamp_min(0)
 
@@ -83,28 +83,31 @@ def is_scattered(y: Tensor) -> bool:
         >>> is_scattered(torch.rand(50, 2)), is_scattered(clusters)
         (True, False)
     """
-    return _drowned(widened(y)) < 1 / 64
+    return _close(y, 512 * torch.finfo(widened(y[:0]).dtype).eps) < 1 / 64
 
 
 @torch.no_grad()
-def _drowned(y: Tensor) -> float:
-    """The share of distances below 512 eps of the squared norms, among a few of the points."""
-    y = y[:: -(-len(y) // 128)]
+def _close(y: Tensor, share: float) -> float:
+    """How many of the squared distances between a few of the points are below a share of the squared norms."""
+    # Multiples of the golden ratio fall in step with no pattern of the rows.
+    places = torch.arange(min(len(y), 128), dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
+    y = widened(y.detach()[(places * len(y)).long().to(y.device)])
     y = y - y.mean(dim=0)
-    x, norms = y[::8], torch.linalg.vector_norm(y, dim=1)
+    x, norms = y[:16], torch.linalg.vector_norm(y, dim=1)
     distances = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-    reach = (512 * torch.finfo(y.dtype).eps) ** 0.5 * (norms[::8, None] + norms)
+    reach = share**0.5 * (norms[:16, None] + norms)
     return int(((distances < reach) & (distances > 0)).sum()) / distances.numel()
 
 
 def _measured_again(gram: Tensor, x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
     """The matrix with its entries below of_x_i + of_y_j, (n, 1) and (m,), made of differences."""
     with torch.no_grad():
-        blocks = (_least(gram) < of_x + of_y.amax()).nonzero()
+        known, x, y, of_x, of_y = (part.detach() for part in (gram, x, y, of_x, of_y))  # of derivatives in forward mode
+        blocks = (_least(known) < of_x + of_y.amax()).nonzero()
         if not len(blocks):
             return gram
-        place = _small(gram, blocks, of_x, of_y)
-        missing = _distances(x, y, place).sub_(gram.take(place))
+        place = _small(known, blocks, of_x, of_y)
+        missing = _distances(x, y, place).sub_(known.take(place))
     # Added, since a value that replaces another would take its derivative away.
     return gram.flatten().index_add_(0, place, missing).view_as(gram)
 

@@ -16,7 +16,7 @@ from ot_gen.geometry.metrics import RiemannianMetric
 from ot_gen.measures import check_number
 
 CORRECTIONS = 8
-MOST_STEPS = 500  # of an initial value problem
+MOST_STEPS = 250  # of an initial value problem
 STEPS = 128  # of parallel transport, at least
 
 
@@ -114,6 +114,8 @@ def _integrate(rate: Callable[[float, Tensor], Tensor], start: Tensor, tol: floa
     """y(1) of y' = rate(t, y), y(0) = start, all rows as one system in float64."""
     from scipy.integrate import solve_ivp
 
+    left = 12 * MOST_STEPS  # evaluations: twelve a step
+
     def numbers(t: float, state: Any) -> Any:
         nonlocal left
         left -= 1
@@ -127,7 +129,6 @@ def _integrate(rate: Callable[[float, Tensor], Tensor], start: Tensor, tol: floa
         with torch.no_grad():
             return rate(t, y).double().cpu().numpy().ravel()
 
-    left = 12 * MOST_STEPS  # evaluations of a step
     first = start.detach().double().cpu().numpy().ravel()
     tol = max(tol, 10 * torch.finfo(start.dtype).eps)  # below it, steps would shrink to resolve rounding
     size = max(float(abs(first).max()), 1e-300)

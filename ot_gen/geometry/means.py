@@ -79,7 +79,8 @@ def frechet_mean(
     geodesics, value = spokes(point)
     for _ in range(rounds):
         step = weights @ geodesics.velocity(z.new_zeros(1)).squeeze(1)
-        if float(geometry.inner(point[None], step[None], step[None])) <= tol**2 * value:
+        # All points may be one: its velocities are then rounding.
+        if value == 0 or float(geometry.inner(point[None], step[None], step[None]).detach()) <= tol**2 * value:
             return FrechetMean(point, value, True)
         for _ in range(8):
             tried, reached = spokes(point + step)

@@ -14,7 +14,6 @@ from torch.nn.modules.dropout import _DropoutNd
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
 from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
 
-
 RESTLESS = (_BatchNorm, _DropoutNd)  # layers that are another function in training mode
 
 

@@ -100,9 +100,7 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
         correction = hard - epsilon * (minimum - soft) - value
     value = (value + correction).to(x.dtype)
     if not all_finite(value):
-        raise ValueError(
-            f"the c-transform at epsilon = {epsilon:g} overflows {x.dtype}: it is −ε log m and more; lower it"
-        )
+        raise ValueError(f"the c-transform at epsilon = {epsilon:g} overflows {x.dtype}: it is about −ε log m; lower ε")
     return value, argmin
 
 

@@ -90,7 +90,7 @@ def sinkhorn_divergence(
 
     Args:
         x, y: points, (n, d) and (m, d); both have gradients.
-        epsilon: ε > 0, in the units of ‖x − y‖².
+        epsilon: ε > 0, in the units of ‖x − y‖²; beyond 10⁷ squared sizes of the points, also ∞, the limit counts.
         a, b: masses, (n,) and (m,), positive; None means uniform, and others are divided by their total. No gradient.
         tol: largest marginal error accepted, in total variation norm. The value's error is of second order in it. The
             default is meant for training; below 1e-5 the computation is in float64.
@@ -168,9 +168,7 @@ class _Divergence(torch.autograd.Function):
         ctx.save_for_backward(*differences)
         value = (value.double() * unit * unit).to(x.dtype)
         if not bool(torch.isfinite(value)):
-            raise ValueError(
-                f"the Sinkhorn divergence of points up to {unit:.2g} overflows {x.dtype}; use a larger unit"
-            )
+            raise ValueError(f"the divergence of points of size {unit:.2g} overflows {x.dtype}; use a larger unit")
         return value
 
     @staticmethod
