@@ -10,11 +10,10 @@ from ot_gen.costs.distances import (
     InnerProduct,
     Lp,
     SquaredEuclidean,
-    squared_distances,
-    squared_distances_to,
 )
 from ot_gen.costs.features import FeatureCost
 from ot_gen.costs.likelihood import BernoulliNLL, NegativeLogLikelihood
+from ot_gen.costs.squared import squared_distances, squared_distances_to
 from ot_gen.measures import widened
 
 __all__ = [

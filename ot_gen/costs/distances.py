@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, Growth
+from ot_gen.costs.squared import is_scattered, squared_distances_to
 from ot_gen.measures import widened, widened_pair
 
 
@@ -39,7 +40,9 @@ class SquaredEuclidean(Cost):
         x, y = widened_pair(x, y)
         return squared_distances_to(y)(x)
 
-    def bilinear(self, y: Cloud) -> Bilinear:
+    def bilinear(self, y: Cloud) -> Bilinear | None:
+        if not is_scattered(y):  # the product would not tell the atoms of a cluster apart
+            return None
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
         sample = widened(y.detach()[:: -(-len(y) // 1024)])
@@ -158,39 +161,6 @@ class Lp(Cost):
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
-
-
-@checked
-def squared_distances(x: Cloud, y: Cloud) -> Tensor:
-    """‖x_i − y_j‖² on all pairs, (n, d), (m, d) -> (n, m), by one matrix product.
-
-    Example:
-        >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
-        tensor([[25.]])
-    """
-    x, y = widened_pair(x, y)
-    return squared_distances_to(y)(x)
-
-
-def squared_distances_to(y: Cloud) -> Callable[[Tensor], Tensor]:
-    """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
-
-    Example:
-        >>> squared_distances_to(torch.tensor([[3.0, 4.0]]))(torch.zeros(1, 2))
-        tensor([[25.]])
-    """
-    # Centring keeps the Gram expansion exact for clouds far from the origin.
-    y = widened(y)
-    centre = y.detach().mean(dim=0)
-    y = y - centre
-    norms = y.square().sum(dim=1)
-
-    def squared(x: Tensor) -> Tensor:
-        x = widened(x) - centre
-        gram = torch.addmm(norms, x, y.T, alpha=-2.0)
-        return gram.add_(x.square().sum(dim=1, keepdim=True)).clamp_min(0)
-
-    return squared
 
 
 def _squared_norms(points: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Cloud, Positive, checked
-from ot_gen.costs import squared_distances
+from ot_gen.costs import Euclidean, squared_distances
 from ot_gen.measures import widened_pair
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
@@ -138,7 +138,7 @@ class EnergyKernel:
     """
 
     def __call__(self, x: Cloud, y: Cloud) -> Tensor:
-        return -torch.cdist(*widened_pair(x, y))
+        return -Euclidean().matrix(x, y)
 
 
 @final

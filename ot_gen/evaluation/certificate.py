@@ -201,7 +201,8 @@ def _compete(
     """Let all tables compete that there are; returns the samples that this took, and whether the user stopped it."""
     problem, pilot_size = contest.problem, len(contest.x)
     # The solver's own start: from a worse table it would take longer.
-    contest.enter(torch.stack([costs.sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0) / pilot_size)
+    summed = torch.stack([costs.double().sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0)
+    contest.enter((summed / pilot_size).to(problem.weights))
     cold = contest.best
     if h_tilde is not None:
         contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, checked
+from ot_gen.costs import squared_distances
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.execution import without_meaning
 
@@ -90,7 +91,7 @@ class NeighbourShare(Metric, ABC):
     def balls(self, z: Tensor, y: Tensor) -> Balls:
         """The balls of y (m, d), and the points z (n, d) in them."""
         rounding = ROUNDING * y.norm(dim=1)
-        own, distances = torch.cdist(y, y).fill_diagonal_(0.0), torch.cdist(z, y)
+        own, distances = Euclidean().matrix(y, y).fill_diagonal_(0.0), Euclidean().matrix(z, y)
         # The point itself is first in its row, or level with a twin: the radius is the same.
         reach, wider = (own.kthvalue(k, dim=1).values + rounding for k in (self.k + 1, self.k + 2))
         near = (own <= reach[:, None]).fill_diagonal_(False)
@@ -230,7 +231,7 @@ def nearest_distances(x: Tensor, train: Tensor) -> Tensor:
     """
     nearest = torch.full((len(x),), math.inf, dtype=x.dtype)
     for part in train.split(max(1, CHUNK // max(len(x), x.shape[1]))):
-        index = torch.cdist(x, part).argmin(dim=1)
-        # Measured again: cdist multiplies matrices, and rounding there keeps copies off distance 0.
+        index = squared_distances(x, part).argmin(dim=1)
+        # Measured again: the product of matrices keeps copies off distance 0.
         nearest = torch.minimum(nearest, (x - part[index]).norm(dim=1))
     return nearest

@@ -15,6 +15,7 @@ from ot_gen.geometry.jets import directional
 from ot_gen.geometry.metrics import RiemannianMetric
 
 CORRECTIONS = 8
+MOST_STEPS = 250  # of an initial value problem
 STEPS = 128  # of parallel transport, at least
 
 
@@ -112,7 +113,17 @@ def _integrate(rate: Callable[[float, Tensor], Tensor], start: Tensor, tol: floa
     """y(1) of y' = rate(t, y), y(0) = start, all rows as one system in float64."""
     from scipy.integrate import solve_ivp
 
+    left = 12 * MOST_STEPS  # evaluations: twelve a step
+
     def numbers(t: float, state: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(
+                f"the geodesic equation was not solved up to t = 1: {MOST_STEPS} steps of tolerance {tol:.1g} led to "
+                f"t = {t:.3g}, where the geodesics leave for infinity or turn too fast; shorten the velocity (or the "
+                "scale of the law), or loosen tol"
+            )
         y = torch.from_numpy(state).reshape(start.shape).to(start)
         with torch.no_grad():
             return rate(t, y).double().cpu().numpy().ravel()

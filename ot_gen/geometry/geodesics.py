@@ -120,13 +120,37 @@ def connect(
 ) -> Geodesics:
     """Geodesics from z0 to z1, (B, k): the shortest that the starts lead to. No graph."""
     with torch.no_grad():
-        solutions = [_refined(metric, z0, z1, start, effort) for start in starts]
-        segments = max(solution.nodes.shape[1] for solution in solutions) - 1
-        best, *others = (solution._replace(nodes=_resampled(solution.nodes, segments)) for solution in solutions)
-        for other in others:
-            shorter = other.length < best.length
-            best = _Solution(*(pick(shorter, a, b) for a, b in zip(other, best, strict=True)))
+        moving = (z0 != z1).any(dim=1)
+        if bool(moving.all()):
+            best = _shortest(metric, z0, z1, starts, effort)
+        else:
+            best = _resting(z0, effort.segments)
+            if bool(moving.any()):
+                starts = [start[moving] if isinstance(start, Tensor) else start for start in starts]
+                moved = _shortest(metric, z0[moving], z1[moving], starts, effort)
+                best = _resting(z0, moved.nodes.shape[1] - 1)
+                for part, new in zip(best, moved, strict=True):
+                    part[moving] = new
     return Geodesics(metric, Spline(best.nodes), *best[1:])
+
+
+def _shortest(
+    metric: RiemannianMetric, z0: Tensor, z1: Tensor, starts: Sequence[Start | Tensor], effort: Effort
+) -> _Solution:
+    solutions = [_refined(metric, z0, z1, start, effort) for start in starts]
+    segments = max(solution.nodes.shape[1] for solution in solutions) - 1
+    best, *others = (solution._replace(nodes=_resampled(solution.nodes, segments)) for solution in solutions)
+    for other in others:
+        shorter = other.length < best.length
+        best = _Solution(*(pick(shorter, a, b) for a, b in zip(other, best, strict=True)))
+    return best
+
+
+def _resting(z: Tensor, segments: int) -> _Solution:
+    """Constant curves, which are the geodesics from a point to itself."""
+    rest = z.new_zeros(len(z))
+    nodes = z.unsqueeze(1).repeat(1, segments + 1, 1)
+    return _Solution(nodes, rest, rest.clone(), torch.ones_like(rest, dtype=torch.bool), torch.zeros_like(rest).long())
 
 
 def residual(metric: RiemannianMetric, curve: Spline, length: Tensor, samples: int) -> Tensor:

@@ -277,7 +277,8 @@ class LatentGeometry:
             tol: relative error allowed in a step, at least 10 times the rounding of the points.
 
         Raises:
-            ValueError: other shapes, M singular on the way, or a geodesic that leaves every bounded set before t = 1.
+            ValueError: other shapes, M singular on the way, or a geodesic that leaves every bounded set before t = 1,
+                or needs more than 250 steps.
 
         Source: Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, 1993,
         https://doi.org/10.1007/978-3-540-78862-1

@@ -82,7 +82,8 @@ def frechet_mean(
     geodesics, value = spokes(point)
     for _ in range(rounds):
         step = weights @ geodesics.velocity(z.new_zeros(1)).squeeze(1)
-        if float(geometry.inner(point[None], step[None], step[None])) <= tol**2 * value:
+        # All points may be one: its velocities are then rounding.
+        if value == 0 or float(geometry.inner(point[None], step[None], step[None]).detach()) <= tol**2 * value:
             return FrechetMean(point, value, True)
         for _ in range(8):
             tried, reached = spokes(point + step)
@@ -118,7 +119,7 @@ def k_medoids(distances: Tensor, count: Count) -> Medoids:
     where none lowers it. Nothing is random.
 
     Raises:
-        ValueError: distances that are not square and finite, or count not between 1 and n.
+        ValueError: distances that are not square, finite and >= 0, or count not between 1 and n.
 
     Source: Kaufman, Rousseeuw, Finding groups in data (PAM), 1990, https://doi.org/10.1002/9780470316801
 
@@ -130,6 +131,11 @@ def k_medoids(distances: Tensor, count: Count) -> Medoids:
     n = len(distances)
     if distances.shape != (n, n) or not bool(torch.isfinite(distances).all()):
         raise ValueError(f"medoids need a square matrix of finite distances, got shape {tuple(distances.shape)}")
+    if bool((distances < 0).any()):
+        raise ValueError(
+            f"medoids need distances >= 0, got a least of {float(distances.min()):g}; similarities become distances by "
+            "a decreasing function of them"
+        )
     if count > n:
         raise ValueError(f"the number of medoids must lie between 1 and {n}, got {count}")
     chosen: list[int] = []

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
 from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, solve_metric
+
+RESTLESS = (_BatchNorm, _DropoutNd)  # layers that are another function in training mode
 
 
 @final
@@ -141,7 +145,17 @@ def stacked(maps: Sequence[Map], stds: Sequence[Map] | None, features: Map | Non
     if stds is not None and features is not None:
         raise ValueError("features of a stochastic decoder have no expected metric; leave out std or features")
 
+    owners = [getattr(part, "__self__", part) for part in [*maps, *(stds or []), *([features] if features else [])]]
+    layers = [layer for owner in owners if isinstance(owner, nn.Module) for layer in owner.modules()]
+    restless = [layer for layer in layers if isinstance(layer, RESTLESS)]
+
     def f(z: Tensor) -> Tensor:
+        for layer in restless:
+            if layer.training:
+                raise ValueError(
+                    f"a geometry needs a decoder in evaluation mode: {layer} is in training mode, where it joins the "
+                    "rows, changes its buffers or draws at random; call decoder.eval()"
+                )
         parts = []
         for index, g in enumerate(maps):
             x = g(z)

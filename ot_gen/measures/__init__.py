@@ -19,6 +19,7 @@ from ot_gen.measures.points import (
 from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
 from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
+from ot_gen.measures.range import within
 from ot_gen.measures.reference import Reference, standard_gaussian, uniform_cube, uniform_sphere
 
 __all__ = [
@@ -53,4 +54,5 @@ __all__ = [
     "uniform_sphere",
     "widened",
     "widened_pair",
+    "within",
 ]

@@ -13,6 +13,7 @@ from ot_gen.arguments import Count, Nonnegative, Positive, Seed, checked
 from ot_gen.execution import keyword_only
 from ot_gen.measures.distributions import Mixture
 from ot_gen.measures.points import check_cloud, check_weights
+from ot_gen.measures.range import within
 from ot_gen.measures.reference import Reference
 
 
@@ -131,7 +132,7 @@ class LearnedMixture(nn.Module):
         self.log_std = nn.Parameter(torch.full_like(means, math.log(std)))
 
     def forward(self) -> Mixture:
-        normals = Normal(self.means, self.log_std.clamp(-10, 5).exp(), validate_args=False)
+        normals = Normal(self.means, within(self.log_std, -10, 5).exp(), validate_args=False)
         uniform = Categorical(logits=self.means.new_zeros(len(self.means)), validate_args=False)
         return Mixture(uniform, Independent(normals, 1, validate_args=False), validate_args=False)
 

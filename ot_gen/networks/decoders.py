@@ -16,7 +16,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from ot_gen.arguments import Count, Positive, Seed, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only, renamed
-from ot_gen.measures import check_cloud
+from ot_gen.measures import check_cloud, within
 
 LEAST_STD = 1e-3
 
@@ -144,7 +144,9 @@ class LearnedStd(nn.Module):
 @final
 @checked
 class PixelwiseStd(nn.Module):
-    """A network: σ(z)² = s(z)² + least², with log s(z) = net(z), (n, k) -> (n, d), clamped from above to 5.
+    """A network: σ(z)² = s(z)² + least², with log s(z) = net(z), (n, k) -> (n, d).
+
+    Where the net exceeds 5 by t, log s is 5 + log(1 + t): no overflow.
 
     Away from the codes a network extrapolates as it likes; `RBFPrecision` is uncertain there.
 
@@ -262,7 +264,7 @@ class RBFPrecision(nn.Module):
 
     def precision(self, z: Tensor) -> Tensor:
         """β(z), (n, d), at least `background`."""
-        return self._kernel(z) @ self.log_weights.clamp_max(20).exp() + self.background
+        return self._kernel(z) @ within(self.log_weights, -math.inf, 20).exp() + self.background
 
     def _kernel(self, z: Tensor) -> Tensor:
         return torch.exp(-0.5 * self.bandwidths * squared_distances(z, self.centres))
@@ -275,7 +277,9 @@ class RBFPrecision(nn.Module):
 
 
 def _smooth_floor(log_std: Tensor, minimum: float) -> Tensor:
-    return ((2 * log_std.clamp_max(5)).exp() + minimum**2).sqrt()
+    # Above 5 only the logarithm of the excess counts: no overflow, and a slope that leads back, also in geometry.
+    excess = (log_std - 5).clamp_min(0)
+    return ((2 * (log_std.clamp_max(5) + excess.log1p())).exp() + minimum**2).sqrt()
 
 
 def _typical_gap(points: Tensor) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, Independent, MultivariateNormal, Normal
 
 from ot_gen.arguments import Count, Positive, checked
-from ot_gen.measures import Dirac, Transported
+from ot_gen.measures import Dirac, Transported, within
 from ot_gen.networks.convolutional import ConvFeatures
 from ot_gen.networks.dense import MLP
 from ot_gen.networks.heads import add_head
@@ -52,7 +52,7 @@ class SphereEncoder(nn.Module):
         radius: r > 0, that of the reference.
 
     Raises:
-        ValueError: r <= 0.
+        ValueError: r <= 0, or k = 1, where the sphere is two points and codes on it have no gradient.
 
     Example:
         >>> SphereEncoder(nn.Linear(3, 2))(torch.randn(4, 3)).mean.norm(dim=1).allclose(torch.ones(4))
@@ -61,11 +61,14 @@ class SphereEncoder(nn.Module):
 
     def __init__(self, net: nn.Module, radius: Positive = 1.0) -> None:
         super().__init__()
+        _check_sphere(_width(net))
         self.net = net
         self.radius = float(radius)
 
     def forward(self, y: Tensor) -> Dirac:
-        return Dirac(self.radius * nn.functional.normalize(self.net(y), dim=-1))
+        code = self.net(y)
+        _check_sphere(code.shape[-1])
+        return Dirac(self.radius * nn.functional.normalize(code, dim=-1))
 
 
 @final
@@ -110,6 +113,7 @@ class GaussianEncoder(nn.Module):
         net: (n, d) -> (n, 2k), the mean m and the logarithm of the standard deviation s, side by side.
 
     The log deviation is clamped to [−10, 5], so that exp neither underflows to a point mass nor overflows.
+    Outside, the gradient leads back (`ot_gen.measures.within`).
 
     Example:
         >>> q = GaussianEncoder(nn.Linear(3, 4))(torch.zeros(5, 3))
@@ -260,6 +264,22 @@ def _spline_coupling(dim: int, context: int, bins: int, hidden: Sequence[int], r
     )
 
 
+def _width(net: nn.Module) -> int | None:
+    """The numbers that a chain of layers returns for a row, by its last linear layer; None where that is not known."""
+    if isinstance(net, MLP | nn.Sequential):
+        last = [layer for layer in net.modules() if isinstance(layer, nn.Linear)][-1:]
+        return last[0].out_features if last else None
+    return net.out_features if isinstance(net, nn.Linear) else None
+
+
+def _check_sphere(dim: int | None) -> None:
+    if dim == 1:
+        raise ValueError(
+            "codes on a sphere need a latent dimension >= 2, got 1: the sphere is then the two points −r and r, and "
+            "codes cannot learn; take a larger dimension, or DiracEncoder"
+        )
+
+
 def _deviation(log_std: Tensor) -> Tensor:
     """exp, kept from underflowing to a point mass and from overflowing."""
-    return log_std.clamp(-10, 5).exp()
+    return within(log_std, -10, 5).exp()

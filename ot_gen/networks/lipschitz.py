@@ -24,6 +24,7 @@ Function = Callable[[Tensor], Tensor]
 Group = Annotated[int, Interval(2, 10**9)]  # features that are sorted together
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.SiLU, nn.GELU)
+NORMALISED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONTRACTIONS = (nn.Identity, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softplus, nn.LogSigmoid, nn.Softsign, nn.Hardtanh)
 
 
@@ -89,6 +90,8 @@ class WeightClip(Lipschitz):
 @checked
 class GradientPenalty(Lipschitz):
     """weight · E[(‖∇h(x̂)‖ − 1)²], the two-sided penalty, with x̂ uniform on the segments between x_i and y_i.
+
+    Points are (n, ...), images too; the norm is that of all numbers of a point.
 
     Source: Gulrajani et al., 2017, https://arxiv.org/abs/1704.00028 (weight = 10)
 
@@ -156,7 +159,7 @@ class SpectralNorm(Lipschitz):
 
     def attach(self, net: nn.Module) -> nn.Module:
         net = copy.deepcopy(net)
-        layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+        layers = [m for m in net.modules() if isinstance(m, NORMALISED)]
         if not layers:
             raise ValueError("SpectralNorm found no linear or convolutional layer to normalise in the critic")
         for layer in layers:
@@ -243,10 +246,14 @@ def is_contraction(module: nn.Module) -> bool:
 
 def _slopes(h: Function, x: Tensor, y: Tensor) -> Tensor:
     """‖∇h‖ at one uniform point of each segment [x_i, y_i], (n,), differentiable in h's parameters only."""
-    t = torch.rand(len(x), 1, dtype=x.dtype, device=x.device)
+    if x.shape != y.shape or x.ndim < 2:
+        raise ValueError(
+            f"a gradient penalty joins points x and y of one shape (n, ...), got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    t = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
     points = torch.lerp(x.detach(), y.detach(), t).requires_grad_()
     (gradient,) = torch.autograd.grad(h(points).sum(), points, create_graph=True)
-    return torch.linalg.vector_norm(gradient, dim=1)  # its derivative at a flat critic is 0, not NaN
+    return torch.linalg.vector_norm(gradient.flatten(1), dim=1)  # its derivative at a flat critic is 0, not NaN
 
 
 @final

@@ -39,16 +39,18 @@ def initial(costs: Iterable[Tensor], weights: Tensor) -> Initial:
         >>> initial([torch.tensor([[1.0, 3.0], [3.0, 5.0]])], torch.tensor([0.5, 0.5])).h_tilde
         tensor([-1.,  1.])
     """
-    total, points = torch.zeros_like(weights), 0
-    spread = size = 0.0
-    for chunk in costs:
+    total, points = torch.zeros_like(weights, dtype=torch.float64), 0
+    spread = size = largest = 0.0
+    for chunk in (part.double() for part in costs):  # sums and squares of costs leave the range of single precision
         total += chunk.sum(dim=0)
         points += len(chunk)
         spread = max(spread, float(chunk.std(correction=0)))
+        largest = max(largest, float(chunk.abs().max()))
         size = max(size, float((chunk - chunk.mean(dim=1, keepdim=True)).abs().mean()))
-    h_tilde = total / points
+    h_tilde = (total / points).to(weights)
     limits = torch.finfo(weights.dtype)
-    smallest = max(8 * limits.eps * size, limits.tiny**0.5)
+    # The last one: costs in units of ε must not overflow, however alike the atoms are.
+    smallest = max(8 * limits.eps * size, limits.tiny, 4 * largest / limits.max)
     return Initial(h_tilde - h_tilde @ weights, max(spread, smallest), smallest)
 
 

@@ -105,7 +105,10 @@ class Scores:
                 continue
             v, s = self.form.right(y)
             if not all_finite(s):
-                raise ValueError(f"atoms {first} to {first + len(y) - 1} hold NaN or Inf; remove or repair these rows")
+                bad = f"atoms {first} to {first + len(y) - 1}"
+                if all_finite(y):
+                    raise ValueError(f"the costs of {bad} overflow {s.dtype}; use a wider dtype or a larger unit")
+                raise ValueError(f"{bad} hold NaN or Inf; remove or repair these rows")
             yield ProductPanel(first, v, s)
 
     def rows(self, n: int) -> int:

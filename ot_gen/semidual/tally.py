@@ -171,12 +171,13 @@ def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, ep
 
 def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The monotone coupling of excess rows with lacking columns along the main axis of y: (rows, columns, mass)."""
-    sample = y[:: max(1, len(y) // 1024)]
+    sample = y[:: max(1, len(y) // 1024)].double()  # its squares leave the range of single precision
     centred = sample - sample.mean(dim=0)
     axis = centred[centred.square().sum(dim=1).argmax()]
     for _ in range(10):  # power iteration: any axis gives a feasible coupling, a long one a cheap coupling
         axis = centred.T @ (centred @ axis)
         axis = axis / axis.norm().clamp_min(torch.finfo(axis.dtype).tiny)
+    axis = axis.to(x)
     by_row, by_column = (x @ axis).argsort().cpu(), (y @ axis).argsort().cpu()
     row_ends = excess.clamp_min(0)[by_row].cumsum(0)
     column_ends = want.clamp_min(0)[by_column].cumsum(0)

@@ -97,7 +97,10 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
         # The paired cost at the argmin, less the soft part, in place of what the product made of it.
         hard = attained(scores.cost, x, scores.atoms, h_tilde, argmin, minimum)
         correction = hard - epsilon * (minimum - soft) - value
-    return (value + correction).to(x.dtype), argmin
+    value = (value + correction).to(x.dtype)
+    if not all_finite(value):
+        raise ValueError(f"the c-transform at epsilon = {epsilon:g} overflows {x.dtype}: it is about −ε log m; lower ε")
+    return value, argmin
 
 
 def check_table(y: Tensor, h_tilde: Tensor) -> None:

@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ot_gen.arguments import Count, Positive, checked
+from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, widened_pair
 from ot_gen.transport.problem import NotConverged, problem
 
 CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow nor become slow subnormal numbers
+LARGE = 1e7  # ε beyond so many squared sizes of the points is replaced: the divergence differs by 1e-7 of them at most
 WINDOW = 4  # sweeps between two looks at the error
 
 
@@ -87,7 +89,7 @@ def sinkhorn_divergence(
 
     Args:
         x, y: points, (n, d) and (m, d); both have gradients.
-        epsilon: ε > 0, in the units of ‖x − y‖².
+        epsilon: ε > 0, in the units of ‖x − y‖²; beyond 10⁷ squared sizes of the points, also ∞, the limit counts.
         a, b: masses, (n,) and (m,), positive; None means uniform, and others are divided by their total. No gradient.
         tol: largest marginal error accepted, in total variation norm. The value's error is of second order in it. The
             default is meant for training; below 1e-5 the computation is in float64.
@@ -134,10 +136,18 @@ class _Divergence(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, y: Tensor, a: Tensor, b: Tensor, epsilon: float, tol: float, max_iterations: int
     ) -> Tensor:
-        dtype = torch.float32 if x.dtype == torch.float32 and tol >= 1e-5 else torch.float64
         centre = y.mean(dim=0)
-        x_, y_, a, b = ((x - centre).to(dtype), (y - centre).to(dtype), a.to(dtype), b.to(dtype))
-        f, g, K = _potentials(_costs(x_, y_), a, b, epsilon, tol, max_iterations)
+        x_, y_ = x - centre, y - centre
+        # In units of their size: squares, and sums of them, leave the range of single precision.
+        unit = 2.0 ** math.frexp(max(float(x_.abs().max()), float(y_.abs().max())))[1]
+        epsilon = min(epsilon / unit / unit, LARGE * x.shape[1])
+        # The value is a difference of terms of the size of ε, each with an error of ε tol².
+        tol = tol / max(1.0, epsilon / x.shape[1]) ** 0.5
+        single = x.dtype == torch.float32 and tol >= 1e-5 and epsilon <= x.shape[1]
+        dtype = torch.float32 if single else torch.float64
+        x_, y_ = (x_ / unit).to(dtype), (y_ / unit).to(dtype)
+        a, b = (mass.to(dtype) / mass.to(dtype).sum() for mass in (a, b))
+        f, g, K = _potentials(squared_distances(x_, y_), a, b, epsilon, tol, max_iterations)
         value = a @ f + b @ g
         differences: list[Tensor | None] = []
         for points, others, weights, kernel, mine in ((x_, y_, b, K, a), (y_, x_, a, K.T, b)):
@@ -145,23 +155,20 @@ class _Divergence(torch.autograd.Function):
             value = value - h
             if ctx.needs_input_grad[len(differences)]:
                 mean = _barycentres(own, mine, points) - _barycentres(kernel, weights, others)
-                differences.append((2 * mine[:, None] * mean).to(x.dtype))
+                differences.append((2 * unit * mine[:, None] * mean).to(x.dtype))
             else:
                 differences.append(None)
         ctx.save_for_backward(*differences)
-        return value.to(x.dtype)
+        value = (value.double() * unit * unit).to(x.dtype)
+        if not bool(torch.isfinite(value)):
+            raise ValueError(f"the divergence of points of size {unit:.2g} overflows {x.dtype}; use a larger unit")
+        return value
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         parts = (None if part is None else gradient * part for part in ctx.saved_tensors)
         return (*parts, None, None, None, None, None)
-
-
-def _costs(x: Tensor, y: Tensor) -> Tensor:
-    """‖x_i − y_j‖² of centred points, in one buffer: a fresh matrix costs more in page faults than its arithmetic."""
-    C = torch.addmm(y.square().sum(dim=1), x, y.T, alpha=-2.0)
-    return C.add_(x.square().sum(dim=1, keepdim=True)).clamp_(min=0)
 
 
 def _barycentres(K: Tensor, b: Tensor, y: Tensor) -> Tensor:
@@ -241,7 +248,7 @@ def _symmetric_potential(
 
     The averaged sweep u ← √(u / (K a u)) at least halves the error, since the kernel is positive definite.
     """
-    K = _costs(x, x).mul_(-1 / epsilon).clamp_(min=-CLAMP).exp_()
+    K = squared_distances(x, x).mul_(-1 / epsilon).clamp_(min=-CLAMP).exp_()
     u = torch.mv(K, a).rsqrt_()
     for sweep in range(1, max_iterations + 1):
         row = torch.mv(K, a * u)

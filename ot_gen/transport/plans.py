@@ -83,7 +83,7 @@ def sinkhorn_plan(
 
     Args:
         C: costs, (n, m), finite.
-        a, b: masses; None means uniform.
+        a, b: masses, divided by their total; None means uniform.
         epsilon: ε > 0, in the units of the cost.
         tol: largest marginal error accepted, ‖P 1 − a‖₂ and ‖Pᵀ 1 − b‖₂.
         max_iterations: after these without reaching `tol` the solve fails, loudly.

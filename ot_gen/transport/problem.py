@@ -43,6 +43,17 @@ def problem(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Prob
     return Problem(C64, _masses("a", a, C64.shape[0], C64), _masses("b", b, C64.shape[1], C64))
 
 
+def totals(a: Tensor | None, b: Tensor | None) -> tuple[float, float]:
+    """Σ a and Σ b of masses as they were given, 1 for None.
+
+    Example:
+        >>> totals(None, torch.tensor([2.0, 3.0]))
+        (1.0, 5.0)
+    """
+    left, right = (1.0 if mass is None else float(mass.detach().double().sum()) for mass in (a, b))
+    return left, right
+
+
 def check_costs(C: Tensor) -> None:
     """Raise a `ValueError` unless C is a tensor of real numbers; integers are costs too.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
-from ot_gen.transport.problem import NotConverged, Problem, problem
+from ot_gen.transport.problem import NotConverged, Problem, problem, totals
 from ot_gen.transport.simplex import vertex
 
 _SMALLEST_MASS = 1e-9  # below it the constant by which POT keeps its divisions finite changes the result
@@ -29,25 +31,26 @@ def unbalanced_plan(
 
         min over P >= 0 of ⟨P, C⟩ + λ KL(P 1 | a) + λ KL(Pᵀ 1 | b)
             = max { λ Σ_i a_i (1 − exp(−f_i / λ)) + λ Σ_j b_j (1 − exp(−g_j / λ)) : f_i + g_j <= C_ij }
-            = 2 λ (1 − mass)
+            = λ (A + B − 2 mass),    A = Σ_i a_i,  B = Σ_j b_j
 
-    with KL(p | q) = Σ p log(p / q) − p + q. At the optimum P 1 = a exp(−f / λ) and Pᵀ 1 = b exp(−g / λ). A point with
-    a potential of many λ, an outlier, carries almost no mass; every other one carries about what it was given. `value`
-    is ⟨P, C⟩, the cost of the mass that moves. It falls to 0 with that mass, and is no bound of W_c. As λ grows the
-    plan becomes exact.
+    with KL(p | q) = Σ p log(p / q) − p + q. The masses are what was given, and A and B may differ. At the optimum P 1
+    = a exp(−f / λ) and Pᵀ 1 = b exp(−g / λ). A point with a potential of many λ, an outlier, carries almost no mass;
+    every other one carries about what it was given. `value` is ⟨P, C⟩, the cost of the mass that moves. It falls to 0
+    with that mass, and is no bound of W_c. As λ grows the plan becomes exact.
 
     The multiplicative updates of POT (Chapel et al., 2021, https://arxiv.org/abs/2106.04145) give the marginals. The
     plan is the exact one between these. It has few pairs, and an error in the marginals enters its objective squared.
     The potentials are the best on the way from those of the updates to those of the exact plan. Both sides of duality
-    are feasible, so the gap between them proves the accuracy. (Entropic iterations solve another problem: their blur
-    draws a generator to barycentres.)
+    are feasible, so the gap between them proves the accuracy. Totals are no difficulty: √(AB) Q is optimal for a and b
+    if Q is so for a / A and b / B, and its objective is √(AB) times as large, plus λ (√A − √B)². (Entropic iterations
+    solve another problem: their blur draws a generator to barycentres.)
 
     Args:
         C: costs >= 0, (n, m), finite.
-        a, b: masses; None means uniform.
+        a, b: masses >= 0 of any totals A, B > 0; None means 1/n and 1/m each.
         penalty: λ > 0, in the units of the cost: about the cost from which on a point should be given up.
-        tol: largest gap between both sides of duality, as a fraction of min(⟨a ⊗ b, C⟩, 2 λ), the objective of the
-            better of the two trivial plans a ⊗ b and 0.
+        tol: largest gap between both sides of duality, as a fraction of what the better of two trivial plans pays
+            beyond λ (√A − √B)², the price of unequal totals: min(⟨a ⊗ b, C⟩ / √(AB), 2 λ √(AB)).
         max_iterations: after these without reaching `tol` the solve fails, loudly.
 
     Returns:
@@ -89,7 +92,7 @@ def unbalanced_plan(
         gap = float(plan.value + plan.penalty - plan.dual_value)
         done += steps
         if gap <= allowed:
-            return SparsePlan(C, None, plan.solve_dual, plan.pairs.like(C))
+            return _of_totals(plan, *totals(a, b), penalty, C)
         if done >= max_iterations:
             raise NotConverged(
                 f"the unbalanced plan left a gap of {gap:.2g} > {allowed:.2g} to its dual after {done} iterations at "
@@ -98,30 +101,45 @@ def unbalanced_plan(
         steps = min(done, max_iterations - done)
 
 
+def _of_totals(plan: SparsePlan, left: float, right: float, penalty: float, C: Tensor) -> SparsePlan:
+    """The plan and potentials for masses of totals A, B from those for totals 1; their sum f + g stays."""
+    size = math.sqrt(left) * math.sqrt(right)
+    shift = penalty / 2 * (math.log(left) - math.log(right))
+    rest = penalty * (math.sqrt(left) - math.sqrt(right)) ** 2
+
+    def dual() -> Dual:
+        f, g, value, paid = plan.solve_dual()
+        return Dual(f + shift, g - shift, size * value + rest, size * paid + rest)
+
+    return SparsePlan(C, None, dual, plan.pairs._replace(mass=size * plan.pairs.mass).like(C))
+
+
 @checked
 def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *, mass: float) -> SparsePlan:
-    """The cheapest plan that carries a given part of the mass: what is far from everything stays behind.
+    """The cheapest plan that carries a given mass: what is far from everything stays behind.
 
         min { ⟨P, C⟩ : P 1 <= a, Pᵀ 1 <= b, Σ P = s, P >= 0 }
-            = max { Σ_i a_i f_i + Σ_j b_j g_j − (1 − s) t : f_i + g_j <= C_ij, f_i <= t / 2, g_j <= t / 2 }
+            = max { Σ_i a_i f_i + Σ_j b_j g_j − (½ (A + B) − s) t : f_i + g_j <= C_ij, f_i <= t / 2, g_j <= t / 2 }
 
-    t is the price of the last unit of mass. Only points at f_i = t / 2 (or g_j = t / 2) leave mass behind. `value` is
-    ⟨P, C⟩, the cost of the mass s that moves. It is at most the exact cost, so it is no bound of W_c. It does not grow
-    as outliers move away, as long as their mass is less than 1 − s on each side.
+    with A = Σ a and B = Σ b. The masses are what was given, and A and B may differ. t is the price of the last unit of
+    mass. Only points at f_i = t / 2 (or g_j = t / 2) leave mass behind. `value` is ⟨P, C⟩, the cost of the mass s that
+    moves. For A = B = 1 it is at most the exact cost, so it is no bound of W_c. It does not grow as outliers move
+    away, as long as their mass is less than A − s and B − s.
 
     POT solves a linear programme with one more point on each side, which takes what is left behind (Chapel et al.,
     2020, https://arxiv.org/abs/2002.08276).
 
     Args:
         C: costs, (n, m), finite.
-        a, b: masses; None means uniform.
-        mass: s, the part of the total mass 1 to carry, 0 < s <= 1; s = 1 is `exact_plan`.
+        a, b: masses >= 0 of any totals A, B > 0; None means 1/n and 1/m each.
+        mass: s, the mass to carry, in the units of a and b, 0 < s <= min(A, B); s = A = B is `exact_plan`. It may
+            exceed the totals by the rounding of their dtype.
 
     Returns:
-        The plan, in C's dtype, float32 at least, and on its device; `bound` None for s < 1, `penalty` 0.
+        The plan, in C's dtype, float32 at least, and on its device; `bound` None unless s = A = B, `penalty` 0.
 
     Raises:
-        ValueError: s is not in (0, 1], C is not a finite matrix, or a or b no masses for it.
+        ValueError: s is not in (0, min(A, B)], C is not a finite matrix, or a or b no masses for it.
         NotConverged: the simplex did not finish.
 
     Example:
@@ -130,13 +148,23 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
         tensor([[0.5000, 0.0000],
                 [0.0000, 0.0000]])
     """
-    if not 0 < mass <= 1:
-        raise ValueError(f"a partial plan carries a mass in (0, 1], got {mass}")
-    if mass == 1:
-        return exact_plan(C, a, b)
     given = problem(C, a, b)
+    left, right = totals(a, b)
+    rounding = max(
+        (16 * torch.finfo(w.dtype).eps for w in (a, b) if w is not None and w.is_floating_point()), default=0
+    )
+    if not 0 < mass <= min(left, right) * (1 + rounding):
+        raise ValueError(
+            f"a partial plan carries a mass in (0, min(Σ a, Σ b)] = (0, {min(left, right):g}], got {mass}; masses "
+            "count as they are given, and None as 1/n each"
+        )
+    if mass >= max(left, right) * (1 - rounding):
+        return _times(exact_plan(C, a, b), mass)
     C = widened(C.detach(), "costs")
-    P, u, v = vertex(_with_rest(given, mass))
+    # No point carries more than s, so what it has beyond 2 s, out of all proportion perhaps, stays behind for certain.
+    a, b = (left * given.a).clamp_max(2 * mass), (right * given.b).clamp_max(2 * mass)
+    P, u, v = vertex(_with_rest(given.C, a, b, mass))
+    total = a.sum() + b.sum() - mass
 
     def dual() -> Dual:
         f, g = u[:-1], v[:-1]
@@ -145,19 +173,31 @@ def partial_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None, *,
         f = f - f.max() + ceiling
         g = (given.C - f[:, None]).amin(dim=0).clamp_max(ceiling)
         f = (given.C - g).amin(dim=1).clamp_max(ceiling)
-        value = given.a @ f + given.b @ g - 2 * (1 - mass) * ceiling
+        value = a @ (f - ceiling) + b @ (g - ceiling) + 2 * mass * ceiling
         return Dual(f, g, value, torch.zeros_like(value))
 
-    return SparsePlan(C, None, dual, Pairs.of((2 - mass) * P[:-1, :-1]).like(C))
+    return SparsePlan(C, None, dual, Pairs.of(total * P[:-1, :-1]).like(C))
 
 
-def _with_rest(given: Problem, mass: float) -> Problem:
+def _times(plan: SparsePlan, mass: float) -> SparsePlan:
+    """The plan of `mass` times the masses: its values are that many times as large, its potentials the same."""
+
+    def dual() -> Dual:
+        f, g, value, penalty = plan.solve_dual()
+        return Dual(f, g, mass * value, mass * penalty)
+
+    if mass == 1:
+        return plan
+    return SparsePlan(plan.C, plan.bound, dual, plan.pairs._replace(mass=mass * plan.pairs.mass))
+
+
+def _with_rest(C: Tensor, a: Tensor, b: Tensor, mass: float) -> Problem:
     """The problem with one more point on each side, which takes what is left behind, at no cost but from each other."""
-    C, a, b = given
-    rest = a.new_full((1,), 1 - mass)
     costs = torch.nn.functional.pad(C - C.min(), (0, 1, 0, 1))
     costs[-1, -1] = 3 * costs.max() or 1.0
-    return Problem(costs, torch.cat([a, rest]) / (2 - mass), torch.cat([b, rest]) / (2 - mass))
+    # What stays behind on one side comes to the point that is added to the other.
+    a, b = (torch.cat([own, (other.sum() - mass).clamp_min(0)[None]]) for own, other in ((a, b), (b, a)))
+    return Problem(costs, a / a.sum(), b / b.sum())
 
 
 def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:

@@ -11,9 +11,11 @@ from ot_gen import (
     InnerProduct,
     Lp,
     SquaredEuclidean,
+    c_transform,
     exact_plan,
     wasserstein,
 )
+from ot_gen.geometry.jets import directional
 
 COSTS = [
     SquaredEuclidean(),
@@ -188,3 +190,44 @@ def test_a_cost_that_says_so_has_no_negative_value_and_grows_no_faster_than_it_s
 def test_on_the_line_the_growth_is_the_cost(cost):
     x, y = torch.randn(2, 30, 1, dtype=torch.float64)
     assert torch.allclose(cost(x, y), cost.growth(1)((x - y).abs()[:, 0]))
+
+
+def far_clusters(n, m, d, dtype, gap=1e3):
+    """Points within 1 of two centres that are `gap` apart, and their true distances."""
+    x, y = (gap / 2 * (2.0 * (torch.arange(k) % 2) - 1)[:, None] + torch.rand(k, d) for k in (n, m))
+    x, y = x.to(dtype), y.to(dtype)
+    return x, y, torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+@pytest.mark.parametrize(
+    "n, m, d", [(20, 30, 1), (20, 30, 2), (400, 700, 2), (300, 900, 5), (100, 130, 40), (40, 50, 800)]
+)
+@pytest.mark.parametrize("dtype, precision", [(torch.float32, 1e-3), (torch.float64, 1e-7)])
+def test_distances_within_clusters_that_are_far_apart_keep_their_digits(n, m, d, dtype, precision):
+    x, y, exact = far_clusters(n, m, d, dtype)
+    assert float((Euclidean().matrix(x, y) / exact - 1).abs().max()) < precision
+    assert float((SquaredEuclidean().matrix(x, y) / exact.square() - 1).abs().max()) < 2 * precision
+    twice = torch.cat([x, x[:5]])
+    assert float(Euclidean().matrix(twice, x)[n:, :5].diagonal().max()) < 1e-4
+
+
+@pytest.mark.parametrize("n, m, d", [(20, 30, 2), (300, 900, 5), (100, 130, 40)])
+def test_distances_within_far_clusters_have_the_derivatives_of_distances(n, m, d):
+    x, y, _ = far_clusters(n, m, d, torch.float32)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(Euclidean().matrix(x, y).sum(), x)
+    wide = x.detach().double().requires_grad_()
+    (exact,) = torch.autograd.grad(Euclidean()(wide[:, None], y.double()).sum(), wide)
+    assert torch.allclose(gradient.double(), exact, rtol=1e-2, atol=1e-2 * float(exact.abs().max()))
+    squared = directional(lambda z: SquaredEuclidean().matrix(z, y), x.detach(), torch.ones(n, d))[1]
+    assert torch.allclose(squared, 2 * (x.detach()[:, None] - y).sum(dim=2), rtol=1e-3, atol=1e-3 * d)
+
+
+@pytest.mark.parametrize("cost", [SquaredEuclidean(), Euclidean()], ids=ids)
+def test_a_c_transform_finds_the_nearest_atom_of_a_far_cluster(cost):
+    x, y, exact = far_clusters(300, 900, 3, torch.float32)
+    values, argmin = c_transform(cost, x, y, torch.zeros(900))
+    nearest = exact.amin(dim=1)
+    reached = exact.gather(1, argmin[:, None]).squeeze(1)
+    assert float((reached / nearest).max()) < 1.001
+    assert torch.allclose(values.double(), nearest ** (2 if isinstance(cost, SquaredEuclidean) else 1), rtol=2e-3)

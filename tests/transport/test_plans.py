@@ -355,7 +355,7 @@ def test_costs_must_be_a_finite_matrix(plan, C):
 def test_relaxations_must_be_possible():
     C = torch.rand(3, 3)
     for mass in (0.0, -1.0, 1.1, float("nan")):
-        with pytest.raises(ValueError, match=r"a mass in \(0, 1\]"):
+        with pytest.raises(ValueError, match=r"a mass in \(0, .*= \(0, 1\]"):
             partial_plan(C, mass=mass)
     for penalty in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="a penalty λ > 0"):

@@ -1,0 +1,145 @@
+"""‖x_i − y_j‖² on all pairs by one matrix product, exact also between points that are close and far from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ot_gen.arguments import Cloud, checked
+from ot_gen.measures import widened, widened_pair
+
+BLOCK = 64  # entries whose least is taken together: a reduction is many times faster than a search
+SMALL = 2**18  # products up to which double precision takes hardly longer
+NARROW = 16  # coordinates below which a search of all entries would take longer than their product
+PAIR_ENTRIES = 2**20  # of the pairs that are measured again together
+MANY_PAIRS = 16  # one in so many entries of the matrix: beyond it all of them are measured again
+
+
+@checked
+def squared_distances(x: Cloud, y: Cloud) -> Tensor:
+    """‖x_i − y_j‖² on all pairs, (n, d), (m, d) -> (n, m), without an (n, m, d) array.
+
+    Example:
+        >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        tensor([[25.]])
+    """
+    x, y = widened_pair(x, y)
+    return squared_distances_to(y)(x)
+
+
+def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
+    """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
+
+    ‖x − y‖² = ‖x‖² + ‖y‖² − 2⟨x, y⟩ is one matrix product. Between close points it cancels: two points at 10³ from the
+    centre and 1 apart would be .1 wrong in float32. So small problems are computed in double precision. In others,
+    values below √eps of ‖x‖² + ‖y‖² are measured again by their differences, and keep at least half of their digits,
+    whatever the clusters. With fewer than 16 coordinates that is left out where a sample of y shows no clusters. The
+    derivatives are those of the expansion, which do not cancel like squares.
+
+    Example:
+        >>> squared_distances_to(torch.tensor([[3.0, 4.0]]))(torch.zeros(1, 2))
+        tensor([[25.]])
+        >>> squared_distances_to(torch.tensor([[1e4, 0.0, 0.0], [-1e4, 0.0, 0.0]]))(torch.tensor([[1e4, 1.0, 0.0]]))
+        tensor([[1.0000e+00, 4.0000e+08]])
+    """
+    # Centring keeps the expansion exact for clouds far from the origin.
+    y = widened(y)
+    centre = y.detach().mean(dim=0)
+    y = y - centre
+    if y.shape[1] == 1:
+        return lambda x: (widened(x) - centre - y.T).square()
+    share = float(torch.finfo(y.dtype).eps) ** 0.5
+    kept: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+    searched: list[bool] = []
+
+    def expanded(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """The expansion, (n, m), and the squared norms, (n, 1) and (m,), in this precision."""
+        if dtype not in kept:
+            kept[dtype] = y.to(dtype), y.to(dtype).square().sum(dim=1)
+        wide, norms = kept[dtype]
+        x = x.to(dtype)
+        sizes = x.square().sum(dim=1, keepdim=True)
+        return torch.addmm(norms, x, wide.T, alpha=-2.0).add_(sizes), sizes, norms
+
+    def squared(x: Tensor) -> Tensor:
+        x = widened(x) - centre
+        if len(x) * y.numel() <= SMALL and y.dtype == torch.float32:
+            return expanded(x, torch.float64)[0].clamp_min(0).to(y.dtype)
+        if not searched:
+            searched.append(y.shape[1] >= NARROW or _close(y, share) > 1 / 1024)
+        gram, sizes, norms = expanded(x, y.dtype)
+        return _measured_again(gram, x, y, share * sizes, share * norms) if searched[0] else gram.clamp_min(0)
+
+    return squared
+
+
+def is_scattered(y: Tensor) -> bool:
+    """Whether a matrix product tells points y (m, d) apart: few of their distances drown in its rounding.
+
+    It looks at a few of the points.
+
+    Example:
+        >>> clusters = torch.rand(50, 2) + 1e3 * torch.tensor([1.0, -1.0]).repeat(25)[:, None]
+        >>> is_scattered(torch.rand(50, 2)), is_scattered(clusters)
+        (True, False)
+    """
+    return _close(y, 512 * torch.finfo(widened(y[:0]).dtype).eps) < 1 / 64
+
+
+@torch.no_grad()
+def _close(y: Tensor, share: float) -> float:
+    """How many of the squared distances between a few of the points are below a share of the squared norms."""
+    # Multiples of the golden ratio fall in step with no pattern of the rows.
+    places = torch.arange(min(len(y), 128), dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
+    y = widened(y.detach()[(places * len(y)).long().to(y.device)])
+    y = y - y.mean(dim=0)
+    x, norms = y[:16], torch.linalg.vector_norm(y, dim=1)
+    distances = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    reach = share**0.5 * (norms[:16, None] + norms)
+    return int(((distances < reach) & (distances > 0)).sum()) / distances.numel()
+
+
+def _measured_again(gram: Tensor, x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
+    """The matrix with its entries below of_x_i + of_y_j, (n, 1) and (m,), made of differences."""
+    with torch.no_grad():
+        known, x, y, of_x, of_y = (part.detach() for part in (gram, x, y, of_x, of_y))  # of derivatives in forward mode
+        blocks = (_least(known) < of_x + of_y.amax()).nonzero()
+        if not len(blocks):
+            return gram
+        place = _small(known, blocks, of_x, of_y)
+        missing = _distances(x, y, place).sub_(known.take(place))
+    # Added, since a value that replaces another would take its derivative away.
+    return gram.flatten().index_add_(0, place, missing).view_as(gram)
+
+
+def _least(gram: Tensor) -> Tensor:
+    """The least entries of the blocks of each row, the last of which may be short."""
+    whole = gram.shape[1] // BLOCK * BLOCK
+    parts = [gram[:, :whole].unflatten(1, (-1, BLOCK)).amin(dim=2)] if whole else []
+    if whole < gram.shape[1]:
+        parts.append(gram[:, whole:].amin(dim=1, keepdim=True))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _small(gram: Tensor, blocks: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
+    """The entries of these blocks below of_x_i + of_y_j, (n, 1) and (m,), counted row by row."""
+    m = gram.shape[1]
+    i, block = blocks.split(1, dim=1)
+    j = torch.arange(BLOCK, device=gram.device).add(block, alpha=BLOCK)
+    if m % BLOCK:
+        j.clamp_(max=m - 1)  # the last one again and again
+    place = j.add(i, alpha=m)
+    place = place[gram.take(place) < of_x.take(i) + of_y.take(j)]
+    return place.unique_consecutive() if m % BLOCK else place
+
+
+def _distances(x: Tensor, y: Tensor, place: Tensor) -> Tensor:
+    """‖x_i − y_j‖² by differences, at these entries of the matrix."""
+    if len(place) * MANY_PAIRS > len(x) * len(y):
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_().take(place)
+    i, j = place // len(y), place % len(y)
+    size = max(1, PAIR_ENTRIES // x.shape[1])
+    parts = [(x[a] - y[b]).square_().sum(dim=1) for a, b in zip(i.split(size), j.split(size), strict=True)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
