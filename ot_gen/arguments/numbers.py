@@ -119,4 +119,4 @@ def _real(value: Any, name: str, noun: str) -> float:
         number = float(value)
     except OverflowError:
         raise ValueError(f"{name} must be {noun}, got {shown(value)}; it fits in no float") from None
-    return value if isinstance(value, int) else number
+    return value if isinstance(value, int) and abs(value) < 2**53 else number  # larger ones overflow in torch

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
-from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.measures import widened, widened_pair
+from ot_gen.costs.cost import Bilinear, Cost, typical
+from ot_gen.measures import check_defined, widened, widened_pair
 
 
 @final
@@ -34,7 +34,7 @@ class SquaredEuclidean(Cost):
     def bilinear(self, y: Cloud) -> Bilinear:
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
-        sample = widened(y.detach()[:: -(-len(y) // 1024)])
+        sample = widened(typical(y))
         centre = sample.mean(dim=0)
         far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
 
@@ -71,11 +71,15 @@ class InnerProduct(Cost):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
-        return -(x * y).sum(dim=-1)
+        values = -(x * y).sum(dim=-1)
+        check_defined(values, "the inner product", x, y)
+        return values
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         x, y = widened_pair(x, y)
-        return -x @ y.T
+        values = -x @ y.T
+        check_defined(values, "the inner product", x, y)
+        return values
 
     def bilinear(self, y: Cloud) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,13 +175,26 @@ def squared_distances_to(y: Cloud) -> Callable[[Tensor], Tensor]:
     centre = y.detach().mean(dim=0)
     y = y - centre
     norms = y.square().sum(dim=1)
+    check_in_range(norms)
 
     def squared(x: Tensor) -> Tensor:
         x = widened(x) - centre
+        sizes = x.square().sum(dim=1, keepdim=True)
+        check_in_range(sizes)
         gram = torch.addmm(norms, x, y.T, alpha=-2.0)
-        return gram.add_(x.square().sum(dim=1, keepdim=True)).clamp_min(0)
+        return gram.add_(sizes).clamp_min(0)
 
     return squared
+
+
+def check_in_range(squares: Tensor) -> None:
+    """Raise a `ValueError` where squares of norms are so large that the squares of distances overflow.
+
+    Example:
+        >>> check_in_range(torch.tensor([1.0, 1e30]))
+    """
+    if squares.numel() and float(squares.detach().amax()) > torch.finfo(squares.dtype).max / 8:
+        raise ValueError(f"squares of distances overflow {squares.dtype}; rescale the points, or use float64")
 
 
 def _squared_norms(points: Tensor) -> Tensor:

@@ -108,6 +108,19 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return widened(x.to(dtype)), widened(y.to(dtype))
 
 
+def check_defined(values: Tensor, what: str, *points: Tensor) -> None:
+    """Raise a `ValueError` where values of finite points are NaN: differences of numbers that are too large.
+
+    Example:
+        >>> check_defined(torch.zeros(3), "the cost", torch.ones(3, 2))
+    """
+    if bool(values.isnan().any()) and all(bool(p.isfinite().all()) for p in points):
+        size = max(float(p.abs().max()) for p in points if p.numel())
+        raise ValueError(
+            f"{what} overflows at points of size {size:.3g} in {values.dtype}; rescale the points, or use float64"
+        )
+
+
 def refuse_complex(numbers: Tensor, name: str) -> NoReturn:
     """Raise the `ValueError` about complex numbers."""
     raise ValueError(
