@@ -106,8 +106,8 @@ class _Schema(NamedTuple):
 
     @staticmethod
     def of(function: FunctionType, owner: type | None) -> _Schema:
-        names = vars(sys.modules[owner.__module__]) if owner else function.__globals__
-        hints = {name: _resolved(hint, names) for name, hint in function.__annotations__.items()}
+        scope = vars(sys.modules[owner.__module__]) if owner else function.__globals__
+        hints = {name: _resolved(hint, scope) for name, hint in function.__annotations__.items()}
         parameters = inspect.signature(function).parameters
         places = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         order = ", ".join(p.name for p in places if p.name != "self")

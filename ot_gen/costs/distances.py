@@ -193,7 +193,7 @@ def check_in_range(squares: Tensor) -> None:
     Example:
         >>> check_in_range(torch.tensor([1.0, 1e30]))
     """
-    if squares.numel() and float(squares.detach().amax()) > torch.finfo(squares.dtype).max / 8:
+    if squares.numel() and squares.max().item() > torch.finfo(squares.dtype).max / 8:
         raise ValueError(f"squares of distances overflow {squares.dtype}; rescale the points, or use float64")
 
 

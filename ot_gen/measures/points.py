@@ -78,11 +78,13 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
         >>> widened(torch.tensor([3], dtype=torch.uint8)), widened(torch.ones(1).half()).dtype
         (tensor([3.]), torch.float32)
     """
-    if numbers.is_complex():
-        refuse_complex(numbers, name)
+    return _wide(numbers)
+
+
+def _wide(numbers: Tensor) -> Tensor:
     if not numbers.is_floating_point():
         return numbers.to(torch.get_default_dtype())
-    return numbers.float() if torch.finfo(numbers.dtype).bits < 32 else numbers
+    return numbers.float() if numbers.itemsize < 4 else numbers
 
 
 @checked
@@ -103,9 +105,9 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if x.device != y.device:
         raise ValueError(f"x is on {x.device} and y on {y.device}; move one of them, e.g. x.to(y)")
     if x.dtype == y.dtype:
-        return widened(x), widened(y)
+        return _wide(x), _wide(y)
     dtype = torch.promote_types(x.dtype, y.dtype)
-    return widened(x.to(dtype)), widened(y.to(dtype))
+    return _wide(x.to(dtype)), _wide(y.to(dtype))
 
 
 def check_defined(values: Tensor, what: str, *points: Tensor) -> None:

@@ -226,19 +226,19 @@ class Frame(nn.Module):
 
     def of_model(self, x: Tensor) -> Tensor:
         """u(x), (n, d)."""
-        return _times(x - self.p, self.root) / self.scale
+        return _times(_fitting(x, self.p) - self.p, self.root) / self.scale
 
     def of_data(self, y: Tensor) -> Tensor:
         """v(y), (n, d)."""
-        return _times(y - self.q, self.inverse_root) / self.scale
+        return _times(_fitting(y, self.q) - self.q, self.inverse_root) / self.scale
 
     def to_model(self, u: Tensor) -> Tensor:
         """x(u), (n, d)."""
-        return self.p + self.scale * _times(u, self.inverse_root)
+        return self.p + self.scale * _times(_fitting(u, self.p), self.inverse_root)
 
     def to_data(self, v: Tensor) -> Tensor:
         """y(v), (n, d)."""
-        return self.q + self.scale * _times(v, self.root)
+        return self.q + self.scale * _times(_fitting(v, self.q), self.root)
 
 
 @final
@@ -296,6 +296,13 @@ def _better(u: Tensor, of_u: Tensor, w: Tensor, of_w: Tensor) -> tuple[Tensor, T
 
 def _times(points: Tensor, root: Tensor) -> Tensor:
     return points @ root if root.ndim else points * root
+
+
+def _fitting(points: Tensor, centre: Tensor) -> Tensor:
+    """The points; a `ValueError` where the frame is of another dimension."""
+    if centre.ndim and points.shape[-1:] != centre.shape:
+        raise ValueError(f"this Frame is of dimension {len(centre)}, got points of shape {tuple(points.shape)}")
+    return points
 
 
 def _covariance(points: Tensor) -> Tensor:
