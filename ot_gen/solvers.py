@@ -12,8 +12,8 @@ from typing import ClassVar, final
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ot_gen.arguments import checked, described
-from ot_gen.costs import Cost, check_cost
+from ot_gen.arguments import Count, Index, Nonnegative, checked, described
+from ot_gen.costs import Cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, Pushforward, check_measure, undisturbed
@@ -45,7 +45,7 @@ class Solver(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
+    def forward(self, mu: Measure, nu: Measure, n: Count) -> Estimate:
         """(value, penalty) from n samples of μ and of ν."""
 
     def prepare(self, mu: Measure, nu: Measure) -> None:
@@ -79,7 +79,7 @@ class Solver(nn.Module, ABC):
                 raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
             self.xi.bind(mu, nu, self.cost)
 
-    def at(self, fraction: float) -> None:
+    def at(self, fraction: Nonnegative) -> None:
         """Receive, before each step, the fraction of the training's steps that is done."""
 
     def project(self) -> None:
@@ -115,7 +115,6 @@ class PrimalSolver(Solver):
 
     def __init__(self, cost: Cost, coupling: Coupling) -> None:
         super().__init__()
-        check_cost(cost, "(cost, coupling)")
         self.cost = cost
         self.coupling = coupling
         self.inner_steps = 0
@@ -125,11 +124,11 @@ class PrimalSolver(Solver):
     def xi(self) -> Coupling:
         return self.coupling
 
-    def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
+    def forward(self, mu: Measure, nu: Measure, n: Count) -> Estimate:
         estimate: Estimate = self.coupling(mu, nu, self.cost, n)
         return estimate
 
-    def at(self, fraction: float) -> None:
+    def at(self, fraction: Nonnegative) -> None:
         self.coupling.at(fraction)
 
     def diagnostics(self) -> dict[str, float]:
@@ -179,14 +178,8 @@ class DualSolver(Solver):
 
     sense = -1
 
-    def __init__(self, cost: Cost, potential: Potential, inner_steps: int = 5, warmup_steps: int = 0) -> None:
+    def __init__(self, cost: Cost, potential: Potential, inner_steps: Count = 5, warmup_steps: Index = 0) -> None:
         super().__init__()
-        check_cost(cost, "(cost, potential)")
-        if inner_steps < 1 or warmup_steps < 0:
-            raise ValueError(
-                f"DualSolver needs inner_steps >= 1 (ξ must move before θ) and warmup_steps >= 0, "
-                f"got {inner_steps} and {warmup_steps}"
-            )
         self.cost = cost
         self.potential = potential
         self.inner_steps = inner_steps
@@ -199,7 +192,7 @@ class DualSolver(Solver):
     def optimizer(self) -> OptimizerFactory | None:
         return self.potential.optimizer()
 
-    def forward(self, mu: Measure, nu: Measure, n: int) -> Estimate:
+    def forward(self, mu: Measure, nu: Measure, n: Count) -> Estimate:
         x, y = mu.rsample(n), nu.sample(n)
         with parametrize.cached():  # constrained weights are made once, not once for h(x) and once for h̃(y)
             value = self.potential(x).mean() + self.potential.conjugate_mean(x, y)

@@ -12,9 +12,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Index, Interval, checked, described
 from ot_gen.couplings import Estimate
 from ot_gen.execution import (
     ALONE,
@@ -72,6 +72,7 @@ class Progress:
 
 
 Callback = Callable[[Progress], None]
+Seconds = Annotated[float, Interval(0, math.inf, "(")]
 
 
 @checked
@@ -80,15 +81,15 @@ def fit(
     nu: Measure,
     solver: Solver,
     *,
-    steps: int = 2000,
-    max_seconds: float | None = None,
-    batch_size: int = 128,
+    steps: Index = 2000,
+    max_seconds: Seconds | None = None,
+    batch_size: Annotated[int, Interval(2, 10**9)] = 128,
     optimizer: OptimizerFactory = adam,
     inner_optimizer: OptimizerFactory | None = None,
     schedule: Schedule | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
-    checkpoint_every: int = 1000,
+    checkpoint_every: Count = 1000,
     resume: str | Path | None = None,
     processes: Processes = ALONE,
     precision: MixedPrecision | None = None,
@@ -144,7 +145,7 @@ def fit(
     check_kinds(mu, nu, solver)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
-    _check_sizes(nu, steps, batch_size, checkpoint_every, processes)
+    _check_sizes(nu, batch_size, processes)
     precision = precision or MixedPrecision()
     solver.prepare(mu, nu)
     descent = _descent(mu, solver, optimizer, inner_optimizer, precision, processes)
@@ -164,7 +165,7 @@ def fit(
     with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors:
         while clock.runs:
             solver.at(clock.fraction)
-            descent.scale_rates(1.0 if schedule is None else schedule(clock.fraction))
+            descent.scale_rates(_factor(schedule, clock.fraction))
             for _ in range(solver.inner_steps):
                 with frozen(mu):
                     estimate = moved = keeper.checked(sampled)
@@ -214,11 +215,8 @@ class _Clock:
     """When a training ends, by steps or by wall time, and which fraction of it is done."""
 
     def __init__(self, progress: Progress, max_seconds: float | None, processes: Processes) -> None:
-        if max_seconds is not None:
-            if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
-                raise ValueError(f"fit needs max_seconds > 0, or None for no limit, got {max_seconds!r}")
-            if processes.size > 1:
-                raise ValueError("max_seconds is for one process: clocks differ, so several count steps; give steps")
+        if max_seconds is not None and processes.size > 1:
+            raise ValueError("max_seconds is for one process: clocks differ, so several count steps; give steps")
         self.progress = progress
         self.seconds = math.inf if max_seconds is None else max_seconds
         self.began = time.perf_counter() - progress.seconds
@@ -305,13 +303,20 @@ def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, fl
     }
 
 
-def _check_sizes(nu: Measure, steps: int, batch_size: int, checkpoint_every: int, processes: Processes) -> None:
-    sizes = (steps, batch_size, checkpoint_every)
-    if not all(isinstance(size, int) for size in sizes) or steps < 0 or batch_size < 2 or checkpoint_every < 1:
+def _factor(schedule: Schedule | None, fraction: float) -> float:
+    """The factor on the learning rates."""
+    try:
+        factor = 1.0 if schedule is None else schedule(fraction)
+    except (TypeError, NotImplementedError) as error:
+        raise ValueError(f"a schedule takes the fraction of the steps done, and this one does not: {error}") from error
+    if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
         raise ValueError(
-            "fit needs whole numbers steps >= 0, batch_size >= 2 and checkpoint_every >= 1, "
-            f"got {steps}, {batch_size} and {checkpoint_every}"
+            f"a schedule returns a finite factor >= 0, got {described(factor)} at the fraction {fraction:g}"
         )
+    return factor
+
+
+def _check_sizes(nu: Measure, batch_size: int, processes: Processes) -> None:
     if isinstance(nu, Empirical) and batch_size > len(nu):
         raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower it")
     if batch_size % processes.size:

@@ -29,9 +29,9 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
         order: the arguments of the function, to be named where one of them is of another class.
 
     Example:
-        >>> kind_of(int | None).take(3, "steps", Call((), {}))
+        >>> kind_of(int | None).take(3, "steps", ((), {}))
         3
-        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", Call((), {}))
+        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", ((), {}))
         Traceback (most recent call last):
         ValueError: solver must be one of 'primal', 'dual', got 'both'
     """
@@ -45,7 +45,9 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
     if origin in (Union, types.UnionType):
         if Path in parts:  # a text is the name of a file
             parts = tuple(part for part in parts if part is not str)
-        return _union([kind_of(part, order) for part in parts if part is not types.NoneType], types.NoneType in parts)
+        words = next((part.instead_of(None) for part in parts if hasattr(part, "instead_of")), "")
+        members = [kind_of(part, order) for part in parts if part is not types.NoneType]
+        return _union(members, types.NoneType in parts, f"; {words}" if words else "")
     if origin is Literal:
         return _literal(parts)
     if origin is Callable:
@@ -117,9 +119,13 @@ _TORCH: dict[type, tuple[str, str]] = {  # what classes of torch are called, and
 def _instance(cls: type, order: str) -> Kind:
     """Of a class, which may say what to do with something else: `cls.instead_of(value)`."""
     noun, remedy = _TORCH.get(cls, (with_article(cls.__name__), ""))
+    seen: set[type] = set()  # classes that are of this one: to ask an abstract class costs more
 
     def take(value: Any, name: str, call: Call) -> Any:
+        if type(value) in seen:
+            return value
         if isinstance(value, cls):
+            seen.add(type(value))
             return value
         words = cls.instead_of(value) if hasattr(cls, "instead_of") else remedy
         advice = f"; {words}" if words else ""
@@ -130,7 +136,7 @@ def _instance(cls: type, order: str) -> Kind:
     return Kind(noun, take)
 
 
-def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
+def _union(kinds: list[Kind | None], none: bool, advice: str) -> Kind | None:
     members = [kind for kind in kinds if kind is not None]
     if len(members) < len(kinds):
         return None
@@ -145,8 +151,9 @@ def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
             try:
                 return kind.take(value, name, call)
             except ValueError:
-                continue
-        raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+                if kind.is_tensor and (isinstance(value, Tensor | list) or hasattr(value, "__array__")):
+                    raise  # it says more than that this is none of them
+        raise ValueError(f"{name} must be {noun}, got {shown(value)}{advice}")
 
     return Kind(noun, take)
 

@@ -63,7 +63,7 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
         default: whether an array that comes alone gets the default dtype too.
 
     Example:
-        >>> tensor().take([[1, 2]], "x", Call((), {}))
+        >>> tensor().take([[1, 2]], "x", ((), {}))
         tensor([[1., 2.]])
     """
     noun = "a torch tensor" if shape is None else f"a tensor {shape.words}"
@@ -83,14 +83,14 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
             raise ValueError(f"{name} must be {noun}, got shape {tuple(value.shape)}{advice}")
         return value
 
-    return Kind(noun, take)
+    return Kind(noun, take, is_tensor=True)
 
 
 def classes() -> Kind:
     """Tensors of whole numbers, such as the classes of points; those of arrays and lists become int64.
 
     Example:
-        >>> classes().take([0, 1], "labels", Call((), {}))
+        >>> classes().take([0, 1], "labels", ((), {}))
         tensor([0, 1])
     """
     kind = tensor()
@@ -156,7 +156,8 @@ def _company(call: Call) -> tuple[torch.dtype | None, torch.device | None]:
 
 
 def _tensors(call: Call) -> Iterator[Tensor]:
-    values = (*call.args, *call.kwargs.values())
+    args, kwargs = call
+    values = (*args, *kwargs.values())
     yield from (value for value in values if isinstance(value, Tensor))
     for module in (value for value in values if isinstance(value, nn.Module) and "_parameters" in vars(value)):
         yield from module.parameters()

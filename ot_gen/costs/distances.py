@@ -29,7 +29,8 @@ class SquaredEuclidean(Cost):
         return (x - y).square().sum(dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        return squared_distances(x, y)
+        x, y = widened_pair(x, y)
+        return squared_distances_to(y)(x)
 
     def bilinear(self, y: Cloud) -> Bilinear:
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
@@ -162,7 +163,6 @@ def squared_distances(x: Cloud, y: Cloud) -> Tensor:
     return squared_distances_to(y)(x)
 
 
-@checked
 def squared_distances_to(y: Cloud) -> Callable[[Tensor], Tensor]:
     """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
 

@@ -7,23 +7,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Interval, Positive, checked
 from ot_gen.costs import Cost
 from ot_gen.evaluation.draws import REPLICATES, Draws, Sampled, Tabulated, rows_of
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.replicates import Contest, Replicates, bytes_per_row
 from ot_gen.execution import Ending
-from ot_gen.measures import Empirical, check_empirical, check_number, probe, undisturbed
+from ot_gen.measures import Empirical, probe, undisturbed
 from ot_gen.semidual import semidiscrete
 from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_sampler
 from ot_gen.semidual.transform import check_values
 
 Potential = Callable[[Tensor], Tensor]
+Level = Annotated[float, Interval(0, 1, "()")]
+Samples = Annotated[int, Interval(2**10, 10**12)]
+Width = Annotated[float, Interval(1e-9, math.inf, ")")]
 
 _STREAM = 5_021_993  # sets the samples of a certificate apart from those of a caller with the same seed
 FEWEST_SAMPLES = 64
@@ -39,11 +43,11 @@ def certify(
     *,
     potential: Potential | None = None,
     reference: Sampler | Distribution | Tensor | str | Path | None = None,
-    level: float = 0.95,
-    width: float | None = 0.02,
-    max_samples: int = 2**22,
-    max_bytes: int = 2**30,
-    max_seconds: float = 120.0,
+    level: Level = 0.95,
+    width: Width | None = 0.02,
+    max_samples: Samples = 2**22,
+    max_bytes: Annotated[int, Interval(1)] = 2**30,
+    max_seconds: Positive = 120.0,
     progress: bool = False,
     seed: int = 0,
 ) -> Certificate:
@@ -95,7 +99,7 @@ def certify(
         >>> low <= 2 * (1 - math.sqrt(2 / math.pi)) <= high  # W₂² = E(|x| − 1)²
         True
     """
-    _check(nu, h_tilde, level, width, max_samples, max_bytes, max_seconds)
+    _check(nu, h_tilde, max_bytes)
     if reference is not None and not isinstance(reference, Tensor | str | Path):
         check_sampler(reference, nu.dim, "reference")  # now, not after the first interval
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
@@ -236,8 +240,6 @@ def _sizes(
 
 def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> Tensor:
     """A table that holds what h knows: −h(y_j) for a distance, else min_i c(x_i, y_j) − h(x_i)."""
-    if not callable(potential):
-        raise ValueError(f"potential must be callable, (n, d) -> (n,), got {described(potential)}")
     probe(potential, x[:2], "the potential", "a potential must return one value a point", row=((), (1,)))
 
     def h(points: Tensor) -> Tensor:
@@ -254,32 +256,9 @@ def table_of(potential: Potential, problem: SemidiscreteProblem, x: Tensor) -> T
     return smallest
 
 
-def _check(
-    nu: Empirical,
-    h_tilde: Tensor | None,
-    level: float,
-    width: float | None,
-    max_samples: int,
-    max_bytes: int,
-    max_seconds: float,
-) -> None:
-    check_empirical(nu, "(mu, nu, cost)")
-    if isinstance(h_tilde, nn.Module):
-        raise ValueError(f"h_tilde must be a table ({len(nu)},), got {described(h_tilde)}; give it as potential=...")
+def _check(nu: Empirical, h_tilde: Tensor | None, max_bytes: int) -> None:
     if h_tilde is not None:
         check_values(h_tilde, len(nu))
-    budget = {"max_samples": max_samples, "max_bytes": max_bytes, "max_seconds": max_seconds}
-    for name, value in {"level": level, "width": 1.0 if width is None else width, **budget}.items():
-        check_number(value, name)
-    if not 0 < level < 1:
-        raise ValueError(f"level is a probability in (0, 1), got {level}; the usual one is 0.95")
-    if width is not None and not width > 0:
-        raise ValueError(f"width is relative and > 0, got {width}; None spends the whole budget")
-    if max_samples < 2**10 or not max_seconds > 0:
-        raise ValueError(
-            f"the budget must be at least {2**10} samples and > 0 seconds, got max_samples = {max_samples}, "
-            f"max_seconds = {max_seconds}"
-        )
     minimum = FEWEST_SAMPLES * bytes_per_row(nu)
     if max_bytes < minimum:
         raise ValueError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 from torch.distributions import Independent, MixtureSameFamily, Normal
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, checked
 from ot_gen.data.law import Law
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order
-from ot_gen.measures import Measure, Reference
+from ot_gen.measures import Measure, Reference, check_cloud
+
+MOST_CLASSES = 10**6
 
 
 @final
@@ -54,9 +56,7 @@ class ModeCoverage(Metric):
         0.5
     """
 
-    def __init__(self, share: float = 0.25) -> None:
-        if not 0 < share <= 1:
-            raise ValueError(f"share must lie in (0, 1], got {share}; a quarter is the default")
+    def __init__(self, share: Annotated[float, Interval(0, 1, "(")] = 0.25) -> None:
         self.share = share
 
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
@@ -95,7 +95,8 @@ class Components:
         tensor([ 0,  2, -1])
     """
 
-    def __init__(self, law: Measure, reach: float = 4.0) -> None:
+    def __init__(self, law: Measure, reach: Annotated[float, Interval(0, math.inf, "(")] = 4.0) -> None:
+        self.dim = law.dim
         self.mixture = law.law if isinstance(law, Reference) else None
         self.component = law.component if isinstance(law, Law) else None
         if self.component is None and not _is_gaussian_mixture(self.mixture):
@@ -103,11 +104,12 @@ class Components:
                 f"{law} has no parts that can be counted; use a mixture (eight_gaussians(), two_moons(), ...), or "
                 "metrics of points"
             )
-        if not reach > 0:
-            raise ValueError(f"reach must be a positive number of standard deviations, got {reach}")
         self.reach = reach
 
     def __call__(self, y: Tensor) -> Tensor:
+        check_cloud(y, "y")
+        if y.shape[1] != self.dim:
+            raise ValueError(f"y must be points (n, {self.dim}) like those of the law, got {tuple(y.shape)}")
         if self.component is not None:
             return self.component(y)
         mixture = self.mixture
@@ -127,17 +129,14 @@ def labels(x: Cloud, y: Cloud) -> tuple[Tensor, Tensor]:
     """
     vectors = []
     for name, given in (("the model's classes", x), ("the real classes", y)):
-        label = torch.as_tensor(given).detach().cpu()
-        if (
-            label.ndim != 1
-            or not len(label)
-            or label.is_floating_point()
-            or label.is_complex()
-            or int(label.min()) < -1
-        ):
+        label = given.detach().cpu()
+        whole = label.double()  # a list of whole numbers comes in torch's default dtype
+        if label.ndim != 1 or not len(label) or not bool(((whole == whole.round()) & (whole >= -1)).all()):
             raise ValueError(
                 f"{name} must be whole numbers >= 0, (n,), or −1 for none, got {label.dtype} {tuple(label.shape)}"
             )
+        if int(whole.max()) > MOST_CLASSES:
+            raise ValueError(f"{name} reach {float(whole.max()):g}; number them 0, 1, ..., at most {MOST_CLASSES}")
         vectors.append(label.long())
     if len(vectors[0]) < 2 or len(vectors[1]) < 2:
         raise ValueError(f"classes of at least two samples on each side are compared, got {len(x)} and {len(y)}")

@@ -65,6 +65,7 @@ class DigitClassifier(nn.Module):
         return scores
 
     @torch.no_grad()
+    @checked
     def features(self, images: Tensor) -> Tensor:
         """Standardised features, (n, 784) -> (n, 64) on the CPU.
 
@@ -74,6 +75,7 @@ class DigitClassifier(nn.Module):
         return torch.cat([(self.body(part) - self.mean) / self.std for part in _parts(images)])
 
     @torch.no_grad()
+    @checked
     def classes(self, images: Tensor) -> Tensor:
         """The likeliest digit of each image, (n, 784) -> (n,) int64 on the CPU.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast, final
+from typing import Annotated, Any, NamedTuple, cast, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from ot_gen.arguments import checked, described
-from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean, check_cost
+from ot_gen.arguments import Count, Interval, checked
+from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
 from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
 from ot_gen.evaluation.information import (
@@ -22,9 +22,12 @@ from ot_gen.evaluation.information import (
     has_density,
     mutual_information,
 )
-from ot_gen.evaluation.likelihood import LogLikelihood, log_weights
+from ot_gen.evaluation.likelihood import LogLikelihood, check_encoder, log_weights
 from ot_gen.execution import by_old_name, keyword_only, reordered
-from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, check_empirical, undisturbed
+from ot_gen.measures import Dirac, Empirical, Measure, Pushforward, Reference, undisturbed
+
+Points = Annotated[int, Interval(2, 10**9)]
+Variance = Annotated[float, Interval(1e-20, 1e20)]
 
 
 @final
@@ -103,11 +106,11 @@ def judge_encoder(
     cost: Cost,
     encoder: nn.Module,
     *,
-    variance: float | None = None,
-    n: int = 2000,
-    mismatch_n: int = 1000,
-    likelihood_n: int = 500,
-    samples: int = 64,
+    variance: Variance | None = None,
+    n: Points = 2000,
+    mismatch_n: Points = 1000,
+    likelihood_n: Points = 500,
+    samples: Count = 64,
     seed: int = 0,
 ) -> EncoderJudgement:
     """Judge an encoder model on held-out points. Neither the caller's random state nor any module's mode changes.
@@ -147,22 +150,11 @@ def judge_encoder(
         >>> judgement.n, abs(judgement.gap) < 5 * judgement.gap_se, judgement.negative_iwae <= judgement.negative_elbo
         (50, True, True)
     """
-    check_empirical(nu, "(mu, nu, cost, encoder)")
-    check_cost(cost, "(mu, nu, cost, encoder)")
-    if not isinstance(mu, Pushforward) or not isinstance(encoder, nn.Module):
-        got = f"{described(mu)} and {described(encoder)}; the order is (mu, nu, cost, encoder)"
-        raise ValueError(f"an encoder is judged with its decoder, a Pushforward mu, and is a module itself, got {got}")
     n = min(n, len(nu))
-    if min(n, mismatch_n, likelihood_n) < 2 or samples < 1:
-        raise ValueError(
-            "an encoder is judged on at least two points (n, mismatch_n, likelihood_n) and one sample, got "
-            f"{n}, {mismatch_n}, {likelihood_n} and {samples}"
-        )
-    if variance is not None and not variance > 0:
-        raise ValueError(f"the variance σ² of a Gaussian decoder must be positive, got {variance}; it is λ/2")
     with undisturbed(mu, encoder, cost):
         torch.manual_seed(seed)
         y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:n]]
+        check_encoder(encoder, y, mu.base.dim)
         q = encoder(y)
         log_likelihood = _log_likelihood(mu, cost, variance)
         return EncoderJudgement(

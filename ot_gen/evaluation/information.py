@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, Count, Nonnegative, checked
 from ot_gen.divergences import closed_kl, log_ratio
 from ot_gen.execution import by_old_name
-from ot_gen.measures import Reference, log_density
+from ot_gen.measures import Reference, check_cloud, log_density, widened
 
 CHUNK = 2**20  # numbers at a time: the densities of all codes under all posteriors never stand in memory at once
 
@@ -55,7 +55,7 @@ def has_density(q: Distribution) -> bool:
 
 @torch.no_grad()
 @checked
-def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo:
+def conditional_kl(q: Distribution, zeta: Reference, draws: Count = 1) -> MonteCarlo:
     """1/N Σ_i KL(q(·|y_i) ‖ ζ): in closed form, with error 0, where torch has one, else by Monte Carlo.
 
     An upper bound of KL(q̄ ‖ ζ), positive even where q̄ is ζ.
@@ -75,7 +75,7 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
         >>> conditional_kl(q, standard_gaussian(2))  # the mean of 25 / 2 and 0
         MonteCarlo(mean=6.25, se=0.0)
     """
-    _check(q)
+    _check(q, zeta)
     exact = closed_kl(q, zeta)
     if exact is not None:
         return MonteCarlo(float(exact.mean()), 0.0)
@@ -84,7 +84,7 @@ def conditional_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCar
 
 @torch.no_grad()
 @checked
-def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo:
+def aggregate_kl(q: Distribution, zeta: Reference, draws: Count = 1) -> MonteCarlo:
     """KL(q̄ ‖ ζ) = E_{z ~ q̄} [log q̄(z) − log ζ(z)], q̄ = 1/N Σ_i q(·|y_i) exactly: unbiased for these N points.
 
     As an estimate for the law behind the points it is biased upwards, as a mixture of few posteriors is further from
@@ -107,14 +107,14 @@ def aggregate_kl(q: Distribution, zeta: Reference, draws: int = 1) -> MonteCarlo
         >>> abs(aggregate_kl(q, standard_gaussian(2)).mean) < 1e-6
         True
     """
-    _check(q)
+    _check(q, zeta)
     z = q.sample(torch.Size((draws,)))
     return _mean(_aggregate_log_density(q, z) - log_density(zeta.law, z))
 
 
 @torch.no_grad()
 @checked
-def mutual_information(q: Distribution, draws: int = 1) -> MonteCarlo:
+def mutual_information(q: Distribution, draws: Count = 1) -> MonteCarlo:
     """I(z; y) = 1/N Σ_i E_{z ~ q(·|y_i)} [log q(z|y_i) − log q̄(z)] for y uniform on these N points: unbiased.
 
     It lies between 0 and log N. Near log N it says only that the codes distinguish all N points: for the law behind
@@ -141,7 +141,7 @@ def mutual_information(q: Distribution, draws: int = 1) -> MonteCarlo:
 
 
 @checked
-def active_units(means: Tensor, threshold: float = 0.01) -> int:
+def active_units(means: Cloud, threshold: Nonnegative = 0.01) -> int:
     """The number of latent coordinates l with Var_y(E_q z_l) > threshold.
 
     Args:
@@ -154,7 +154,8 @@ def active_units(means: Tensor, threshold: float = 0.01) -> int:
         >>> active_units(torch.tensor([[1.0, 0.0], [-1.0, 0.01]]))
         1
     """
-    return int((means.var(dim=0) > threshold).sum())
+    check_cloud(means, "means")
+    return int((widened(means).var(dim=0) > threshold).sum())
 
 
 def _aggregate_log_density(q: Distribution, z: Tensor) -> Tensor:
@@ -171,12 +172,14 @@ def _mean(values: Tensor) -> MonteCarlo:
     return MonteCarlo(float(points.mean()), float(points.std() / math.sqrt(len(points))))
 
 
-def _check(q: Distribution) -> None:
+def _check(q: Distribution, zeta: Reference | None = None) -> None:
     if len(q.batch_shape) != 1 or len(q.event_shape) != 1:
         raise ValueError(
             f"posteriors of N points have batch_shape (N,) and event_shape (k,), got {tuple(q.batch_shape)} and "
             f"{tuple(q.event_shape)}; torch.distributions.Independent(law, 1) turns a batch dimension into an event's"
         )
+    if zeta is not None and q.event_shape != (zeta.dim,):
+        raise ValueError(f"q lives on R^{q.event_shape[0]} and zeta on R^{zeta.dim}; compare laws of one space")
     if not has_density(q):
         raise ValueError(
             f"{type(q).__name__} has no density, its KL divergence and mutual information are infinite; use a Gaussian "

@@ -7,13 +7,13 @@ from typing import NamedTuple, final
 
 from torch import Tensor
 
-from ot_gen.arguments import checked
-from ot_gen.costs import Cost, Euclidean, SquaredEuclidean, check_cost
+from ot_gen.arguments import Count, checked
+from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
 from ot_gen.evaluation.metric import Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
 from ot_gen.evaluation.transports import ExactTransport
 from ot_gen.execution import keyword_only
-from ot_gen.measures import Empirical, Measure, check_measure, check_tensor, widened_pair
+from ot_gen.measures import Empirical, Measure, widened_pair
 from ot_gen.transport import NotConverged, exact_plan
 
 
@@ -62,10 +62,7 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
         >>> wasserstein(x, x + torch.tensor([3.0, 4.0]))  # a translation costs its squared length
         25.0
     """
-    check_tensor(x, "x")
-    check_tensor(y, "y")
     cost = SquaredEuclidean() if cost is None else cost
-    check_cost(cost, "(x, y, cost)")
     x, y = widened_pair(x, y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"wasserstein compares x (n, d) with y (m, d), got {tuple(x.shape)} and {tuple(y.shape)}")
@@ -75,7 +72,7 @@ def wasserstein(x: Tensor, y: Tensor, cost: Cost | None = None) -> float:
 
 @keyword_only
 @checked
-def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: int = 0) -> Judgement:
+def judge(mu: Measure, train: Measure, test: Empirical, *, n: Count = 1000, seed: int = 0) -> Judgement:
     """Judge a model on held-out data: exact W₁ and W₂² at equal n, with their real-vs-real floors.
 
     Neither the caller's random state nor the model's mode changes. Equal seeds give every model the same latent points
@@ -94,8 +91,6 @@ def judge(mu: Measure, train: Measure, test: Empirical, *, n: int = 1000, seed: 
         >>> judge(nu, nu, nu, n=20).n
         20
     """
-    for name, measure in (("mu", mu), ("train", train), ("test", test)):
-        check_measure(measure, name)
     return judgement_of(Metrics({"points": View(EXACT)})(mu, train, test, n=n, seed=seed))
 
 

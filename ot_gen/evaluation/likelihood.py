@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked, described
 from ot_gen.divergences import log_ratio
-from ot_gen.measures import Reference
+from ot_gen.measures import Reference, check_cloud, probe
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 CHUNK = 2**22  # numbers decoded at a time
@@ -18,7 +19,11 @@ CHUNK = 2**22  # numbers decoded at a time
 @torch.no_grad()
 @checked
 def log_weights(
-    encoder: nn.Module, zeta: Reference, log_likelihood: LogLikelihood, y: Tensor, samples: int = 64
+    encoder: Callable[[Tensor], Distribution],
+    zeta: Reference,
+    log_likelihood: LogLikelihood,
+    y: Tensor,
+    samples: Count = 64,
 ) -> Tensor:
     """log w_ij = log p(y_j|z_ij) + log ζ(z_ij) − log q(z_ij|y_j), z_ij ~ q(·|y_j): importance weights of p(y_j).
 
@@ -44,6 +49,8 @@ def log_weights(
         >>> w.shape
         torch.Size([5, 3])
     """
+    check_cloud(y, "y")
+    check_encoder(encoder, y, zeta.dim)
     rows = max(1, CHUNK // y.shape[1])
     columns = []
     for part in y.split(rows):
@@ -51,7 +58,26 @@ def log_weights(
         for s in torch.arange(samples).split(max(1, rows // len(part))):
             z = q.sample(torch.Size((len(s),)))
             repeated = part.expand(len(s), *part.shape).flatten(0, 1)
-            likelihood = log_likelihood(z.flatten(0, 1), repeated).reshape(z.shape[:2])
-            blocks.append(likelihood - log_ratio(q, zeta, z))
+            likelihood = log_likelihood(z.flatten(0, 1), repeated)
+            if not isinstance(likelihood, Tensor) or likelihood.shape != (len(repeated),):
+                got = tuple(likelihood.shape) if isinstance(likelihood, Tensor) else described(likelihood)
+                raise ValueError(f"log_likelihood maps {len(repeated)} codes and points to as many numbers, got {got}")
+            blocks.append(likelihood.reshape(z.shape[:2]) - log_ratio(q, zeta, z))
         columns.append(torch.cat(blocks))
     return torch.cat(columns, dim=1)
+
+
+def check_encoder(encoder: Callable[[Tensor], Distribution], y: Tensor, dim: int) -> None:
+    """Raise a `ValueError` unless the encoder maps points y (n, d) to laws on R^dim.
+
+    Example:
+        >>> check_encoder(torch.nn.Linear(3, 2), torch.zeros(5, 3), 2)
+        Traceback (most recent call last):
+        ValueError: the encoder returns a tensor (2, 2), and no law of codes; make one of it, e.g. GaussianEncoder(net)
+    """
+    rule = f"an encoder maps points {tuple(y.shape)} to laws on R^{dim}, where zeta lives"
+    q = probe(encoder, y[:2], "the encoder", rule, row=((dim,),))
+    if not isinstance(q, Distribution):
+        raise ValueError(
+            f"the encoder returns {described(q)}, and no law of codes; make one of it, e.g. GaussianEncoder(net)"
+        )

@@ -8,7 +8,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.execution import keyword_only
@@ -104,8 +104,9 @@ class Metrics:
         return max((metric.least for view in self.views.values() for metric in view.metrics.values()), default=2)
 
     @keyword_only
+    @checked
     def __call__(
-        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: int = 1000, seed: int = 0
+        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: Count = 1000, seed: int = 0
     ) -> Measurements:
         """Measure a model. Neither the caller's random state nor the model's mode changes.
 
@@ -185,11 +186,10 @@ def as_measure(given: Measure | Cloud) -> Measure:
     """A measure as it is, a cloud (k, d) as the empirical measure of its points.
 
     Example:
-        >>> import numpy as np
-        >>> as_measure(np.zeros((3, 2)))
+        >>> as_measure(torch.zeros(3, 2))
         Empirical(atoms=3, dim=2, uniform=True)
     """
-    return given if isinstance(given, Measure) else Empirical(torch.as_tensor(given))
+    return given if isinstance(given, Measure) else Empirical(given)
 
 
 def _distinct(measure: Measure, n: int) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Interval, checked
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 
 CHUNK = 2**25  # distances at a time
@@ -25,6 +25,7 @@ class Balls(NamedTuple):
     k: int
 
 
+@checked
 class NeighbourShare(Metric, ABC):
     """A share that balls count: each reaches from a point to its k-th neighbour in its own sample.
 
@@ -43,9 +44,7 @@ class NeighbourShare(Metric, ABC):
     Source: of the error, Efron, Stein, 1981, https://doi.org/10.1214/aos/1176345462
     """
 
-    def __init__(self, k: int = 5, groups: int = 20, seed: int = 0) -> None:
-        if k < 1 or groups < 2:
-            raise ValueError(f"neighbours need k >= 1 and at least two groups, got k={k} and groups={groups}")
+    def __init__(self, k: Count = 5, groups: Annotated[int, Interval(2, 10**9)] = 20, seed: int = 0) -> None:
         self.k = k
         self.groups = groups
         self.seed = seed

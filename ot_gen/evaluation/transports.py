@@ -7,13 +7,13 @@ standard error at no further cost.
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, Positive, checked
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.transport import exact_plan, gaussian_maps, sinkhorn_potentials
@@ -71,9 +71,7 @@ class SinkhornDistance(Metric):
         True
     """
 
-    def __init__(self, epsilon: float) -> None:
-        if not epsilon > 0:
-            raise ValueError(f"SinkhornDistance needs epsilon > 0, got {epsilon}; try a twentieth of E‖y − ȳ‖²")
+    def __init__(self, epsilon: Positive) -> None:
         self.epsilon = epsilon
 
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
@@ -110,9 +108,7 @@ class SlicedTransport(Metric):
         3.0
     """
 
-    def __init__(self, directions: int = 200, seed: int = 0) -> None:
-        if directions < 2:
-            raise ValueError(f"SlicedTransport needs at least two directions, got {directions}")
+    def __init__(self, directions: Annotated[int, Interval(2, 10**9)] = 200, seed: int = 0) -> None:
         self.directions = directions
         self.seed = seed
 

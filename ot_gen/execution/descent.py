@@ -8,17 +8,17 @@ from typing import Any, final
 
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import Adam, Optimizer
+from torch.optim import LBFGS, Adam, Optimizer
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Nonnegative, checked, described
 from ot_gen.execution.precision import MixedPrecision
-from ot_gen.execution.processes import Processes
+from ot_gen.execution.processes import Processes, listed_parameters
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 @checked
-def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
+def adam(parameters: Iterable[Any], lr: Nonnegative = 1e-3, **options: Any) -> Adam:
     """torch's Adam in its fused form, one kernel for all parameters: the same step in about half the time.
 
     Example:
@@ -26,9 +26,15 @@ def adam(parameters: Iterable[Any], lr: float = 1e-3, **options: Any) -> Adam:
         0.01
     """
     parameters = list(parameters)
-    tensors = [p for entry in parameters for p in (entry["params"] if isinstance(entry, dict) else [entry])]
+    members = (entry.get("params", ()) if isinstance(entry, dict) else [entry] for entry in parameters)
+    tensors = listed_parameters(p for group in members for p in ([group] if isinstance(group, Tensor) else group))
+    if not tensors:
+        raise ValueError("adam got no parameters; give it those of a module, net.parameters()")
     fused = all(p.device.type in ("cpu", "cuda") for p in tensors)
-    return Adam(parameters, lr=lr, fused=fused, **options)
+    try:
+        return Adam(parameters, lr=lr, fused=fused, **options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"torch's Adam does not take these options: {error}") from error
 
 
 @final
@@ -64,7 +70,7 @@ class Descent:
         precision: MixedPrecision,
         processes: Processes,
     ) -> None:
-        theta, xi = list(theta), list(xi)
+        theta, xi = listed_parameters(theta), listed_parameters(xi)
         self.theta = _made(of_theta, theta if of_xi is not None else theta + xi)
         self.xi = None if of_xi is None else _made(of_xi, xi)
         self.processes = processes
@@ -76,7 +82,7 @@ class Descent:
         """Both by name, for a checkpoint."""
         return {"theta": self.theta, "xi": self.xi}
 
-    def scale_rates(self, factor: float) -> None:
+    def scale_rates(self, factor: Nonnegative) -> None:
         """Set every learning rate to `factor` times the one that it began with."""
         for group, rate in zip(self._groups(), self._rates, strict=True):
             group["lr"] = rate * factor
@@ -102,10 +108,18 @@ class Descent:
 
 def _made(factory: OptimizerFactory, among: Iterable[nn.Parameter]) -> Optimizer | None:
     parameters = [p for p in among if p.requires_grad]
+    if not parameters:
+        return None
     try:
-        return factory(parameters) if parameters else None
-    except TypeError as error:
+        optimizer = factory(parameters)
+    except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(f"the optimizer cannot be built: {error}; check its arguments, e.g. lr") from error
+    if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
+        raise ValueError(
+            f"an optimizer is made of parameters and steps on their gradients, got {described(optimizer)}; give a "
+            "function like functools.partial(torch.optim.Adam, lr=1e-3)"
+        )
+    return optimizer
 
 
 @contextmanager

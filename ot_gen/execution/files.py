@@ -31,6 +31,8 @@ def written(path: str | Path) -> Iterator[Path]:
         (['a.txt'], 'whole')
     """
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"a file needs a name, got the path {str(path)!r}")
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(UNIQUE // 2)}.tmp")
     temporary.touch()
     usual = temporary.stat().st_mode  # as the umask has it, which safetensors does not ask

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.execution.processes import Processes, device_of, joined
 from ot_gen.execution.signals import handled
 
@@ -28,7 +28,7 @@ GRACE = 30.0  # seconds for the others to end by themselves once one has failed
 
 @checked
 def launch(
-    task: Callable[..., Any], *arguments: Any, size: int = 2, device: str = "cpu", timeout: float = 600.0
+    task: Callable[..., Any], *arguments: Any, size: Count = 2, device: str = "cpu", timeout: Positive = 600.0
 ) -> Any:
     """task(processes, *arguments) in `size` fresh processes of this machine; returns what process 0 returned.
 
@@ -54,8 +54,6 @@ def launch(
         >>> launch(repr, size=1)
         "Processes(rank=0, size=1, device='cpu')"
     """
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"a training needs a whole number of processes >= 1, got size={size}")
     if "RANK" in os.environ:
         return task(_of_torchrun(device, timeout), *arguments)
     if size == 1:

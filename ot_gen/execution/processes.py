@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Index, checked, described
+from ot_gen.execution.wording import on_one_line
 
 
 @final
@@ -42,12 +43,17 @@ class Processes:
         (torch.Size([4, 1]), False)
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu") -> None:
-        if not 0 <= rank < size:
+    def __init__(self, rank: Index = 0, size: Count = 1, device: torch.device | str = "cpu") -> None:
+        if rank >= size:
             raise ValueError(f"process number {rank} of {size} does not exist; ranks are 0, ..., size − 1")
         self.rank = rank
         self.size = size
-        self.device = torch.device(device)
+        try:
+            self.device = torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(
+                f'device {device!r} is none that torch knows ({on_one_line(str(error))}); try "cpu"'
+            ) from error
 
     def __repr__(self) -> str:
         return f"Processes(rank={self.rank}, size={self.size}, device={str(self.device)!r})"
@@ -99,7 +105,7 @@ class Processes:
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace the gradients of parameters, of one dtype, by their means over the processes: one exchange."""
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = [p.grad for p in listed_parameters(parameters) if p.grad is not None]
         if self.size == 1 or not gradients:
             return
         mean = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.size
@@ -107,6 +113,7 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
+    @checked
     def align(self, *modules: nn.Module) -> None:
         """Give every process the parameters, buffers in the state dict and random state of process 0."""
         if self.size == 1:
@@ -132,6 +139,23 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def listed_parameters(parameters: Iterable[Any]) -> list[Any]:
+    """Parameters as a list, or a `ValueError` where one of them is no tensor.
+
+    Example:
+        >>> listed_parameters("xi")
+        Traceback (most recent call last):
+        ValueError: parameters must be tensors, as module.parameters() gives them, got a str among them
+    """
+    each = list(parameters) if not isinstance(parameters, Tensor) or parameters.ndim else [parameters]
+    for parameter in each:
+        if not isinstance(parameter, Tensor):
+            raise ValueError(
+                f"parameters must be tensors, as module.parameters() gives them, got {described(parameter)} among them"
+            )
+    return each
 
 
 class _Scatter(torch.autograd.Function):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, checked
+
+MOST = 2**12  # of a process: more than any machine has cores
 
 
 @checked
-def use_threads(threads: int | None) -> None:
+def use_threads(threads: Annotated[int, Interval(1, MOST)] | None) -> None:
     """Give this process so many CPU threads; None leaves torch's choice.
 
     Raises:
@@ -22,6 +26,4 @@ def use_threads(threads: int | None) -> None:
     """
     if threads is None:
         return
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ValueError(f"threads must be a whole number >= 1, or null for torch's choice, got {threads}")
     torch.set_num_threads(threads)

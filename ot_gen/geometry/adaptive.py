@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Interval, Positive, checked
 from ot_gen.execution import by_old_name, keyword_only, renamed
+from ot_gen.geometry.checks import check_point
 from ot_gen.geometry.curves import Spline
+from ot_gen.geometry.geodesics import Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
+from ot_gen.geometry.metrics import check_codes
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import Measure, check_cloud, check_weights
+from ot_gen.measures import Measure, check_weights
 
+Vectors = Annotated[int, Interval(2, 10**9)]
 SHORTCUT = 1e-3  # a tangent vector is past the cut locus when a geodesic is shorter than it by this fraction
 HALVINGS = 6
 BATCHES = 50
@@ -64,20 +68,21 @@ class LocallyAdaptiveNormal(Measure):
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def __init__(
         self,
         geometry: LatentGeometry,
         mean: Tensor,
         covariance: Tensor,
         *,
-        samples: int = 256,
-        segments: int = 16,
+        samples: Vectors = 256,
+        segments: Segments = 16,
         start: Start = Line(),
     ) -> None:
-        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or samples < 2:
+        check_point(mean, "mean")
+        if covariance.shape != (len(mean), len(mean)):
             raise ValueError(
-                "a locally adaptive normal needs a mean (k,), a covariance (k, k) and at least 2 samples, got "
-                f"{tuple(mean.shape)}, {tuple(covariance.shape)} and {samples}"
+                f"the covariance must be (k, k) for a mean {tuple(mean.shape)}, got {tuple(covariance.shape)}"
             )
         root, info = torch.linalg.cholesky_ex(covariance.detach().to(mean))
         if int(info) or not torch.allclose(covariance, covariance.T, rtol=1e-3):
@@ -94,7 +99,7 @@ class LocallyAdaptiveNormal(Measure):
         if not bool((self._weights > 0).any()):
             raise ValueError("no tangent vector ends before the cut locus: the covariance is too wide; choose less")
         scale = self.dim / 2 * math.log(2 * math.pi) + float(root.diagonal().log().sum())
-        self.log_constant = scale + math.log(float(self._weights.double().mean()))
+        self.log_constant = scale + math.log(float(self._weights.detach().double().mean()))
 
     @property
     def log_constant_se(self) -> float:
@@ -118,7 +123,8 @@ class LocallyAdaptiveNormal(Measure):
         return -0.5 * self.squares(v) - self.log_constant
 
     @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
+    @checked
+    def sample(self, n: Count) -> Tensor:
         """n draws, (n, k), by rejection from the wrapped normal.
 
         The bound on V is the largest value so far. The law of the draws is exact in the limit of large `samples`.
@@ -194,11 +200,11 @@ def fit_adaptive_normal(
     z: Tensor,
     weights: Tensor | None = None,
     *,
-    samples: int = 256,
-    segments: int = 16,
+    samples: Vectors = 256,
+    segments: Segments = 16,
     start: Start = Line(),
-    tol: float = 1e-3,
-    rounds: int = 20,
+    tol: Positive = 1e-3,
+    rounds: Count = 20,
 ) -> AdaptiveFit:
     """Maximum likelihood for a `LocallyAdaptiveNormal`, from the Fréchet mean and the covariance of the logarithms.
 
@@ -226,7 +232,7 @@ def fit_adaptive_normal(
         >>> fit.law.mean.round(decimals=2), fit.law.covariance.diagonal().round(decimals=1), fit.converged
         (tensor([1., 1.]), tensor([1., 1.]), True)
     """
-    check_cloud(z, "z")
+    check_codes(z, "z")
     z = z.detach()
     weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
     check_weights(weights, len(z))

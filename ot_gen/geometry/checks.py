@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +12,8 @@ from ot_gen.arguments import described
 from ot_gen.geometry.curves import Curve, Polyline
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric, check_rank
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_rank
 from ot_gen.geometry.starts import Start
-from ot_gen.measures import check_cloud, check_number, check_tensor
 
 
 def check_ends(
@@ -29,7 +27,7 @@ def check_ends(
         torch.Size([3, 2])
     """
     for z, name in zip((z0, z1), names, strict=True):
-        check_cloud(z, name)
+        check_codes(z, name)
     if z0.shape[1] != z1.shape[1] or (len(z0) != len(z1) and 1 not in (len(z0), len(z1))):
         raise ValueError(
             f"geodesics join points of the same shape (B, k), got z0 {tuple(z0.shape)} and z1 {tuple(z1.shape)}; "
@@ -40,6 +38,19 @@ def check_ends(
         ends = torch.cat([z0, z1]).unique(dim=0)
         check_rank(metric.matrix(ends).double(), torch.finfo(z0.dtype).eps)
     return z0, z1
+
+
+def check_point(point: Tensor, name: str) -> None:
+    """Raise a `ValueError` unless this is one finite point, (k,).
+
+    Example:
+        >>> check_point(torch.zeros(1, 2), "mean")
+        Traceback (most recent call last):
+        ValueError: mean must be one point (k,), got (1, 2)
+    """
+    if point.ndim != 1:
+        raise ValueError(f"{name} must be one point (k,), got {tuple(point.shape)}")
+    check_codes(point.unsqueeze(0), name)
 
 
 def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -> list[Start | Tensor]:
@@ -70,24 +81,13 @@ def check_alike(z: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
         >>> check_alike(torch.zeros(1, 2), v=torch.ones(1, 2))
         (tensor([[1., 1.]]),)
     """
+    others = {name: other.to(z.dtype) for name, other in others.items()}
     for name, other in others.items():
-        check_tensor(other, name, f"{tuple(z.shape)}")
         if other.shape != z.shape or not bool(torch.isfinite(other).all()):
             raise ValueError(
                 f"{name} must be finite, of shape {tuple(z.shape)} like the points, got {tuple(other.shape)}"
             )
-    return tuple(other.to(z.dtype) for other in others.values())
-
-
-def check_ridge(ridge: float) -> None:
-    """Raise a `ValueError` unless the ridge is finite and >= 0.
-
-    Example:
-        >>> check_ridge(1e-4)
-    """
-    check_number(ridge, "ridge")
-    if not 0 <= ridge < math.inf:
-        raise ValueError(f"ridge must be a number >= 0, got {ridge}")
+    return tuple(others.values())
 
 
 def listed(map: Map | Sequence[Map] | nn.ModuleList, name: str) -> list[Map]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
 from ot_gen.execution import keyword_only, renamed
+from ot_gen.geometry.geodesics import Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.pairs import BATCH
 from ot_gen.geometry.starts import Line, Start
@@ -36,7 +37,8 @@ class GeodesicCost(Cost):
 
     @renamed(nodes="segments")
     @keyword_only
-    def __init__(self, geometry: LatentGeometry, *, segments: int = 16, start: Start = Line()) -> None:
+    @checked
+    def __init__(self, geometry: LatentGeometry, *, segments: Segments = 16, start: Start = Line()) -> None:
         super().__init__()
         self.geometry = geometry
         self.segments = segments

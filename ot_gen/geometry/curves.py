@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
-from ot_gen.measures import check_tensor
+from ot_gen.arguments import Count, Vector, checked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +28,6 @@ class Curve(ABC):
     nodes: Tensor
 
     def __init__(self, nodes: Tensor) -> None:
-        check_tensor(nodes, "the nodes of a curve", "(B, T + 1, k)")
         if nodes.ndim != 3 or nodes.shape[1] < 2 or not nodes.is_floating_point():
             raise ValueError(
                 f"a curve needs floating point nodes (B, T + 1, k) with T >= 1, got {nodes.dtype} of shape "
@@ -45,18 +43,18 @@ class Curve(ABC):
         return self.nodes.shape[1] - 1
 
     @abstractmethod
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         """γ(t), (S,) -> (B, S, k); outside [0, 1] the first and last pieces go on."""
 
     @abstractmethod
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         """γ'(t), (S,) -> (B, S, k)."""
 
     @abstractmethod
-    def acceleration(self, t: Tensor) -> Tensor:
+    def acceleration(self, t: Vector) -> Tensor:
         """γ''(t), (S,) -> (B, S, k)."""
 
-    def plot(self, axes: Axes, samples: int = 100, **style: Any) -> None:
+    def plot(self, axes: Axes, samples: Count = 100, **style: Any) -> None:
         """Draw the curves into matplotlib axes, for k = 2.
 
         Raises:
@@ -70,7 +68,6 @@ class Curve(ABC):
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The piece of each t and the place in it, from 0 to 1."""
-        check_tensor(t, "t", "(S,)")
         scaled = t.to(self.nodes) * self.segments
         piece = scaled.detach().floor().long().clamp(0, self.segments - 1)
         return piece, (scaled - piece).unsqueeze(1)
@@ -88,15 +85,15 @@ class Polyline(Curve):
                  [1.0000, 0.5000]]])
     """
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         piece, s = self._place(t)
         return self.nodes[:, piece] * (1 - s) + self.nodes[:, piece + 1] * s
 
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         piece, _ = self._place(t)
         return (self.nodes[:, piece + 1] - self.nodes[:, piece]) * self.segments
 
-    def acceleration(self, t: Tensor) -> Tensor:
+    def acceleration(self, t: Vector) -> Tensor:
         return torch.zeros_like(self.velocity(t))
 
 
@@ -120,15 +117,15 @@ class Spline(Curve):
         # Slopes at the nodes are linear in the nodes, so derivatives with respect to the nodes pass through.
         self._slopes = _slope_weights(self.segments).to(nodes) @ nodes
 
-    def __call__(self, t: Tensor) -> Tensor:
+    def __call__(self, t: Vector) -> Tensor:
         a, b, c, d, s = self._pieces(t)
         return a + s * (b + s * (c + s * d))
 
-    def velocity(self, t: Tensor) -> Tensor:
+    def velocity(self, t: Vector) -> Tensor:
         _, b, c, d, s = self._pieces(t)
         return (b + s * (2 * c + 3 * s * d)) * self.segments
 
-    def acceleration(self, t: Tensor) -> Tensor:
+    def acceleration(self, t: Vector) -> Tensor:
         _, _, c, d, s = self._pieces(t)
         return (2 * c + 6 * s * d) * self.segments**2
 

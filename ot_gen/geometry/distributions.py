@@ -8,10 +8,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
+from ot_gen.geometry.checks import check_point
 from ot_gen.geometry.latent import LatentGeometry
-from ot_gen.geometry.metrics import check_rank
-from ot_gen.measures import Measure, check_cloud
+from ot_gen.geometry.metrics import check_codes, check_rank
+from ot_gen.measures import Measure
 
 
 @final
@@ -44,9 +45,8 @@ class WrappedNormal(Measure):
     mean: Tensor
     _spread: Tensor
 
-    def __init__(self, geometry: LatentGeometry, mean: Tensor, scale: float) -> None:
-        if mean.ndim != 1 or not (scale > 0 and math.isfinite(scale)):
-            raise ValueError(f"a wrapped normal needs a mean (k,) and a scale > 0, got {tuple(mean.shape)} and {scale}")
+    def __init__(self, geometry: LatentGeometry, mean: Tensor, scale: Positive) -> None:
+        check_point(mean, "mean")
         super().__init__()
         self.geometry = geometry
         self.dim = len(mean)
@@ -55,7 +55,8 @@ class WrappedNormal(Measure):
         self.register_buffer("_spread", _root(geometry, mean.detach().unsqueeze(0))[0], persistent=False)
 
     @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
+    @checked
+    def sample(self, n: Count) -> Tensor:
         """n draws, (n, k)."""
         noise = torch.randn(n, self.dim, dtype=self.mean.dtype, device=self.mean.device)
         v = self.scale * noise @ self._spread.T
@@ -90,12 +91,8 @@ class BrownianMotion(Measure):
 
     start: Tensor
 
-    def __init__(self, geometry: LatentGeometry, start: Tensor, time: float, steps: int = 50) -> None:
-        if start.ndim != 1 or not (time > 0 and math.isfinite(time)) or steps < 1:
-            raise ValueError(
-                f"Brownian motion needs a start (k,), a time > 0 and steps >= 1, got "
-                f"{tuple(start.shape)}, {time}, {steps}"
-            )
+    def __init__(self, geometry: LatentGeometry, start: Tensor, time: Positive, steps: Count = 50) -> None:
+        check_point(start, "start")
         super().__init__()
         self.geometry = geometry
         self.dim = len(start)
@@ -103,11 +100,11 @@ class BrownianMotion(Measure):
         self.time = time
         self.steps = steps
 
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: Count) -> Tensor:
         """n independent walkers at the time t, (n, k)."""
         return self.paths(n)[:, -1]
 
-    def paths(self, n: int) -> Tensor:
+    def paths(self, n: Count) -> Tensor:
         """n walks, (n, steps + 1, k)."""
         z = self.start.expand(n, -1).contiguous()
         walked = [z]
@@ -122,7 +119,7 @@ class BrownianMotion(Measure):
 
 def _root(geometry: LatentGeometry, z: Tensor) -> Tensor:
     """R with RRᵀ = M⁻¹, (n, k, k)."""
-    check_cloud(z, "points")
+    check_codes(z, "points")
     with torch.no_grad():
         metric = geometry.metric(z).double()
         check_rank(metric, torch.finfo(z.dtype).eps)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, directional, gram, pushforward
-from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
+from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, solve_metric
 
 
 @final
@@ -32,7 +32,7 @@ class MatrixMetric(RiemannianMetric):
     def __init__(self, field: Map) -> None:
         self.field = field
 
-    def matrix(self, z: Tensor) -> Tensor:
+    def matrix(self, z: Cloud) -> Tensor:
         out = self.field(z)
         n, k = z.shape
         if not isinstance(out, Tensor) or out.shape != (n, k, k):
@@ -40,17 +40,17 @@ class MatrixMetric(RiemannianMetric):
             raise ValueError(f"a metric field must map z {(n, k)} to matrices {(n, k, k)}, got {got}")
         return out
 
-    def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def inner(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
         return torch.einsum("na,nab,nb->n", u, self.matrix(z), v)
 
-    def connection(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def connection(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
         metric, along_u = directional(self.matrix, z, u)
         along_v = directional(self.matrix, z, v)[1]
         slope = cast(Tensor, grad(lambda p: self.inner(p, u, v).sum())(z))
         force = torch.einsum("nab,nb->na", along_u, v) + torch.einsum("nab,nb->na", along_v, u) - slope
         return solve_metric(metric, force / 2)
 
-    def squares(self, nodes: Tensor) -> Squares:
+    def squares(self, nodes: Nodes) -> Squares:
         return Squares(self._squares(nodes), self._squares(nodes[:, ::2]))
 
     def _squares(self, nodes: Tensor) -> Tensor:
@@ -72,7 +72,8 @@ class MatrixMetric(RiemannianMetric):
         return torch.einsum("nab,na->nb", root, end - start)
 
     @torch.no_grad()
-    def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
+    @checked
+    def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2)
         residual, tangents = pushforward(self._residual, ends.flatten(0, 1))
@@ -82,7 +83,8 @@ class MatrixMetric(RiemannianMetric):
         return Model(Squares(fine, self._squares(nodes[:, ::2])), *assembled)
 
     @torch.no_grad()
-    def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    @checked
+    def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2).flatten(0, 1)
         slope, hessian = pushforward(cast(Map, grad(self._half)), ends)

@@ -34,7 +34,7 @@ def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """
     _load_forward_mode()
     with _ForwardMode():
-        value, derivative = jvp(f, (z,), (v,))[:2]
+        value, derivative = jvp(f, (z.contiguous(),), (v,))[:2]
     return value, derivative
 
 

@@ -8,18 +8,17 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Count, Nonnegative, checked
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_ridge, check_starts, listed
+from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
 from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
-from ot_gen.geometry.geodesics import Effort, Geodesics, connect
+from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, Tolerance, connect
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes
 from ot_gen.geometry.pullback import PullbackMetric, stacked
 from ot_gen.geometry.starts import Graph, Line, Start
-from ot_gen.measures import check_cloud
 
 
 @final
@@ -59,15 +58,15 @@ class LatentGeometry:
     """
 
     @keyword_only
+    @checked
     def __init__(
         self,
         map: Map | Sequence[Map] | nn.ModuleList | RiemannianMetric,
         std: Map | Sequence[Map] | None = None,
         *,
         features: Map | None = None,
-        ridge: float = 0.0,
+        ridge: Nonnegative = 0.0,
     ) -> None:
-        check_ridge(ridge)
         if isinstance(map, RiemannianMetric):
             if std is not None or features is not None or ridge:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
@@ -83,12 +82,12 @@ class LatentGeometry:
         Raises:
             ValueError: z is no finite cloud, or the decoder returns another shape.
         """
-        check_cloud(z, "z")
+        check_codes(z, "z")
         return self.metric_field.matrix(z)
 
     def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """uᵀM(z)v, (n,), for z, u, v (n, k), without forming M."""
-        check_cloud(z, "z")
+        check_codes(z, "z")
         u, v = check_alike(z, u=u, v=v)
         return self.metric_field.inner(z, u, v)
 
@@ -120,7 +119,7 @@ class LatentGeometry:
             >>> LatentGeometry(sphere).curvature(torch.tensor([[1.0, 0.3]])).round(decimals=3)
             tensor([0.2500])
         """
-        check_cloud(z, "z")
+        check_codes(z, "z")
         if u is None or v is None:
             if z.shape[1] != 2:
                 raise ValueError(f"in dimension {z.shape[1]} a curvature needs the plane: give u and v")
@@ -138,23 +137,25 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
-    def constant_speed(self, curve: Curve | Tensor, *, segments: int = 16) -> Spline:
+    @checked
+    def constant_speed(self, curve: Curve | Tensor, *, segments: Segments = 16) -> Spline:
         """The curve run through at constant speed, as a spline through segments + 1 of its points."""
         return lengths.constant_speed(self.metric_field, as_curve(curve), segments)
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def geodesic(
         self,
         z0: Tensor,
         z1: Tensor,
         *,
-        segments: int = 16,
+        segments: Segments = 16,
         start: Start | Tensor | Sequence[Start | Tensor] = Line(),
-        tol: float = 1e-3,
-        rounds: int = 60,
-        accuracy: float = 1e-4,
-        refinements: int = 3,
+        tol: Tolerance = 1e-3,
+        rounds: Count = 60,
+        accuracy: Tolerance = 1e-4,
+        refinements: Refinements = 3,
     ) -> Geodesics:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
@@ -194,7 +195,8 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
-    def distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @checked
+    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -215,18 +217,22 @@ class LatentGeometry:
 
     @renamed(nodes="segments")
     @keyword_only
-    def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: int = 16, start: Start | Tensor = Line()) -> Tensor:
+    @checked
+    def squared_distance(
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()
+    ) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
         geodesics = self.geodesic(z0, z1, segments=segments, start=start)
         return squared_distance(self.metric_field, geodesics, *torch.broadcast_tensors(z0, z1))
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def pairwise(
         self,
         z: Tensor,
         *,
-        segments: int = 16,
+        segments: Segments = 16,
         start: Start | Sequence[Start] | None = None,
         progress: bool = False,
     ) -> Tensor:
@@ -255,13 +261,12 @@ class LatentGeometry:
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
         """Lengths of smoothed shortest paths in a graph of codes, (n, n): some per cent too long, much faster."""
-        check_cloud(z, "z")
-        if not isinstance(graph, Graph):
-            raise ValueError(f"graph must be a Graph of codes, got {described(graph)}; make it of points: Graph(codes)")
+        check_codes(z, "z")
         return graph.lengths(self.metric_field, z.detach())
 
     @keyword_only
-    def exp(self, z: Tensor, v: Tensor, *, tol: float = 1e-8) -> Tensor:
+    @checked
+    def exp(self, z: Tensor, v: Tensor, *, tol: Tolerance = 1e-8) -> Tensor:
         """γ(1) for the geodesic with γ(0) = z and γ'(0) = v, (n, k).
 
         It solves γ'' = −Γ(γ', γ'), for a pullback metric Mγ'' = −Jᵀ d²F(γ', γ'), by an explicit Runge-Kutta method of
@@ -281,13 +286,14 @@ class LatentGeometry:
             >>> LatentGeometry(lambda z: 2 * z).exp(torch.zeros(1, 2), torch.ones(1, 2))
             tensor([[1., 1.]])
         """
-        check_cloud(z, "z")
+        check_codes(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
     @renamed(nodes="segments")
     @keyword_only
+    @checked
     def log(
-        self, z0: Tensor, z1: Tensor, *, segments: int = 32, start: Start | Tensor = Line(), tol: float = 1e-6
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: Start | Tensor = Line(), tol: Tolerance = 1e-6
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 

@@ -8,12 +8,13 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.execution import keyword_only, renamed
-from ot_gen.geometry.geodesics import Geodesics
+from ot_gen.geometry.geodesics import Geodesics, Segments, Tolerance
 from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.metrics import check_codes
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import check_cloud, check_weights
+from ot_gen.measures import check_weights
 
 
 @final
@@ -39,10 +40,10 @@ def frechet_mean(
     z: Tensor,
     weights: Tensor | None = None,
     *,
-    segments: int = 16,
+    segments: Segments = 16,
     start: Start | Sequence[Start] = Line(),
-    tol: float = 1e-3,
-    rounds: int = 50,
+    tol: Tolerance = 1e-3,
+    rounds: Count = 50,
 ) -> FrechetMean:
     """Descend to a mean from the point of z (n, k) that is nearest to the weighted average of the coordinates.
 
@@ -68,7 +69,7 @@ def frechet_mean(
         >>> mean.point.round(decimals=4), mean.converged
         (tensor([2.]), True)
     """
-    check_cloud(z, "z")
+    check_codes(z, "z")
     z = z.detach()
     weights = z.new_full((len(z),), 1 / len(z)) if weights is None else weights.to(z)
     check_weights(weights, len(z))
@@ -110,7 +111,7 @@ class Medoids(NamedTuple):
 
 
 @checked
-def k_medoids(distances: Tensor, count: int) -> Medoids:
+def k_medoids(distances: Tensor, count: Count) -> Medoids:
     """Cluster points by their distances (n, n) alone, around `count` of them: greedy choice, then single exchanges.
 
     Each exchange of a medoid with another point is the one that lowers the sum of distances most; the search ends
@@ -129,7 +130,7 @@ def k_medoids(distances: Tensor, count: int) -> Medoids:
     n = len(distances)
     if distances.shape != (n, n) or not bool(torch.isfinite(distances).all()):
         raise ValueError(f"medoids need a square matrix of finite distances, got shape {tuple(distances.shape)}")
-    if not 1 <= count <= n:
+    if count > n:
         raise ValueError(f"the number of medoids must lie between 1 and {n}, got {count}")
     chosen: list[int] = []
     nearest = torch.full((n,), torch.inf, dtype=distances.dtype, device=distances.device)

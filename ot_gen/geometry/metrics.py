@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, Shape, checked
+from ot_gen.measures import check_cloud
+
+Nodes = Annotated[Tensor, Shape("(B, T + 1, k)")]
 
 
 @final
@@ -47,15 +50,15 @@ class RiemannianMetric(ABC):
     """
 
     @abstractmethod
-    def matrix(self, z: Tensor) -> Tensor:
+    def matrix(self, z: Cloud) -> Tensor:
         """M(z_i), (n, k) -> (n, k, k)."""
 
     @abstractmethod
-    def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def inner(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
         """u_iᵀ M(z_i) v_i, (n,)."""
 
     @abstractmethod
-    def connection(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def connection(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
         """Γ(z)(u, v), (n, k): the Levi-Civita derivative of v along u is dv + Γ(u, v).
 
         MΓ(u, v) = ½ (dM[u]v + dM[v]u − ∇ uᵀMv).
@@ -65,15 +68,15 @@ class RiemannianMetric(ABC):
         """
 
     @abstractmethod
-    def squares(self, nodes: Tensor) -> Squares:
+    def squares(self, nodes: Nodes) -> Squares:
         """Squared lengths of segments, differentiable in the nodes and in what the metric is made of."""
 
     @abstractmethod
-    def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
+    def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
         """The Gauss-Newton model at the nodes; `ends` may be those of an earlier model of the same pairs. No graph."""
 
     @abstractmethod
-    def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
         """What Gauss-Newton left out of the Hessian: blocks (B, T−1, k, k) and (B, T−2, k, k). No graph."""
 
 
@@ -112,6 +115,22 @@ def solve_metric(metric: Tensor, force: Tensor) -> Tensor:
     wide = metric.double()
     check_rank(wide.detach(), torch.finfo(metric.dtype).eps)
     return torch.linalg.solve(wide, force.double()).to(force.dtype)
+
+
+def check_codes(z: Tensor, name: str) -> None:
+    """Raise a `ValueError` unless these are finite points (n, k) of a latent space, in float32 or float64.
+
+    Example:
+        >>> check_codes(torch.zeros(1, 2, dtype=torch.float16), "z")
+        Traceback (most recent call last):
+        ValueError: z must be float32 or float64, got torch.float16, in which derivatives of a decoder are noise; ...
+    """
+    check_cloud(z, name)
+    if torch.finfo(z.dtype).bits < 32:
+        raise ValueError(
+            f"{name} must be float32 or float64, got {z.dtype}, in which derivatives of a decoder are noise; "
+            f"convert {name}.float(), and the decoder alike"
+        )
 
 
 def check_rank(metric: Tensor, eps: float) -> None:

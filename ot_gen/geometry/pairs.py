@@ -46,7 +46,7 @@ def pairwise(
             f"{missing} of {pairs.shape[1]} geodesics have not converged: their distances are lengths of the best "
             "curves found, which may be too long; `geodesic` tells which, and takes more rounds and other starts",
             RuntimeWarning,
-            stacklevel=5,  # where `LatentGeometry.pairwise`, behind its two decorators, is called
+            stacklevel=6,  # where `LatentGeometry.pairwise`, behind its three decorators, is called
         )
     return lengths
 

@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
-from ot_gen.geometry.metrics import Model, RiemannianMetric, Squares, solve_metric
+from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, solve_metric
 
 
 @final
@@ -40,7 +40,7 @@ class PullbackMetric(RiemannianMetric):
         self.f = f
         self._widest = 0  # not known yet
 
-    def embed(self, z: Tensor) -> Tensor:
+    def embed(self, z: Cloud) -> Tensor:
         """F(z), (n, k) -> (n, d)."""
         try:
             x = self.f(z)
@@ -63,27 +63,28 @@ class PullbackMetric(RiemannianMetric):
             )
         return x
 
-    def matrix(self, z: Tensor) -> Tensor:
+    def matrix(self, z: Cloud) -> Tensor:
         parts = []
         for rows in blocks(len(z), z.shape[1] * self._width(z), z.element_size()):
             _, tangents = pushforward(self.embed, z[rows])
             parts.append(gram(tangents, tangents))
         return torch.cat(parts)
 
-    def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def inner(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
         first = directional(self.embed, z, u)[1]
         return (first * (first if v is u else directional(self.embed, z, v)[1])).sum(dim=1)
 
-    def connection(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def connection(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
         _, tangents = pushforward(self.embed, z)
         force = torch.einsum("knd,nd->nk", tangents, second(self.embed, z, u, v))
         return solve_metric(gram(tangents, tangents), force)
 
-    def squares(self, nodes: Tensor) -> Squares:
+    def squares(self, nodes: Nodes) -> Squares:
         return _squares(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]).diff(dim=1))
 
     @torch.no_grad()
-    def model(self, nodes: Tensor, ends: Tensor | None = None) -> Model:
+    @checked
+    def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         if ends is None:
             ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
@@ -102,7 +103,8 @@ class PullbackMetric(RiemannianMetric):
         return Model(Squares(fine, coarse), gradient, 2 * diagonal, -following[:, :-1], ends)
 
     @torch.no_grad()
-    def second_order(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    @checked
+    def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         parts = []
         for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):

@@ -8,9 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
-from ot_gen.geometry.metrics import RiemannianMetric, length
-from ot_gen.measures import check_cloud
+from ot_gen.arguments import Count, checked
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, length
 
 EDGE = 2  # segments by which the length of an edge is measured
 NEIGHBOURS = 8  # of each code in a graph
@@ -98,9 +97,9 @@ class Graph(Start):
         torch.Size([1, 5, 2])
     """
 
-    def __init__(self, codes: Tensor, neighbours: int = NEIGHBOURS) -> None:
-        check_cloud(codes, "codes")
-        if neighbours < 1 or len(codes) <= neighbours:
+    def __init__(self, codes: Tensor, neighbours: Count = NEIGHBOURS) -> None:
+        check_codes(codes, "codes")
+        if len(codes) <= neighbours:
             raise ValueError(
                 f"a graph with {neighbours} neighbours needs neighbours >= 1 and more codes than that, got "
                 f"{len(codes)} codes"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.geometry.latent import LatentGeometry
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class VolumeMap:
 
 
 @checked
-def volume_map(geometry: LatentGeometry, bounds: Tensor, size: int = 100) -> VolumeMap:
+def volume_map(geometry: LatentGeometry, bounds: Tensor, size: Count = 100) -> VolumeMap:
     """log √det M over a rectangle of a latent plane: how much a cell is magnified on its way to the data. No graph.
 
     Args:
@@ -80,8 +80,6 @@ def volume_map(geometry: LatentGeometry, bounds: Tensor, size: int = 100) -> Vol
             "a volume map needs the lower left and the upper right corner of a rectangle, (2, 2), got "
             f"{bounds.tolist()}; for k > 2 compute geo.log_volume on a plane of your choice"
         )
-    if size < 1:
-        raise ValueError(f"a volume map needs at least one cell along each side, got size = {size}")
     share = (torch.arange(size, dtype=bounds.dtype, device=bounds.device) + 0.5) / size
     z1, z2 = (bounds[0] + share[:, None] * (bounds[1] - bounds[0])).T
     cells = torch.cartesian_prod(z2, z1).flip(1)

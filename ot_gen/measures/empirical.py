@@ -8,7 +8,7 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, checked, described
+from ot_gen.arguments import Count, checked, default_dtype, described
 from ot_gen.measures.measure import Measure, advice, check_cube
 from ot_gen.measures.points import check_cloud, check_weights
 
@@ -19,7 +19,8 @@ class Empirical(Measure):
     """The data ν = Σ_j b_j δ_{y_j}.
 
     Args:
-        atoms: the points y_j, (m, d), m >= 2, finite.
+        atoms: the points y_j, (m, d), m >= 2, finite. A tensor keeps its dtype; an array or a list gets torch's default
+            one, in which networks compute.
         weights: the masses b_j, (m,), non-negative, summing to 1; None means b_j = 1/m. They are kept in the dtype of
             the atoms, and in float32 for atoms in half precision.
 
@@ -38,7 +39,7 @@ class Empirical(Measure):
     atoms: Tensor
     weights: Tensor
 
-    def __init__(self, atoms: Tensor, weights: Tensor | None = None) -> None:
+    def __init__(self, atoms: default_dtype, weights: Tensor | None = None) -> None:
         super().__init__()
         check_cloud(atoms, "atoms")
         m = len(atoms)

@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import described
 
 
 def check_number(value: object, name: str) -> None:
@@ -64,7 +64,6 @@ def check_cloud(points: Tensor, name: str) -> None:
         )
 
 
-@checked
 def widened(numbers: Tensor, name: str = "points") -> Tensor:
     """Real numbers to compute with: integers in torch's default dtype, half precision in float32, others as they are.
 
@@ -87,7 +86,6 @@ def _wide(numbers: Tensor) -> Tensor:
     return numbers.float() if numbers.itemsize < 4 else numbers
 
 
-@checked
 def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Points of one space, both `widened`, and in one dtype: the wider of the two.
 

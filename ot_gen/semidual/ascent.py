@@ -190,4 +190,4 @@ def samples_for(error: float, atoms: int) -> int:
         >>> samples_for(0.1, atoms=1000)
         63662
     """
-    return math.ceil(2 * atoms / (math.pi * error**2))
+    return math.ceil(2 * atoms / (math.pi * max(error, 1e-30) ** 2))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import checked
-from ot_gen.costs import Cost, check_cost
+from ot_gen.costs import Cost
 from ot_gen.semidual.envelope import EnvelopeTree
 from ot_gen.semidual.scores import Scores, attained
 from ot_gen.semidual.transform import check_points, check_table
@@ -51,7 +51,6 @@ class LaguerreCells:
     """
 
     def __init__(self, cost: Cost, atoms: Tensor, h_tilde: Tensor) -> None:
-        check_cost(cost, "(cost, atoms, h_tilde)")
         check_table(atoms, h_tilde)
         self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
         self.tree: EnvelopeTree | None = None

@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.arguments import described
-from ot_gen.costs import Cost, check_cost
-from ot_gen.measures import Empirical, Measure, Reference, advice, check_empirical, check_number
+from ot_gen.costs import Cost
+from ot_gen.measures import Empirical, Measure, Reference, advice
 from ot_gen.semidual.scores import PANEL_ATOMS, Scores
-from ot_gen.semidual.transform import check_epsilon, check_values
 
 
 class Sampler(Protocol):
@@ -45,8 +44,6 @@ class SemidiscreteProblem:
     """
 
     def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost) -> None:
-        check_empirical(nu, "(mu, nu, cost)")
-        check_cost(cost, "(mu, nu, cost)")
         self.law = _measure(mu, nu.dim)
         self.nu = nu
         self.cost = cost
@@ -153,29 +150,3 @@ def _keys(rows: Tensor) -> Tensor:
     """A 64-bit key of each row, equal for equal rows."""
     array = (rows.detach().cpu() + 0.0).numpy()  # −0 and 0 are one number
     return torch.tensor([hash(row.tobytes()) for row in array])
-
-
-def check_arguments(
-    nu: Empirical,
-    tol: float | None,
-    gap_tol: float | None,
-    epsilon: float,
-    h_tilde: Tensor | None,
-    max_samples: int,
-    max_seconds: float,
-) -> None:
-    """Raise a `ValueError` for arguments of `semidiscrete` that no problem admits."""
-    budget = {"max_samples": max_samples, "max_seconds": max_seconds}
-    for name, value in {"tol": tol, "gap_tol": gap_tol, **budget}.items():
-        if value is not None or name in budget:
-            check_number(value, name)
-    check_epsilon(epsilon)
-    if tol is not None and not 0 < tol < 2:
-        raise ValueError(f"tol bounds ‖P − b‖₁, which lies in [0, 2]: it must be in (0, 2), got {tol}")
-    if gap_tol is not None and not 0 < gap_tol < 1:
-        raise ValueError(f"gap_tol bounds (upper − lower) / upper: it must be in (0, 1), got {gap_tol}")
-    if max_samples < 1 or not max_seconds > 0:
-        raise ValueError(f"the budget must be positive, got max_samples = {max_samples}, max_seconds = {max_seconds}")
-    if h_tilde is not None:
-        check_empirical(nu, "(mu, nu, cost)")
-        check_values(h_tilde, len(nu))

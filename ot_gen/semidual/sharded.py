@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, Nonnegative, checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Processes
 from ot_gen.semidual.transform import c_transform
@@ -37,14 +37,14 @@ class ShardedAtoms:
         (tensor([1.]), tensor([0]))
     """
 
-    def __init__(self, processes: Processes, atoms: Tensor) -> None:
+    def __init__(self, processes: Processes, atoms: Cloud) -> None:
         self.processes = processes
         self.atoms = atoms
         sizes = processes.stack(torch.tensor(len(atoms), device=atoms.device))
         self.first = int(sizes[: processes.rank].sum())
         self.count = int(sizes.sum())
 
-    def c_transform(self, cost: Cost, x: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
+    def c_transform(self, cost: Cost, x: Tensor, h_tilde: Tensor, epsilon: Nonnegative = 0.0) -> tuple[Tensor, Tensor]:
         """`ot_gen.c_transform` over all atoms, in every process: h(x_i), (n,), and the number of the atom, (n,).
 
             ε = 0:  h(x) = min_r h_r(x)          ε > 0:  h(x) = −ε log Σ_r exp(−h_r(x) / ε),  h_r over the atoms of r

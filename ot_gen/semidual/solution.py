@@ -91,6 +91,7 @@ class SemidiscreteSolution:
         return c_transform(self.cost, x, self.nu.atoms, self.h_tilde, self.epsilon)[0]
 
     @torch.no_grad()
+    @checked
     def map(self, x: Tensor) -> Tensor:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:

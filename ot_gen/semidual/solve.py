@@ -6,24 +6,28 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Interval, Nonnegative, checked
 from ot_gen.costs import Cost
 from ot_gen.execution import Ending, checkpoint_in, keyword_only, load_checkpoint, renamed, save_checkpoint, target
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
-from ot_gen.semidual.problem import Sampler, SemidiscreteProblem, check_arguments
+from ot_gen.semidual.problem import Sampler, SemidiscreteProblem
 from ot_gen.semidual.progress import Callback, SolveProgress, progress_bar
 from ot_gen.semidual.scores import KEPT_BYTES
 from ot_gen.semidual.solution import SemidiscreteSolution
 from ot_gen.semidual.stream import Stream
 from ot_gen.semidual.tally import Slack, Tally, batches
+from ot_gen.semidual.transform import check_values
 
+Variation = Annotated[float, Interval(0, 2, "()")]  # where ‖P − b‖₁ says anything
+Gap = Annotated[float, Interval(0, 1, "()")]
+Seconds = Annotated[float, Interval(0, math.inf, "(")]
 # Where the solve ends in Newton's method.
 FINISH_ATOMS = 64  # up to so many atoms
 FINISH_FROM = 2**14  # after so many samples
@@ -39,12 +43,12 @@ def semidiscrete(
     nu: Empirical,
     cost: Cost,
     *,
-    tol: float | None = None,
-    gap_tol: float | None = None,
-    epsilon: float = 0.0,
+    tol: Variation | None = None,
+    gap_tol: Gap | None = None,
+    epsilon: Nonnegative = 0.0,
     h_tilde: Tensor | None = None,
-    max_samples: int = 2**22,
-    max_seconds: float = math.inf,
+    max_samples: Count = 2**22,
+    max_seconds: Seconds = math.inf,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
     checkpoint: str | Path | None = None,
@@ -97,7 +101,8 @@ def semidiscrete(
         >>> abs(solution.lower - 2 * (1 - math.sqrt(2 / math.pi))) < 0.02  # W₂² = E(|x| − 1)²
         True
     """
-    check_arguments(nu, tol, gap_tol, epsilon, h_tilde, max_samples, max_seconds)
+    if h_tilde is not None:
+        check_values(h_tilde, len(nu))
     if h_tilde is not None and resume is not None:
         raise ValueError("h_tilde and resume are two starts of one solve; give one of them")
     checkpoint = None if checkpoint is None else target(checkpoint)

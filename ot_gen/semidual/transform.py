@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ot_gen.arguments import checked
-from ot_gen.costs import Cost, check_cost
-from ot_gen.measures import check_number, check_tensor
+from ot_gen.arguments import Nonnegative, checked
+from ot_gen.costs import Cost
 from ot_gen.semidual.scores import PART_ENTRIES, Scores, all_finite, attained, below, shares
 from ot_gen.semidual.tiles import Tile
 
@@ -20,7 +19,7 @@ KEPT = 2**22  # scores up to which they are kept for the backward pass and not m
 
 
 @checked
-def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
+def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: Nonnegative = 0.0) -> tuple[Tensor, Tensor]:
     """The c-transform of a table of potentials, streamed over tiles of atoms.
 
     ε = 0:  h(x) = min_j  c(x, y_j) − h̃_j
@@ -68,10 +67,8 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: floa
         ...     c_transform(SquaredEuclidean(), torch.tensor([[1.0]]), atoms, h_tilde)
         (tensor([1.]), tensor([0]))
     """
-    check_cost(cost, "(cost, x, y, h_tilde)")
     check_table(y, h_tilde)
     check_points(x, y)
-    check_epsilon(epsilon)
     if epsilon == 0 and _small(x, y):
         with torch.no_grad():
             minimum, argmin = (cost.matrix(x, y) - h_tilde).min(dim=1)
@@ -105,7 +102,6 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
 
 def check_table(y: Tensor, h_tilde: Tensor) -> None:
     """Raise a `ValueError` unless h̃ (m,) is a finite table over atoms y (m, d); reads no atom."""
-    check_tensor(y, "y", "(m, d)")
     if y.ndim != 2 or y.numel() == 0:
         raise ValueError(f"a c-transform needs atoms y (m, d), m >= 1, got {tuple(y.shape)}; one atom a row")
     if not y.is_floating_point():
@@ -116,23 +112,14 @@ def check_table(y: Tensor, h_tilde: Tensor) -> None:
 
 def check_values(h_tilde: Tensor, m: int) -> None:
     """Raise a `ValueError` unless h̃ holds one finite real number for each of m atoms."""
-    check_tensor(h_tilde, "h_tilde", f"({m},)")
     if h_tilde.shape != (m,):
         raise ValueError(f"h_tilde must have shape ({m},), one value for each atom, got {tuple(h_tilde.shape)}")
     if not all_finite(h_tilde):
         raise ValueError("h_tilde holds NaN or Inf; a potential is finite on every atom")
 
 
-def check_epsilon(epsilon: float) -> None:
-    """Raise a `ValueError` unless ε is finite and >= 0."""
-    check_number(epsilon, "epsilon")
-    if not 0 <= epsilon < math.inf:
-        raise ValueError(f"epsilon must be finite and >= 0 (0 is the hard minimum), got {epsilon}")
-
-
 def check_points(x: Tensor, y: Tensor) -> None:
     """Raise a `ValueError` unless x is a finite cloud (n, d) like the atoms y (m, d)."""
-    check_tensor(x, "x")
     if x.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(
             f"points x must be (n, {y.shape[1]}), of the dimension of the atoms y {tuple(y.shape)}, "

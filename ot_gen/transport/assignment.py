@@ -86,9 +86,9 @@ def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """
     costs = _checked(C)
     n = len(costs)
-    if sigma.shape != (n,) or not torch.equal(sigma.detach().cpu().sort().values, torch.arange(n)):
+    if sigma.shape != (n,) or not torch.equal(sigma.detach().cpu().double().sort().values, torch.arange(n).double()):
         raise ValueError(f"sigma must be a permutation of 0..{n - 1}, as `assignment(C)` returns it, got {sigma}")
-    columns = sigma.detach().cpu().numpy()
+    columns = sigma.detach().cpu().long().numpy()
     _, f, g = _certified(costs)
     own = costs.numpy()[np.arange(n), columns].astype(np.float64)
     slack = own - f - g[columns]

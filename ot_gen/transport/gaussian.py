@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, final
+import math
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, checked
+from ot_gen.measures import widened, widened_pair
+
+Exponent = Annotated[float, Interval(-math.inf, math.inf, "()")]
 
 
 @final
@@ -38,13 +42,16 @@ def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
         >>> maps.forth.diagonal(), maps.overlap
         (tensor([3., 3.]), tensor(6.))
     """
+    S, R = widened_pair(S, R)
+    if S.shape != R.shape:
+        raise ValueError(f"covariances S and R must have one shape (d, d), got {tuple(S.shape)} and {tuple(R.shape)}")
     half, inverse_half = powers(S, 0.5, -0.5)
     middle, inverse_middle = powers(half @ R @ half, 0.5, -0.5)
     return GaussianMaps(inverse_half @ middle @ inverse_half, half @ inverse_middle @ half, middle.trace())
 
 
 @checked
-def powers(matrix: Tensor, *exponents: float) -> list[Tensor]:
+def powers(matrix: Tensor, *exponents: Exponent) -> list[Tensor]:
     """Powers of a symmetric matrix (d, d) that is positive semi-definite up to rounding; negative ones are pseudo.
 
     Example:
@@ -52,6 +59,9 @@ def powers(matrix: Tensor, *exponents: float) -> list[Tensor]:
         >>> root.diagonal(), inverse.diagonal()
         (tensor([2., 0.]), tensor([0.2500, 0.0000]))
     """
+    matrix = widened(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not bool(torch.isfinite(matrix).all()):
+        raise ValueError(f"powers are those of a finite symmetric matrix (d, d), got shape {tuple(matrix.shape)}")
     values, vectors = torch.linalg.eigh(matrix)
     values = values.clamp_min(0)
     is_null = values <= 1e-12 * values.max()

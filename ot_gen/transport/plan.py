@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, checked
 from ot_gen.costs import Cost
+from ot_gen.measures import check_cloud, widened, widened_pair
 from ot_gen.transport.bracket import Bracket
 
 
@@ -85,7 +86,7 @@ class Plan(ABC):
         """(P 1 (n,), Pᵀ 1 (m,))."""
 
     @abstractmethod
-    def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+    def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
         """Σ_ij P_ij c(x_i, y_j), (), differentiable in x (n, d), y (m, d) and the cost, with P held fixed."""
 
     @property
@@ -117,18 +118,29 @@ class Plan(ABC):
         """D(f, g) <= value of the problem <= ⟨P, C⟩ + penalty, as numbers."""
         return Bracket(lower=float(self.dual_value), upper=float(self.value + self.penalty))
 
-    def barycentric(self, y: Tensor) -> Tensor:
+    def barycentric(self, y: Cloud) -> Tensor:
         """The barycentric map T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, (n, d), of points y (m, d).
 
         A row without mass has no such mean. There the potentials extend the map: T(x_i) = y_j, where j minimises
         C_ij − g_j.
         """
+        check_cloud(y, "y")
+        if len(y) != self.C.shape[1]:
+            raise ValueError(f"y must hold the {self.C.shape[1]} points of the columns of C, got {tuple(y.shape)}")
+        y = widened(y)
         p, _ = self.marginals
         mean = self._row_sums(y) / torch.where(p > 0, p, 1.0)[:, None]
         if bool((p > 0).all()):
             return mean
         nearest = (self.C - self.potentials[1]).argmin(dim=1)
         return torch.where(p[:, None] > 0, mean, y[nearest])
+
+    def _check_sizes(self, x: Tensor, y: Tensor) -> None:
+        if (len(x), len(y)) != self.C.shape:
+            raise ValueError(
+                f"a plan {tuple(self.C.shape)} joins x (n, d) and y (m, d) of that many points, got {tuple(x.shape)} "
+                f"and {tuple(y.shape)}"
+            )
 
     @abstractmethod
     def _row_sums(self, y: Tensor) -> Tensor:
@@ -166,14 +178,16 @@ class SparsePlan(Plan):
         n, m = self.C.shape
         return mass.new_zeros(n).index_add(0, i, mass), mass.new_zeros(m).index_add(0, j, mass)
 
-    def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+    def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
+        self._check_sizes(x, y)
         i, j, mass = self.pairs
         # k <= n + m − 1 paired costs: no graph through the (n, m) matrix.
         return mass @ cost(x.index_select(0, i), y.index_select(0, j))
 
     def _row_sums(self, y: Tensor) -> Tensor:
         i, j, mass = self.pairs
-        return y.new_zeros(len(self.C), y.shape[1]).index_add(0, i, mass[:, None] * y[j])
+        sums = mass[:, None] * y[j]
+        return sums.new_zeros(len(self.C), y.shape[1]).index_add(0, i, sums)
 
 
 @final
@@ -203,8 +217,10 @@ class DensePlan(Plan):
     def marginals(self) -> tuple[Tensor, Tensor]:
         return self.P.sum(dim=1), self.P.sum(dim=0)
 
-    def cost_of(self, cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+    def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
+        self._check_sizes(x, y)
         return (self.P * cost.matrix(x, y)).sum()
 
     def _row_sums(self, y: Tensor) -> Tensor:
-        return self.P @ y
+        P, y = widened_pair(self.P, y)
+        return P @ y

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import widened
 from ot_gen.transport.assignment import assignment, assignment_potentials
 from ot_gen.transport.entropic import sinkhorn_potentials
@@ -67,9 +67,9 @@ def sinkhorn_plan(
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    epsilon: float,
-    tol: float = 1e-4,
-    max_iterations: int = 10_000,
+    epsilon: Positive,
+    tol: Positive = 1e-4,
+    max_iterations: Count = 10_000,
 ) -> DensePlan:
     """The entropic plan P ≈ exp((f + g − C) / ε) a ⊗ b, and its Schrödinger potentials f, g.
 
@@ -104,8 +104,6 @@ def sinkhorn_plan(
         >>> bool((plan.value + plan.penalty - plan.dual_value).abs() < 1e-4)
         True
     """
-    if not epsilon > 0:
-        raise ValueError(f"an entropic plan needs epsilon > 0, got {epsilon}; for epsilon = 0 use exact_plan")
     given = problem(C, a, b)
     C = widened(C.detach(), "costs")
     f, g = sinkhorn_potentials(*given, epsilon=epsilon, tol=tol, max_iterations=max_iterations)

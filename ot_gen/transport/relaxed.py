@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
 from ot_gen.transport.plans import exact_plan
@@ -21,9 +21,9 @@ def unbalanced_plan(
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    penalty: float,
-    tol: float = 1e-3,
-    max_iterations: int = 20_000,
+    penalty: Positive,
+    tol: Positive = 1e-3,
+    max_iterations: Count = 20_000,
 ) -> SparsePlan:
     """The plan P >= 0 whose marginals may leave a and b at a price λ, without entropic blur.
 
@@ -65,8 +65,6 @@ def unbalanced_plan(
     """
     import ot
 
-    if not penalty > 0:
-        raise ValueError(f"an unbalanced plan needs a penalty λ > 0, got {penalty}; partial_plan takes a mass instead")
     given = problem(C, a, b)
     C = widened(C.detach(), "costs")
     if bool((given.C < 0).any()):

@@ -30,6 +30,7 @@ LEFT_OUT = {
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
     "mnist_full": "asks the network",
+    "Mixture": "made by torch's constructor",
     **{
         f"{law}.from_cube": "no image of a cube"
         for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal", "Law")
