@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor, nn, strided
 from torch.distributions import Distribution
 
 from ot_gen.arguments.kind import Call, Kind
@@ -204,8 +204,10 @@ def _sequence(kinds: list[Kind | None], length: int | None, made: type | None = 
     noun = f"a list{words}" if kinds[0] is None else f"a list{words}, each {kinds[0].noun}"
 
     def take(value: Any, name: str, call: Call) -> Any:
-        if isinstance(value, np.ndarray | Tensor) and value.ndim == 1:
-            value = value.tolist()
+        if isinstance(value, np.ndarray) or (
+            isinstance(value, Tensor) and value.layout is strided and not value.is_meta
+        ):
+            value = value.tolist() if value.ndim == 1 else value
         if isinstance(value, str | bytes | Tensor) or not isinstance(value, Sequence):
             raise ValueError(f"{name} must be {noun}, got {shown(value)}")
         if length is not None and len(value) != length:

@@ -20,7 +20,10 @@ Checked = TypeVar("Checked", bound=Callable[..., Any])
 CONSTRUCTORS = ("__init__", "__new__", "__call__")
 _OBVIOUS = r"^.*<locals>\.|\.(__init__|__new__|__call__|forward)$"  # in the name of what refuses
 # Words of torch's errors about tensors.
-OF_TENSORS = ("size", "shape", "dim", "type", "half", "device", "elements", "indices", "0-d", "forward")
+OF_TENSORS = (
+    *("size", "shape", "dim", "type", "half", "device", "elements", "indices", "0-d", "1d", "forward", "bool"),
+    *("not implemented for", "floating point"),
+)
 OURS = __name__.split(".")[0]
 
 
@@ -89,7 +92,7 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
             kwargs = schema.by_name(call)
         try:
             return function(*args, **kwargs)
-        except (RuntimeError, IndexError, TypeError) as error:
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
             if _is_of_tensors(error) and _is_ours(error.__traceback__):
                 _explain(error, schema, args, kwargs)
             raise
@@ -158,6 +161,8 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
 
 def _is_of_tensors(error: Exception) -> bool:
     """Whether torch complains of shapes, dtypes or devices, and not of memory or of its own state."""
+    if isinstance(error, ValueError):  # of torch's distributions
+        return _rooms(error.__traceback__)[-1] == "torch"
     if isinstance(error, TypeError):
         return str(error).startswith("len() of a 0-d")
     if type(error) not in (RuntimeError, IndexError, NotImplementedError):
@@ -168,12 +173,16 @@ def _is_of_tensors(error: Exception) -> bool:
 
 def _is_ours(trace: TracebackType | None) -> bool:
     """Whether an error was raised by torch for this package, and not within a function of the caller's."""
+    return set(_rooms(trace)) <= {OURS, "torch", "contextlib"}
+
+
+def _rooms(trace: TracebackType | None) -> list[str]:
+    """The packages that a trace goes through."""
+    rooms = []
     while trace is not None:
-        room = str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0]
-        if room not in (OURS, "torch", "contextlib"):
-            return False
+        rooms.append(str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0])
         trace = trace.tb_next
-    return True
+    return rooms
 
 
 def _explain(error: Exception, schema: Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
@@ -181,7 +190,7 @@ def _explain(error: Exception, schema: Schema, args: tuple[Any, ...], kwargs: Ma
     shapes = [f"{name}: {_tensor(value)}" for name, value in given if isinstance(value, Tensor)]
     others = [f"{name}: {described(value)}" for name, value in given if not isinstance(value, Tensor)]
     what = ", ".join(shapes or others)
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).partition(":\ntensor")[0].split())  # without the numbers
     raise ValueError(f"{schema.title} got arguments that do not fit together ({what}); torch says: {reason}") from error
 
 

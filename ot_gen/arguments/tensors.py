@@ -124,7 +124,10 @@ def _converted(value: Any, name: str, call: Call, default: bool) -> Tensor:
     dtype, device = _company(call)
     if dtype is None:
         dtype = torch.get_default_dtype() if is_list or default or array.dtype.kind != "f" else None
-    return torch.from_numpy(array).to(device, dtype)
+    converted = torch.from_numpy(array).to(device, dtype)
+    if converted.dtype.itemsize < array.dtype.itemsize and np.isfinite(array).all() and not converted.isfinite().all():
+        raise ValueError(f"{name} holds numbers that are infinite in {converted.dtype}; rescale them, or use float64")
+    return converted
 
 
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:

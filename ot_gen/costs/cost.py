@@ -133,6 +133,19 @@ class Cost(nn.Module, ABC):
         return "take one of ot_gen.costs, e.g. SquaredEuclidean()"
 
 
+def typical(y: Tensor) -> Tensor:
+    """About a thousand of the atoms y (m, d), evenly from all.
+
+    Example:
+        >>> import torch
+        >>> typical(torch.zeros(5000, 2)).shape
+        torch.Size([1000, 2])
+    """
+    if len(y) == 0:
+        raise ValueError(f"y must have at least one point, got shape {tuple(y.shape)}")
+    return y.detach()[:: -(-len(y) // 1024)]
+
+
 def check_cost(cost: object, order: str) -> None:
     """Raise a `ValueError` unless this is a `Cost`; `order` is that of the arguments, for the text.
 

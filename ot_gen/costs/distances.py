@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
-from ot_gen.costs.cost import Bilinear, Cost, Growth
+from ot_gen.costs.cost import Bilinear, Cost, Growth, typical
 from ot_gen.costs.squared import is_scattered, squared_distances_to
-from ot_gen.measures import widened, widened_pair
+from ot_gen.measures import check_defined, widened, widened_pair
 
 
 @final
@@ -45,7 +45,7 @@ class SquaredEuclidean(Cost):
             return None
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
-        sample = widened(y.detach()[:: -(-len(y) // 1024)])
+        sample = widened(typical(y))
         centre = sample.mean(dim=0)
         far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
 
@@ -82,11 +82,15 @@ class InnerProduct(Cost):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
-        return -(x * y).sum(dim=-1)
+        values = -(x * y).sum(dim=-1)
+        check_defined(values, "the inner product", x, y)
+        return values
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         x, y = widened_pair(x, y)
-        return -x @ y.T
+        values = -x @ y.T
+        check_defined(values, "the inner product", x, y)
+        return values
 
     def bilinear(self, y: Cloud) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Cloud, checked, described
-from ot_gen.costs.cost import Bilinear, Cost
+from ot_gen.costs.cost import Bilinear, Cost, typical
 from ot_gen.measures import widened_pair
 
 
@@ -67,7 +67,7 @@ class FeatureCost(Cost):
 
     def bilinear(self, y: Cloud) -> Bilinear | None:
         with torch.no_grad():
-            inner = self.cost.bilinear(self._map(y[:: -(-len(y) // 1024)]))
+            inner = self.cost.bilinear(self._map(typical(y)))
         if inner is None:
             return None
         left, right, nonnegative = inner

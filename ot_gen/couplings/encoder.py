@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
@@ -69,7 +70,8 @@ class EncoderCoupling(Coupling):
         self.register_module("reference", None)
         self.weight = float(weight)
         self.schedule = schedule
-        self.factor = 1.0 if schedule is None else schedule(0.0)
+        self.factor = 1.0
+        self.at(0.0)
 
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
         mu, y = generator(mu), nu.sample(n)
@@ -79,7 +81,7 @@ class EncoderCoupling(Coupling):
 
     def at(self, fraction: Fraction) -> None:
         if self.schedule is not None:
-            self.factor = self.schedule(fraction)
+            self.factor = _factor(self.schedule, fraction)
 
     def diagnostics(self) -> dict[str, float]:
         return {} if self.schedule is None else {"weight": self.factor * self.weight}
@@ -97,6 +99,16 @@ class EncoderCoupling(Coupling):
 
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}"
+
+
+def _factor(schedule: Schedule, fraction: float) -> float:
+    try:
+        factor = float(schedule(fraction))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"schedule must map a fraction to a factor >= 0, and fails at {fraction}: {error}") from error
+    if not 0 <= factor < math.inf:
+        raise ValueError(f"schedule must map a fraction to a finite factor >= 0, got {factor} at {fraction}")
+    return factor
 
 
 def posterior(encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distribution, Measure]:

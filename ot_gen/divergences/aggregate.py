@@ -14,6 +14,8 @@ from ot_gen.arguments import Interval, checked
 from ot_gen.divergences.divergence import Divergence, check_codes, density
 from ot_gen.measures import Measure, log_density
 
+Batch = Annotated[int, Interval(2, 10**9)]  # of posteriors
+
 
 @checked
 class _AggregateKL(Divergence):
@@ -21,12 +23,12 @@ class _AggregateKL(Divergence):
 
     unbiased = False
 
-    def __init__(self, atoms: Annotated[int, Interval(2, 10**9)]) -> None:
+    def __init__(self, atoms: Batch) -> None:
         super().__init__()
         self.atoms = atoms
 
     @abstractmethod
-    def log_weights(self, n: int) -> tuple[float, float]:
+    def log_weights(self, n: Batch) -> tuple[float, float]:
         """Logarithms of the mass that q̂ gives to z_i's own posterior and to each other one of the batch."""
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
@@ -77,7 +79,7 @@ class MinibatchWeightedKL(_AggregateKL):
         True
     """
 
-    def log_weights(self, n: int) -> tuple[float, float]:
+    def log_weights(self, n: Batch) -> tuple[float, float]:
         return (-math.log(n * self.atoms),) * 2
 
 
@@ -107,5 +109,5 @@ class StratifiedKL(_AggregateKL):
         True
     """
 
-    def log_weights(self, n: int) -> tuple[float, float]:
+    def log_weights(self, n: Batch) -> tuple[float, float]:
         return -math.log(self.atoms), math.log((self.atoms - 1) / (self.atoms * (n - 1)))

@@ -9,7 +9,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, check_codes, density
-from ot_gen.measures import Measure, log_density
+from ot_gen.measures import Measure, check_defined, log_density
 
 
 @final
@@ -111,13 +111,15 @@ def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
             f"posteriors of batch_shape {tuple(q.batch_shape)}"
         )
     try:
-        return q.log_prob(codes) - log_density(law, codes)
+        ratio = q.log_prob(codes) - log_density(law, codes)
     except NotImplementedError:
         raise ValueError(
             f"KL has no closed form for an encoder that returns {type(q).__name__} and the reference {law}, and "
             "one of them has no density to sample it with; use an encoder with a density, or MMD, SinkhornDivergence "
             "or SlicedWasserstein"
         ) from None
+    check_defined(ratio, "the log density", codes)
+    return ratio
 
 
 @checked

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from ot_gen.arguments import checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.divergences.kernels import Kernel
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, check_defined
 
 
 @checked
@@ -41,7 +41,10 @@ def witnesses(within_x: Tensor, within_y: Tensor, across: Tensor) -> tuple[Tenso
         shapes = ", ".join(str(tuple(k.shape)) for k in (within_x, within_y, across))
         raise ValueError(f"witnesses need kernels (n, n), (m, m) and (n, m) with n, m >= 2, got {shapes}")
     of_x, of_y = ((k.sum(dim=1) - k.diagonal()) / (len(k) - 1) for k in (within_x, within_y))
-    return of_x - across.mean(dim=1), of_y - across.mean(dim=0)
+    phi, psi = of_x - across.mean(dim=1), of_y - across.mean(dim=0)
+    check_defined(phi, "the witness", within_x, across)
+    check_defined(psi, "the witness", within_y, across)
+    return phi, psi
 
 
 @final

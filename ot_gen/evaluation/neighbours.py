@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, checked
-from ot_gen.costs import squared_distances
+from ot_gen.costs import Euclidean, squared_distances
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.execution import without_meaning
 

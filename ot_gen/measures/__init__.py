@@ -10,6 +10,7 @@ from ot_gen.measures.measure import Measure, advice, check_measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
 from ot_gen.measures.points import (
     check_cloud,
+    check_defined,
     check_number,
     check_tensor,
     check_weights,
@@ -35,6 +36,7 @@ __all__ = [
     "UniformSphere",
     "advice",
     "check_cloud",
+    "check_defined",
     "check_empirical",
     "check_measure",
     "check_number",

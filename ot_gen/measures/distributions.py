@@ -241,11 +241,16 @@ def factors(law: Distribution) -> Distribution | None:
 def log_density(law: Distribution, z: Tensor) -> Tensor:
     """log p(z), −inf outside the support, where torch's own laws raise.
 
+    Raises:
+        NotImplementedError: the law has no density.
+
     Example:
         >>> from torch.distributions import Uniform
         >>> log_density(Uniform(0.0, 1.0), torch.tensor([0.5, 2.0]))
         tensor([0., -inf])
     """
+    if type(law).log_prob is Distribution.log_prob:
+        raise NotImplementedError(f"{law} has no density")
     try:
         support = law.support
     except NotImplementedError:  # torch raises it for a law that states no support

@@ -41,7 +41,7 @@ class Measure(nn.Module, ABC):
 
         Raises:
             NotImplementedError: the measure is not known as such an image; `cube_dim` is None.
-            ValueError: u has another shape, or leaves the closed cube.
+            ValueError: u has another shape, or leaves the open cube.
         """
         raise NotImplementedError(f"{type(self).__name__} is not known as the image of a cube")
 
@@ -52,15 +52,15 @@ class Measure(nn.Module, ABC):
 
 
 def check_cube(u: Tensor, dim: int) -> None:
-    """Raise a `ValueError` unless u holds points of the cube [0, 1]^dim, (n, dim).
+    """Raise a `ValueError` unless u holds points of the open cube (0, 1)^dim, (n, dim).
 
     Example:
         >>> check_cube(torch.full((3, 2), 0.5), 2)
     """
     if u.ndim != 2 or u.shape[1] != dim or not u.is_floating_point():
         raise ValueError(f"u must hold floats, points (n, {dim}) of the cube, got {tuple(u.shape)} of {u.dtype}")
-    if not bool(((u >= 0) & (u <= 1)).all()):
-        raise ValueError(f"u must lie in the cube [0, 1]^{dim}, got points outside of it or NaN")
+    if not bool(((u > 0) & (u < 1)).all()):
+        raise ValueError(f"u must lie in the open cube (0, 1)^{dim}, got points outside of it or NaN")
 
 
 def check_measure(measure: object, name: str) -> None:

@@ -77,11 +77,13 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
         >>> widened(torch.tensor([3], dtype=torch.uint8)), widened(torch.ones(1).half()).dtype
         (tensor([3.]), torch.float32)
     """
-    if numbers.is_complex():
-        refuse_complex(numbers, name)
+    return _wide(numbers)
+
+
+def _wide(numbers: Tensor) -> Tensor:
     if not numbers.is_floating_point():
         return numbers.to(torch.get_default_dtype())
-    return numbers.float() if torch.finfo(numbers.dtype).bits < 32 else numbers
+    return numbers.float() if numbers.itemsize < 4 else numbers
 
 
 def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,9 +103,22 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if x.device != y.device:
         raise ValueError(f"x is on {x.device} and y on {y.device}; move one of them, e.g. x.to(y)")
     if x.dtype == y.dtype:
-        return widened(x), widened(y)
+        return _wide(x), _wide(y)
     dtype = torch.promote_types(x.dtype, y.dtype)
-    return widened(x.to(dtype)), widened(y.to(dtype))
+    return _wide(x.to(dtype)), _wide(y.to(dtype))
+
+
+def check_defined(values: Tensor, what: str, *points: Tensor) -> None:
+    """Raise a `ValueError` where values of finite points are NaN: differences of numbers that are too large.
+
+    Example:
+        >>> check_defined(torch.zeros(3), "the cost", torch.ones(3, 2))
+    """
+    if bool(values.isnan().any()) and all(bool(p.isfinite().all()) for p in points):
+        size = max(float(p.abs().max()) for p in points if p.numel())
+        raise ValueError(
+            f"{what} overflows at points of size {size:.3g} in {values.dtype}; rescale the points, or use float64"
+        )
 
 
 def refuse_complex(numbers: Tensor, name: str) -> NoReturn:

@@ -6,15 +6,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from ot_gen.arguments import Count, Nonnegative, Seed, checked
-from ot_gen.execution import (
-    check_sums,
-    keyword_only,
-    on_one_line,
-    read_tensors,
-    write_tensors,
-)
+from ot_gen.arguments import Count, Nonnegative, Seed, checked, described
+from ot_gen.execution import check_sums, keyword_only, on_one_line, read_tensors, write_tensors
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture
@@ -118,6 +113,14 @@ def _codes(encoder: nn.Module, nu: Measure, samples: int, seed: int) -> Tensor:
             y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:samples]]
         else:
             y = nu.sample(samples)
-        codes = torch.cat([encoder(part).sample() for part in y.split(1024)])
+        codes = torch.cat([_law(encoder(part)).sample() for part in y.split(1024)])
     check_cloud(codes, "the encoder's codes")
     return codes
+
+
+def _law(q: object) -> Distribution:
+    if not isinstance(q, Distribution):
+        raise ValueError(
+            f"an encoder maps the data to laws of codes, got {described(q)}; of a net make DiracEncoder(net)"
+        )
+    return q

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ Shape = tuple[int | None, ...]
 
 
 @checked
-def probe(map: Callable[[Tensor], Any], points: Tensor, name: str, rule: str, row: Collection[Shape] = ()) -> Any:
+def probe(map: Callable[[Tensor], Any], points: Tensor, name: str, rule: str, row: Sequence[Shape] = ()) -> Any:
     """map(points), or a `ValueError` that says why the map does not take them.
 
     No graph is made. A module is in evaluation mode meanwhile, and the caller's random state is put back.

@@ -73,6 +73,8 @@ class Reference(Measure):
         if coordinates is None:
             return super().from_cube(u)
         check_cube(u, self.dim)
+        eps = torch.finfo(u.dtype).eps  # nearer to an end of the interval 2u − 1 is rounded to it
+        u = u.clamp(eps / 2, 1 - eps / 2)
         return coordinates.icdf(u.to(coordinates.mean.device)).to(coordinates.mean.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

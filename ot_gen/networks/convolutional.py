@@ -9,6 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked
+from ot_gen.networks.dense import made
 
 
 @final
@@ -42,11 +43,11 @@ class ConvGenerator(nn.Module):
         start = (2 * width, height // 4, width_px // 4)
         self.layers = nn.Sequential(
             nn.Linear(in_dim, math.prod(start)),
-            activation(),
+            made(activation),
             nn.Unflatten(1, start),
             nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
             nn.GroupNorm(8, width) if width % 8 == 0 else nn.Identity(),
-            activation(),
+            made(activation),
             nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
             nn.Sigmoid(),
             nn.Flatten(),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import final
 
 from torch import Tensor, nn
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Count, checked, described
+
+
+def made(activation: Callable[[], nn.Module]) -> nn.Module:
+    """A new module of a class; a `ValueError` where it makes something else."""
+    layer = activation()
+    if not isinstance(layer, nn.Module):
+        raise ValueError(f"activation must be a class of modules, e.g. nn.ReLU; it made {described(layer)}")
+    return layer
 
 
 @final
@@ -43,7 +51,7 @@ class MLP(nn.Module):
         widths = [in_dim, *hidden]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Linear(before, after), activation()]
+            layers += [nn.Linear(before, after), made(activation)]
         if out_dim is not None:
             layers.append(nn.Linear(widths[-1], out_dim))
         if output is not None:

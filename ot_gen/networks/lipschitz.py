@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from ot_gen.arguments import Count, Interval, Positive, checked
+from ot_gen.arguments import Count, Interval, Positive, checked, described
 from ot_gen.execution import renamed
 from ot_gen.networks.dense import MLP
 
@@ -246,13 +246,16 @@ def is_contraction(module: nn.Module) -> bool:
 
 def _slopes(h: Function, x: Tensor, y: Tensor) -> Tensor:
     """‖∇h‖ at one uniform point of each segment [x_i, y_i], (n,), differentiable in h's parameters only."""
-    if x.shape != y.shape or x.ndim < 2:
+    if x.shape != y.shape or x.ndim < 2 or len(x) == 0:
         raise ValueError(
             f"a gradient penalty joins points x and y of one shape (n, ...), got {tuple(x.shape)} and {tuple(y.shape)}"
         )
     t = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
     points = torch.lerp(x.detach(), y.detach(), t).requires_grad_()
-    (gradient,) = torch.autograd.grad(h(points).sum(), points, create_graph=True)
+    values = h(points)
+    if not isinstance(values, Tensor):
+        raise ValueError(f"h must map points (n, ...) to a tensor (n,), got {described(values)}")
+    (gradient,) = torch.autograd.grad(values.sum(), points, create_graph=True)
     return torch.linalg.vector_norm(gradient.flatten(1), dim=1)  # its derivative at a flat critic is 0, not NaN
 
 

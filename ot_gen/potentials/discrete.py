@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ot_gen.arguments import Interval, Nonnegative, checked
+from ot_gen.arguments import Interval, Nonnegative, checked, described
 from ot_gen.costs import Cost
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Empirical, Measure
@@ -171,7 +172,13 @@ class NaturalDescent(Optimizer):
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], potential: DiscretePotential, lr: Nonnegative = 1.0) -> None:
-        super().__init__(parameters, {"lr": lr})
+        refused = isinstance(parameters, Tensor | np.ndarray | str | bytes)
+        tables = [] if refused else list(parameters)
+        if not tables or not all(isinstance(table, Tensor | dict) for table in tables):
+            raise ValueError(
+                f"parameters must be a list of tables, e.g. [potential.h_tilde], got {described(parameters)}"
+            )
+        super().__init__(tables, {"lr": lr})
         self.potential = potential
 
     @torch.no_grad()

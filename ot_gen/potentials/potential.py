@@ -61,7 +61,7 @@ class Potential(nn.Module, ABC):
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise a `ValueError` unless x is a cloud (n, dim) of the dtype and on the device of the potential."""
-        if x.ndim != 2 or self.dim not in (None, x.shape[1]):
+        if x.ndim != 2 or len(x) == 0 or self.dim not in (None, x.shape[1]):
             raise ValueError(
                 f"a {type(self).__name__} is asked at points {name} (n, {self.dim or 'd'}), got {tuple(x.shape)}; give "
                 "one row a point"

@@ -12,7 +12,7 @@ from torch.optim import Adam
 from ot_gen.arguments import Count, Positive, checked
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, check_cloud, probe
+from ot_gen.measures import Measure, check_cloud, check_defined, probe
 from ot_gen.potentials.potential import Potential, check_problem
 from ot_gen.transport import gaussian_maps, powers
 
@@ -75,9 +75,13 @@ class BrenierPotential(Potential):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check(x)
-        return (x - self.frame.q).square().sum(dim=1) - 2 * self.frame.scale**2 * self._phi(self.frame.of_model(x))
+        phi = self._phi(self.frame.of_model(x))
+        h = (x - self.frame.q).square().sum(dim=1) - 2 * self.frame.scale**2 * phi
+        check_defined(h, "h", x)
+        return h
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
+        self.check(x)
         self.check(y, "y")
         v = self.frame.of_data(y)
         proposed = self.mover(v)
@@ -85,7 +89,9 @@ class BrenierPotential(Potential):
         nearest = self.frame.to_model(best)
         way = self.frame.scale**2 * (proposed - best).square().sum(dim=1)
         # ξ ascends the value: what is subtracted is 0, and draws the proposals to the best points.
-        return ((nearest - y).square().sum(dim=1) - self(nearest) - (way - way.detach())).mean()
+        values = (nearest - y).square().sum(dim=1) - self(nearest) - (way - way.detach())
+        check_defined(values, "the conjugate", x, y)
+        return values.mean()
 
     def map(self, x: Tensor) -> Tensor:
         """T(x) = x − ½∇h(x), (n, d) -> (n, d): samples of μ become samples of ν. No graph."""
@@ -203,6 +209,8 @@ class Frame(nn.Module):
 
     def match(self, x: Tensor, y: Tensor) -> None:
         """Take the moments of both laws from samples, (n, d) each; d³ operations."""
+        check_cloud(x, "x")
+        check_cloud(y, "y")
         first, second = _covariance(x), _covariance(y)
         gaussian = gaussian_maps(first, second).forth
         self.p, self.q = x.mean(dim=0), y.mean(dim=0)
@@ -211,25 +219,26 @@ class Frame(nn.Module):
 
     def standardise(self, y: Tensor) -> None:
         """Take mean and scale of both laws from a sample of ν, (n, d): for a μ that is still to move there."""
+        check_cloud(y, "y")
         self.p = self.q = y.mean(dim=0)
         self.root = self.inverse_root = y.new_ones(())
         self.scale = _checked_variance(y.var(dim=0).mean()).sqrt()
 
     def of_model(self, x: Tensor) -> Tensor:
         """u(x), (n, d)."""
-        return _times(x - self.p, self.root) / self.scale
+        return _times(_fitting(x, self.p) - self.p, self.root) / self.scale
 
     def of_data(self, y: Tensor) -> Tensor:
         """v(y), (n, d)."""
-        return _times(y - self.q, self.inverse_root) / self.scale
+        return _times(_fitting(y, self.q) - self.q, self.inverse_root) / self.scale
 
     def to_model(self, u: Tensor) -> Tensor:
         """x(u), (n, d)."""
-        return self.p + self.scale * _times(u, self.inverse_root)
+        return self.p + self.scale * _times(_fitting(u, self.p), self.inverse_root)
 
     def to_data(self, v: Tensor) -> Tensor:
         """y(v), (n, d)."""
-        return self.q + self.scale * _times(v, self.root)
+        return self.q + self.scale * _times(_fitting(v, self.q), self.root)
 
 
 @final
@@ -287,6 +296,13 @@ def _better(u: Tensor, of_u: Tensor, w: Tensor, of_w: Tensor) -> tuple[Tensor, T
 
 def _times(points: Tensor, root: Tensor) -> Tensor:
     return points @ root if root.ndim else points * root
+
+
+def _fitting(points: Tensor, centre: Tensor) -> Tensor:
+    """The points; a `ValueError` where the frame is of another dimension."""
+    if centre.ndim and points.shape[-1:] != centre.shape:
+        raise ValueError(f"this Frame is of dimension {len(centre)}, got points of shape {tuple(points.shape)}")
+    return points
 
 
 def _covariance(points: Tensor) -> Tensor:

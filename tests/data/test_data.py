@@ -101,5 +101,5 @@ def test_a_split_refuses_fractions_outside_0_1(fraction):
 def test_a_split_refuses_too_few_points():
     with pytest.raises(ValueError, match="have 3 points, too few"):
         Dataset.split(cloud(3, 2))
-    with pytest.raises(ValueError, match="max_test must be at least 2"):
+    with pytest.raises(ValueError, match="max_test must be a whole number >= 2, got 1"):
         Dataset.split(cloud(9, 2), max_test=1)

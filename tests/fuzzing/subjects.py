@@ -10,26 +10,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 
 import ot_gen as og
-from ot_gen import divergences, evaluation, geometry, semidual, transport
+from ot_gen import data, divergences, evaluation, geometry, potentials, semidual, transport
 from ot_gen.evaluation import classes, transports
 
 ROOMS = (
     *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
-    *("solvers", "training", "geometry", "evaluation"),
+    *("solvers", "training", "data", "geometry", "evaluation"),
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
+    "mnist_full": "asks the network",
     "Mixture": "made by torch's constructor",
     **{
-        f"{law}.from_cube": "no image of a cube" for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal")
+        f"{law}.from_cube": "no image of a cube"
+        for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal", "Law")
     },
 }
 
@@ -208,9 +212,19 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "Components": {"law": lambda: og.gaussian_mixture(numbers(3, 2), 0.5)},
     "BernoulliNLL.decoded": {"out": lambda: torch.rand(5, 2), "y": lambda: torch.rand(5, 2)},
     "NegativeLogLikelihood.decoded": {"out": law},
-    **{
-        f"{measure}.from_cube": {"u": lambda: torch.rand(5, 2)} for measure in ("Empirical", "Reference", "Pushforward")
-    },
+    **{f"{measure}.from_cube": {"u": lambda: torch.rand(5, 2)} for measure in ("Reference", "Pushforward")},
+    "Empirical.from_cube": {"u": lambda: torch.rand(5, 1)},
+    "UniformSphere.expand": {"batch_shape": lambda: (4,), "_instance": lambda: None},
+    **{f"{coupling}.bind": {"mu": pushforward} for coupling in ("EncoderCoupling", "ImportanceCoupling")},
+    **{f"{critic}.bind": {"cost": og.Euclidean} for critic in ("Critic", "AnchorCritic")},
+    "toy": {"law": data.two_moons, "size": lambda: 9, "test_size": lambda: 8},
+    "Dataset": {"shape": lambda: (1, 1, 2), "train_labels": lambda: torch.arange(6)},
+    "split": {"points": lambda: numbers(9, 2), "labels": lambda: torch.arange(9), "shape": lambda: (1, 2, 1)},
+    "Law": {"draw": lambda: lambda n: torch.rand(n, 2), "description": lambda: "uniform"},
+    "points": {"path": lambda: _array("points.npy", numbers(9, 2))},
+    "samples": {"path": lambda: _array("samples.npy", numbers(9, 2)), "shape": lambda: None},
+    "image_folder": {"path": lambda: _pictures(), "size": lambda: (4, 4)},
+    "mnist": {"path": lambda: _digits()},
     "UniformSphere.log_prob": {"value": lambda: torch.eye(3)},
     **{f"{coupling}.forward": {"mu": pushforward} for coupling in ("EncoderCoupling", "ImportanceCoupling")},
     "Transported.log_prob": {"value": lambda: numbers(2)},
@@ -223,6 +237,8 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "PixelwiseStd": {"net": lambda: og.MLP(2, 3, (4,))},
     "judge_beside": {"judgement": lambda: og.judge(VALUES["mu"](), VALUES["train"](), VALUES["test"](), n=7)},
 }
+# Functions that no room names.
+FURTHER = (data.Dataset.split, data.law.Law)
 # Objects whose methods are called.
 OBJECTS: dict[str, Callable[[], Any]] = {
     "SquaredEuclidean": og.SquaredEuclidean,
@@ -316,6 +332,8 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "MeanDiscrepancy": lambda: evaluation.MeanDiscrepancy(og.InverseMultiquadric()),
     "Memorisation": evaluation.Memorisation,
     "View": lambda: evaluation.View({"fd": transports.FrechetDistance()}),
+    "Law": data.two_moons,
+    "Frame": potentials.Frame,
     "Components": lambda: classes.Components(og.gaussian_mixture(numbers(3, 2), 0.5)),
 }
 
@@ -349,13 +367,15 @@ def _cases() -> Iterator[Case | None]:
             yield _case(thing.__name__, lambda thing=thing: thing, thing.__init__)
         elif inspect.isfunction(thing):
             yield _case(thing.__name__, lambda thing=thing: thing, thing)
+    for thing in FURTHER:
+        yield _case(thing.__name__, lambda thing=thing: thing, thing.__init__ if inspect.isclass(thing) else thing)
     for name, make in OBJECTS.items():
         for method, member in inspect.getmembers(type(make()), inspect.isfunction):
             if not method.startswith("_") and method not in HARMLESS:
                 yield _case(f"{name}.{method}", lambda make=make, m=method: getattr(make(), m), member)
 
 
-HARMLESS = {"train", "extra_repr", "plot", "bind", "sample_n"}  # sample_n is torch's, and deprecated
+HARMLESS = {"train", "extra_repr", "plot", "instead_of", "sample_n"}  # sample_n is torch's, and deprecated
 
 
 def _case(name: str, make: Callable[[], Callable[..., Any]], function: Callable[..., Any]) -> Case | None:
@@ -385,6 +405,25 @@ def _mixture() -> og.Reference:
 
 def _file(name: str) -> Path:
     return Path(tempfile.mkdtemp()) / name
+
+
+def _array(name: str, numbers: torch.Tensor) -> Path:
+    path = _file(name)
+    np.save(path, numbers.numpy())
+    return path
+
+
+def _pictures() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    for i in range(5):
+        Image.new("L", (4, 4), 50 * i).save(folder / f"{i}.png")
+    return folder
+
+
+def _digits() -> Path:
+    path = _file("digits.npz")
+    np.savez(path, images=np.zeros((10, 28, 28), np.uint8), labels=np.zeros(10, np.uint8))
+    return path
 
 
 def _prior() -> Path:
