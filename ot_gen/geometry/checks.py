@@ -12,7 +12,7 @@ from ot_gen.arguments import described
 from ot_gen.geometry.curves import Curve, Polyline
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_rank
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_floats, check_rank
 from ot_gen.geometry.starts import Start
 
 
@@ -69,6 +69,8 @@ def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -
             raise ValueError(
                 f"a start must be Line(), Graph(codes), Best(...) or curves (B, ?, k), got {described(curves)}"
             )
+        if isinstance(curves, Tensor):
+            check_floats(start=curves)
         if isinstance(curves, Tensor) and (curves.ndim != 3 or curves[:, 0].shape != z0.shape or curves.shape[1] < 2):
             raise ValueError(f"a start must be curves (B, ?, k) from {tuple(z0.shape)}, got {tuple(curves.shape)}")
     return starts

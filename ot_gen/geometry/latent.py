@@ -16,9 +16,9 @@ from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, Tolerance, connect
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric, check_codes
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_finite, log_volume
 from ot_gen.geometry.pullback import PullbackMetric, stacked
-from ot_gen.geometry.starts import Graph, Line, Start
+from ot_gen.geometry.starts import First, Graph, Line, Start
 
 
 @final
@@ -83,7 +83,7 @@ class LatentGeometry:
             ValueError: z is no finite cloud, or the decoder returns another shape.
         """
         check_codes(z, "z")
-        return self.metric_field.matrix(z)
+        return check_finite(self.metric_field.matrix(z))
 
     def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """uᵀM(z)v, (n,), for z, u, v (n, k), without forming M."""
@@ -101,7 +101,7 @@ class LatentGeometry:
             >>> float(LatentGeometry(lambda z: 3 * z).log_volume(torch.zeros(1, 2)).exp().round())
             9.0
         """
-        return self.metric(z).double().slogdet().logabsdet.to(z.dtype) / 2
+        return log_volume(self.metric(z))
 
     def curvature(self, z: Tensor, u: Tensor | None = None, v: Tensor | None = None) -> Tensor:
         """The sectional curvature ⟨R(u, v)v, u⟩ / (‖u‖²‖v‖² − ⟨u, v⟩²) of the planes spanned by u, v (n, k), (n,).
@@ -151,7 +151,7 @@ class LatentGeometry:
         z1: Tensor,
         *,
         segments: Segments = 16,
-        start: Start | Tensor | Sequence[Start | Tensor] = Line(),
+        start: First | Sequence[First] = Line(),
         tol: Tolerance = 1e-3,
         rounds: Count = 60,
         accuracy: Tolerance = 1e-4,
@@ -196,7 +196,7 @@ class LatentGeometry:
     @renamed(nodes="segments")
     @keyword_only
     @checked
-    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()) -> Tensor:
+    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -218,9 +218,7 @@ class LatentGeometry:
     @renamed(nodes="segments")
     @keyword_only
     @checked
-    def squared_distance(
-        self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()
-    ) -> Tensor:
+    def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
         geodesics = self.geodesic(z0, z1, segments=segments, start=start)
         return squared_distance(self.metric_field, geodesics, *torch.broadcast_tensors(z0, z1))
@@ -293,7 +291,7 @@ class LatentGeometry:
     @keyword_only
     @checked
     def log(
-        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: Start | Tensor = Line(), tol: Tolerance = 1e-6
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: First = Line(), tol: Tolerance = 1e-6
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
