@@ -223,6 +223,6 @@ def check_order(mu: Measure, nu: Measure) -> None:
     """
     if any(p.requires_grad for p in nu.parameters()) and not any(True for _ in mu.parameters()):
         raise ValueError(
-            "nu has parameters, which are not trained, and mu has none; the order is (mu, nu, solver), the model first. "
-            "To compare with a model that is trained, freeze it: nu.requires_grad_(False)"
+            "nu has parameters, which are not trained, and mu has none; the order is (mu, nu, solver), model first. To "
+            "compare with a model that is trained, freeze it: nu.requires_grad_(False)"
         )

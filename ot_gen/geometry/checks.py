@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import described
+from ot_gen.arguments import checked, described
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.curves import Curve, Polyline
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_floats, check_rank
 from ot_gen.geometry.starts import Start
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def by_segments(function: Callable[P, R]) -> Callable[P, R]:
+    """The door of a function of `segments`, which were called `nodes`, and of names that once could be left out."""
+    return renamed(nodes="segments")(keyword_only(checked(function)))
 
 
 def check_ends(

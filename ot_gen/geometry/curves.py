@@ -62,9 +62,9 @@ class Curve(ABC):
         Raises:
             ValueError: k != 2.
         """
-        check_axes(axes)
         if self.nodes.shape[2] != 2:
             raise ValueError(f"curves in the plane can be drawn, these are in dimension {self.nodes.shape[2]}")
+        check_axes(axes)
         t = torch.linspace(0, 1, samples, dtype=self.nodes.dtype, device=self.nodes.device)
         for points in self(t).detach().cpu():
             axes.plot(*points.T.numpy(), **style)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Nonnegative, checked
-from ot_gen.execution import keyword_only, renamed
+from ot_gen.execution import keyword_only
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
+from ot_gen.geometry.checks import as_curve, by_segments, check_alike, check_ends, check_starts, listed
 from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, Tolerance, connect
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_finite, log_volume
 from ot_gen.geometry.pullback import PullbackMetric, stacked
-from ot_gen.geometry.starts import First, Graph, Line, Start
+from ot_gen.geometry.starts import Graph, Line, Start
+
+if TYPE_CHECKING:  # `check_starts` looks at it, and advises
+    from ot_gen.geometry.starts import First
 
 
 @final
@@ -135,16 +138,12 @@ class LatentGeometry:
         """∫ ‖γ'‖²_M dt, (B,), at least length². It is the curve's own: more nodes on it change nothing."""
         return lengths.curve_energy(self.metric_field, as_curve(curve))
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def constant_speed(self, curve: Curve | Tensor, *, segments: Segments = 16) -> Spline:
         """The curve run through at constant speed, as a spline through segments + 1 of its points."""
         return lengths.constant_speed(self.metric_field, as_curve(curve), segments)
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def geodesic(
         self,
         z0: Tensor,
@@ -193,9 +192,7 @@ class LatentGeometry:
         starts = check_starts(start, z0)
         return connect(self.metric_field, z0, z1, starts, Effort(segments, tol, rounds, accuracy, refinements))
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
@@ -215,17 +212,13 @@ class LatentGeometry:
         positive = squared > 0
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
         geodesics = self.geodesic(z0, z1, segments=segments, start=start)
         return squared_distance(self.metric_field, geodesics, *torch.broadcast_tensors(z0, z1))
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def pairwise(
         self,
         z: Tensor,
@@ -287,9 +280,7 @@ class LatentGeometry:
         check_codes(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def log(
         self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: First = Line(), tol: Tolerance = 1e-6
     ) -> Tensor:
