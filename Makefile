@@ -3,9 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 RUNS ?= runs/demo
+KILLS ?= 200
+CALLS ?= 10000
+SEED ?= 0
 TORCH := torch==2.13.0
 
-.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-lowest lint format benchmark docs-figures clean
+.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-lowest fuzz reliability lint format benchmark docs-figures clean
 
 install: .venv/installed
 
@@ -43,6 +46,14 @@ sweep: install
 
 test: install
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# Malformed calls of the library, as many as one likes: make fuzz CALLS=100000 SEED=1
+fuzz: install
+	FUZZ_CALLS=$(CALLS) $(BIN)/python -m pytest -q tests/test_fuzz.py --hypothesis-seed=$(SEED)
+
+# What docs/reliability.md promises, tried and counted: about half an hour. More kills: make reliability KILLS=1000
+reliability: install
+	$(BIN)/python tests/reliability/run.py --kills $(KILLS) --calls $(CALLS) --seed $(SEED)
 
 test-fast: install
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"

@@ -84,9 +84,9 @@ CLOUDS = {
     "exp z": (lambda z: GEO.exp(z, X), "z"),
     "exp v": (lambda v: GEO.exp(X, v), "v"),
     "log": (lambda z: GEO.log(X, z), "z1"),
-    "length": (GEO.length, "nodes"),
-    "energy": (GEO.energy, "nodes"),
-    "constant_speed": (GEO.constant_speed, "nodes"),
+    "length": (GEO.length, "nodes|curve"),
+    "energy": (GEO.energy, "nodes|curve"),
+    "constant_speed": (GEO.constant_speed, "nodes|curve"),
     "Polyline": (Polyline, "nodes"),
     "transport": (lambda w: GEO.transport(Polyline(torch.stack([X, X + 1], dim=1)), w), "w"),
     "Graph": (Graph, "codes"),
@@ -100,10 +100,10 @@ CLOUDS = {
     "BrenierPotential.inverse_map": (POTENTIALS["BrenierPotential"].inverse_map, "y"),
 }
 NO_CLOUDS = {
-    "an array": (X.numpy(), "must be a torch tensor .* got a ndarray; use torch.as_tensor"),
-    "a list": (X.tolist(), "must be a torch tensor .* got a list; use torch.as_tensor"),
-    "None": (None, "must be a torch tensor .* got None"),
-    "a measure": (MU, r"must be a torch tensor .* got a Reference; draw its points: sample\(n\)"),
+    "None": (None, "must be .*a torch tensor.*, got None"),
+    "words": ([["a", "b"]], "must hold numbers"),
+    "rows of two lengths": ([[1.0], [2.0, 3.0]], "must hold numbers, in rows of one length"),
+    "a measure": (MU, r"must be .*a torch tensor, got a Reference"),
     "complex": (X + 0j, "must be real, got torch.complex64: .* torch.view_as_real"),
     "one point": (X[0], r"got (torch.float32 of shape )?\(2,\)"),
 }
@@ -118,26 +118,71 @@ def test_points_are_a_tensor_of_one_row_each(function, what):
     assert re.search(rf"\b({name})\b", str(error.value))
 
 
+SAME = {
+    "c_transform": (lambda x, y, h: c_transform(C, x, y, h)[0], (X, Y, H)),
+    "LaguerreCells": (lambda x, y, h: LaguerreCells(C, y, h)(x)[0], (X, Y, H)),
+    "exact_plan": (lambda c: exact_plan(c).matrix, (C.matrix(X, Y),)),
+    "wasserstein": (lambda x, y: torch.tensor(wasserstein(x, y)), (X, Y)),
+    "sinkhorn_divergence": (lambda x, y: sinkhorn_divergence(x, y, epsilon=1.0), (X, Y)),
+    "Empirical": (lambda y: Empirical(y).atoms, (Y,)),
+    "metric": (GEO.metric, (X,)),
+    "Critic": (POTENTIALS["Critic"], (X,)),
+    "cost": (C, (X, Y[:5])),
+}
+DRESSES = {
+    "arrays": lambda x: x.numpy(),
+    "arrays of another byte order": lambda x: x.numpy().astype(">f4"),
+    "views of arrays": lambda x: x.numpy()[::-1][::-1],
+    "lists": lambda x: x.tolist(),
+    "lists of tensors": list,
+}
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("function", SAME)
+def test_arrays_and_lists_are_the_tensors_that_they_hold(function, dress):
+    call, tensors = SAME[function]
+    value, again = call(*tensors), call(*(DRESSES[dress](x) for x in tensors))
+    assert again.dtype == value.dtype
+    torch.testing.assert_close(again, value)
+
+
+def test_arrays_keep_their_precision_or_take_that_of_their_company():
+    alone = c_transform(C, X.double().numpy(), Y.double().numpy(), H.double().numpy())[0]
+    assert alone.dtype == torch.float64 == exact_plan(np.eye(2)).matrix.dtype
+    assert c_transform(C, X.double().numpy(), Y, H)[0].dtype == torch.float32
+    assert Empirical(X.double().numpy()).atoms.dtype == torch.float32  # as networks compute
+    assert torch.equal(Empirical([[1, 2], [3, 4]]).atoms, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+
+
+def test_an_array_that_was_given_is_not_changed():
+    given = X.numpy().copy()
+    nu = Empirical(given)
+    nu.atoms.zero_()
+    assert (given == X.numpy()).all()
+
+
 METRICS = {"ExactTransport": ExactTransport(C), "Frechet": FrechetDistance(), "Sliced": SlicedTransport()}
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("side", ["the model's samples", "the real samples"])
+@pytest.mark.parametrize("side", ["x", "y"])
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (X + 0j, "must be real, got torch.complex64"),
-        (X.numpy() + 1j, "must be real, got torch.complex64"),
-        (MU, "must be points .* a tensor or an array of numbers, got a Reference"),
-        (None, "must be points .* got None"),
-        (np.array([["a", "b"]]), "must be points .* got a ndarray"),
-        (X[0], r"must be a non-empty point cloud of shape \(n, d\), got \(2,\)"),
+        (X.numpy() + 1j, "must be real, got torch.complex"),
+        (MU, r"must be a torch tensor, got a Reference; draw its points: sample\(n\)"),
+        (None, "must be a torch tensor, an array or a list of numbers, got None"),
+        (np.array([["a", "b"]]), "must hold numbers"),
+        (X[0], r"got (shape )?\(2,\)"),
         (X / 0 - X / 0, "NaN or Inf"),
     ],
 )
 def test_samples_of_a_metric_are_real_points(metric, side, given, message):
-    pair = (given, Y) if side == "the model's samples" else (Y, given)
-    with pytest.raises(ValueError, match=rf"{side} {message}|{side} hold {message}"):
+    pair = (given, Y) if side == "x" else (Y, given)
+    name = {"x": "x|the model's samples", "y": "y|the real samples"}[side]
+    with pytest.raises(ValueError, match=rf"({name}) .*{message}"):
         METRICS[metric](*pair)
 
 
@@ -183,11 +228,11 @@ def judged(*arguments, **options):
 
 BOTH = {"semidiscrete": solve, "certify": judged}
 LAWS = [
-    ((MU, Y, C), r"nu must have the atoms of an Empirical, got a tensor \(7, 2\); wrap points: Empirical\(points\)"),
+    ((MU, Y, C), r"nu must be an Empirical, got a tensor \(7, 2\); wrap points: Empirical\(points\)"),
     ((MU, Y.numpy(), C), r"got a ndarray; wrap points: Empirical\(torch.as_tensor\(points\)\)"),
     ((MU, MU, C), r"got a Reference; draw atoms once: Empirical\(nu.sample\(n\)\)"),
-    ((NU, MU, C), rf"nu must have the atoms.*got a Reference{ORDER}\(mu, nu, cost\)"),
-    ((MU, C, NU), rf"nu must have the atoms.*got a SquaredEuclidean{ORDER}\(mu, nu, cost\)"),
+    ((NU, MU, C), rf"nu must be an Empirical.*got a Reference{ORDER}\(mu, nu, cost\)"),
+    ((MU, C, NU), rf"nu must be an Empirical.*got a SquaredEuclidean{ORDER}\(mu, nu, cost\)"),
     ((None, NU, C), r"mu needs a method sample\(n\) .* got None"),
     ((Empirical, NU, C), r"mu needs a method sample\(n\) .* got the class Empirical; call the class"),
     ((NET, NU, C), r"mu needs a method sample\(n\) .* got a[n]? MLP; .* Pushforward\(generator, zeta\)"),
@@ -197,8 +242,8 @@ LAWS = [
     ((Normal(0.0, 1.0), NU, C), r"torch.distributions.Independent"),
 ]
 TABLES = [
-    (H.tolist(), r"h_tilde must be a torch tensor \(7,\), got a list; use torch.as_tensor"),
-    (H.numpy(), r"h_tilde must be a torch tensor \(7,\), got a ndarray; use torch.as_tensor"),
+    (["a"] * 7, "h_tilde must hold numbers"),
+    (C, "h_tilde must be a torch tensor, an array or a list of numbers, got a SquaredEuclidean"),
     (torch.zeros(5), r"h_tilde must have shape \(7,\), one value for each atom, got \(5,\)"),
     (H[:, None], r"h_tilde must have shape \(7,\), one value for each atom, got \(7, 1\)"),
     (H + 0j, "h_tilde must be real, got torch.complex64"),
@@ -233,36 +278,45 @@ OTHERS = {
     "c_transform, swapped": (lambda: c_transform(X, Y, H, C), rf"cost must be a Cost, got a tensor{ORDER}"),
     "c_transform, clouds swapped": (lambda: c_transform(C, Y, X, H), r"h_tilde must have shape \(5,\).* got \(7,\)"),
     "c_transform, another dtype": (lambda: c_transform(C, X.double(), Y, H), r"x is torch.float64 .*x.to\(y\)"),
-    "epsilon, a word": (lambda: c_transform(C, X, Y, H, "0.1"), "epsilon must be a number, got a str"),
-    "epsilon, infinite": (lambda: c_transform(C, X, Y, H, float("inf")), "epsilon must be finite and >= 0"),
-    "semidiscrete, a table as tol": (lambda: solve(MU, NU, C, tol=H), r"tol must be a number, got a tensor \(7,\)"),
-    "semidiscrete, max_samples": (lambda: solve(MU, NU, C, max_samples="9"), "max_samples must be a number, got a str"),
-    "semidiscrete, a number to write to": (lambda: solve(MU, NU, C, checkpoint=3), "named by a str or a Path, got int"),
+    "epsilon, a word": (lambda: c_transform(C, X, Y, H, "0.1"), "epsilon must be a number >= 0, got '0.1'"),
+    "epsilon, infinite": (
+        lambda: c_transform(C, X, Y, H, float("inf")),
+        r"a number >= 0 \(finite\), got inf",
+    ),
+    "semidiscrete, a table as tol": (
+        lambda: solve(MU, NU, C, tol=H),
+        r"a number in \(0, 2\), got a tensor \(7,\)",
+    ),
+    "semidiscrete, max_samples": (
+        lambda: solve(MU, NU, C, max_samples="9"),
+        "a whole number >= 1, got '9'",
+    ),
+    "semidiscrete, a number to write to": (lambda: solve(MU, NU, C, checkpoint=3), "checkpoint must be a path, got 3"),
     "semidiscrete, nothing to resume": (lambda: solve(MU, NU, C, resume="no/such/file"), "no checkpoint at"),
-    "certify, a critic as table": (lambda: judged(MU, NU, C, NET), r"h_tilde must be a table.*give it as potential="),
-    "certify, no potential": (lambda: judged(MU, NU, C, potential=3), "potential must be callable.* got an int"),
+    "certify, a critic as table": (lambda: judged(MU, NU, C, NET), "h_tilde must be a torch tensor.*got an MLP"),
+    "certify, no potential": (lambda: judged(MU, NU, C, potential=3), "potential must be a function, got 3"),
     "certify, a wide potential": (lambda: judged(MU, NU, C, potential=nn.Linear(2, 3)), "one value a point"),
     "certify, a potential elsewhere": (lambda: judged(MU, NU, C, potential=nn.Linear(3, 1)), "does not accept points"),
     "certify, no reference": (
         lambda: certify(Never(), NU, C, reference=X.tolist()),
         r"reference needs a method sample\(n\).*got a list; wrap points",
     ),
-    "certify, width": (lambda: judged(MU, NU, C, width="2 %"), "width must be a number, got a str"),
-    "certify, level": (lambda: judged(MU, NU, C, level="95"), "level must be a number, got a str"),
+    "certify, width": (lambda: judged(MU, NU, C, width="2 %"), "width must be a number .*, got '2 %'"),
+    "certify, level": (lambda: judged(MU, NU, C, level="95"), r"level must be a number in \(0, 1\), got '95'"),
     "judge_encoder, no decoder": (
         lambda: judge_encoder(NU, NU, C, GaussianEncoder(nn.Linear(2, 4))),
-        rf"a Pushforward mu, .* got an Empirical{ORDER}",
+        rf"mu must be a Pushforward, got an Empirical{ORDER}",
     ),
     "judge_encoder, no atoms": (
         lambda: judge_encoder(Pushforward(nn.Linear(2, 2), MU), Y, C, GaussianEncoder(nn.Linear(2, 4))),
-        rf"nu must have the atoms of an Empirical, got a tensor{ORDER}",
+        rf"nu must be an Empirical, got a tensor{ORDER}",
     ),
-    "geometry of a class": (lambda: LatentGeometry(nn.Linear), "a decoder must be a map.*got the class Linear; call"),
-    "geometry of a tensor": (lambda: LatentGeometry(X), r"a decoder must be a map.*got a tensor \(5, 2\)"),
+    "geometry of a class": (lambda: LatentGeometry(nn.Linear), "map must be a function.*got the class Linear"),
+    "geometry of a tensor": (lambda: LatentGeometry(X), r"map must be a function.*got a tensor \(5, 2\)"),
     "geometry of nothing": (lambda: LatentGeometry([]), "a decoder must be a map.*got a list"),
-    "features": (lambda: LatentGeometry(nn.Linear(2, 2), features="vgg"), "features must be a map.*got a str"),
-    "std": (lambda: LatentGeometry(nn.Linear(2, 2), std=0.1), "std must be a map.*got a float"),
-    "ridge": (lambda: LatentGeometry(nn.Linear(2, 2), ridge="1e-4"), "ridge must be a number, got a str"),
+    "features": (lambda: LatentGeometry(nn.Linear(2, 2), features="vgg"), "features must be a function, got 'vgg'"),
+    "std": (lambda: LatentGeometry(nn.Linear(2, 2), std=0.1), "std must be a function.*got 0.1"),
+    "ridge": (lambda: LatentGeometry(nn.Linear(2, 2), ridge="1e-4"), "ridge must be a number >= 0, got '1e-4'"),
     "another latent dimension": (lambda: LINEAR.metric(torch.zeros(3, 5)), "the decoder fails on points"),
     "another latent dtype": (lambda: LINEAR.metric(torch.zeros(3, 2).double()), "the decoder fails on points"),
     "geodesics of two dimensions": (lambda: GEO.geodesic(X, X[:, :1]), r"same shape.*\(5, 2\) and z1 \(5, 1\)"),
@@ -270,17 +324,23 @@ OTHERS = {
     "codes that are not finite": (lambda: GEO.pairwise(X / 0), "z hold NaN or Inf in 5 of 5 rows"),
     "a curve that is not finite": (lambda: GEO.length(X[None] / 0), "nodes of a curve hold NaN or Inf"),
     "velocities that are not finite": (lambda: GEO.exp(X, X / 0), "v must be finite"),
-    "start, a word": (lambda: GEO.geodesic(X, X + 1, start="line"), r"a start must be Line\(\).*got a str"),
-    "start, nothing": (lambda: GEO.geodesic(X, X + 1, start=None), r"a start must be Line\(\).*got None"),
-    "segments": (lambda: GEO.geodesic(X, X + 1, segments="9"), "even number of segments.*got segments=9"),
-    "tol": (lambda: GEO.geodesic(X, X + 1, tol="1e-3"), "tol must be a number, got a str"),
-    "tol of exp": (lambda: GEO.exp(X, X, tol="1e-3"), "tol must be a number, got a str"),
-    "tol of log": (lambda: GEO.log(X, X + 1, tol=None), "tol must be a number, got None"),
-    "times": (lambda: Polyline(X[None])(0.5), r"t must be a torch tensor \(S,\), got a float; use torch.as_tensor"),
-    "no graph": (lambda: GEO.graph_pairwise(X, None), r"graph must be a Graph.*got None; make it of points: Graph"),
+    "start, a word": (lambda: GEO.geodesic(X, X + 1, start="line"), r"start must be a Start.*got 'line'"),
+    "start, nothing": (lambda: GEO.geodesic(X, X + 1, start=None), r"start must be a Start.*got None"),
+    "segments": (lambda: GEO.geodesic(X, X + 1, segments="9"), "segments must be a whole number .*, got '9'"),
+    "tol": (lambda: GEO.geodesic(X, X + 1, tol="1e-3"), r"tol must be a number in \(0, 1\], got '1e-3'"),
+    "tol of exp": (lambda: GEO.exp(X, X, tol="1e-3"), r"tol must be a number in \(0, 1\], got '1e-3'"),
+    "tol of log": (lambda: GEO.log(X, X + 1, tol=None), r"tol must be a number in \(0, 1\], got None"),
+    "times": (lambda: Polyline(X[None])(0.5), r"t must be a torch tensor.*, got a float"),
+    "no graph": (lambda: GEO.graph_pairwise(X, None), r"graph must be a Graph.*got None"),
     "Critic, no net": (lambda: Critic(lambda x: x, GradientPenalty()), "net must be a torch module, got a function"),
-    "Critic, no mechanism": (lambda: Critic(NET, None), r"lipschitz must be a mechanism, e.g. Grad.*got None"),
-    "Critic, a class": (lambda: Critic(NET, GradientPenalty), "lipschitz must be a mechanism.*got the class Gradient"),
+    "Critic, no mechanism": (
+        lambda: Critic(NET, None),
+        "must be a Lipschitz, got None; take a mechanism",
+    ),
+    "Critic, a class": (
+        lambda: Critic(NET, GradientPenalty),
+        "got the class GradientPenalty; call the class",
+    ),
     "Critic, a function": (lambda: Critic(NET, GradientPenalty(), torch.sigmoid), "output must be a torch module"),
     "BatchCritic, no net": (lambda: BatchCritic(None), "net must be a torch module, got None"),
     "Critic, not bound": (lambda: Critic(MLP(2, 3), GradientPenalty())(X), "the critic maps .* has one value a point"),
@@ -297,7 +357,10 @@ OTHERS = {
         for name, p in POTENTIALS.items()
     },
     **{
-        f"{name}.bind, swapped": (lambda p=p: p.bind(MU, Euclidean(), NU), rf"cost must be a Cost, got an Emp{ORDER}")
+        f"{name}.bind, swapped": (
+            lambda p=p: p.bind(MU, Euclidean(), NU),
+            rf"a Measure, got a Euclidean.*{ORDER}",
+        )
         for name, p in POTENTIALS.items()
     },
 }

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ot_gen.arguments.kind import Call, Kind
 from ot_gen.arguments.numbers import Interval, real, whole
-from ot_gen.arguments.tensors import DefaultDtype, Shape, tensor
+from ot_gen.arguments.tensors import DefaultDtype, Shape, WholeNumbers, classes, tensor
 from ot_gen.arguments.wording import described, shown, with_article
 
 
@@ -28,9 +29,9 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
         order: the arguments of the function, to be named where one of them is of another class.
 
     Example:
-        >>> kind_of(int | None).take(3, "steps", Call((), {}))
+        >>> kind_of(int | None).take(3, "steps", ((), {}))
         3
-        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", Call((), {}))
+        >>> kind_of(Literal["primal", "dual"]).take("both", "solver", ((), {}))
         Traceback (most recent call last):
         ValueError: solver must be one of 'primal', 'dual', got 'both'
     """
@@ -42,7 +43,11 @@ def kind_of(annotation: Any, order: str = "") -> Kind | None:
     if annotation in (int, float, bool, str, Path, Tensor):
         return _PLAIN[annotation]
     if origin in (Union, types.UnionType):
-        return _union([kind_of(part, order) for part in parts if part is not types.NoneType], types.NoneType in parts)
+        if Path in parts:  # a text is the name of a file
+            parts = tuple(part for part in parts if part is not str)
+        words = next((part.instead_of(None) for part in parts if hasattr(part, "instead_of")), "")
+        members = [kind_of(part, order) for part in parts if part is not types.NoneType]
+        return _union(members, types.NoneType in parts, f"; {words}" if words else "")
     if origin is Literal:
         return _literal(parts)
     if origin is Callable:
@@ -58,6 +63,8 @@ def _annotated(annotation: Any, marks: tuple[Any, ...], order: str) -> Kind | No
         if isinstance(mark, Interval):
             return whole(mark) if annotation is int else real(mark)
     if annotation is Tensor:
+        if any(isinstance(mark, WholeNumbers) for mark in marks):
+            return classes()
         shape = next((mark for mark in marks if isinstance(mark, Shape)), None)
         return tensor(shape, default=any(isinstance(mark, DefaultDtype) for mark in marks))
     return kind_of(annotation, order)
@@ -85,6 +92,8 @@ def _path(value: Any, name: str, call: Call) -> Path:
 
 
 def _callable(value: Any, name: str, call: Call) -> Any:
+    if isinstance(value, type) and any("__call__" in vars(part) for part in value.__mro__):
+        raise ValueError(f"{name} must be a function, got {described(value)}; call the class with its arguments")
     if callable(value):
         return value
     raise ValueError(f"{name} must be a function, got {shown(value)}")
@@ -101,14 +110,25 @@ _PLAIN: dict[Any, Kind] = {
 }
 
 
+_TORCH: dict[type, tuple[str, str]] = {  # what classes of torch are called, and what to do with something else
+    nn.Module: ("a torch module", "a function becomes one as its forward"),
+    Distribution: ("a torch Distribution", "points are a law too: Dirac(points)"),
+}
+
+
 def _instance(cls: type, order: str) -> Kind:
     """Of a class, which may say what to do with something else: `cls.instead_of(value)`."""
-    noun = with_article(cls.__name__)
+    noun, remedy = _TORCH.get(cls, (with_article(cls.__name__), ""))
+    seen: set[type] = set()  # classes that are of this one: to ask an abstract class costs more
 
     def take(value: Any, name: str, call: Call) -> Any:
-        if isinstance(value, cls):
+        if type(value) in seen:
             return value
-        advice = f"; {cls.instead_of(value)}" if hasattr(cls, "instead_of") else ""
+        if isinstance(value, cls):
+            seen.add(type(value))
+            return value
+        words = cls.instead_of(value) if hasattr(cls, "instead_of") else remedy
+        advice = f"; {words}" if words else ""
         if isinstance(value, type) and issubclass(value, cls):
             advice = "; call the class with its arguments"
         raise ValueError(f"{name} must be {noun}, got {described(value)}{advice}{order}")
@@ -116,7 +136,7 @@ def _instance(cls: type, order: str) -> Kind:
     return Kind(noun, take)
 
 
-def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
+def _union(kinds: list[Kind | None], none: bool, advice: str) -> Kind | None:
     members = [kind for kind in kinds if kind is not None]
     if len(members) < len(kinds):
         return None
@@ -131,8 +151,9 @@ def _union(kinds: list[Kind | None], none: bool) -> Kind | None:
             try:
                 return kind.take(value, name, call)
             except ValueError:
-                continue
-        raise ValueError(f"{name} must be {noun}, got {shown(value)}")
+                if kind.is_tensor and (isinstance(value, Tensor | list) or hasattr(value, "__array__")):
+                    raise  # it says more than that this is none of them
+        raise ValueError(f"{name} must be {noun}, got {shown(value)}{advice}")
 
     return Kind(noun, take)
 
@@ -148,20 +169,37 @@ def _literal(values: tuple[Any, ...]) -> Kind:
     return Kind(noun, take)
 
 
+def _class(parent: type) -> Kind:
+    """A class, or what makes its instances without arguments."""
+    noun = f"a class of {parent.__name__}s"
+
+    def take(value: Any, name: str, call: Call) -> Any:
+        if isinstance(value, type) and issubclass(value, parent):
+            return value
+        if callable(value) and not isinstance(value, type | parent):
+            return value
+        advice = f"; give the class {type(value).__name__} itself" if isinstance(value, parent) else ""
+        raise ValueError(f"{name} must be {noun}, got {described(value)}{advice}")
+
+    return Kind(noun, take)
+
+
 def _container(origin: type, parts: tuple[Any, ...], order: str) -> Kind | None:
+    if origin is type and isinstance(parts[0], type):
+        return _class(parts[0])
     if issubclass(origin, Mapping):
         return _mapping(kind_of(parts[1], order))
     if issubclass(origin, tuple) and not (len(parts) == 2 and parts[1] is Ellipsis):
-        return _sequence([kind_of(part, order) for part in parts], len(parts))
+        return _sequence([kind_of(part, order) for part in parts], len(parts), tuple)
     if issubclass(origin, Sequence):
-        return _sequence([kind_of(parts[0], order)], None)
+        return _sequence([kind_of(parts[0], order)], None, tuple if issubclass(origin, tuple) else None)
     if issubclass(origin, Iterable):
         return _instance(Iterable, order)
     return None if origin is type else _instance(origin, order)
 
 
-def _sequence(kinds: list[Kind | None], length: int | None) -> Kind:
-    """A list or tuple; also an array or tensor, of which the entries are taken."""
+def _sequence(kinds: list[Kind | None], length: int | None, made: type | None = None) -> Kind:
+    """A list or tuple; also an array or tensor, of which the entries are taken. A list becomes what is to be `made`."""
     words = "" if length is None else f" of {length}"
     noun = f"a list{words}" if kinds[0] is None else f"a list{words}, each {kinds[0].noun}"
 
@@ -175,9 +213,9 @@ def _sequence(kinds: list[Kind | None], length: int | None) -> Kind:
         each = kinds if length is not None else kinds * len(value)
         names = [f"{name}[{i}]" for i in range(len(value))]
         taken = [e if kind is None else kind.take(e, n, call) for e, n, kind in zip(value, names, each, strict=True)]
-        if all(new is old for new, old in zip(taken, value, strict=True)):
-            return value
-        return tuple(taken) if isinstance(value, tuple) else taken
+        make = made or (tuple if isinstance(value, tuple) else list)
+        unchanged = all(new is old for new, old in zip(taken, value, strict=True)) and isinstance(value, made or object)
+        return value if unchanged else make(taken)
 
     return Kind(noun, take)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, TracebackType
 from typing import Any, NamedTuple, NoReturn, TypeVar, final
 
@@ -17,17 +18,9 @@ from ot_gen.arguments.wording import described
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 CONSTRUCTORS = ("__init__", "__new__", "__call__")
-OF_TENSORS = (
-    "size",
-    "shape",
-    "dim",
-    "type",
-    "Type",
-    "Half",
-    "device",
-    "elements",
-    "indices",
-)  # words of torch's errors
+_OBVIOUS = r"^.*<locals>\.|\.(__init__|__new__|__call__|forward)$"  # in the name of what refuses
+# Words of torch's errors about tensors.
+OF_TENSORS = ("size", "shape", "dim", "type", "half", "device", "elements", "indices", "0-d", "forward")
 OURS = __name__.split(".")[0]
 
 
@@ -76,25 +69,28 @@ def _annotated(function: FunctionType) -> bool:
 
 
 def _guarded(function: FunctionType, owner: type | None = None) -> Callable[..., Any]:
-    schema: _Schema | None = None
+    schema: Schema | None = None
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
         nonlocal schema
         if schema is None:
-            schema = _Schema.of(function, owner)
-        call = Call(args, kwargs)
-        args = schema.positional(call)
+            schema = Schema.of(function, owner)
+        call, count = (args, kwargs), len(args)
+        for i, name, take in schema.places:
+            if i >= count:
+                break
+            value = take(args[i], name, call)
+            if value is not args[i]:
+                args = (*args[:i], value, *args[i + 1 :])
+        if count > len(schema.names):
+            args = schema.rest(call, args)
         if kwargs:
             kwargs = schema.by_name(call)
         try:
             return function(*args, **kwargs)
-        except (RuntimeError, IndexError) as error:
-            if (
-                type(error) in (RuntimeError, IndexError, NotImplementedError)
-                and _is_of_tensors(error)
-                and _is_ours(error.__traceback__)
-            ):
+        except (RuntimeError, IndexError, TypeError) as error:
+            if _is_of_tensors(error) and _is_ours(error.__traceback__):
                 _explain(error, schema, args, kwargs)
             raise
 
@@ -103,60 +99,67 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
 
 
 @final
-class _Schema(NamedTuple):
+class Schema(NamedTuple):
     """The kinds of a function's parameters, in their order and by their names."""
 
     title: str
     names: tuple[str, ...]
     places: tuple[tuple[int, str, Take], ...]  # of the parameters that are checked
-    rest: Kind | None
+    others: Kind | None  # of *args
     named: Mapping[str, Kind | None]
 
     @staticmethod
-    def of(function: FunctionType, owner: type | None) -> _Schema:
+    def of(function: FunctionType, owner: type | None) -> Schema:
         module = sys.modules[owner.__module__ if owner else function.__module__]
-        hints = {name: _resolved(hint, vars(module)) for name, hint in function.__annotations__.items()}
+        names = {**vars(module), **function.__globals__}
+        hints = {name: _resolved(hint, names) for name, hint in function.__annotations__.items()}
         parameters = inspect.signature(function).parameters
         places = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        order = ", ".join(p.name for p in places if p.name != "self")
-        order = f"; the order is ({order})" if order.count(",") > 1 else ""
-        kinds = {name: kind_of(hints[name], order) if name in hints else None for name in parameters}
-        rest = next((kinds[p.name] for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+        order = _order(places)
+        kinds = {name: kind_of(hints[name], order(name)) if name in hints else None for name in parameters}
+        others = next((kinds[p.name] for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
         named = {p.name: kinds[p.name] for p in parameters.values() if p.kind is not p.VAR_POSITIONAL}
-        names = tuple(p.name for p in places)
-        checks = tuple((i, name, kind.take) for i, name in enumerate(names) if (kind := kinds[name]) is not None)
-        title = owner.__name__ if owner and function.__name__ in CONSTRUCTORS else function.__name__
-        return _Schema(title, names, checks, rest, named)
+        by_place = tuple(p.name for p in places)
+        checks = tuple((i, name, kind.take) for i, name in enumerate(by_place) if (kind := kinds[name]) is not None)
+        title = re.sub(_OBVIOUS, "", function.__qualname__)
+        return Schema(title, by_place, checks, others, named)
 
-    def positional(self, call: Call) -> tuple[Any, ...]:
-        args = call.args
-        count = len(args)
-        for i, name, take in self.places:
-            if i >= count:
-                break
-            value = take(args[i], name, call)
-            if value is not args[i]:
-                args = (*args[:i], value, *args[i + 1 :])
-        if count > len(self.names) and self.rest is not None:  # *args; of too many, Python complains
-            rest = (self.rest.take(value, "an argument", call) for value in args[len(self.names) :])
-            args = (*args[: len(self.names)], *rest)
-        return args
+    def rest(self, call: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments, with those of *args checked; of too many, Python complains."""
+        if self.others is None:
+            return args
+        others = (self.others.take(value, "an argument", call) for value in args[len(self.names) :])
+        return (*args[: len(self.names)], *others)
 
     def by_name(self, call: Call) -> dict[str, Any]:
-        kinds = ((name, value, self.named.get(name)) for name, value in call.kwargs.items())
+        kinds = ((name, value, self.named.get(name)) for name, value in call[1].items())
         return {name: value if kind is None else kind.take(value, name, call) for name, value, kind in kinds}
+
+
+def _order(places: Sequence[inspect.Parameter]) -> Callable[[str], str]:
+    """Of a parameter: the order of those that must be given and of those before it, to end an error's text."""
+    names = [p.name for p in places if p.name != "self"]
+    needed = sum(p.name != "self" and p.default is p.empty for p in places)
+
+    def order(name: str) -> str:
+        shown = names[: max(needed, names.index(name) + 1 if name in names else 0)]
+        return f"; the order is ({', '.join(shown)})" if len(shown) > 1 else ""
+
+    return order
 
 
 def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
     """What an annotation says; `Any` for a name that only type checkers know, of a library that is imported late."""
     try:
-        return eval(annotation, dict(names)) if isinstance(annotation, str) else annotation
+        return eval(annotation, {**names}) if isinstance(annotation, str) else annotation
     except NameError:
         return Any
 
 
 def _is_of_tensors(error: Exception) -> bool:
     """Whether torch complains of shapes, dtypes or devices, and not of memory or of its own state."""
+    if isinstance(error, TypeError):
+        return str(error).startswith("len() of a 0-d")
     if type(error) not in (RuntimeError, IndexError, NotImplementedError):
         return False  # a class of its own says what it is
     reason = str(error).lower()
@@ -173,7 +176,7 @@ def _is_ours(trace: TracebackType | None) -> bool:
     return True
 
 
-def _explain(error: Exception, schema: _Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
+def _explain(error: Exception, schema: Schema, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NoReturn:
     given = [*zip(schema.names, args, strict=False), *kwargs.items()]
     shapes = [f"{name}: {_tensor(value)}" for name, value in given if isinstance(value, Tensor)]
     others = [f"{name}: {described(value)}" for name, value in given if not isinstance(value, Tensor)]

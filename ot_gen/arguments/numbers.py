@@ -28,11 +28,6 @@ class Interval(NamedTuple):
     most: float = math.inf
     open: str = ""
 
-    def __contains__(self, number: object) -> bool:
-        assert isinstance(number, int | float)
-        above = number > self.least if "(" in self.open else number >= self.least
-        return above and (number < self.most if ")" in self.open else number <= self.most)
-
     @property
     def words(self) -> str:
         """The interval, to follow a noun."""
@@ -52,6 +47,8 @@ Index = Annotated[int, Interval(0, MOST)]
 Positive = Annotated[float, Interval(0, math.inf, "()")]
 Nonnegative = Annotated[float, Interval(0, math.inf, ")")]
 Fraction = Annotated[float, Interval(0, 1)]
+Finite = Annotated[float, Interval(-math.inf, math.inf, "()")]
+Seed = Annotated[int, Interval(0, 2**32 - 1)]  # as numpy and scikit-learn take it
 
 
 def whole(interval: Interval) -> Kind:
@@ -59,9 +56,9 @@ def whole(interval: Interval) -> Kind:
 
     Example:
         >>> import numpy as np
-        >>> whole(Interval(1)).take(np.int64(3), "steps", Call((), {}))
+        >>> whole(Interval(1)).take(np.int64(3), "steps", ((), {}))
         3
-        >>> whole(Interval(1)).take(0, "steps", Call((), {}))
+        >>> whole(Interval(1)).take(0, "steps", ((), {}))
         Traceback (most recent call last):
         ValueError: steps must be a whole number >= 1, got 0
     """
@@ -92,17 +89,20 @@ def real(interval: Interval) -> Kind:
     """Real numbers: of Python, of numpy, or in a tensor; no truth values, and no NaN.
 
     Example:
-        >>> real(Interval(0)).take(-1.0, "tol", Call((), {}))
+        >>> real(Interval(0)).take(-1.0, "tol", ((), {}))
         Traceback (most recent call last):
         ValueError: tol must be a number >= 0, got -1.0
     """
     noun = f"a number{interval.words}"
 
+    least = math.nextafter(interval.least, math.inf) if "(" in interval.open else interval.least
+    most = math.nextafter(interval.most, -math.inf) if ")" in interval.open else interval.most
+
     def take(value: Any, name: str, call: Call) -> float:
         number = value if type(value) is float else _real(value, name, noun)
-        if number in interval:  # NaN is in none
+        if least <= number <= most:  # NaN is not
             return number
-        finite = " (finite)" if number == math.inf and interval.most == math.inf else ""
+        finite = " (finite)" if math.isinf(number) and interval.most == math.inf else ""
         raise ValueError(f"{name} must be {noun}{finite}, got {shown(value)}")
 
     return Kind(noun, take)

@@ -22,6 +22,11 @@ class DefaultDtype:
 
 
 @final
+class WholeNumbers:
+    """In an annotation: whole numbers of arrays and lists stay whole."""
+
+
+@final
 class Shape(NamedTuple):
     """In an annotation: how many dimensions a tensor has, as a text "(n, d)" with one letter for each.
 
@@ -40,6 +45,7 @@ class Shape(NamedTuple):
 
 default_dtype = Annotated[Tensor, DefaultDtype()]
 Cloud = Annotated[Tensor, Shape("(n, d)")]
+Labels = Annotated[Tensor, WholeNumbers()]
 Vector = Annotated[Tensor, Shape("(n,)")]
 ADVICE = {1: "one point is one row: x[None]", 3: "flatten images to one row a point: x.flatten(1)"}
 ADVICE[4] = ADVICE[3]
@@ -57,7 +63,7 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
         default: whether an array that comes alone gets the default dtype too.
 
     Example:
-        >>> tensor().take([[1, 2]], "x", Call((), {}))
+        >>> tensor().take([[1, 2]], "x", ((), {}))
         tensor([[1., 2.]])
     """
     noun = "a torch tensor" if shape is None else f"a tensor {shape.words}"
@@ -77,7 +83,26 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
             raise ValueError(f"{name} must be {noun}, got shape {tuple(value.shape)}{advice}")
         return value
 
-    return Kind(noun, take)
+    return Kind(noun, take, is_tensor=True)
+
+
+def classes() -> Kind:
+    """Tensors of whole numbers, such as the classes of points; those of arrays and lists become int64.
+
+    Example:
+        >>> classes().take([0, 1], "labels", ((), {}))
+        tensor([0, 1])
+    """
+    kind = tensor()
+
+    def take(value: Any, name: str, call: Call) -> Tensor:
+        if isinstance(value, list | tuple) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
+            array = _array(value, name)
+            if array.dtype.kind in "iu":
+                value = torch.from_numpy(array.astype(np.int64))
+        return kind.take(value, name, call)
+
+    return Kind("a tensor of whole numbers", take)
 
 
 def _not_real(dtype: torch.dtype, name: str) -> str:
@@ -128,7 +153,8 @@ def _company(call: Call) -> tuple[torch.dtype | None, torch.device | None]:
 
 
 def _tensors(call: Call) -> Iterator[Tensor]:
-    values = (*call.args, *call.kwargs.values())
+    args, kwargs = call
+    values = (*args, *kwargs.values())
     yield from (value for value in values if isinstance(value, Tensor))
     for module in (value for value in values if isinstance(value, nn.Module) and "_parameters" in vars(value)):
         yield from module.parameters()

@@ -30,10 +30,12 @@ def with_article(name: str) -> str:
     """A noun with "a" or "an".
 
     Example:
-        >>> with_article("Empirical"), with_article("Cost")
-        ('an Empirical', 'a Cost')
+        >>> with_article("Empirical"), with_article("Cost"), with_article("MLP")
+        ('an Empirical', 'a Cost', 'an MLP')
     """
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOaeiou"  # letters that are spelt, or a word
+    is_open = name[:1] in vowels and not name.startswith("Eu")
+    return f"{'an' if is_open else 'a'} {name}"
 
 
 def shown(value: object) -> str:

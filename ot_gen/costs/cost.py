@@ -13,7 +13,7 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Cloud, checked, described
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -47,7 +47,7 @@ class Cost(nn.Module, ABC):
         """c(x_i, y_i) on paired points: (*, d), (*, d) -> (*), with broadcasting."""
 
     @abstractmethod
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""
 
     def decoded(self, out: Tensor | Distribution, y: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Cost(nn.Module, ABC):
             )
         return self(out.rsample(), y)
 
-    def bilinear(self, y: Tensor) -> Bilinear | None:
+    def bilinear(self, y: Cloud) -> Bilinear | None:
         """The cost as one matrix product, or None where it is none; few of the typical atoms y (m, d) are read.
 
         Example:
@@ -78,7 +78,7 @@ class Cost(nn.Module, ABC):
         """
         return None
 
-    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+    def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
         """x (n, d) -> C_ij = c(x_i, y_j), (n, m), for atoms that stay: what depends on them alone is computed once.
 
         Example:
@@ -89,6 +89,11 @@ class Cost(nn.Module, ABC):
             True
         """
         return lambda x: self.matrix(x, y)
+
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What to give in the place of something else, in the words of an error."""
+        return "take one of ot_gen.costs, e.g. SquaredEuclidean()"
 
 
 def check_cost(cost: object, order: str) -> None:
@@ -101,6 +106,5 @@ def check_cost(cost: object, order: str) -> None:
     """
     if isinstance(cost, Cost):
         return
-    is_class = isinstance(cost, type)
-    remedy = "call the class with its arguments" if is_class else "take one of ot_gen.costs, e.g. SquaredEuclidean()"
+    remedy = "call the class with its arguments" if isinstance(cost, type) else Cost.instead_of(cost)
     raise ValueError(f"cost must be a Cost, got {described(cost)}; {remedy}; the order is {order}")

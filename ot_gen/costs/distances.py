@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost
 from ot_gen.measures import widened, widened_pair
 
@@ -28,10 +28,11 @@ class SquaredEuclidean(Cost):
         x, y = widened_pair(x, y)
         return (x - y).square().sum(dim=-1)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        return squared_distances(x, y)
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
+        return squared_distances_to(y)(x)
 
-    def bilinear(self, y: Tensor) -> Bilinear:
+    def bilinear(self, y: Cloud) -> Bilinear:
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
         sample = widened(y.detach()[:: -(-len(y) // 1024)])
@@ -73,11 +74,11 @@ class InnerProduct(Cost):
         x, y = widened_pair(x, y)
         return -(x * y).sum(dim=-1)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         x, y = widened_pair(x, y)
         return -x @ y.T
 
-    def bilinear(self, y: Tensor) -> Bilinear:
+    def bilinear(self, y: Cloud) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
             x = widened(x)
             return -x, x.new_zeros(len(x))
@@ -106,11 +107,11 @@ class Euclidean(Cost):
         x, y = widened_pair(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         x, y = widened_pair(x, y)
         return self.against(y)(x)
 
-    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+    def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
         squared, tiny = squared_distances_to(y), torch.finfo(widened(y[:0]).dtype).tiny
         # The floor is inside the root: clamped entries get gradient 0 instead of 0/0.
         return lambda x: squared(x).clamp_min(tiny).sqrt()
@@ -131,17 +132,15 @@ class Lp(Cost):
 
     is_metric = True
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: Annotated[float, Interval(1)]) -> None:
         super().__init__()
-        if not p >= 1:
-            raise ValueError(f"Lp needs p >= 1 to be a distance, got p = {p}; use p = 1, 2, ..., inf")
         self.p = float(p)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
         return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         return torch.cdist(*widened_pair(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
 
     def extra_repr(self) -> str:
@@ -149,7 +148,7 @@ class Lp(Cost):
 
 
 @checked
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+def squared_distances(x: Cloud, y: Cloud) -> Tensor:
     """‖x_i − y_j‖² on all pairs, (n, d), (m, d) -> (n, m), by one matrix product.
 
     Example:
@@ -160,8 +159,7 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return squared_distances_to(y)(x)
 
 
-@checked
-def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
+def squared_distances_to(y: Cloud) -> Callable[[Tensor], Tensor]:
     """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
 
     Example:

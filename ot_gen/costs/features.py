@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, checked, described
 from ot_gen.costs.cost import Bilinear, Cost
 from ot_gen.measures import widened_pair
 
@@ -53,15 +53,15 @@ class FeatureCost(Cost):
         phi_x, phi_y = (self._map(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
         return self.cost(phi_x, phi_y)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         x, y = widened_pair(x, y)
         return self.cost.matrix(self._map(x), self._map(y))
 
-    def against(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+    def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
         inner = self.cost.against(self._map(y))
         return lambda x: inner(self._map(x))
 
-    def bilinear(self, y: Tensor) -> Bilinear | None:
+    def bilinear(self, y: Cloud) -> Bilinear | None:
         with torch.no_grad():
             inner = self.cost.bilinear(self._map(y[:: -(-len(y) // 1024)]))
         if inner is None:
@@ -72,4 +72,8 @@ class FeatureCost(Cost):
     def _map(self, points: Tensor) -> Tensor:
         """φ at points (n, d) in its own precision, (n, p) in that of the points: exact solvers ask in float64."""
         own = next((weight.dtype for weight in self.features.parameters()), points.dtype)
-        return self.features(points.to(own)).to(points.dtype)
+        phi = self.features(points.to(own))
+        if not isinstance(phi, Tensor) or phi.ndim != 2 or len(phi) != len(points):
+            got = described(phi)
+            raise ValueError(f"features must map points {tuple(points.shape)} to one row each, (n, p), got {got}")
+        return phi.to(points.dtype)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, checked
 from ot_gen.costs.cost import Bilinear, Cost
 from ot_gen.measures import widened, widened_pair
 
@@ -38,12 +38,20 @@ class NegativeLogLikelihood(Cost):
     def decoded(self, out: Tensor | Distribution, y: Tensor) -> Tensor:
         if isinstance(out, Tensor):
             _refuse()
-        return -out.log_prob(y)
+        if y.shape[-1:] != out.event_shape:
+            raise ValueError(
+                f"the decoder's laws are of points of shape {tuple(out.event_shape)}, and the points have shape "
+                f"{tuple(y.shape)}; give the generator the data's dimension"
+            )
+        try:
+            return -out.log_prob(y)
+        except NotImplementedError:
+            raise ValueError(f"the decoder's law {out} has no density, so it has no likelihood") from None
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         _refuse()
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         _refuse()
 
 
@@ -73,11 +81,11 @@ class BernoulliNLL(Cost):
         x, y = torch.broadcast_tensors(*widened_pair(x, y))
         return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
 
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+    def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         x, y = widened_pair(x, y)
         return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
 
-    def bilinear(self, y: Tensor) -> Bilinear:
+    def bilinear(self, y: Cloud) -> Bilinear:
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
             x = widened(x)
             on, off = _finite_log(x), _finite_log(1 - x)

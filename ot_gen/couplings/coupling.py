@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, final
 
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Fraction, checked
 from ot_gen.costs import Cost
 from ot_gen.measures import Measure
 
@@ -30,8 +30,13 @@ class Coupling(nn.Module, ABC):
     kind: Literal["table", "network"]
     bound: Literal["upper"] | None = None
 
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What to give in the place of something else, in the words of an error."""
+        return "take one of ot_gen.couplings, e.g. PlanCoupling(exact_plan)"
+
     @abstractmethod
-    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
+    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
         """(E_π c(g_θ(z), y), penalty) from n samples."""
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
@@ -43,7 +48,7 @@ class Coupling(nn.Module, ABC):
             ValueError: this coupling cannot join mu and nu; it stays bound as it was.
         """
 
-    def at(self, fraction: float) -> None:
+    def at(self, fraction: Fraction) -> None:
         """Receive the fraction of the training's steps that is done, for what is scheduled."""
 
     def diagnostics(self) -> dict[str, float]:

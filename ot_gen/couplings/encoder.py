@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Fraction, Positive, checked, described
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.divergences import Divergence
@@ -61,11 +61,9 @@ class EncoderCoupling(Coupling):
     reference: Measure | None
 
     def __init__(
-        self, encoder: nn.Module, divergence: Divergence, weight: float, schedule: Schedule | None = None
+        self, encoder: nn.Module, divergence: Divergence, weight: Positive, schedule: Schedule | None = None
     ) -> None:
         super().__init__()
-        if not weight > 0:
-            raise ValueError(f"EncoderCoupling needs a weight λ > 0 on its divergence, got {weight}")
         self.encoder = encoder
         self.divergence = divergence
         self.register_module("reference", None)
@@ -73,14 +71,13 @@ class EncoderCoupling(Coupling):
         self.schedule = schedule
         self.factor = 1.0 if schedule is None else schedule(0.0)
 
-    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
-        y = nu.sample(n)
-        q = self.encoder(y)
-        assert isinstance(mu, Pushforward)  # established by `check`
+    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
+        mu, y = generator(mu), nu.sample(n)
+        q = posteriors(self.encoder, y)
         value = cost.decoded(mu.decode(q.rsample()), y).mean()
         return Estimate(value, self.factor * self.weight * self.divergence(q, mu.base))
 
-    def at(self, fraction: float) -> None:
+    def at(self, fraction: Fraction) -> None:
         if self.schedule is not None:
             self.factor = self.schedule(fraction)
 
@@ -88,6 +85,7 @@ class EncoderCoupling(Coupling):
         return {} if self.schedule is None else {"weight": self.factor * self.weight}
 
     @torch.no_grad()
+    @checked
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         q, zeta = posterior(self.encoder, mu, nu)
         if not torch.isfinite(self.divergence(q, zeta)):
@@ -107,11 +105,31 @@ def posterior(encoder: nn.Module, mu: Measure, nu: Measure) -> tuple[Distributio
     Raises:
         ValueError: the model decodes no codes, or the encoder does not fit the model and the data.
     """
+    zeta = generator(mu).base
+    rule = f"an encoder maps the data to laws of codes of ζ's dimension, {zeta.dim}, in batch_shape (n,)"
+    q = probe(encoder, nu.sample(2), "the encoder", rule, row=((zeta.dim,),))
+    return _laws(q), zeta
+
+
+def posteriors(encoder: nn.Module, y: Tensor) -> Distribution:
+    """q(·|y) of each row of y, (n, d)."""
+    return _laws(encoder(y))
+
+
+def _laws(q: object) -> Distribution:
+    if not isinstance(q, Distribution):
+        raise ValueError(
+            f"an encoder maps the data to laws of codes, a torch Distribution, got {described(q)}; of codes make laws: "
+            "DiracEncoder(net)"
+        )
+    return q
+
+
+def generator(mu: Measure) -> Pushforward:
+    """μ, which decodes codes; a `ValueError` where it is no `Pushforward`."""
     if not isinstance(mu, Pushforward):
         raise ValueError(f"an encoder needs a generator to decode its codes (a Pushforward), got {type(mu).__name__}")
-    rule = f"an encoder maps the data to laws of codes of ζ's dimension, {mu.base.dim}, in batch_shape (n,)"
-    q: Distribution = probe(encoder, nu.sample(2), "the encoder", rule, row=((mu.base.dim,),))
-    return q, mu.base
+    return mu
 
 
 def learned(zeta: Measure) -> Measure | None:

@@ -8,12 +8,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
-from ot_gen.couplings.encoder import learned, posterior
+from ot_gen.couplings.encoder import generator, learned, posterior, posteriors
 from ot_gen.divergences import sampled_kl
-from ot_gen.measures import Measure, Pushforward
+from ot_gen.measures import Measure, widened
 
 
 @final
@@ -41,7 +41,7 @@ class ImportanceCoupling(Coupling):
     Example:
         >>> from ot_gen import SquaredEuclidean
         >>> from ot_gen import GaussianEncoder
-        >>> from ot_gen import Empirical, standard_gaussian
+        >>> from ot_gen import Empirical, Pushforward, standard_gaussian
         >>> mu = Pushforward(nn.Linear(2, 3), standard_gaussian(2))
         >>> coupling = ImportanceCoupling(GaussianEncoder(nn.Linear(3, 4)), weight=0.1, samples=5)
         >>> coupling(mu, Empirical(torch.eye(3)), SquaredEuclidean(), 3).penalty
@@ -52,19 +52,16 @@ class ImportanceCoupling(Coupling):
 
     reference: Measure | None
 
-    def __init__(self, encoder: nn.Module, weight: float, samples: int = 5) -> None:
+    def __init__(self, encoder: nn.Module, weight: Positive, samples: Count = 5) -> None:
         super().__init__()
-        if not weight > 0 or samples < 1:
-            raise ValueError(f"ImportanceCoupling needs a weight λ > 0 and samples >= 1, got {weight} and {samples}")
         self.encoder = encoder
         self.register_module("reference", None)
         self.weight = float(weight)
         self.samples = samples
 
-    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
-        assert isinstance(mu, Pushforward)  # established by `check`
-        y = nu.sample(n)
-        q = self.encoder(y)
+    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
+        mu, y = generator(mu), nu.sample(n)
+        q = posteriors(self.encoder, y)
         codes = q.rsample(torch.Size((self.samples,)))  # (K, n, k)
         c = cost.decoded(mu.decode(codes.flatten(0, 1)), y.repeat(self.samples, 1)).view(self.samples, n)
         log_w = -c / self.weight - sampled_kl(q, mu.base, codes)
@@ -72,6 +69,7 @@ class ImportanceCoupling(Coupling):
         return Estimate(value, value.new_zeros(()))
 
     @torch.no_grad()
+    @checked
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         q, zeta = posterior(self.encoder, mu, nu)
         sampled_kl(q, zeta, q.rsample())  # raises where there are no densities
@@ -98,4 +96,6 @@ def iwae_bound(log_w: Tensor) -> Tensor:
         >>> iwae_bound(w.log()).exp()
         tensor([2.])
     """
-    return log_w.logsumexp(dim=0) - math.log(len(log_w))
+    if log_w.ndim != 2 or len(log_w) == 0:
+        raise ValueError(f"log weights must have shape (K, n) with K >= 1, got {tuple(log_w.shape)}")
+    return widened(log_w).logsumexp(dim=0) - math.log(len(log_w))

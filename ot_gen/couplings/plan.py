@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.measures import Measure, undisturbed
@@ -73,7 +73,7 @@ class PlanCoupling(Coupling):
         self._last = None
         self._floors = {setting: floor for setting, floor in self._floors.items() if setting[:2] == (nu, cost)}
 
-    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: int) -> Estimate:
+    def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
         x, y = mu.rsample(n), nu.sample(n)
         plan = self._join(x, y, cost)
         self._last = (nu, cost, n), plan.mass

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Interval, Labels, checked
 from ot_gen.measures import Empirical, Measure
 
+Share = Annotated[float, Interval(0, 1, "()")]  # of the points that is held out
 CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
 
 
@@ -44,9 +45,9 @@ class Dataset:
 
     train: Measure
     test: Empirical
-    shape: tuple[int, int, int] | None = None
-    train_labels: Tensor | None = None
-    test_labels: Tensor | None = None
+    shape: tuple[Count, Count, Count] | None = None
+    train_labels: Labels | None = None
+    test_labels: Labels | None = None
 
     def __post_init__(self) -> None:
         """Check that dimensions, labels and shape agree."""
@@ -59,7 +60,7 @@ class Dataset:
             )
         if self.shape is None:
             return
-        if len(self.shape) != 3 or min(self.shape) < 1 or math.prod(self.shape) != self.dim:
+        if math.prod(self.shape) != self.dim:
             raise ValueError(
                 f"shape {tuple(self.shape)} does not fit rows of {self.dim} numbers; "
                 f"give (channels, height, width) with channels * height * width = {self.dim}"
@@ -118,11 +119,11 @@ class Dataset:
     def split(
         cls,
         points: Tensor,
-        test_fraction: float = 0.2,
+        test_fraction: Share = 0.2,
         seed: int | None = 0,
-        shape: tuple[int, int, int] | None = None,
-        max_test: int | None = None,
-        labels: Tensor | None = None,
+        shape: tuple[Count, Count, Count] | None = None,
+        max_test: Annotated[int, Interval(2)] | None = None,
+        labels: Labels | None = None,
     ) -> Dataset:
         """One cloud, split at random into training and held-out atoms (at least two of each).
 
@@ -144,15 +145,11 @@ class Dataset:
             (7, 3)
         """
         n = len(points)
-        if not 0 < test_fraction < 1:
-            raise ValueError(f"test_fraction must lie strictly between 0 and 1, got {test_fraction}; try 0.2")
         if n < 4:
             raise ValueError(
                 f"the data have {n} point{'s' if n != 1 else ''}, too few to split into training and held-out points; "
                 "give at least four"
             )
-        if max_test is not None and max_test < 2:
-            raise ValueError(f"max_test must be at least 2, got {max_test}: one held-out point tells nothing")
         held_out = min(max(2, round(test_fraction * n)), n - 2, n if max_test is None else max_test)
         if labels is not None and labels.shape != (n,):
             raise ValueError(f"labels must have shape ({n},), one for each point, got {tuple(labels.shape)}")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ot_gen.arguments import checked
-from ot_gen.data.dataset import Dataset
+from ot_gen.data.dataset import Dataset, Share
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
 
@@ -23,7 +23,7 @@ SHA256 = "0c60e9cc58268284d33ca19d4492713726841c11d5a9ac1d199ef4e978640657"
 
 @keyword_only
 @checked
-def digits(*, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+def digits(*, test_fraction: Share = 0.2, seed: int = 0) -> Dataset:
     """The 1,797 handwritten 8 x 8 digits that come with scikit-learn, split at random.
 
     Rows are images of shape (1, 8, 8), pixels / 16 in [0, 1], float32; labels are the digits. Source: Alpaydin

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, checked
 from ot_gen.data.dataset import Dataset
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical
@@ -38,7 +38,12 @@ REGISTRY = MappingProxyType(
 
 @keyword_only
 @checked
-def mnist_full(folder: str | Path | None = None, *, mirrors: Sequence[str] = _MIRRORS, retries: int = 3) -> Dataset:
+def mnist_full(
+    folder: str | Path | None = None,
+    *,
+    mirrors: Sequence[str] = _MIRRORS,
+    retries: Annotated[int, Interval(0, 100)] = 3,
+) -> Dataset:
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 
     Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Files that are

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 from torch.distributions import MixtureSameFamily
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Interval, checked, described
 from ot_gen.data.dataset import Dataset
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, Reference
 
+Size = Annotated[int, Interval(2, 10**9)]  # of a set of points
+
 
 @final
+@checked
 class Law(Measure):
     """The planar law of `draw(n)`, a function that returns n independent points, (n, 2).
 
@@ -43,9 +46,12 @@ class Law(Measure):
         self.component = component
         self.register_buffer("_placement", torch.empty(0), persistent=False)  # follows `.to`
 
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: Count) -> Tensor:
         """Independent points, (n, 2)."""
-        return self.draw(n).to(self._placement.device)
+        points = self.draw(n)
+        if not isinstance(points, Tensor) or points.shape != (n, 2):
+            raise ValueError(f"draw({n}) must return a tensor of points ({n}, 2), got {described(points)}")
+        return points.to(self._placement.device)
 
     def extra_repr(self) -> str:
         return self.description
@@ -53,7 +59,7 @@ class Law(Measure):
 
 @keyword_only
 @checked
-def toy(law: Measure, *, size: int | None = 2000, test_size: int = 2000, seed: int = 0) -> Dataset:
+def toy(law: Measure, *, size: Size | None = 2000, test_size: Size = 2000, seed: int = 0) -> Dataset:
     """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
 
     A label is the number of the part of the law, a component of the mixture, from which the point most probably came.
@@ -76,9 +82,6 @@ def toy(law: Measure, *, size: int | None = 2000, test_size: int = 2000, seed: i
         >>> toy(two_moons(), size=None).train
         Law(two_moons(noise=0.05))
     """
-    for name, count in (("size", size), ("test_size", test_size)):
-        if count is not None and count < 2:
-            raise ValueError(f"{name} must be at least 2 points, got {count}; the default is 2000")
     train_seed, test_seed = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(seed)).tolist()
     test = Empirical(_draw_once(law, test_size, test_seed))
     test_labels = _components(law, test.atoms)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Finite, Interval, Nonnegative, Positive, checked
 from ot_gen.data.law import Law
 from ot_gen.measures import Reference
 
 
 @checked
-def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
+def eight_gaussians(radius: Finite = 2.0, std: Positive = 0.1) -> Reference:
     """Eight Gaussians on a circle: y = radius (cos πK/4, sin πK/4) + std ε, K uniform on 0..7, ε ~ N(0, I_2).
 
     Its density is `law.log_prob`, and its eight modes, (8, 2), are `law.component_distribution.mean`.
@@ -38,7 +39,7 @@ def eight_gaussians(radius: float = 2.0, std: float = 0.1) -> Reference:
 
 
 @checked
-def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
+def twenty_five_gaussians(spacing: Finite = 1.0, std: Positive = 0.05) -> Reference:
     """A 5 x 5 grid of Gaussians: y = spacing (I, J) + std ε, I and J uniform on -2..2, ε ~ N(0, I_2).
 
     Its density is `law.log_prob`, and its modes, (25, 2), are `law.component_distribution.mean`.
@@ -55,7 +56,7 @@ def twenty_five_gaussians(spacing: float = 1.0, std: float = 0.05) -> Reference:
 
 
 @checked
-def two_moons(noise: float = 0.05) -> Law:
+def two_moons(noise: Nonnegative = 0.05) -> Law:
     """Two interleaved half circles: y = S (3/2) (cos T − 1/2, sin T − 1/4) + noise ε, S = ±1, T ~ U(0, π).
 
     The moons of scikit-learn's `make_moons`, centred (each is the mirror image of the other in 0) and 1.5 times as
@@ -72,7 +73,7 @@ def two_moons(noise: float = 0.05) -> Law:
 
 
 @checked
-def swiss_roll(noise: float = 0.05) -> Law:
+def swiss_roll(noise: Nonnegative = 0.05) -> Law:
     """A planar spiral: y = 2 (T / T_max) (cos T, sin T) + noise ε, T ~ U(3π/2, T_max), T_max = 9π/2, ε ~ N(0, I_2).
 
     Raises:
@@ -86,7 +87,7 @@ def swiss_roll(noise: float = 0.05) -> Law:
 
 
 @checked
-def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate: float = 0.25) -> Law:
+def pinwheel(arms: Count = 5, radial: Nonnegative = 0.3, tangential: Nonnegative = 0.05, rate: Finite = 0.25) -> Law:
     """A wheel of bent Gaussian arms: y = (5/4) R(2πK/arms + rate exp(r)) (r, s), r = 1 + radial ε₁, s = tangential ε₂.
 
     R(φ) is the rotation by the angle φ, K uniform on 0..arms-1, and ε ~ N(0, I_2). From Johnson et al., "Composing
@@ -110,7 +111,7 @@ def pinwheel(arms: int = 5, radial: float = 0.3, tangential: float = 0.05, rate:
 
 
 @checked
-def checkerboard(cells: int = 4) -> Law:
+def checkerboard(cells: Annotated[int, Interval(2, 1000)] = 4) -> Law:
     """The uniform law on the dark squares of a board of cells x cells squares over [-2, 2]^2.
 
     y = (4 / cells) ((I, J) + U) − 2, with (I, J) uniform on the squares where I + J is even, U uniform on [0, 1]^2.
@@ -128,7 +129,7 @@ def checkerboard(cells: int = 4) -> Law:
 
 
 @checked
-def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) -> Law:
+def rings(radii: Sequence[Nonnegative] = (0.5, 1.0, 1.5, 2.0), noise: Nonnegative = 0.05) -> Law:
     """Concentric rings of equal mass: y = r_K (cos T, sin T) + noise ε, K uniform, T ~ U(0, 2π), ε ~ N(0, I_2).
 
     Each ring has the mass 1 / len(radii), whatever its circumference.
@@ -148,7 +149,7 @@ def rings(radii: Sequence[float] = (0.5, 1.0, 1.5, 2.0), noise: float = 0.05) ->
 
 
 @checked
-def parallel_lines(offsets: Sequence[float] = (-1.0, 1.0)) -> Law:
+def parallel_lines(offsets: Sequence[Finite] = (-1.0, 1.0)) -> Law:
     """Vertical segments of equal mass: y = (θ_K, U), K uniform on the offsets θ, U ~ U(-1, 1).
 
     The laws of different offsets have disjoint supports and no density. No f-divergence measures how far apart they

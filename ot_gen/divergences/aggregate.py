@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
-from ot_gen.divergences.divergence import Divergence, density
+from ot_gen.arguments import Interval, checked
+from ot_gen.divergences.divergence import Divergence, check_codes, density
 from ot_gen.measures import Measure, log_density
 
 
+@checked
 class _AggregateKL(Divergence):
     """KL(q̄ ‖ ζ) ≈ 1/n Σ_i log q̂(z_i) − log ζ(z_i), with q̂ a mixture of the batch's posteriors."""
 
     unbiased = False
 
-    def __init__(self, atoms: int) -> None:
+    def __init__(self, atoms: Annotated[int, Interval(2, 10**9)]) -> None:
         super().__init__()
-        if atoms < 2:
-            raise ValueError(f"the aggregate is a mixture of at least two posteriors, got atoms = {atoms}")
         self.atoms = atoms
 
     @abstractmethod
@@ -31,6 +30,7 @@ class _AggregateKL(Divergence):
         """Logarithms of the mass that q̂ gives to z_i's own posterior and to each other one of the batch."""
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
+        check_codes(q, zeta, type(self).__name__)
         codes = q.rsample()
         n = len(codes)
         if n < 2 or n > self.atoms:

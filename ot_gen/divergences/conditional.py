@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from ot_gen.arguments import checked
-from ot_gen.divergences.divergence import Divergence, density
+from ot_gen.divergences.divergence import Divergence, check_codes, density
 from ot_gen.measures import Measure, log_density
 
 
@@ -61,6 +61,7 @@ class CodeNorm(Divergence):
     unbiased = True
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
+        check_codes(q, zeta, "CodeNorm")
         return 0.5 * q.rsample().square().sum(dim=1).mean()
 
 
@@ -78,8 +79,10 @@ def closed_kl(q: Distribution, zeta: Measure) -> Tensor | None:
         >>> closed_kl(Independent(Normal(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 1.0), 1), standard_gaussian(2))
         tensor([12.5000,  0.0000])
     """
+    law = density(zeta, "KL")
+    check_codes(q, zeta, "KL")
     try:
-        return kl_divergence(q, density(zeta, "KL"))
+        return kl_divergence(q, law)
     except NotImplementedError:
         return None
 
@@ -101,6 +104,12 @@ def log_ratio(q: Distribution, zeta: Measure, codes: Tensor) -> Tensor:
         tensor([0., 0., 0., 0., 0.])
     """
     law = density(zeta, "KL")
+    check_codes(q, zeta, "KL")
+    if codes.ndim < 1 + len(q.batch_shape) or codes.shape[-1] != zeta.dim:
+        raise ValueError(
+            f"codes must have shape (..., n, {zeta.dim}), one for each posterior, got {tuple(codes.shape)} for "
+            f"posteriors of batch_shape {tuple(q.batch_shape)}"
+        )
     try:
         return q.log_prob(codes) - log_density(law, codes)
     except NotImplementedError:

@@ -22,6 +22,11 @@ class Divergence(nn.Module, ABC):
 
     unbiased: bool
 
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What to give in the place of something else, in the words of an error."""
+        return "take one of ot_gen.divergences, e.g. MMD(InverseMultiquadric())"
+
     @abstractmethod
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         """D(q, ζ), (), differentiable in the encoder; it does not depend on the generator."""
@@ -52,6 +57,20 @@ def density(zeta: Measure, name: str) -> Distribution:
             "SinkhornDivergence, SlicedWasserstein) takes any Measure"
         )
     return zeta.law
+
+
+def check_codes(q: Distribution, zeta: Measure, name: str) -> None:
+    """Raise a `ValueError` unless the posteriors are laws of codes of ζ's dimension: else they would be broadcast.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> check_codes(standard_gaussian(2).law.expand((5,)), standard_gaussian(2), "KL")
+    """
+    if q.event_shape != (zeta.dim,):
+        raise ValueError(
+            f"{name} compares laws of codes of dimension {zeta.dim} with the reference, got laws with batch_shape "
+            f"{tuple(q.batch_shape)} and event_shape {tuple(q.event_shape)}"
+        )
 
 
 def codes_and_prior(q: Distribution, zeta: Measure, name: str, draws: int = 1) -> tuple[Tensor, Tensor]:

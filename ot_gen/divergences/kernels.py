@@ -11,8 +11,9 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Cloud, Positive, checked
 from ot_gen.costs import squared_distances
+from ot_gen.measures import widened_pair
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -37,11 +38,12 @@ class InverseMultiquadric(nn.Module):
         tensor([[1., 1.]])
     """
 
-    def __init__(self, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> None:
+    def __init__(self, scales: tuple[Positive, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> None:
         super().__init__()
-        self.scales = _positive(scales)
+        self.scales = _some(scales)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         constants = [2.0 * x.shape[1] * s for s in self.scales]
         values: Tensor = _MeanOfFractions.apply(squared_distances(x, y), constants)
         return values
@@ -83,14 +85,13 @@ class GaussianKernel(nn.Module):
         tensor([[1., 1.]])
     """
 
-    def __init__(self, scales: tuple[float, ...] = (0.25, 1.0, 4.0), variance: float | None = None) -> None:
+    def __init__(self, scales: tuple[Positive, ...] = (0.25, 1.0, 4.0), variance: Positive | None = None) -> None:
         super().__init__()
-        if variance is not None and not variance > 0:
-            raise ValueError(f"a kernel needs a positive variance, got {variance}")
-        self.scales = _positive(scales)
+        self.scales = _some(scales)
         self.variance = variance
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         v = x.shape[1] if self.variance is None else self.variance
         squared = squared_distances(x, y)
         values = torch.zeros_like(squared)
@@ -116,10 +117,10 @@ class GaussianScales:
         tensor([[1.]])
     """
 
-    def __init__(self, variance: float, scales: tuple[float, ...] = (0.05, 0.25, 1.0)) -> None:
+    def __init__(self, variance: Positive, scales: tuple[Positive, ...] = (0.05, 0.25, 1.0)) -> None:
         self.kernel = GaussianKernel(scales, variance)
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, x: Cloud, y: Cloud) -> Tensor:
         values: Tensor = self.kernel(x, y)
         return values
 
@@ -136,8 +137,8 @@ class EnergyKernel:
         tensor([[-5.]])
     """
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return -torch.cdist(x, y)
+    def __call__(self, x: Cloud, y: Cloud) -> Tensor:
+        return -torch.cdist(*widened_pair(x, y))
 
 
 @final
@@ -152,11 +153,12 @@ class CubicKernel:
         tensor([[8.]])
     """
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, x: Cloud, y: Cloud) -> Tensor:
+        x, y = widened_pair(x, y)
         return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _positive(scales: tuple[float, ...]) -> tuple[float, ...]:
-    if not scales or not min(scales) > 0:
-        raise ValueError(f"a kernel needs positive scales, got {tuple(scales)}")
+def _some(scales: tuple[float, ...]) -> tuple[float, ...]:
+    if not scales:
+        raise ValueError("a kernel needs positive scales, got none; leave them out for the default")
     return tuple(scales)

@@ -34,6 +34,12 @@ def witnesses(within_x: Tensor, within_y: Tensor, across: Tensor) -> tuple[Tenso
         >>> witnesses(within, torch.ones(3, 3), across)
         (tensor([1., 1.]), tensor([1., 1., 1.]))
     """
+    n, m = within_x.shape[:1], within_y.shape[:1]
+    if min(within_x.numel(), within_y.numel()) < 4 or not (
+        within_x.shape == n * 2 and within_y.shape == m * 2 and across.shape == n + m
+    ):
+        shapes = ", ".join(str(tuple(k.shape)) for k in (within_x, within_y, across))
+        raise ValueError(f"witnesses need kernels (n, n), (m, m) and (n, m) with n, m >= 2, got {shapes}")
     of_x, of_y = ((k.sum(dim=1) - k.diagonal()) / (len(k) - 1) for k in (within_x, within_y))
     return of_x - across.mean(dim=1), of_y - across.mean(dim=0)
 

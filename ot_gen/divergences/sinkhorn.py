@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Annotated, final
 
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, Positive, checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.measures import Measure
 from ot_gen.transport import sinkhorn_divergence
@@ -39,10 +39,8 @@ class SinkhornDivergence(Divergence):
 
     unbiased = False
 
-    def __init__(self, epsilon: float = 0.1, tol: float = 1e-2) -> None:
+    def __init__(self, epsilon: Positive = 0.1, tol: Annotated[float, Interval(0, 1, "()")] = 1e-2) -> None:
         super().__init__()
-        if not epsilon > 0 or not 0 < tol < 1:
-            raise ValueError(f"SinkhornDivergence needs epsilon > 0 and 0 < tol < 1, got {epsilon} and {tol}")
         self.epsilon = epsilon
         self.tol = tol
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Index, checked
 from ot_gen.divergences.divergence import Divergence, codes_and_prior
 from ot_gen.execution import renamed
 from ot_gen.measures import Measure
@@ -43,10 +43,9 @@ class SlicedWasserstein(Divergence):
     unbiased = False
 
     @renamed(projections="directions")
-    def __init__(self, directions: int = 50, draws: int = 1) -> None:
+    @checked
+    def __init__(self, directions: Count = 50, draws: Count = 1) -> None:
         super().__init__()
-        if directions < 1 or draws < 1:
-            raise ValueError(f"SlicedWasserstein needs directions >= 1 and draws >= 1, got {directions} and {draws}")
         self.directions = directions
         self.draws = draws
 
@@ -85,12 +84,9 @@ class MaxSlicedWasserstein(Divergence):
     unbiased = False
 
     @renamed(projections="directions")
-    def __init__(self, directions: int = 50, ascents: int = 5) -> None:
+    @checked
+    def __init__(self, directions: Count = 50, ascents: Index = 5) -> None:
         super().__init__()
-        if directions < 1 or ascents < 0:
-            raise ValueError(
-                f"MaxSlicedWasserstein needs directions >= 1 and ascents >= 0, got {directions} and {ascents}"
-            )
         self.directions = directions
         self.ascents = ascents
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Nonnegative, checked
 from ot_gen.divergences.divergence import Divergence
 from ot_gen.measures import Measure
 
@@ -36,9 +36,9 @@ class WeightedSum(Divergence):
         torch.Size([])
     """
 
-    def __init__(self, terms: Sequence[Divergence], weights: Sequence[float]) -> None:
+    def __init__(self, terms: Sequence[Divergence], weights: Sequence[Nonnegative]) -> None:
         super().__init__()
-        if not terms or len(terms) != len(weights) or min(weights) < 0:
+        if not terms or len(terms) != len(weights):
             raise ValueError(
                 f"WeightedSum needs one weight >= 0 for each of at least one term, got {len(terms)} terms and weights "
                 f"{list(weights)}"

@@ -99,7 +99,7 @@ class LocallyAdaptiveNormal(Measure):
         if not bool((self._weights > 0).any()):
             raise ValueError("no tangent vector ends before the cut locus: the covariance is too wide; choose less")
         scale = self.dim / 2 * math.log(2 * math.pi) + float(root.diagonal().log().sum())
-        self.log_constant = scale + math.log(float(self._weights.double().mean()))
+        self.log_constant = scale + math.log(float(self._weights.detach().double().mean()))
 
     @property
     def log_constant_se(self) -> float:

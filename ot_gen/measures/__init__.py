@@ -8,7 +8,14 @@ from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSp
 from ot_gen.measures.empirical import Empirical, check_empirical
 from ot_gen.measures.measure import Measure, advice, check_measure, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
-from ot_gen.measures.points import check_cloud, check_number, check_tensor, check_weights, widened, widened_pair
+from ot_gen.measures.points import (
+    check_cloud,
+    check_number,
+    check_tensor,
+    check_weights,
+    widened,
+    widened_pair,
+)
 from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
 from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward

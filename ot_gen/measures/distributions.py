@@ -21,7 +21,7 @@ from torch.distributions import (
     register_kl,
 )
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Index, Positive, checked, described
 
 
 @final
@@ -39,6 +39,7 @@ class Dirac(Distribution):
     has_rsample = True
 
     def __init__(self, loc: Tensor) -> None:
+        _check_vectors(loc, "loc")
         self.loc = loc
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
@@ -50,10 +51,10 @@ class Dirac(Distribution):
     def variance(self) -> Tensor:
         return torch.zeros_like(self.loc)
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         return self.rsample(sample_shape).detach()
 
 
@@ -97,12 +98,13 @@ class UniformSphere(Distribution):
     arg_constraints = {"origin": constraints.real_vector}
     has_rsample = True
 
-    def __init__(self, origin: Tensor, radius: float = 1.0) -> None:
+    def __init__(self, origin: Tensor, radius: Positive = 1.0) -> None:
+        _check_vectors(origin, "origin")
         self.origin = torch.zeros_like(origin)
         self.radius = float(radius)
         super().__init__(origin.shape[:-1], origin.shape[-1:], validate_args=True)
 
-    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> UniformSphere:
+    def expand(self, batch_shape: Sequence[Index], _instance: Any = None) -> UniformSphere:
         return UniformSphere(self.origin.expand(*batch_shape, *self.event_shape), self.radius)
 
     @constraints.dependent_property(is_discrete=False, event_dim=1)
@@ -117,7 +119,7 @@ class UniformSphere(Distribution):
     def variance(self) -> Tensor:
         return self.origin + self.radius**2 / self.event_shape[0]
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
         gaussian = torch.randn(shape, dtype=self.origin.dtype, device=self.origin.device)
         return self.radius * nn.functional.normalize(gaussian, dim=-1)
@@ -147,7 +149,7 @@ class Mixture(MixtureSameFamily):
 
     has_rsample = True
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         shape = torch.Size(sample_shape)
         component = self.mixture_distribution.sample(shape)
         draws = self.component_distribution.rsample(shape)
@@ -190,13 +192,18 @@ class Transported(Distribution):
         image: Tensor = self.transform(self.base.mean)
         return image
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         image: Tensor = self.transform(self.base.rsample(torch.Size(sample_shape)))
         return image
 
     def log_prob(self, value: Tensor) -> Tensor:
         epsilon = self.transform.inv(value)
         return self.base.log_prob(epsilon) - self.transform.log_abs_det_jacobian(epsilon, value)
+
+
+def _check_vectors(points: Tensor, name: str) -> None:
+    if points.ndim == 0 or not points.is_floating_point():
+        raise ValueError(f"{name} must hold vectors (..., k) of floats, got {described(points)} of {points.dtype}")
 
 
 def _kl_full_diagonal(p: MultivariateNormal, q: Independent[Distribution]) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked, described
-from ot_gen.measures.measure import Measure, advice
+from ot_gen.arguments import Count, checked, default_dtype, described
+from ot_gen.measures.measure import Measure, advice, check_cube
 from ot_gen.measures.points import check_cloud, check_weights
 
 
@@ -19,7 +19,8 @@ class Empirical(Measure):
     """The data ν = Σ_j b_j δ_{y_j}.
 
     Args:
-        atoms: the points y_j, (m, d), m >= 2, finite.
+        atoms: the points y_j, (m, d), m >= 2, finite. A tensor keeps its dtype; an array or a list gets torch's default
+            one, in which networks compute.
         weights: the masses b_j, (m,), non-negative, summing to 1; None means b_j = 1/m. They are kept in the dtype of
             the atoms, and in float32 for atoms in half precision.
 
@@ -38,7 +39,7 @@ class Empirical(Measure):
     atoms: Tensor
     weights: Tensor
 
-    def __init__(self, atoms: Tensor, weights: Tensor | None = None) -> None:
+    def __init__(self, atoms: default_dtype, weights: Tensor | None = None) -> None:
         super().__init__()
         check_cloud(atoms, "atoms")
         m = len(atoms)
@@ -58,10 +59,16 @@ class Empirical(Measure):
         self.dim = atoms.shape[1]
         self.cube_dim = 1
 
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What makes atoms of something else, in the words of an error."""
+        is_law = isinstance(thing, Measure) and not isinstance(thing, type)
+        return "draw atoms once: Empirical(nu.sample(n))" if is_law else advice(thing)
+
     def __len__(self) -> int:
         return len(self.atoms)
 
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: Count) -> Tensor:
         """n independent draws y ~ ν, (n, d), with replacement."""
         if self.is_uniform:
             index = torch.randint(len(self), (n,), device=self.atoms.device)
@@ -71,6 +78,7 @@ class Empirical(Measure):
 
     def from_cube(self, u: Tensor) -> Tensor:
         """The atoms in whose share of [0, 1] the u fall, (n, d): evenly spread u visit all atoms evenly."""
+        check_cube(u, 1)
         shares = self.weights.double().cumsum(0)
         index = torch.searchsorted(shares, u[:, 0].contiguous().to(shares) * shares[-1])
         return self.atoms[index.clamp_max(len(self) - 1)]
@@ -97,5 +105,5 @@ def check_empirical(nu: object, order: str) -> None:
     """
     if isinstance(nu, Empirical):
         return
-    remedy = "draw atoms once: Empirical(nu.sample(n))" if isinstance(nu, Measure) else advice(nu)
-    raise ValueError(f"nu must have the atoms of an Empirical, got {described(nu)}; {remedy}; the order is {order}")
+    got = f"{described(nu)}; {Empirical.instead_of(nu)}"
+    raise ValueError(f"nu must have the atoms of an Empirical, got {got}; the order is {order}")

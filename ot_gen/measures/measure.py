@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Count, checked, described
 
 
 @checked
@@ -29,16 +29,38 @@ class Measure(nn.Module, ABC):
     cube_dim: int | None = None
 
     @abstractmethod
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: Count) -> Tensor:
         """n independent points, (n, dim), without a graph."""
 
-    def rsample(self, n: int) -> Tensor:
+    def rsample(self, n: Count) -> Tensor:
         """n points, (n, dim), differentiable in the measure's parameters where it has any."""
         return self.sample(n)
 
     def from_cube(self, u: Tensor) -> Tensor:
-        """The images, (n, dim), of points u (n, cube_dim), uniform in the open cube."""
+        """The images, (n, dim), of points u (n, cube_dim), uniform in the open cube.
+
+        Raises:
+            NotImplementedError: the measure is not known as such an image; `cube_dim` is None.
+            ValueError: u has another shape, or leaves the closed cube.
+        """
         raise NotImplementedError(f"{type(self).__name__} is not known as the image of a cube")
+
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What makes a measure of something else, in the words of an error."""
+        return advice(thing)
+
+
+def check_cube(u: Tensor, dim: int) -> None:
+    """Raise a `ValueError` unless u holds points of the cube [0, 1]^dim, (n, dim).
+
+    Example:
+        >>> check_cube(torch.full((3, 2), 0.5), 2)
+    """
+    if u.ndim != 2 or u.shape[1] != dim or not u.is_floating_point():
+        raise ValueError(f"u must hold floats, points (n, {dim}) of the cube, got {tuple(u.shape)} of {u.dtype}")
+    if not bool(((u >= 0) & (u <= 1)).all()):
+        raise ValueError(f"u must lie in the cube [0, 1]^{dim}, got points outside of it or NaN")
 
 
 def check_measure(measure: object, name: str) -> None:
@@ -70,7 +92,7 @@ def advice(thing: object) -> str:
         return "wrap points: Empirical(points)"
     if hasattr(thing, "__array__") or (isinstance(thing, Sequence) and not isinstance(thing, str)):
         return "wrap points: Empirical(torch.as_tensor(points))"
-    if isinstance(thing, nn.Module) and not hasattr(thing, "matrix"):  # no cost
+    if isinstance(thing, nn.Module) and not (hasattr(thing, "matrix") or hasattr(thing, "sense")):  # cost, solver
         return "of a generator make the law of its outputs: Pushforward(generator, zeta)"
     return "see ot_gen.measures"
 

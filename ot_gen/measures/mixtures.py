@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Nonnegative, Positive, Seed, checked
 from ot_gen.execution import keyword_only
 from ot_gen.measures.distributions import Mixture
 from ot_gen.measures.points import check_cloud, check_weights
-from ot_gen.measures.reference import Reference, check_counts
+from ot_gen.measures.reference import Reference
 
 
 @checked
-def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None = None) -> Reference:
+def gaussian_mixture(means: Tensor, std: Positive | Tensor, weights: Tensor | None = None) -> Reference:
     """The mixture ζ = Σ_c w_c N(m_c, diag(s_c²)).
 
     Args:
@@ -41,8 +41,10 @@ def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None 
             f"std of shape {tuple(scale.shape)} does not broadcast to the means' {tuple(means.shape)}; "
             "give a number, (C, 1) or (C, k)"
         ) from error
-    if not bool((scale > 0).all()):
-        raise ValueError(f"a mixture needs standard deviations > 0, got a minimum of {float(scale.min()):g}")
+    if not bool(((scale > 0) & (scale < math.inf)).all()):
+        raise ValueError(
+            f"a mixture needs finite standard deviations > 0, got a minimum of {float(scale.min()):g} in {scale.dtype}"
+        )
     components = Independent(Normal(means, scale, validate_args=False), 1, validate_args=False)
     return Reference(Mixture(Categorical(_probabilities(weights, means)), components, validate_args=False))
 
@@ -50,7 +52,7 @@ def gaussian_mixture(means: Tensor, std: float | Tensor, weights: Tensor | None 
 @keyword_only
 @checked
 def gaussian_shell(
-    dim: int, components: int = 10, radius: float = 2.0, std: float = 0.5, *, seed: int = 0
+    dim: Count, components: Count = 10, radius: Nonnegative = 2.0, std: Positive = 0.5, *, seed: Seed = 0
 ) -> Reference:
     """A mixture of equal Gaussians around a sphere: ζ = 1/C Σ_c N(radius u_c, std² I) with unit vectors u_c.
 
@@ -72,9 +74,6 @@ def gaussian_shell(
                 [1., 0.],
                 [0., 1.]])
     """
-    check_counts(dim=dim, components=components)
-    if not radius >= 0:
-        raise ValueError(f"gaussian_shell needs a radius >= 0, got {radius}")
     if dim == 2:
         angle = torch.arange(components) * (2 * math.pi / components)
         directions = torch.stack([angle.cos(), angle.sin()], dim=1)
@@ -85,7 +84,7 @@ def gaussian_shell(
 
 
 @checked
-def learned_mixture(dim: int, components: int = 10, std: float = 1.0) -> Reference:
+def learned_mixture(dim: Count, components: Count = 10, std: Positive = 1.0) -> Reference:
     """A reference that learns: ζ_ψ = 1/C Σ_c N(m_c, diag(s_c²)), its means and deviations are parameters.
 
     `rsample` is differentiable in ψ and so is `law.log_prob`; the state dict holds ψ. Divergences that descend ψ draw
@@ -108,9 +107,6 @@ def learned_mixture(dim: int, components: int = 10, std: float = 1.0) -> Referen
         >>> [tuple(p.shape) for p in zeta.parameters()]
         [(3, 2), (3, 2)]
     """
-    check_counts(dim=dim, components=components)
-    if not std > 0:
-        raise ValueError(f"learned_mixture needs std > 0, got {std}")
     return Reference(LearnedMixture(std * torch.randn(components, dim), std))
 
 
@@ -128,8 +124,9 @@ class LearnedMixture(nn.Module):
         torch.Size([2])
     """
 
-    def __init__(self, means: Tensor, std: float) -> None:
+    def __init__(self, means: Tensor, std: Positive) -> None:
         super().__init__()
+        check_cloud(means, "means")
         self.means = nn.Parameter(means.clone())
         self.log_std = nn.Parameter(torch.full_like(means, math.log(std)))
 
@@ -170,6 +167,8 @@ class FullMixture(nn.Module):
                 f"Cholesky factors must have shape {(*means.shape, means.shape[1])} for means of shape "
                 f"{tuple(means.shape)}, got {tuple(scale_tril.shape)}"
             )
+        if not bool((scale_tril.diagonal(dim1=1, dim2=2) > 0).all() and scale_tril.isfinite().all()):
+            raise ValueError("Cholesky factors must be finite with a positive diagonal; got others in scale_tril")
         # Copies: a state dict that is loaded is written into buffers in place.
         self.register_buffer("weights", _probabilities(weights, means).clone())
         self.register_buffer("means", means.clone())

@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import described
 
 
 def check_number(value: object, name: str) -> None:
@@ -64,7 +64,6 @@ def check_cloud(points: Tensor, name: str) -> None:
         )
 
 
-@checked
 def widened(numbers: Tensor, name: str = "points") -> Tensor:
     """Real numbers to compute with: integers in torch's default dtype, half precision in float32, others as they are.
 
@@ -85,14 +84,22 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
     return numbers.float() if torch.finfo(numbers.dtype).bits < 32 else numbers
 
 
-@checked
 def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both `widened`, and in one dtype: the wider of the two.
+    """Points of one space, both `widened`, and in one dtype: the wider of the two.
+
+    Raises:
+        ValueError: points (..., d) and (..., d') of two dimensions, or on two devices.
 
     Example:
         >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
         [torch.float64, torch.float64]
     """
+    if not (x.ndim and y.ndim) or x.shape[-1] != y.shape[-1]:
+        raise ValueError(
+            f"x and y must be points of one dimension d, (..., d) each, got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    if x.device != y.device:
+        raise ValueError(f"x is on {x.device} and y on {y.device}; move one of them, e.g. x.to(y)")
     if x.dtype == y.dtype:
         return widened(x), widened(y)
     dtype = torch.promote_types(x.dtype, y.dtype)

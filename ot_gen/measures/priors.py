@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Nonnegative, Seed, checked
 from ot_gen.execution import keyword_only, written
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, undisturbed
@@ -23,11 +23,11 @@ from ot_gen.measures.reference import Reference
 def ex_post_prior(
     encoder: nn.Module,
     nu: Measure,
-    components: int = 10,
+    components: Count = 10,
     *,
-    seed: int = 0,
-    samples: int = 10_000,
-    regularisation: float = 1e-6,
+    seed: Seed = 0,
+    samples: Count = 10_000,
+    regularisation: Nonnegative = 1e-6,
 ) -> Reference:
     """The ex-post density: a mixture Σ_c w_c N(m_c, Σ_c) with full covariances, fitted to codes z ~ q(·|y), y ~ ν.
 
@@ -60,10 +60,8 @@ def ex_post_prior(
     """
     from sklearn.mixture import GaussianMixture
 
-    if components < 1 or samples < components:
-        raise ValueError(
-            f"ex_post_prior needs components >= 1 and at least as many samples, got {components} and {samples}"
-        )
+    if samples < components:
+        raise ValueError(f"ex_post_prior needs as many samples as components, got {samples} and {components}")
     codes = _codes(encoder, nu, samples, seed)
     if len(codes) < max(2, components):
         raise ValueError(f"{components} components need at least {max(2, components)} codes, got {len(codes)}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import checked, described
 from ot_gen.execution import on_one_line
 from ot_gen.measures.measure import undisturbed
 
@@ -42,13 +42,18 @@ def probe(map: Callable[[Tensor], Any], points: Tensor, name: str, rule: str, ro
         ValueError: the net does not accept points of shape (n, 2) (mat1 and mat2 shapes ...); give it two inputs
     """
     modules = [map] if isinstance(map, nn.Module) else []
+    if modules and type(map).forward is nn.Module.forward:  # type: ignore[attr-defined]
+        raise ValueError(f"{name} is {described(map)}, which has no forward and maps no points; {rule}")
     try:
         with undisturbed(*modules):
             out = map(points)
     except (NotImplementedError, torch.cuda.OutOfMemoryError):
         raise  # what torch lacks, and memory, are no faults of the points
-    except RuntimeError as error:
-        raise ValueError(_refusal(map, points, name, rule, error)) from error
+    except (RuntimeError, ValueError) as error:
+        refusal = error.__cause__ if isinstance(error, ValueError) else error  # a door has explained it already
+        if not isinstance(refusal, RuntimeError):
+            raise
+        raise ValueError(_refusal(map, points, name, rule, refusal)) from error
     shape = _shape(out)
     if row and (shape[:1] != (len(points),) or not any(_fits(shape[1:], wanted) for wanted in row)):
         got = shape or f"a {type(out).__name__}"

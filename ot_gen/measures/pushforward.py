@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import checked, described
-from ot_gen.measures.measure import Measure, check_measure, undisturbed
+from ot_gen.arguments import Count, checked
+from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.probing import probe
 
 
@@ -40,9 +40,6 @@ class Pushforward(Measure):
 
     def __init__(self, map: nn.Module, base: Measure) -> None:
         super().__init__()
-        if not isinstance(map, nn.Module):
-            raise ValueError(f"Pushforward(map, base) needs a torch module as its map, got {described(map)}")
-        check_measure(base, "the base of Pushforward(map, base)")
         with undisturbed(base):
             z = base.sample(2)
         out = probe(
@@ -67,7 +64,7 @@ class Pushforward(Measure):
         """g_θ(z), the mean of p_θ(·|z) for a decoder with noise: (n, k) -> (n, d)."""
         return _mean(self.decode(z))
 
-    def rsample(self, n: int) -> Tensor:
+    def rsample(self, n: Count) -> Tensor:
         """n points g_θ(z_i), z_i ~ ζ, (n, d), differentiable in θ; noise included.
 
         A law whose draws have no derivative (Bernoulli) gives its mean instead.
@@ -78,12 +75,14 @@ class Pushforward(Measure):
         return out.rsample() if out.has_rsample else out.mean
 
     @torch.no_grad()
-    def sample(self, n: int) -> Tensor:
+    @checked
+    def sample(self, n: Count) -> Tensor:
         """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph; noise included."""
         out = self.decode(self.base.sample(n))
         return out if isinstance(out, Tensor) else out.sample()
 
     @torch.no_grad()
+    @checked
     def from_cube(self, u: Tensor) -> Tensor:
         """g_θ of the reference's points, (n, d)."""
         return super().from_cube(u) if self.cube_dim is None else self(self.base.from_cube(u))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Integral
 from typing import Self, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, Uniform
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Count, Finite, Positive, checked, described
 from ot_gen.measures.distributions import UniformSphere, factors, mapped
-from ot_gen.measures.measure import Measure
+from ot_gen.measures.measure import Measure, check_cube
 
 
 @final
@@ -39,10 +37,6 @@ class Reference(Measure):
 
     def __init__(self, law: Distribution | nn.Module) -> None:
         super().__init__()
-        if not isinstance(law, Distribution | nn.Module):
-            raise ValueError(
-                f"Reference(law) needs a torch Distribution, or a module that returns one, got {described(law)}"
-            )
         self.family: Distribution | nn.Module = law
         law = self.law
         if not isinstance(law, Distribution):
@@ -64,11 +58,11 @@ class Reference(Measure):
         law: Distribution = self.family() if isinstance(self.family, nn.Module) else self.family
         return law
 
-    def sample(self, n: int) -> Tensor:
+    def sample(self, n: Count) -> Tensor:
         """n independent draws z ~ ζ, (n, k)."""
         return self.law.sample(torch.Size((n,)))
 
-    def rsample(self, n: int) -> Tensor:
+    def rsample(self, n: Count) -> Tensor:
         """n independent draws z ~ ζ, (n, k), differentiable in the law's parameters where the law has `rsample`."""
         law = self.law
         return (law.rsample if law.has_rsample else law.sample)(torch.Size((n,)))
@@ -78,6 +72,7 @@ class Reference(Measure):
         coordinates = factors(self.law)
         if coordinates is None:
             return super().from_cube(u)
+        check_cube(u, self.dim)
         return coordinates.icdf(u.to(coordinates.mean.device)).to(coordinates.mean.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -92,7 +87,7 @@ class Reference(Measure):
 
 
 @checked
-def standard_gaussian(dim: int) -> Reference:
+def standard_gaussian(dim: Count) -> Reference:
     """The standard Gaussian ζ = N(0, I_dim).
 
     Raises:
@@ -102,12 +97,11 @@ def standard_gaussian(dim: int) -> Reference:
         >>> standard_gaussian(8).dim
         8
     """
-    check_counts(dim=dim)
     return Reference(Independent(Normal(torch.zeros(dim), torch.ones(dim)), 1))
 
 
 @checked
-def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
+def uniform_cube(dim: Count, low: Finite = -1.0, high: Finite = 1.0) -> Reference:
     """The uniform law ζ on the cube [low, high]^dim.
 
     Raises:
@@ -117,14 +111,13 @@ def uniform_cube(dim: int, low: float = -1.0, high: float = 1.0) -> Reference:
         >>> bool(uniform_cube(2).sample(100).abs().max() <= 1)
         True
     """
-    check_counts(dim=dim)
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not low < high:
         raise ValueError(f"a cube needs finite bounds low < high, got low = {low} and high = {high}")
     return Reference(Independent(Uniform(torch.full((dim,), float(low)), torch.full((dim,), float(high))), 1))
 
 
 @checked
-def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
+def uniform_sphere(dim: Count, radius: Positive = 1.0) -> Reference:
     """The uniform law ζ on the sphere of a radius in R^dim; `law.log_prob` is with respect to its surface.
 
     It has no density in R^dim: join it to a `SphereEncoder` by divergences between samples, not by KL. Unlike a
@@ -137,18 +130,4 @@ def uniform_sphere(dim: int, radius: float = 1.0) -> Reference:
         >>> uniform_sphere(3).sample(100).norm(dim=1).allclose(torch.ones(100))
         True
     """
-    check_counts(dim=dim)
-    if not 0 < radius < math.inf:
-        raise ValueError(f"a sphere needs a radius > 0, got {radius}")
     return Reference(UniformSphere(torch.zeros(dim), radius))
-
-
-def check_counts(**counts: int) -> None:
-    """Raise a `ValueError` unless each count is a whole number >= 1.
-
-    Example:
-        >>> check_counts(dim=2)
-    """
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"a reference needs a whole number {name} >= 1, got {count!r}")

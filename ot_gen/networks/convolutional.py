@@ -8,7 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 
 
 @final
@@ -34,7 +34,7 @@ class ConvGenerator(nn.Module):
     by_rows = True
 
     def __init__(
-        self, in_dim: int, shape: Sequence[int] | None, width: int = 32, activation: type[nn.Module] = nn.ReLU
+        self, in_dim: Count, shape: Sequence[Count] | None, width: Count = 32, activation: type[nn.Module] = nn.ReLU
     ) -> None:
         super().__init__()
         channels, height, width_px = _image_shape(shape)
@@ -78,7 +78,7 @@ class ConvFeatures(nn.Module):
 
     by_rows = True
 
-    def __init__(self, shape: Sequence[int] | None, width: int = 32) -> None:
+    def __init__(self, shape: Sequence[Count] | None, width: Count = 32) -> None:
         super().__init__()
         channels, height, width_px = _image_shape(shape)
         self.out_dim = 2 * width * (height // 4) * (width_px // 4)
@@ -97,7 +97,7 @@ class ConvFeatures(nn.Module):
 
 
 def _image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
-    if shape is None or len(shape) != 3 or min(shape) < 1 or shape[1] % 4 or shape[2] % 4:
+    if shape is None or len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
         raise ValueError(
             "convolutional networks need an image shape (channels, height, width) with height and width divisible by "
             f"4, got {None if shape is None else tuple(shape)}; for other data use an MLP"

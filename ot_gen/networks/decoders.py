@@ -7,13 +7,13 @@ functions of z, what a latent geometry needs.
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, Seed, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.measures import check_cloud
@@ -46,10 +46,8 @@ class GaussianDecoder(nn.Module):
         (torch.Size([4]), torch.Size([5]), torch.Size([4, 5]))
     """
 
-    def __init__(self, mean: nn.Module, std: float | nn.Module) -> None:
+    def __init__(self, mean: nn.Module, std: Positive | nn.Module) -> None:
         super().__init__()
-        if not isinstance(std, nn.Module) and not (std > 0 and math.isfinite(std)):
-            raise ValueError(f"a Gaussian decoder needs a standard deviation > 0, got {std}")
         self.location = mean
         self.scale = std
 
@@ -134,9 +132,8 @@ class LearnedStd(nn.Module):
         torch.Size([4, 1])
     """
 
-    def __init__(self, initial: float = 0.5, least: float = LEAST_STD) -> None:
+    def __init__(self, initial: Positive = 0.5, least: Positive = LEAST_STD) -> None:
         super().__init__()
-        _check_positive(initial=initial, least=least)
         self.log_std = nn.Parameter(torch.tensor(math.log(initial)))
         self.least = least
 
@@ -160,9 +157,8 @@ class PixelwiseStd(nn.Module):
         torch.Size([4, 5])
     """
 
-    def __init__(self, net: nn.Module, least: float = LEAST_STD) -> None:
+    def __init__(self, net: nn.Module, least: Positive = LEAST_STD) -> None:
         super().__init__()
-        _check_positive(least=least)
         self.net = net
         self.least = least
 
@@ -210,17 +206,17 @@ class RBFPrecision(nn.Module):
     bandwidths: Tensor
 
     @renamed(floor="background")
+    @checked
     def __init__(
         self,
-        dim: int,
-        out_dim: int,
-        centres: int = 64,
-        initial: float = 0.2,
-        background: float = 1.0,
-        least: float = LEAST_STD,
+        dim: Count,
+        out_dim: Count,
+        centres: Count = 64,
+        initial: Positive = 0.2,
+        background: Positive = 1.0,
+        least: Positive = LEAST_STD,
     ) -> None:
         super().__init__()
-        _check_positive(dim=dim, out_dim=out_dim, centres=centres, initial=initial, background=background, least=least)
         start = torch.randn(centres, dim)
         self.register_buffer("centres", start)
         self.register_buffer("bandwidths", torch.full((centres,), 1.0 / _typical_gap(start)))
@@ -230,7 +226,8 @@ class RBFPrecision(nn.Module):
         self.least = least
 
     @keyword_only
-    def fit_centres(self, codes: Tensor, *, spread: float = 1.0, seed: int = 0) -> None:
+    @checked
+    def fit_centres(self, codes: Tensor, *, spread: Positive = 1.0, seed: Seed = 0) -> None:
         """Place the centres on codes (m, k) by k-means, with bandwidths λ_c = (spread · r_c)⁻², r_c a cluster's size.
 
         r_c is the mean distance of the cluster's codes to its centre; clusters of a single point take the mean size.
@@ -249,7 +246,6 @@ class RBFPrecision(nn.Module):
                 f"{count} centres in dimension {dim} need at least {count} codes of that dimension, got codes of shape "
                 f"{tuple(codes.shape)}; give more codes or fewer centres"
             )
-        _check_positive(spread=spread)
         points = codes.detach().double().cpu().numpy()
         clusters = KMeans(count, n_init=1, random_state=seed).fit(points)
         centres = torch.from_numpy(clusters.cluster_centers_)
@@ -288,9 +284,3 @@ def _typical_gap(points: Tensor) -> float:
         return 1.0
     squared = squared_distances(points, points).fill_diagonal_(math.inf)
     return max(float(squared.min(dim=1).values.mean()), 1e-6)
-
-
-def _check_positive(**values: Any) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}")

@@ -8,7 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 
 
 @final
@@ -33,16 +33,14 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        in_dim: int,
-        out_dim: int | None = None,
-        hidden: Sequence[int] = (128, 128),
+        in_dim: Count,
+        out_dim: Count | None = None,
+        hidden: Sequence[Count] = (128, 128),
         activation: type[nn.Module] = nn.ReLU,
         output: nn.Module | None = None,
     ) -> None:
         super().__init__()
         widths = [in_dim, *hidden]
-        if min(widths) < 1 or (out_dim is not None and out_dim < 1):
-            raise ValueError(f"layer widths must be positive, got in {in_dim}, hidden {list(hidden)}, out {out_dim}")
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), activation()]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, Independent, MultivariateNormal, Normal
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import Dirac, Transported
 from ot_gen.networks.convolutional import ConvFeatures
 from ot_gen.networks.dense import MLP
@@ -59,10 +59,8 @@ class SphereEncoder(nn.Module):
         True
     """
 
-    def __init__(self, net: nn.Module, radius: float = 1.0) -> None:
+    def __init__(self, net: nn.Module, radius: Positive = 1.0) -> None:
         super().__init__()
-        if not radius > 0:
-            raise ValueError(f"a sphere needs a radius > 0, got {radius}")
         self.net = net
         self.radius = float(radius)
 
@@ -90,10 +88,8 @@ class NoisyEncoder(nn.Module):
         torch.Size([4, 2])
     """
 
-    def __init__(self, net: nn.Module, std: float) -> None:
+    def __init__(self, net: nn.Module, std: Positive) -> None:
         super().__init__()
-        if not std > 0:
-            raise ValueError(f"NoisyEncoder needs a standard deviation > 0, got {std}; without noise use DiracEncoder")
         self.net = net
         self.std = float(std)
 
@@ -160,7 +156,7 @@ class FullGaussianEncoder(nn.Module):
         self.net = net
 
     @classmethod
-    def on(cls, features: MLP | ConvFeatures, dim: int) -> FullGaussianEncoder:
+    def on(cls, features: MLP | ConvFeatures, dim: Count) -> FullGaussianEncoder:
         """The encoder with latent dimension k = `dim` as a linear head on `features`.
 
         Example:
@@ -217,16 +213,12 @@ class FlowEncoder(nn.Module):
     def __init__(
         self,
         features: MLP | ConvFeatures,
-        dim: int,
-        layers: int = 2,
-        bins: int = 8,
-        hidden: Sequence[int] = (64,),
+        dim: Count,
+        layers: Count = 2,
+        bins: Count = 8,
+        hidden: Sequence[Count] = (64,),
     ) -> None:
         super().__init__()
-        if min(dim, layers, bins, *hidden) < 1:
-            raise ValueError(
-                f"FlowEncoder needs sizes >= 1, got dim {dim}, layers {layers}, bins {bins}, hidden {list(hidden)}"
-            )
         self.features = features
         self.head = nn.Linear(features.out_dim, 2 * dim)
         self.layers = nn.ModuleList(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 from ot_gen.networks.convolutional import ConvFeatures
 from ot_gen.networks.dense import MLP
 
 
 @checked
-def add_head(body: MLP | ConvFeatures, out_dim: int) -> nn.Sequential:
+def add_head(body: MLP | ConvFeatures, out_dim: Count) -> nn.Sequential:
     """`body` followed by a linear layer to out_dim: a critic (out_dim = 1) or an encoder's parameters.
 
     Example:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, checked
 
 
 @final
@@ -43,13 +43,10 @@ class ICNN(nn.Module):
 
     by_rows = True
 
-    def __init__(self, in_dim: int, hidden: Sequence[int] = (128,), pieces: int = 64) -> None:
+    def __init__(self, in_dim: Count, hidden: Sequence[Count] = (128,), pieces: Count = 64) -> None:
         super().__init__()
-        if not hidden or min(in_dim, pieces, *hidden) < 1:
-            raise ValueError(
-                f"an ICNN needs at least one hidden layer and positive widths, got in {in_dim}, hidden {list(hidden)}, "
-                f"pieces {pieces}"
-            )
+        if not hidden:
+            raise ValueError("an ICNN needs at least one hidden layer, got none; the default is hidden=(128,)")
         widths = [*hidden, pieces]
         self.affine = nn.ModuleList([_gaussian_linear(in_dim, width) for width in widths])
         self.positive = nn.ModuleList([_positive_linear(*pair) for pair in pairwise(widths)])

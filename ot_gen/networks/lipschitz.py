@@ -9,18 +9,19 @@ from __future__ import annotations
 import copy
 from abc import ABC
 from collections.abc import Callable
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Interval, Positive, checked
 from ot_gen.execution import renamed
 from ot_gen.networks.dense import MLP
 
 Function = Callable[[Tensor], Tensor]
+Group = Annotated[int, Interval(2, 10**9)]  # features that are sorted together
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.SiLU, nn.GELU)
 CONTRACTIONS = (nn.Identity, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softplus, nn.LogSigmoid, nn.Softsign, nn.Hardtanh)
@@ -34,6 +35,11 @@ class Lipschitz(nn.Module, ABC):
     """
 
     certifies_one: bool = False
+
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What to give in the place of something else, in the words of an error."""
+        return "take a mechanism, e.g. GradientPenalty(10.0)"
 
     def attach(self, net: nn.Module) -> nn.Module:
         """The network to train in place of `net`, which stays as it is: `net` itself, or a rewritten copy."""
@@ -64,13 +70,13 @@ class WeightClip(Lipschitz):
     """
 
     @renamed(bound="limit")
-    def __init__(self, limit: float = 0.01) -> None:
+    @checked
+    def __init__(self, limit: Positive = 0.01) -> None:
         super().__init__()
-        if not limit > 0:
-            raise ValueError(f"WeightClip needs limit > 0, got {limit}")
         self.limit = limit
 
     @torch.no_grad()
+    @checked
     def project(self, net: nn.Module) -> None:
         for parameter in net.parameters():
             parameter.clamp_(-self.limit, self.limit)
@@ -92,9 +98,9 @@ class GradientPenalty(Lipschitz):
         10.0
     """
 
-    def __init__(self, weight: float = 10.0) -> None:
+    def __init__(self, weight: Positive = 10.0) -> None:
         super().__init__()
-        self.weight = _positive_weight(weight)
+        self.weight = weight
 
     def penalty(self, h: Function, x: Tensor, y: Tensor) -> Tensor:
         return self.weight * (_slopes(h, x, y) - 1).square().mean()
@@ -116,9 +122,9 @@ class OneSidedPenalty(Lipschitz):
         0.0
     """
 
-    def __init__(self, weight: float = 10.0) -> None:
+    def __init__(self, weight: Positive = 10.0) -> None:
         super().__init__()
-        self.weight = _positive_weight(weight)
+        self.weight = weight
 
     def penalty(self, h: Function, x: Tensor, y: Tensor) -> Tensor:
         return self.weight * (_slopes(h, x, y) - 1).clamp_min(0).square().mean()
@@ -144,10 +150,8 @@ class SpectralNorm(Lipschitz):
         True
     """
 
-    def __init__(self, power_iterations: int = 1) -> None:
+    def __init__(self, power_iterations: Count = 1) -> None:
         super().__init__()
-        if power_iterations < 1:
-            raise ValueError(f"SpectralNorm needs power_iterations >= 1, got {power_iterations}")
         self.power_iterations = power_iterations
 
     def attach(self, net: nn.Module) -> nn.Module:
@@ -191,7 +195,7 @@ class Orthogonal(Lipschitz):
 
     certifies_one = True
 
-    def __init__(self, group: int | None = 2) -> None:
+    def __init__(self, group: Group | None = 2) -> None:
         super().__init__()
         self.group = GroupSort(group).group
 
@@ -245,12 +249,6 @@ def _slopes(h: Function, x: Tensor, y: Tensor) -> Tensor:
     return torch.linalg.vector_norm(gradient, dim=1)  # its derivative at a flat critic is 0, not NaN
 
 
-def _positive_weight(weight: float) -> float:
-    if not weight > 0:
-        raise ValueError(f"a gradient penalty needs weight > 0, got {weight}")
-    return weight
-
-
 @final
 @checked
 class GroupSort(nn.Module):
@@ -274,14 +272,12 @@ class GroupSort(nn.Module):
 
     by_rows = True
 
-    def __init__(self, group: int | None = 2) -> None:
+    def __init__(self, group: Group | None = 2) -> None:
         super().__init__()
-        if group is not None and group < 2:
-            raise ValueError(f"GroupSort needs groups of at least 2 features, got {group}; None sorts all of them")
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
-        width = x.shape[-1]
+        width = x.shape[-1] if x.ndim else 1
         group = width if self.group is None else self.group
         if width % group:
             raise ValueError(f"GroupSort({group}) needs a width that is a multiple of {group}, got {width} features")

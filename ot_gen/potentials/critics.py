@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ot_gen.arguments import checked, described
+from ot_gen.arguments import Count, Index, checked
 from ot_gen.costs import Cost, Euclidean, squared_distances
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, probe
@@ -48,11 +48,6 @@ class Critic(Potential):
 
     def __init__(self, net: nn.Module, lipschitz: Lipschitz, output: nn.Module | None = None) -> None:
         super().__init__()
-        _check_module(net, "net")
-        if not isinstance(lipschitz, Lipschitz):
-            raise ValueError(f"lipschitz must be a mechanism, e.g. GradientPenalty(10.0), got {described(lipschitz)}")
-        if output is not None:
-            _check_module(output, "output")
         self.net = lipschitz.attach(net)
         self.lipschitz = lipschitz
         self.output = output if output is not None else nn.Identity()
@@ -67,7 +62,7 @@ class Critic(Potential):
         return -self(y).mean()
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        check_problem(mu, nu, cost)
+        check_problem(mu, nu)
         if not cost.is_metric:
             raise ValueError(
                 f"a Critic needs a distance as its cost (h^c = −h holds for no other), got {cost}; "
@@ -126,10 +121,8 @@ class AnchorCritic(Potential):
 
     scale: Tensor
 
-    def __init__(self, anchors: int = 128, flat_dim: int = 8) -> None:
+    def __init__(self, anchors: Count = 128, flat_dim: Index = 8) -> None:
         super().__init__()
-        if anchors < 1 or flat_dim < 0:
-            raise ValueError(f"AnchorCritic needs anchors >= 1 and flat_dim >= 0, got {anchors} and {flat_dim}")
         self.count = anchors
         self.flat_dim = flat_dim
         self.bound: Literal["lower"] | None = "lower"
@@ -141,7 +134,7 @@ class AnchorCritic(Potential):
         self._cost: Cost | None = None
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        check_problem(mu, nu, cost)
+        check_problem(mu, nu)
         if self.flat_dim and not isinstance(cost, Euclidean):
             raise ValueError(f"flats need the Euclidean distance as cost, got {cost}; use flat_dim=0 or Euclidean()")
         y = nu.sample(2)
@@ -231,7 +224,6 @@ class BatchCritic(Potential):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        _check_module(net, "net")
         self.net = net
         self._cost: Cost | None = None
 
@@ -240,7 +232,7 @@ class BatchCritic(Potential):
         return _one_value(self.net(x), x)
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        check_problem(mu, nu, cost)
+        check_problem(mu, nu)
         _check_net(self.net, nu)
         self.dim = nu.dim
         vars(self)["_cost"] = cost  # the problem's and not ξ's: no part of this module
@@ -286,11 +278,6 @@ def _contracted(directions: Tensor) -> Tensor:
     margin = 1 + 100 * torch.finfo(directions.dtype).eps
     sums = (directions.mT @ directions).abs().sum(dim=-1)
     return directions * (margin * sums.clamp_min(1)).rsqrt().unsqueeze(-2)
-
-
-def _check_module(part: object, name: str) -> None:
-    if not isinstance(part, nn.Module):
-        raise ValueError(f"{name} must be a torch module, got {described(part)}; a function becomes one as its forward")
 
 
 def _one_value(h: Tensor, x: Tensor) -> Tensor:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Interval, Nonnegative, checked
 from ot_gen.costs import Cost
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Empirical, Measure
@@ -60,10 +60,8 @@ class DiscretePotential(Potential):
     smallest: Tensor
     collisions: Tensor
 
-    def __init__(self, concentration: float = 100.0) -> None:
+    def __init__(self, concentration: Annotated[float, Interval(1, open="(")] = 100.0) -> None:
         super().__init__()
-        if not concentration > 1:
-            raise ValueError(f"DiscretePotential needs concentration > 1 (competing atoms), got {concentration}")
         self.concentration = concentration
         self.transform = _Transform()
         self.h_tilde = nn.Parameter(torch.empty(0))
@@ -73,7 +71,7 @@ class DiscretePotential(Potential):
         self._problem: tuple[Empirical, Cost] | None = None
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        check_problem(mu, nu, cost)
+        check_problem(mu, nu)
         if not isinstance(nu, Empirical):
             raise ValueError(
                 f"a DiscretePotential needs the atoms of an Empirical, got {nu}, which is sampled afresh; "
@@ -172,7 +170,7 @@ class NaturalDescent(Optimizer):
         1.0
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], potential: DiscretePotential, lr: float = 1.0) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], potential: DiscretePotential, lr: Nonnegative = 1.0) -> None:
         super().__init__(parameters, {"lr": lr})
         self.potential = potential
 

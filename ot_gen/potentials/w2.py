@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Count, Positive, checked
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud, probe
@@ -63,13 +63,9 @@ class BrenierPotential(Potential):
     kind = "network"
 
     def __init__(
-        self, phi: nn.Module, mover: nn.Module, descents: int = 2, step: float = 0.6, lr: float = 5e-3
+        self, phi: nn.Module, mover: nn.Module, descents: Count = 2, step: Positive = 0.6, lr: Positive = 5e-3
     ) -> None:
         super().__init__()
-        if descents < 1 or not step > 0 or not lr > 0:
-            raise ValueError(
-                f"BrenierPotential needs descents >= 1, step > 0 and lr > 0, got {descents}, {step} and {lr}"
-            )
         self.phi = phi
         self.mover = mover
         self.descents = descents
@@ -105,7 +101,7 @@ class BrenierPotential(Potential):
         return self.frame.to_model(self._minimiser(proposed, v))
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        check_problem(mu, nu, cost)
+        check_problem(mu, nu)
         if not isinstance(cost, SquaredEuclidean):
             raise ValueError(
                 f"a BrenierPotential needs the squared distance as its cost (its map is a gradient for no other), got "

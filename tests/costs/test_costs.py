@@ -117,7 +117,7 @@ def test_bernoulli_is_torchs_binary_cross_entropy_also_at_saturated_pixels():
 
 @pytest.mark.parametrize("p", [0.5, 0.0, -1.0, float("nan")])
 def test_lp_below_one_is_refused(p):
-    with pytest.raises(ValueError, match="p >= 1"):
+    with pytest.raises(ValueError, match="p must be a number >= 1, got"):
         Lp(p)
 
 

@@ -222,7 +222,7 @@ def test_bad_image_folders_are_refused(pictures, tmp_path_factory):
         (lambda: image_folder(empty), "holds no images"),
         (lambda: image_folder(pictures, channels=2), "channels must be 1 .* got 2"),
         (lambda: image_folder(pictures, size=(0, 3)), "size must be a positive"),
-        (lambda: image_folder(pictures, test_fraction=0.0), "strictly between 0 and 1"),
+        (lambda: image_folder(pictures, test_fraction=0.0), r"test_fraction must be a number in \(0, 1\), got 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()

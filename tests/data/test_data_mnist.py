@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import logging
 import shutil
 import threading
@@ -68,7 +69,7 @@ def test_mnist_takes_another_file_of_its_layout(tmp_path):
 @pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b[:1000] + bytes([b[1000] ^ 1]) + b[1001:]])
 def test_a_damaged_embedded_file_is_named_with_the_remedy(tmp_path, monkeypatch, damage):
     (tmp_path / "mnist10k.npz").write_bytes(damage(EMBEDDED.read_bytes()))
-    monkeypatch.setitem(mnist.__globals__, "EMBEDDED", tmp_path / "mnist10k.npz")
+    monkeypatch.setitem(inspect.unwrap(mnist).__globals__, "EMBEDDED", tmp_path / "mnist10k.npz")
     remedy = r"mnist10k\.npz cannot be read \(its SHA-256 checksum differs.*; reinstall ot_gen, or restore the file"
     with pytest.raises(ValueError, match=remedy) as e:
         mnist()

@@ -149,19 +149,19 @@ def test_parallel_lines_are_at_their_offsets():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: eight_gaussians(std=0.0), "std must be positive"),
-        (lambda: twenty_five_gaussians(std=-1.0), "std must be positive"),
+        (lambda: eight_gaussians(std=0.0), "std must be a number > 0, got"),
+        (lambda: twenty_five_gaussians(std=-1.0), "std must be a number > 0, got"),
         (lambda: two_moons(noise=-0.1), "noise must be"),
         (lambda: swiss_roll(noise=float("nan")), "noise must be"),
-        (lambda: pinwheel(arms=0), "at least one arm"),
-        (lambda: pinwheel(radial=-1.0), "non-negative"),
-        (lambda: checkerboard(cells=1), "at least two cells"),
+        (lambda: pinwheel(arms=0), "arms must be a whole number >= 1, got 0"),
+        (lambda: pinwheel(radial=-1.0), "radial must be a number >= 0, got -1"),
+        (lambda: checkerboard(cells=1), r"cells must be a whole number in \[2, 1000\], got 1"),
         (lambda: rings(radii=()), "at least one radius"),
-        (lambda: rings(radii=(-1.0,)), "none negative"),
+        (lambda: rings(radii=(-1.0,)), r"radii\[0\] must be a number >= 0, got -1"),
         (lambda: rings(noise=-1.0), "noise must be"),
         (lambda: parallel_lines(offsets=()), "at least one offset"),
-        (lambda: toy(two_moons(), size=1), "size must be at least 2"),
-        (lambda: toy(two_moons(), test_size=0), "test_size must be at least 2"),
+        (lambda: toy(two_moons(), size=1), "size must be a whole number >= 2, got 1"),
+        (lambda: toy(two_moons(), test_size=0), "test_size must be a whole number >= 2, got 0"),
     ],
 )
 def test_senseless_arguments_are_refused(make, message):

@@ -25,6 +25,7 @@ from ot_gen import (
     GaussianKernel,
     InverseMultiquadric,
     MaxSlicedWasserstein,
+    Measure,
     MinibatchWeightedKL,
     Pushforward,
     SinkhornDivergence,
@@ -188,14 +189,14 @@ def test_sliced_transport_on_a_line_is_sorting():
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-class Given(nn.Module):
+class Given(Measure):
     """A reference whose draws are given: the codes moved."""
 
     def __init__(self, points):
         super().__init__()
         self.dim, self.points = points.shape[1], points
 
-    def rsample(self, n):
+    def sample(self, n):
         return self.points[:n]
 
 
@@ -315,11 +316,11 @@ def test_a_weighted_sum_is_the_sum():
     ("build", "what"),
     [
         (lambda: WeightedSum([KL()], [1.0, 2.0]), "one weight"),
-        (lambda: WeightedSum([KL()], [-1.0]), "weight >= 0"),
-        (lambda: SlicedWasserstein(0), "directions >= 1"),
-        (lambda: SlicedWasserstein(draws=0), "draws >= 1"),
-        (lambda: MaxSlicedWasserstein(5, -1), "ascents >= 0"),
-        (lambda: StratifiedKL(1), "at least two"),
+        (lambda: WeightedSum([KL()], [-1.0]), r"weights\[0\] must be a number >= 0, got -1"),
+        (lambda: SlicedWasserstein(0), "directions must be a whole number >= 1, got 0"),
+        (lambda: SlicedWasserstein(draws=0), "draws must be a whole number >= 1, got 0"),
+        (lambda: MaxSlicedWasserstein(5, -1), "ascents must be a whole number >= 0, got -1"),
+        (lambda: StratifiedKL(1), "atoms must be a whole number >= 2, got 1"),
         (lambda: StratifiedKL(4)(gaussian(torch.zeros(8, K), torch.ones(8, K)), standard_gaussian(K)), "2 to 4"),
     ],
 )
@@ -366,7 +367,7 @@ def test_the_gaussian_kernels_are_one_in_other_units():
     x, y = torch.randn(4, K), torch.randn(5, K)
     scales = (0.5, 2.0)
     torch.testing.assert_close(GaussianKernel(scales)(x, y), GaussianScales(float(K), scales)(x, y))
-    with pytest.raises(ValueError, match="positive variance"):
+    with pytest.raises(ValueError, match="variance must be a number > 0, got 0"):
         GaussianKernel(variance=0.0)
 
 

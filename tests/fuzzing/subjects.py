@@ -27,6 +27,7 @@ LEFT_OUT = {
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
+    "Mixture": "made by torch's constructor",
     **{
         f"{law}.from_cube": "no image of a cube" for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal")
     },

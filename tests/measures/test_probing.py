@@ -51,7 +51,7 @@ def test_a_generator_in_another_dtype_than_its_reference_is_refused_when_the_mod
 
 
 def test_a_model_needs_a_module_and_a_measure():
-    with pytest.raises(ValueError, match="torch module as its map, got a function"):
+    with pytest.raises(ValueError, match="map must be a torch module, got a function; a function becomes one"):
         Pushforward(lambda z: z, standard_gaussian(2))
     with pytest.raises(ValueError, match=r"Reference\(law\)"):
         Pushforward(nn.Linear(2, 3), standard_gaussian(2).law)

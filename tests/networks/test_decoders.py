@@ -352,11 +352,11 @@ def test_the_noise_decoder_describes_the_law_it_returns():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GaussianDecoder(nn.Linear(K, D), 0.0), "deviation > 0, got 0"),
-        (lambda: GaussianDecoder(nn.Linear(K, D), float("nan")), "deviation > 0, got nan"),
-        (lambda: LearnedStd(-1.0), "initial must be positive, got -1"),
-        (lambda: PixelwiseStd(nn.Linear(K, D), least=0.0), "least must be positive"),
-        (lambda: RBFPrecision(K, D, background=0.0), "background must be positive"),
+        (lambda: GaussianDecoder(nn.Linear(K, D), 0.0), "std must be a number > 0 or a torch module, got 0"),
+        (lambda: GaussianDecoder(nn.Linear(K, D), float("nan")), "std must be a number > 0 or a torch module, got nan"),
+        (lambda: LearnedStd(-1.0), "initial must be a number > 0, got -1"),
+        (lambda: PixelwiseStd(nn.Linear(K, D), least=0.0), "least must be a number > 0, got 0"),
+        (lambda: RBFPrecision(K, D, background=0.0), "background must be a number > 0, got 0"),
         (lambda: RBFPrecision(K, D, centres=8).fit_centres(torch.randn(4, K)), "8 centres .* need at least 8 codes"),
         (lambda: RBFPrecision(K, D, centres=2).fit_centres(torch.randn(4, 3)), "dimension 2 .* got codes of shape"),
         (

@@ -237,5 +237,5 @@ def test_the_flows_library_leaves_the_validation_of_other_laws_on():
 
 
 def test_flows_of_no_size_are_named():
-    with pytest.raises(ValueError, match="layers 0"):
+    with pytest.raises(ValueError, match="layers must be a whole number >= 1, got 0"):
         FlowEncoder(MLP(D, hidden=(8,)), 2, layers=0)

@@ -111,7 +111,7 @@ def test_group_sort_permutes_features_within_their_groups(group, seed):
 
 
 def test_sorts_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match="groups of at least 2"):
+    with pytest.raises(ValueError, match="group must be a whole number >= 2, got 1"):
         GroupSort(1)
     with pytest.raises(ValueError, match="multiple of 4, got 6 features"):
         GroupSort(4)(torch.zeros(2, 6))

@@ -297,7 +297,7 @@ def test_nets_of_the_wrong_size_are_named(critic):
 
 
 def test_anchors_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match="anchors >= 1 and flat_dim >= 0, got 0 and 2"):
+    with pytest.raises(ValueError, match="anchors must be a whole number >= 1, got 0"):
         AnchorCritic(0, 2)
     mu = standard_gaussian(4)
     with pytest.raises(ValueError, match="flats need the Euclidean distance"):

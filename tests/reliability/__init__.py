@@ -1,0 +1,1 @@
+"""What docs/reliability.md promises, tried at length and counted: `make reliability`."""
