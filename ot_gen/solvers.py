@@ -70,7 +70,7 @@ class Solver(nn.Module, ABC):
                 )
             try:
                 shape = self.cost.decoded(mu.decode(mu.base.sample(2)) if isinstance(mu, Pushforward) else x, y).shape
-            except RuntimeError as error:
+            except (RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})"
                 ) from error

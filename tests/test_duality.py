@@ -178,7 +178,7 @@ def test_kl_of_a_deterministic_encoder_is_refused():
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
 def test_the_divergence_needs_a_positive_weight(weight):
-    with pytest.raises(ValueError, match="weight λ > 0"):
+    with pytest.raises(ValueError, match="weight must be a number > 0"):
         EncoderCoupling(DiracEncoder(nn.Identity()), KL(), weight)
 
 
