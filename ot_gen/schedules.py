@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -63,3 +64,22 @@ def cyclic(fraction: Fraction, cycles: Count = 4, rise: Part = 0.5, start: Nonne
     """
     phase = fraction * cycles
     return linear_warmup(1.0 if fraction >= 1 else phase - int(phase), until=rise, start=start)
+
+
+def factor_at(schedule: Schedule | None, fraction: float) -> float:
+    """The factor that a schedule gives at a fraction, 1 without a schedule.
+
+    Raises:
+        ValueError: the schedule takes no number, or returns no finite factor >= 0.
+
+    Example:
+        >>> factor_at(linear_warmup, 0.25), factor_at(None, 0.25)
+        (0.5, 1.0)
+    """
+    try:
+        factor = 1.0 if schedule is None else schedule(fraction)
+    except (TypeError, NotImplementedError) as error:
+        raise ValueError(f"a schedule takes the fraction of the steps done, and this one does not: {error}") from error
+    if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+        raise ValueError(f"a schedule returns a finite factor >= 0, got {factor!r} at the fraction {fraction:g}")
+    return factor

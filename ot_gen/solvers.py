@@ -12,11 +12,11 @@ from typing import ClassVar, final
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ot_gen.arguments import Count, Index, Nonnegative, checked, described
+from ot_gen.arguments import Count, Index, Nonnegative, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, Pushforward, check_measure, undisturbed
+from ot_gen.measures import Measure, Pushforward, undisturbed
 from ot_gen.potentials import Potential
 
 
@@ -56,7 +56,6 @@ class Solver(nn.Module, ABC):
         Raises:
             ValueError: dimensions or kinds that do not fit.
         """
-        check_kinds(mu, nu, self)
         if mu.dim != nu.dim:
             raise ValueError(
                 f"the model lives in dimension {mu.dim} and the data in dimension {nu.dim}; "
@@ -71,7 +70,7 @@ class Solver(nn.Module, ABC):
                 )
             try:
                 shape = self.cost.decoded(mu.decode(mu.base.sample(2)) if isinstance(mu, Pushforward) else x, y).shape
-            except RuntimeError as error:
+            except (RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"the cost {self.cost} does not accept points of dimension {nu.dim} ({error})"
                 ) from error
@@ -88,6 +87,11 @@ class Solver(nn.Module, ABC):
     def diagnostics(self) -> dict[str, float]:
         """Named figures that say how well the inner problem is solved."""
         return {}
+
+    @staticmethod
+    def instead_of(value: object) -> str:
+        """What to do with something that should be a solver, in the words of an error."""
+        return "make it of one: PrimalSolver(cost, coupling) or DualSolver(cost, potential)"
 
     def extra_repr(self) -> str:
         return f"inner_steps={self.inner_steps}, warmup_steps={self.warmup_steps}"
@@ -208,19 +212,17 @@ class DualSolver(Solver):
         return self.potential.diagnostics()
 
 
-def check_kinds(mu: object, nu: object, solver: object) -> None:
-    """Raise a `ValueError` unless these are a model, data and a solver, in this order.
+def check_order(mu: Measure, nu: Measure) -> None:
+    """Raise a `ValueError` where ν would train and μ not: they stand in the other order.
 
     Example:
         >>> from ot_gen import standard_gaussian
-        >>> check_kinds(standard_gaussian(2), standard_gaussian(2), None)
+        >>> check_order(standard_gaussian(2), Pushforward(nn.Linear(2, 2), standard_gaussian(2)))
         Traceback (most recent call last):
-        ValueError: solver must be a PrimalSolver or a DualSolver, got None; the order is (mu, nu, solver)
+        ValueError: nu has parameters, which are not trained, and mu has none; the order is (mu, nu, solver), ...
     """
-    if isinstance(nu, Solver):
-        raise ValueError(f"nu must be a Measure, got {described(nu)}; the order is (mu, nu, solver)")
-    check_measure(mu, "mu")
-    check_measure(nu, "nu")
-    if not isinstance(solver, Solver):
-        got = described(solver)
-        raise ValueError(f"solver must be a PrimalSolver or a DualSolver, got {got}; the order is (mu, nu, solver)")
+    if any(p.requires_grad for p in nu.parameters()) and not any(True for _ in mu.parameters()):
+        raise ValueError(
+            "nu has parameters, which are not trained, and mu has none; the order is (mu, nu, solver), model first. To "
+            "compare with a model that is trained, freeze it: nu.requires_grad_(False)"
+        )

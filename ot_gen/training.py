@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, final
 
-from ot_gen.arguments import Count, Index, Interval, checked, described
+from ot_gen.arguments import Count, Index, Interval, checked
 from ot_gen.couplings import Estimate
 from ot_gen.execution import (
     ALONE,
@@ -36,8 +36,8 @@ from ot_gen.execution import (
     target,
 )
 from ot_gen.measures import Empirical, Measure
-from ot_gen.schedules import Schedule
-from ot_gen.solvers import Solver, check_kinds
+from ot_gen.schedules import Schedule, factor_at
+from ot_gen.solvers import Solver, check_order
 
 __all__ = ["CHECKPOINT_NAME", "Callback", "Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
 
@@ -124,7 +124,7 @@ def fit(
         >>> progress.step, progress.images
         (3, 48)
     """
-    check_kinds(mu, nu, solver)
+    check_order(mu, nu)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, batch_size, processes)
@@ -148,7 +148,7 @@ def fit(
     with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors:
         while clock.runs:
             solver.at(clock.fraction)
-            descent.scale_rates(_factor(schedule, clock.fraction))
+            descent.scale_rates(factor_at(schedule, clock.fraction))
             for _ in range(solver.inner_steps):
                 with frozen(mu):
                     estimate = moved = keeper.checked(sampled)
@@ -276,19 +276,6 @@ def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, fl
         "penalty": estimate.penalty.item(),
         **solver.diagnostics(),
     }
-
-
-def _factor(schedule: Schedule | None, fraction: float) -> float:
-    """The factor on the learning rates."""
-    try:
-        factor = 1.0 if schedule is None else schedule(fraction)
-    except (TypeError, NotImplementedError) as error:
-        raise ValueError(f"a schedule takes the fraction of the steps done, and this one does not: {error}") from error
-    if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
-        raise ValueError(
-            f"a schedule returns a finite factor >= 0, got {described(factor)} at the fraction {fraction:g}"
-        )
-    return factor
 
 
 def _check_sizes(nu: Measure, batch_size: int, processes: Processes) -> None:

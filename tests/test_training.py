@@ -3,6 +3,7 @@ import signal
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -206,7 +207,7 @@ def test_places_of_checkpoints_that_cannot_be_are_refused_before_the_first_step(
     steps = []
     (tmp_path / "file").write_text("")
     for place in (tmp_path, tmp_path / "file" / "x.safetensors", 3, b"x"):
-        with pytest.raises(ValueError, match="checkpoint"):
+        with pytest.raises(ValueError, match=f"checkpoint|{option} must be a path"):
             train("plan", callbacks=[steps.append], **{option: place})
     assert steps == []
 
@@ -312,9 +313,9 @@ def test_fit_works_outside_the_main_thread():
     ("options", "message"),
     [
         ({"batch_size": 201}, "batch_size 201 is larger than the data, 200 atoms"),
-        ({"batch_size": 1}, "batch_size >= 2"),
-        ({"steps": -1}, "steps >= 0"),
-        ({"checkpoint_every": 0}, "checkpoint_every >= 1"),
+        ({"batch_size": 1}, "batch_size must be a whole number"),
+        ({"steps": -1}, "steps must be a whole number >= 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be a whole number >= 1"),
     ],
 )
 def test_sizes_that_make_no_sense_are_named(options, message):
@@ -322,9 +323,42 @@ def test_sizes_that_make_no_sense_are_named(options, message):
         train("plan", **options)
 
 
+WRONG = {
+    "precision": (torch.bfloat16, "precision must be a MixedPrecision, got a dtype"),
+    "processes": (2, "processes must be a Processes, got an int"),
+    "callbacks": (len, "callbacks must be a list"),
+    "schedule": (0.5, "schedule must be a function"),
+    "optimizer": (lambda parameters: None, "an optimizer is made of parameters.*got None"),
+    "inner_optimizer": (torch.optim.LBFGS, "steps on their gradients"),
+    "steps": (True, "steps must be a whole number"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_arguments_of_another_kind_are_named(name):
+    value, message = WRONG[name]
+    with pytest.raises(ValueError, match=message):
+        train("critic", **{name: value})
+
+
+@pytest.mark.parametrize("schedule", [lambda fraction: None, lambda fraction: math.nan, nn.Linear(1, 1)])
+def test_a_schedule_takes_a_fraction_and_returns_a_factor(schedule):
+    with pytest.raises(ValueError, match=r"a schedule (takes the fraction|returns a finite factor)"):
+        train("plan", schedule=schedule)
+
+
+def test_counts_of_numpy_are_counts():
+    assert fit(model(), toy().train, solver("plan"), steps=np.int64(2), batch_size=np.int32(8)).step == 2
+
+
+def test_model_and_data_in_the_wrong_order_are_named():
+    with pytest.raises(ValueError, match="nu has parameters, which are not trained"):
+        fit(toy().train, model(), solver("critic"), steps=1)
+
+
 @pytest.mark.parametrize(("inner", "warmup"), [(0, 0), (1, -1)])
 def test_a_dual_solver_moves_xi_before_theta(inner, warmup):
-    with pytest.raises(ValueError, match="inner_steps >= 1"):
+    with pytest.raises(ValueError, match=r"inner_steps must be .* >= 1|warmup_steps must be .* >= 0"):
         DualSolver(Euclidean(), DiscretePotential(), inner_steps=inner, warmup_steps=warmup)
 
 
@@ -384,7 +418,7 @@ def test_time_ends_a_training_and_drives_its_schedule():
 
 @pytest.mark.parametrize("seconds", [0, -1.0, math.nan, "1"])
 def test_a_time_that_is_none_is_refused(seconds):
-    with pytest.raises(ValueError, match="max_seconds > 0"):
+    with pytest.raises(ValueError, match="max_seconds must be a number"):
         fit(model(), toy().train, solver("plan"), max_seconds=seconds)
 
 

@@ -135,7 +135,7 @@ def labels(x: Cloud, y: Cloud) -> tuple[Tensor, Tensor]:
             raise ValueError(
                 f"{name} must be whole numbers >= 0, (n,), or −1 for none, got {label.dtype} {tuple(label.shape)}"
             )
-        if int(whole.max()) > MOST_CLASSES:
+        if float(whole.max()) > MOST_CLASSES:
             raise ValueError(f"{name} reach {float(whole.max()):g}; number them 0, 1, ..., at most {MOST_CLASSES}")
         vectors.append(label.long())
     if len(vectors[0]) < 2 or len(vectors[1]) < 2:

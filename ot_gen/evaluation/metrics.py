@@ -108,7 +108,7 @@ class Metrics:
     @keyword_only
     @checked
     def __call__(
-        self, mu: Measure | Cloud, train: Measure | Cloud, test: Empirical | Cloud, *, n: Count = 1000, seed: int = 0
+        self, mu: Measure | Cloud, train: Measure | Cloud, test: Measure | Cloud, *, n: Count = 1000, seed: int = 0
     ) -> Measurements:
         """Measure a model. Neither the caller's random state nor the model's mode changes.
 

@@ -25,7 +25,7 @@ def adam(parameters: Iterable[Any], lr: Nonnegative = 1e-3, **options: Any) -> A
         >>> adam(nn.Linear(2, 1).parameters(), lr=1e-2, betas=(0.5, 0.9)).defaults["lr"]
         0.01
     """
-    parameters = list(parameters)
+    parameters = list(parameters) if not isinstance(parameters, Tensor) else [parameters]
     members = (entry.get("params", ()) if isinstance(entry, dict) else [entry] for entry in parameters)
     tensors = listed_parameters(p for group in members for p in ([group] if isinstance(group, Tensor) else group))
     if not tensors:

@@ -16,13 +16,13 @@ def use_threads(threads: Annotated[int, Interval(1, MOST)] | None) -> None:
     """Give this process so many CPU threads; None leaves torch's choice.
 
     Raises:
-        ValueError: no whole number >= 1.
+        ValueError: no whole number in [1, 4096].
 
     Example:
         >>> use_threads(0)
         Traceback (most recent call last):
             ...
-        ValueError: threads must be a whole number >= 1, or null for torch's choice, got 0
+        ValueError: threads must be a whole number in [1, 4096], got 0
     """
     if threads is None:
         return

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, Interval, Positive, checked
+from ot_gen.arguments import Cloud, Count, Interval, Positive, checked
 from ot_gen.execution import by_old_name, keyword_only, renamed
 from ot_gen.geometry.checks import check_point
 from ot_gen.geometry.curves import Spline
@@ -152,17 +152,25 @@ class LocallyAdaptiveNormal(Measure):
             )
         return out
 
-    def squares(self, v: Tensor) -> Tensor:
+    def squares(self, v: Cloud) -> Tensor:
         """vᵀ Σ⁻¹ v of tangent vectors at m, (n, k) -> (n,)."""
+        v = self._tangent(v)
         return torch.linalg.solve_triangular(self._root, v.T, upper=False).square().sum(dim=0)
+
+    def _tangent(self, v: Tensor) -> Tensor:
+        check_codes(v, "v")
+        if v.shape[1] != self.dim:
+            raise ValueError(f"tangent vectors v must be (n, {self.dim}) like the mean, got {tuple(v.shape)}")
+        return v.to(self.mean.dtype)
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """E v, (k,), and E vvᵀ, (k, k), of the tangent vector v = log_m(z) of a draw z."""
         share = self._weights / self._weights.sum()
         return share @ self._tangents, _second_moment(share, self._tangents)
 
-    def volume(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def volume(self, v: Cloud) -> tuple[Tensor, Tensor]:
         """V(v) of tangent vectors at m, (n, k) -> (n,), and exp_m(v), (n, k)."""
+        v = self._tangent(v)
         n, k = v.shape
         m = self.mean.expand(n, k).contiguous()
         step = torch.finfo(v.dtype).eps ** (1 / 3) * float(self._root.diagonal().square().mean().sqrt())

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import described
+from ot_gen.arguments import checked, described
+from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.curves import Curve, Polyline
 from ot_gen.geometry.geodesics import Geodesics
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_rank
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_floats, check_rank
 from ot_gen.geometry.starts import Start
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def by_segments(function: Callable[P, R]) -> Callable[P, R]:
+    """The door of a function of `segments`, which were called `nodes`, and of names that once could be left out."""
+    return renamed(nodes="segments")(keyword_only(checked(function)))
 
 
 def check_ends(
@@ -69,6 +78,8 @@ def check_starts(start: Start | Tensor | Sequence[Start | Tensor], z0: Tensor) -
             raise ValueError(
                 f"a start must be Line(), Graph(codes), Best(...) or curves (B, ?, k), got {described(curves)}"
             )
+        if isinstance(curves, Tensor):
+            check_floats(start=curves)
         if isinstance(curves, Tensor) and (curves.ndim != 3 or curves[:, 0].shape != z0.shape or curves.shape[1] < 2):
             raise ValueError(f"a start must be curves (B, ?, k) from {tuple(z0.shape)}, got {tuple(curves.shape)}")
     return starts

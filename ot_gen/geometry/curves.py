@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, Vector, checked
+from ot_gen.arguments import Count, Vector, checked, described
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+FURTHEST = 1e6  # of times: beyond it the outer pieces say nothing
 
 
 @checked
@@ -62,12 +64,15 @@ class Curve(ABC):
         """
         if self.nodes.shape[2] != 2:
             raise ValueError(f"curves in the plane can be drawn, these are in dimension {self.nodes.shape[2]}")
+        check_axes(axes)
         t = torch.linspace(0, 1, samples, dtype=self.nodes.dtype, device=self.nodes.device)
         for points in self(t).detach().cpu():
             axes.plot(*points.T.numpy(), **style)
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The piece of each t and the place in it, from 0 to 1."""
+        if not bool((t.abs() <= FURTHEST).all()):
+            raise ValueError(f"times t must be finite and within ±{FURTHEST:g}; the curve is given on [0, 1]")
         scaled = t.to(self.nodes) * self.segments
         piece = scaled.detach().floor().long().clamp(0, self.segments - 1)
         return piece, (scaled - piece).unsqueeze(1)
@@ -144,3 +149,19 @@ def _slope_weights(segments: int) -> Tensor:
 
     t = torch.arange(segments + 1, dtype=torch.float64).numpy()
     return torch.from_numpy(CubicSpline(t, torch.eye(segments + 1, dtype=torch.float64).numpy())(t, 1))
+
+
+def check_axes(axes: object) -> None:
+    """Raise a `ValueError` unless these are matplotlib axes.
+
+    Example:
+        >>> check_axes(None)
+        Traceback (most recent call last):
+        ValueError: axes must be matplotlib axes, e.g. those of matplotlib.pyplot.subplots(), got None
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(axes, Axes):
+        raise ValueError(
+            f"axes must be matplotlib axes, e.g. those of matplotlib.pyplot.subplots(), got {described(axes)}"
+        )

@@ -11,7 +11,7 @@ from torch.func import grad
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, directional, gram, pushforward
-from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, solve_metric
+from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, check_floats, solve_metric
 
 
 @final
@@ -33,6 +33,7 @@ class MatrixMetric(RiemannianMetric):
         self.field = field
 
     def matrix(self, z: Cloud) -> Tensor:
+        check_floats(z=z)
         out = self.field(z)
         n, k = z.shape
         if not isinstance(out, Tensor) or out.shape != (n, k, k):
@@ -41,9 +42,11 @@ class MatrixMetric(RiemannianMetric):
         return out
 
     def inner(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
+        check_floats(z=z, u=u, v=v)
         return torch.einsum("na,nab,nb->n", u, self.matrix(z), v)
 
     def connection(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
+        check_floats(z=z, u=u, v=v)
         metric, along_u = directional(self.matrix, z, u)
         along_v = directional(self.matrix, z, v)[1]
         slope = cast(Tensor, grad(lambda p: self.inner(p, u, v).sum())(z))
@@ -51,6 +54,7 @@ class MatrixMetric(RiemannianMetric):
         return solve_metric(metric, force / 2)
 
     def squares(self, nodes: Nodes) -> Squares:
+        check_floats(nodes=nodes)
         return Squares(self._squares(nodes), self._squares(nodes[:, ::2]))
 
     def _squares(self, nodes: Tensor) -> Tensor:
@@ -74,6 +78,7 @@ class MatrixMetric(RiemannianMetric):
     @torch.no_grad()
     @checked
     def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
+        check_floats(nodes=nodes)
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2)
         residual, tangents = pushforward(self._residual, ends.flatten(0, 1))
@@ -85,6 +90,7 @@ class MatrixMetric(RiemannianMetric):
     @torch.no_grad()
     @checked
     def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
+        check_floats(nodes=nodes)
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2).flatten(0, 1)
         slope, hessian = pushforward(cast(Map, grad(self._half)), ends)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Nonnegative, checked
-from ot_gen.execution import keyword_only, renamed
+from ot_gen.execution import keyword_only
 from ot_gen.geometry import flow, lengths, pairs
-from ot_gen.geometry.checks import as_curve, check_alike, check_ends, check_starts, listed
+from ot_gen.geometry.checks import as_curve, by_segments, check_alike, check_ends, check_starts, listed
 from ot_gen.geometry.curves import Curve, Spline
 from ot_gen.geometry.distance import squared_distance
 from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, Tolerance, connect
 from ot_gen.geometry.jets import Map
-from ot_gen.geometry.metrics import RiemannianMetric, check_codes
+from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_finite, log_volume
 from ot_gen.geometry.pullback import PullbackMetric, stacked
 from ot_gen.geometry.starts import Graph, Line, Start
+
+if TYPE_CHECKING:  # `check_starts` looks at it, and advises
+    from ot_gen.geometry.starts import First
 
 
 @final
@@ -83,7 +86,7 @@ class LatentGeometry:
             ValueError: z is no finite cloud, or the decoder returns another shape.
         """
         check_codes(z, "z")
-        return self.metric_field.matrix(z)
+        return check_finite(self.metric_field.matrix(z))
 
     def inner(self, z: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """uᵀM(z)v, (n,), for z, u, v (n, k), without forming M."""
@@ -101,7 +104,7 @@ class LatentGeometry:
             >>> float(LatentGeometry(lambda z: 3 * z).log_volume(torch.zeros(1, 2)).exp().round())
             9.0
         """
-        return self.metric(z).double().slogdet().logabsdet.to(z.dtype) / 2
+        return log_volume(self.metric(z))
 
     def curvature(self, z: Tensor, u: Tensor | None = None, v: Tensor | None = None) -> Tensor:
         """The sectional curvature ⟨R(u, v)v, u⟩ / (‖u‖²‖v‖² − ⟨u, v⟩²) of the planes spanned by u, v (n, k), (n,).
@@ -135,23 +138,19 @@ class LatentGeometry:
         """∫ ‖γ'‖²_M dt, (B,), at least length². It is the curve's own: more nodes on it change nothing."""
         return lengths.curve_energy(self.metric_field, as_curve(curve))
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def constant_speed(self, curve: Curve | Tensor, *, segments: Segments = 16) -> Spline:
         """The curve run through at constant speed, as a spline through segments + 1 of its points."""
         return lengths.constant_speed(self.metric_field, as_curve(curve), segments)
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def geodesic(
         self,
         z0: Tensor,
         z1: Tensor,
         *,
         segments: Segments = 16,
-        start: Start | Tensor | Sequence[Start | Tensor] = Line(),
+        start: First | Sequence[First] = Line(),
         tol: Tolerance = 1e-3,
         rounds: Count = 60,
         accuracy: Tolerance = 1e-4,
@@ -193,10 +192,8 @@ class LatentGeometry:
         starts = check_starts(start, z0)
         return connect(self.metric_field, z0, z1, starts, Effort(segments, tol, rounds, accuracy, refinements))
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
-    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()) -> Tensor:
+    @by_segments
+    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -215,19 +212,13 @@ class LatentGeometry:
         positive = squared > 0
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
-    def squared_distance(
-        self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: Start | Tensor = Line()
-    ) -> Tensor:
+    @by_segments
+    def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
         geodesics = self.geodesic(z0, z1, segments=segments, start=start)
         return squared_distance(self.metric_field, geodesics, *torch.broadcast_tensors(z0, z1))
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def pairwise(
         self,
         z: Tensor,
@@ -290,11 +281,9 @@ class LatentGeometry:
         check_codes(z, "z")
         return flow.exponential(self.metric_field, z, check_alike(z, v=v)[0], tol)
 
-    @renamed(nodes="segments")
-    @keyword_only
-    @checked
+    @by_segments
     def log(
-        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: Start | Tensor = Line(), tol: Tolerance = 1e-6
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: First = Line(), tol: Tolerance = 1e-6
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 

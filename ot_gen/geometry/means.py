@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Count, Shape, checked
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics, Segments, Tolerance
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.metrics import check_codes
 from ot_gen.geometry.starts import Line, Start
-from ot_gen.measures import check_weights
+from ot_gen.measures import check_weights, widened
 
 
 @final
@@ -112,7 +112,7 @@ class Medoids(NamedTuple):
 
 
 @checked
-def k_medoids(distances: Tensor, count: Count) -> Medoids:
+def k_medoids(distances: Annotated[Tensor, Shape("(n, n)")], count: Count) -> Medoids:
     """Cluster points by their distances (n, n) alone, around `count` of them: greedy choice, then single exchanges.
 
     Each exchange of a medoid with another point is the one that lowers the sum of distances most; the search ends
@@ -128,7 +128,7 @@ def k_medoids(distances: Tensor, count: Count) -> Medoids:
         >>> k_medoids(torch.cdist(x, x), 2).labels
         tensor([0, 0, 0, 1, 1, 1])
     """
-    n = len(distances)
+    distances, n = widened(distances), len(distances)
     if distances.shape != (n, n) or not bool(torch.isfinite(distances).all()):
         raise ValueError(f"medoids need a square matrix of finite distances, got shape {tuple(distances.shape)}")
     if bool((distances < 0).any()):

@@ -133,18 +133,54 @@ def check_codes(z: Tensor, name: str) -> None:
         )
 
 
+def check_floats(**tensors: Tensor) -> None:
+    """Raise a `ValueError` unless these can be differentiated: float32 or float64, and not empty; reads no number.
+
+    Example:
+        >>> check_floats(z=torch.zeros(1, 2).long())
+        Traceback (most recent call last):
+        ValueError: z must be a non-empty tensor of float32 or float64, got (1, 2) of torch.int64; convert z.float()
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.float64) or tensor.numel() == 0:
+            raise ValueError(
+                f"{name} must be a non-empty tensor of float32 or float64, got {tuple(tensor.shape)} of "
+                f"{tensor.dtype}; convert {name}.float()"
+            )
+
+
+def log_volume(metric: Tensor) -> Tensor:
+    """log √det M, (n,), of M (n, k, k).
+
+    Example:
+        >>> log_volume(torch.eye(2)[None])
+        tensor([0.])
+    """
+    return metric.double().slogdet().logabsdet.to(metric.dtype) / 2
+
+
+def check_finite(metric: Tensor) -> Tensor:
+    """The matrices M (n, k, k), or a `ValueError` where one is not finite.
+
+    Example:
+        >>> check_finite(torch.eye(2)[None]).shape
+        torch.Size([1, 2, 2])
+    """
+    if bool(torch.isfinite(metric).all()):
+        return metric
+    raise ValueError(
+        "the metric holds NaN or Inf; the decoder (or its standard deviation) has no finite derivative at some of the "
+        "points: move them closer to the codes"
+    )
+
+
 def check_rank(metric: Tensor, eps: float) -> None:
     """Raise a `ValueError` where an M (n, k, k) is singular to a relative precision `eps`, or not finite.
 
     Example:
         >>> check_rank(torch.eye(2).unsqueeze(0), 1e-7)
     """
-    if not bool(torch.isfinite(metric).all()):
-        raise ValueError(
-            "the metric holds NaN or Inf; the decoder (or its standard deviation) has no finite derivative at some of "
-            "the points: move them closer to the codes"
-        )
-    values = torch.linalg.eigvalsh(metric)
+    values = torch.linalg.eigvalsh(check_finite(metric))
     singular = values[:, 0] <= 4 * eps * values[:, -1]
     if bool(singular.any()):
         first = int(singular.nonzero()[0])

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
-from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, solve_metric
+from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, check_floats, solve_metric
 
 RESTLESS = (_BatchNorm, _DropoutNd)  # layers that are another function in training mode
 
@@ -68,6 +68,7 @@ class PullbackMetric(RiemannianMetric):
         return x
 
     def matrix(self, z: Cloud) -> Tensor:
+        check_floats(z=z)
         parts = []
         for rows in blocks(len(z), z.shape[1] * self._width(z), z.element_size()):
             _, tangents = pushforward(self.embed, z[rows])
@@ -75,20 +76,24 @@ class PullbackMetric(RiemannianMetric):
         return torch.cat(parts)
 
     def inner(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
+        check_floats(z=z, u=u, v=v)
         first = directional(self.embed, z, u)[1]
         return (first * (first if v is u else directional(self.embed, z, v)[1])).sum(dim=1)
 
     def connection(self, z: Cloud, u: Cloud, v: Cloud) -> Tensor:
+        check_floats(z=z, u=u, v=v)
         _, tangents = pushforward(self.embed, z)
         force = torch.einsum("knd,nd->nk", tangents, second(self.embed, z, u, v))
         return solve_metric(gram(tangents, tangents), force)
 
     def squares(self, nodes: Nodes) -> Squares:
+        check_floats(nodes=nodes)
         return _squares(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]).diff(dim=1))
 
     @torch.no_grad()
     @checked
     def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
+        check_floats(nodes=nodes)
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         if ends is None:
             ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
@@ -109,6 +114,7 @@ class PullbackMetric(RiemannianMetric):
     @torch.no_grad()
     @checked
     def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
+        check_floats(nodes=nodes)
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         parts = []
         for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):

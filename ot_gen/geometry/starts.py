@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Cloud, Count, checked
 from ot_gen.geometry.metrics import RiemannianMetric, check_codes, length
 
 EDGE = 2  # segments by which the length of an edge is measured
@@ -22,8 +22,11 @@ class Start(ABC):
     """A rule for first curves."""
 
     @abstractmethod
-    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
         """Curves from z0 to z1, (B, k), as nodes (B, segments + 1, k)."""
+
+
+First = Start | Tensor  # a rule, or first curves (B, ?, k)
 
 
 @final
@@ -37,7 +40,8 @@ class Line(Start):
         tensor([0.0000, 0.5000, 1.0000])
     """
 
-    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
+        check_pairs(z0, z1)
         return line(z0, z1, segments)
 
 
@@ -65,7 +69,7 @@ class Best(Start):
             raise ValueError("the best of no starts is none; give Line(), Graph(codes)")
         self.rules = rules
 
-    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
         curves = torch.stack([rule(metric, z0, z1, segments) for rule in self.rules])
         with torch.no_grad():
             energy = torch.stack([metric.squares(nodes).fine.sum(dim=1) for nodes in curves])
@@ -108,7 +112,8 @@ class Graph(Start):
         self.neighbours = neighbours
         self._edges = _edges(self.codes, neighbours)
 
-    def __call__(self, metric: RiemannianMetric, z0: Tensor, z1: Tensor, segments: int) -> Tensor:
+    def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
+        check_pairs(z0, z1)
         ends, place = torch.unique(torch.cat([z0, z1]), dim=0, return_inverse=True)
         start, end = (place.cpu() + len(self.codes)).chunk(2)
         points, edges = self._linked(ends)
@@ -116,7 +121,7 @@ class Graph(Start):
         _, before = _shortest(metric, points, edges, sources)
         return _resample(points[_paths(before[row], start, end)], segments)
 
-    def lengths(self, metric: RiemannianMetric, z: Tensor) -> Tensor:
+    def lengths(self, metric: RiemannianMetric, z: Cloud) -> Tensor:
         """Distances between all pairs of z (n, k), (n, n), some per cent too long.
 
         Each is the shortest of three: the shortest path, that path smoothed, and the straight segment.
@@ -124,6 +129,7 @@ class Graph(Start):
         Raises:
             ValueError: points of another dimension than the codes.
         """
+        check_codes(z, "z")
         points, edges = self._linked(z)
         ends = torch.arange(len(self.codes), len(points))
         paths, before = _shortest(metric, points, edges, ends)
@@ -146,12 +152,27 @@ class Graph(Start):
         if ends.shape[1] != self.codes.shape[1]:
             raise ValueError(f"points have dimension {ends.shape[1]}, the codes of the graph {self.codes.shape[1]}")
         points = torch.cat([self.codes.to(ends), ends])
-        places = points.double().cpu().numpy()
+        places = points.detach().double().cpu().numpy()
         near = torch.from_numpy(cKDTree(places).query(places[len(self.codes) :], self.neighbours + 1)[1]).long()
         links = torch.arange(len(self.codes), len(points)).repeat_interleave(self.neighbours + 1)
         links = torch.stack([links, near.flatten()])
         links = links[:, links[0] != links[1]].sort(dim=0).values.unique(dim=1)
         return points, torch.cat([self._edges, links], dim=1)
+
+
+def check_pairs(z0: Tensor, z1: Tensor) -> None:
+    """Raise a `ValueError` unless these are as many finite end points as points, (B, k) each.
+
+    Example:
+        >>> check_pairs(torch.zeros(1, 2), torch.zeros(1, 2))
+    """
+    check_codes(z0, "z0")
+    check_codes(z1, "z1")
+    if z0.shape != z1.shape or z0.dtype != z1.dtype:
+        raise ValueError(
+            f"z0 and z1 must have one shape (B, k) and one dtype, got {tuple(z0.shape)} {z0.dtype} and "
+            f"{tuple(z1.shape)} {z1.dtype}"
+        )
 
 
 def line(z0: Tensor, z1: Tensor, segments: int) -> Tensor:

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, checked
+from ot_gen.geometry.curves import check_axes
 from ot_gen.geometry.latent import LatentGeometry
+from ot_gen.geometry.metrics import log_volume
+from ot_gen.measures import widened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +44,7 @@ class VolumeMap:
             axes: where to draw.
             style: for `Axes.imshow`, over the map's own.
         """
+        check_axes(axes)
         values = self.values.detach().cpu().double()
         finite = values[torch.isfinite(values)]
         if len(finite):
@@ -75,6 +79,7 @@ def volume_map(geometry: LatentGeometry, bounds: Tensor, size: Count = 100) -> V
         tensor([[9., 9.],
                 [9., 9.]])
     """
+    bounds = widened(bounds)
     if bounds.shape != (2, 2) or not bool((bounds[1] > bounds[0]).all()) or not bool(torch.isfinite(bounds).all()):
         raise ValueError(
             "a volume map needs the lower left and the upper right corner of a rectangle, (2, 2), got "
@@ -84,7 +89,7 @@ def volume_map(geometry: LatentGeometry, bounds: Tensor, size: Count = 100) -> V
     z1, z2 = (bounds[0] + share[:, None] * (bounds[1] - bounds[0])).T
     cells = torch.cartesian_prod(z2, z1).flip(1)
     with torch.no_grad():
-        values = geometry.log_volume(cells).reshape(size, size)
+        values = log_volume(geometry.metric_field.matrix(cells)).reshape(size, size)
     if bool(values.isnan().any() | values.isposinf().any()):
         raise ValueError(
             f"the metric holds NaN or Inf in {int((values.isnan() | values.isposinf()).sum())} of {size * size} cells; "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import checked
-from ot_gen.transport.problem import NotConverged, check_costs
+from ot_gen.transport.problem import NotConverged
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -100,7 +100,6 @@ def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _checked(C: Tensor) -> Tensor:
-    check_costs(C)
     if C.ndim != 2 or C.shape[0] != C.shape[1] or C.numel() == 0:
         raise ValueError(
             f"an assignment needs a square cost matrix (n, n), n >= 1, got shape {tuple(C.shape)}; use exact_plan for "

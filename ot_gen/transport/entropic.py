@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ot_gen.arguments import Count, Positive, checked
+from ot_gen.arguments import Count, Nonnegative, Positive, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, widened_pair
@@ -30,7 +30,7 @@ def sinkhorn_potentials(
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    epsilon: Positive,
+    epsilon: Nonnegative,
     tol: Positive = 1e-4,
     max_iterations: Count = 10_000,
 ) -> tuple[Tensor, Tensor]:
@@ -63,6 +63,8 @@ def sinkhorn_potentials(
         >>> bool((f[:, None] + g).abs().max() < 1e-12)
         True
     """
+    if epsilon == 0:
+        raise ValueError("Schrödinger potentials need epsilon > 0, got 0; for epsilon = 0 use exact_plan")
     C, a, b = problem(C, a, b)
     f, g, _ = _potentials(C, a, b, epsilon, tol, max_iterations)
     return f, g
@@ -74,7 +76,7 @@ def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,
     *,
-    epsilon: Positive,
+    epsilon: Nonnegative,
     a: Tensor | None = None,
     b: Tensor | None = None,
     tol: Positive = 1e-3,
@@ -109,6 +111,8 @@ def sinkhorn_divergence(
         >>> bool(sinkhorn_divergence(x, x, epsilon=1.0).abs() < 1e-4)
         True
     """
+    if epsilon == 0:
+        raise ValueError("sinkhorn_divergence needs epsilon > 0, got 0; for epsilon = 0 use wasserstein")
     x, y = widened_pair(x, y)
     check_cloud(x, "x")
     check_cloud(y, "y")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Interval, checked
-from ot_gen.measures import widened, widened_pair
+from ot_gen.measures import widened
 
 Exponent = Annotated[float, Interval(-math.inf, math.inf, "()")]
 
@@ -42,7 +42,8 @@ def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
         >>> maps.forth.diagonal(), maps.overlap
         (tensor([3., 3.]), tensor(6.))
     """
-    S, R = widened_pair(S, R)
+    dtype = torch.promote_types(torch.promote_types(S.dtype, R.dtype), torch.float32)
+    S, R = S.to(dtype), R.to(dtype)
     if S.shape != R.shape:
         raise ValueError(f"covariances S and R must have one shape (d, d), got {tuple(S.shape)} and {tuple(R.shape)}")
     half, inverse_half = powers(S, 0.5, -0.5)

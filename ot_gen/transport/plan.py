@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.costs import Cost
-from ot_gen.measures import check_cloud, widened, widened_pair
+from ot_gen.measures import check_cloud, widened
 from ot_gen.transport.bracket import Bracket
 
 
@@ -222,5 +222,5 @@ class DensePlan(Plan):
         return (self.P * cost.matrix(x, y)).sum()
 
     def _row_sums(self, y: Tensor) -> Tensor:
-        P, y = widened_pair(self.P, y)
-        return P @ y
+        dtype = torch.promote_types(self.P.dtype, y.dtype)
+        return self.P.to(dtype) @ y.to(dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.special import xlogy
 
-from ot_gen.arguments import Count, Positive, checked
+from ot_gen.arguments import Count, Nonnegative, Positive, checked
 from ot_gen.measures import widened
 from ot_gen.transport.assignment import assignment, assignment_potentials
 from ot_gen.transport.entropic import sinkhorn_potentials
@@ -67,7 +67,7 @@ def sinkhorn_plan(
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    epsilon: Positive,
+    epsilon: Nonnegative,
     tol: Positive = 1e-4,
     max_iterations: Count = 10_000,
 ) -> DensePlan:
@@ -104,6 +104,8 @@ def sinkhorn_plan(
         >>> bool((plan.value + plan.penalty - plan.dual_value).abs() < 1e-4)
         True
     """
+    if epsilon == 0:
+        raise ValueError("an entropic plan needs epsilon > 0, got 0; for epsilon = 0 use exact_plan")
     given = problem(C, a, b)
     C = widened(C.detach(), "costs")
     f, g = sinkhorn_potentials(*given, epsilon=epsilon, tol=tol, max_iterations=max_iterations)

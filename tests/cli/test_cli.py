@@ -376,7 +376,7 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
     "data=image_folder data.path=missing": ("missing", "there is no folder"),
     "seed=null": ("seed=null", "whole number"),
     "trainer.batch_size=65": ("batch_size 65", "64 atoms", "trainer.batch_size="),
-    "trainer.steps=-1": ("steps >= 0", "-1"),
+    "trainer.steps=-1": ("steps must be a whole number >= 0", "-1"),
     "generator=conv": ("image shape", "generator=mlp"),
     "cost=bernoulli": ("BernoulliNLL",),
     "solver=dual/w2_maxmin cost=euclidean": ("Euclidean()", "cost=squared_euclidean"),

@@ -313,12 +313,12 @@ def test_what_is_no_pair_of_samples_is_named(name, x, y, words):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: SinkhornDistance(0.0), "epsilon > 0"),
-        (lambda: SlicedTransport(1), "two directions"),
+        (lambda: SinkhornDistance(0.0), "epsilon must be a number > 0"),
+        (lambda: SlicedTransport(1), "directions must be a whole number"),
         (lambda: SlicedTransport()(torch.rand(5, 2), torch.rand(6, 2)), "one size"),
-        (lambda: GaussianScales(0.0), "positive variance"),
+        (lambda: GaussianScales(0.0), "variance must be a number > 0"),
         (lambda: GaussianScales(1.0, ()), "positive scales"),
-        (lambda: Precision(0), "k >= 1"),
+        (lambda: Precision(0), "k must be a whole number >= 1"),
         (lambda: Precision()(torch.rand(6, 2), torch.rand(50, 2)), "at least 8"),
         (lambda: ModeCoverage(0.0), r"\(0, 1\]"),
         (lambda: ModeCoverage()(torch.zeros(3).long(), -torch.ones(3).long()), "no real sample"),

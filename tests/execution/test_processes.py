@@ -251,13 +251,13 @@ def test_one_process_shares_nothing_and_changes_nothing():
 
 @pytest.mark.parametrize(("rank", "size"), [(2, 2), (-1, 2), (0, 0)])
 def test_ranks_beyond_the_size_are_refused(rank, size):
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match=r"does not exist|rank must be .* >= 0|size must be .* >= 1"):
         Processes(rank, size)
 
 
 @pytest.mark.parametrize("size", [0, 1.5, "two"])
 def test_a_launch_needs_a_whole_number_of_processes(size):
-    with pytest.raises(ValueError, match=r"whole number of processes >= 1, got size="):
+    with pytest.raises(ValueError, match=r"size must be a whole number >= 1, got"):
         launch(repr, size=size)
 
 

@@ -230,7 +230,14 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "Transported.log_prob": {"value": lambda: numbers(2)},
     "ConvFeatures.forward": {"x": lambda: torch.rand(2, 784)},
     "Graph.lengths": {"metric": lambda: latent().metric_field},
-    "Memorisation.estimate": {"train": lambda: numbers(6, 2, seed=1)},
+    "Memorisation.estimate": {"train": lambda: numbers(6, 2, seed=6)},
+    **{
+        f"{metric}.estimate": dict.fromkeys("xy", lambda: torch.arange(5) % 3)
+        for metric in ("ClassError", "ModeCoverage")
+    },
+    **{f"DigitClassifier.{of}": {"images": lambda: torch.rand(3, 784)} for of in ("forward", "features", "classes")},
+    "judgement_of": {"measured": lambda: _metrics()(numbers(9, 2), numbers(9, 2, seed=1), numbers(9, 2, seed=5), n=4)},
+    "measures_exactly": {"metrics": lambda: _metrics()},
     **{f"{plan}.cost_of": {"x": lambda: numbers(4, 2)} for plan in ("SparsePlan", "DensePlan")},
     **{f"LatentGeometry.{of}": {"tol": lambda: 1e-2} for of in ("exp", "log")},
     "LatentGeometry.transport": {"w": lambda: numbers(2, 2)},
@@ -327,8 +334,15 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "LocallyAdaptiveNormal": lambda: geometry.LocallyAdaptiveNormal(latent(), torch.zeros(2), torch.eye(2), samples=4),
     "MatrixMetric": lambda: geometry.MatrixMetric(lambda z: torch.eye(2).expand(len(z), 2, 2)),
     "PullbackMetric": lambda: geometry.PullbackMetric(nn.Linear(2, 3)),
-    "Precision": lambda: evaluation.Precision(k=1),
-    "Coverage": lambda: evaluation.Coverage(k=1),
+    **{
+        share: lambda share=share: getattr(evaluation, share)(k=1)
+        for share in ("Precision", "Recall", "Density", "Coverage")
+    },
+    "ClassError": evaluation.ClassError,
+    "ModeCoverage": evaluation.ModeCoverage,
+    "DigitClassifier": evaluation.DigitClassifier.shipped,
+    "SemidiscreteSolution": lambda: _solution(),
+    "Best": lambda: geometry.Best(geometry.Line(), geometry.Line()),
     "MeanDiscrepancy": lambda: evaluation.MeanDiscrepancy(og.InverseMultiquadric()),
     "Memorisation": evaluation.Memorisation,
     "View": lambda: evaluation.View({"fd": transports.FrechetDistance()}),
@@ -397,6 +411,16 @@ def _case(name: str, make: Callable[[], Callable[..., Any]], function: Callable[
         else:
             arguments[key] = known
     return Case(name, lambda: (make(), {key: value() for key, value in arguments.items()}))
+
+
+@functools.cache
+def _solution() -> og.SemidiscreteSolution:
+    nu = og.Empirical(numbers(6, 2, seed=1))
+    return og.semidiscrete(og.standard_gaussian(2), nu, og.SquaredEuclidean(), tol=0.5, max_samples=2**10)
+
+
+def _metrics() -> evaluation.Metrics:
+    return evaluation.Metrics({"points": evaluation.View(evaluation.EXACT)})
 
 
 def _mixture() -> og.Reference:

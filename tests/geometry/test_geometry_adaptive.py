@@ -131,9 +131,9 @@ def test_a_fit_on_the_sphere_is_the_mean_of_symmetric_points():
 @pytest.mark.parametrize(
     "mean, covariance, samples, message",
     [
-        (torch.zeros(1, 2), torch.eye(2), 8, "mean \\(k,\\)"),
-        (torch.zeros(2), torch.eye(3), 8, "covariance \\(k, k\\)"),
-        (torch.zeros(2), torch.eye(2), 1, "2 samples"),
+        (torch.zeros(1, 2), torch.eye(2), 8, "mean must be one point \\(k,\\)"),
+        (torch.zeros(2), torch.eye(3), 8, "covariance must be \\(k, k\\)"),
+        (torch.zeros(2), torch.eye(2), 1, "samples must be a whole number >= 2"),
         (torch.zeros(2), -torch.eye(2), 8, "positive definite"),
         (torch.zeros(2), torch.tensor([[1.0, 0.5], [0.0, 1.0]]), 8, "symmetric"),
     ],

@@ -50,12 +50,18 @@ def test_a_ridge_on_request_makes_geodesics_of_a_deficient_decoder():
         (A.expand(3, 2), B.expand(2, 2), "pairwise"),
         (A * float("nan"), B, "NaN"),
         (A.long(), B, "floating point"),
-        (A.tolist(), B, "torch tensor"),
+        ("A", B, "z0 must be a torch tensor"),
+        (A.half(), B, "float32 or float64"),
     ],
 )
 def test_ends_of_wrong_shapes_or_values(a, b, message):
     with pytest.raises(ValueError, match=message):
         LatentGeometry(sphere).geodesic(a, b)
+
+
+def test_lists_and_arrays_are_points():
+    geo = LatentGeometry(sphere)
+    assert torch.equal(geo.geodesic((A + 0.3).tolist(), B.numpy()).length, geo.geodesic(A + 0.3, B).length)
 
 
 def test_one_end_serves_many():
@@ -67,15 +73,15 @@ def test_one_end_serves_many():
     "settings, message",
     [
         ({"segments": 7}, "even"),
-        ({"segments": 2}, "at least 4"),
-        ({"tol": 0.0}, "tol > 0"),
-        ({"rounds": 0}, "rounds >= 1"),
-        ({"accuracy": -1.0}, "accuracy > 0"),
-        ({"refinements": -1}, "refinements >= 0"),
+        ({"segments": 2}, "segments must be a whole number >= 4, got 2"),
+        ({"tol": 0.0}, "tol must be a number in \\(0, 1\\]"),
+        ({"rounds": 0}, "rounds must be a whole number >= 1"),
+        ({"accuracy": -1.0}, "accuracy must be a number in"),
+        ({"refinements": -1}, "refinements must be a whole number in"),
         ({"start": torch.zeros(2, 5, 2)}, "a start must be curves"),
         ({"start": []}, "at least one start"),
         ({"start": "line"}, "Graph"),
-        ({"segments": 16.0}, "even number"),
+        ({"segments": 16.0}, "segments must be a whole number"),
     ],
 )
 def test_settings_of_the_solver(settings, message):
@@ -87,8 +93,8 @@ def test_settings_of_the_solver(settings, message):
     "settings, message",
     [
         ({"map": []}, "a decoder must be a map"),
-        ({"map": [sphere, 3]}, "list of maps"),
-        ({"map": sphere, "std": 0.1}, "std must be a map"),
+        ({"map": [sphere, 3]}, "map must be a function or a list"),
+        ({"map": sphere, "std": 0.1}, "std must be a function"),
         ({"map": sphere, "ridge": -1.0}, "ridge"),
         ({"map": [sphere, sphere], "std": sphere}, "2 decoders and 1"),
         ({"map": sphere, "std": sphere, "features": sphere}, "no expected metric"),
@@ -104,6 +110,12 @@ def test_other_shapes():
     geo = LatentGeometry(sphere)
     with pytest.raises(ValueError, match="std must return"):
         LatentGeometry(sphere, std=lambda z: z).metric(A)
+    with pytest.raises(ValueError, match=r"axes must be matplotlib axes.*got None"):
+        Polyline(torch.zeros(1, 5, 2)).plot(None)
+    with pytest.raises(ValueError, match="times t must be finite"):
+        Polyline(torch.zeros(1, 5, 2))(torch.tensor([torch.inf]))
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        LatentGeometry(lambda z: z.exp()).metric(A * 1e4)
     with pytest.raises(ValueError, match="metric field"):
         LatentGeometry(MatrixMetric(lambda z: z)).metric(A)
     with pytest.raises(ValueError, match="v must be finite, of shape"):

@@ -63,7 +63,7 @@ def test_cells_without_volume_stay_blank():
         (BOX.flip(0), 5, "upper right"),
         (torch.rand(2, 3), 5, "k > 2"),
         (BOX * torch.inf, 5, "rectangle"),
-        (BOX, 0, "at least one cell"),
+        (BOX, 0, "size must be a whole number >= 1"),
     ],
 )
 def test_what_is_no_rectangle_is_refused(bounds, size, message):

@@ -269,8 +269,8 @@ NAN = float("nan")
         (X, Y, torch.zeros(3), 0.0, r"shape \(4,\)"),
         (X, Y, torch.tensor([0.0, 0.0, NAN, 0.0]), 0.0, "h_tilde holds NaN or Inf"),
         (X, Y, torch.tensor([0.0, 0.0, math.inf, 0.0]), 0.1, "h_tilde holds NaN or Inf"),
-        (X, Y, H, -1.0, "epsilon must be finite and >= 0"),
-        (X, Y, H, NAN, "epsilon must be finite and >= 0"),
+        (X, Y, H, -1.0, "epsilon must be a number >= 0"),
+        (X, Y, H, NAN, "epsilon must be a number >= 0"),
         (X, torch.rand(0, 2), torch.zeros(0), 0.0, "m >= 1"),
         (X, torch.rand(4), H, 0.0, "one atom a row"),
         (X, torch.ones(4, 2, dtype=torch.int64), H, 0.0, "floating point"),
@@ -281,7 +281,7 @@ NAN = float("nan")
         (X, torch.where(Y[2] == Y, -NAN, Y), H, 0.1, "hold NaN"),
         (X.double(), Y, H, 0.0, "x is torch.float64"),
         (X, Y, H.double(), 0.0, "h_tilde is torch.float64"),
-        (X.to("meta"), Y, H, 0.0, "x is torch.float32 on meta"),
+        (X.to("meta"), Y, H, 0.0, "x is on the device 'meta'"),
     ],
 )
 def test_bad_input_is_named(x, y, h_tilde, epsilon, message):

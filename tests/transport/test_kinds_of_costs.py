@@ -3,8 +3,14 @@
 import pytest
 import torch
 
-from ot_gen import exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
-from ot_gen.transport import assignment, sinkhorn_divergence, sinkhorn_potentials
+from ot_gen import SquaredEuclidean, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
+from ot_gen.transport import (
+    assignment,
+    assignment_potentials,
+    gaussian_maps,
+    sinkhorn_divergence,
+    sinkhorn_potentials,
+)
 
 COSTS = [[3, 1, 4], [1, 5, 9], [2, 6, 5]]
 KINDS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -66,9 +72,10 @@ def test_the_sinkhorn_divergence_of_whole_points():
 @pytest.mark.parametrize(
     ("C", "message"),
     [
-        ([[0.0, 1.0], [1.0, 0.0]], "as a torch tensor, got a list; use torch.as_tensor"),
-        (torch.ones(2, 2).numpy(), "got a ndarray"),
+        ("W2", "C must be a torch tensor, an array or a list of numbers, got a str"),
+        ([[0.0, 1.0], [1.0]], "in rows of one length"),
         (torch.ones(3, 3, dtype=torch.complex64), "imaginary part would be lost"),
+        (torch.eye(3).to_sparse(), "dense"),
         (torch.ones(3), "cost matrix"),
     ],
 )
@@ -78,11 +85,46 @@ def test_what_is_no_cost_matrix_is_named(solve, C, message):
 
 
 def test_masses_and_points_of_another_kind_are_named():
-    with pytest.raises(ValueError, match=r"a must be a tensor of real masses, \(2,\), got a list"):
-        exact_plan(torch.ones(2, 2), [0.5, 0.5])
+    with pytest.raises(ValueError, match=r"a must have shape \(2,\)"):
+        exact_plan(torch.ones(2, 2), [0.5, 0.25, 0.25])
     with pytest.raises(ValueError, match="complex64"):
         exact_plan(torch.ones(2, 2), b=torch.ones(2, dtype=torch.complex64))
-    with pytest.raises(ValueError, match=r"x must be a torch tensor .* got a list"):
-        sinkhorn_divergence([[0.0]], torch.zeros(1, 1), epsilon=1.0)
+    with pytest.raises(ValueError, match=r"x must be a torch tensor.* got a str"):
+        sinkhorn_divergence("x", torch.zeros(1, 1), epsilon=1.0)
     with pytest.raises(ValueError, match="x must be real"):
         sinkhorn_divergence(torch.zeros(2, 1, dtype=torch.complex64), torch.zeros(1, 1), epsilon=1.0)
+
+
+def test_lists_and_arrays_are_costs_masses_and_points():
+    C, a = torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([0.25, 0.75])
+    expected = exact_plan(C, a).matrix
+    assert torch.equal(exact_plan(C.tolist(), a.tolist()).matrix, expected)
+    assert torch.equal(exact_plan(C.numpy(), a.double().numpy()).matrix, expected)
+    assert torch.equal(assignment(C.numpy()), assignment(C))
+    f, _ = assignment_potentials(C.tolist(), assignment(C).tolist())
+    assert torch.equal(f, assignment_potentials(C, assignment(C))[0])
+    x, y = torch.rand(5, 2), torch.rand(4, 2)
+    assert sinkhorn_divergence(x.numpy(), y.tolist(), epsilon=1.0) == sinkhorn_divergence(x, y, epsilon=1.0)
+
+
+@pytest.mark.parametrize("plan", [exact_plan(torch.rand(5, 7)), sinkhorn_plan(torch.rand(5, 7), epsilon=1.0)])
+def test_points_that_a_plan_does_not_join_are_named(plan):
+    x, y = torch.rand(5, 2), torch.rand(7, 2)
+    with pytest.raises(ValueError, match=r"a plan \(5, 7\) joins x \(n, d\) and y \(m, d\)"):
+        plan.cost_of(SquaredEuclidean(), y, x)
+    with pytest.raises(ValueError, match="y must hold the 7 points of the columns"):
+        plan.barycentric(x)
+    with pytest.raises(ValueError, match=r"y must be a tensor \(n, d\)"):
+        plan.barycentric(y[:, 0])
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        plan.barycentric(y * torch.nan)
+    assert torch.allclose(plan.barycentric(y.double()), plan.barycentric(y).double(), atol=1e-6)
+    assert plan.barycentric(y.half()).dtype == torch.float32
+
+
+def test_covariances_that_are_none_are_named():
+    with pytest.raises(ValueError, match="must have one shape"):
+        gaussian_maps(torch.eye(2), torch.eye(3))
+    with pytest.raises(ValueError, match="finite symmetric matrix"):
+        gaussian_maps(torch.eye(2) * torch.nan, torch.eye(2))
+    assert gaussian_maps(torch.eye(2).half(), torch.eye(2).double()).forth.dtype == torch.float64
