@@ -49,6 +49,8 @@ class GeodesicCost(Cost):
         return True
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        if not x.ndim or not y.ndim:
+            raise ValueError(f"x and y must be points (..., k), got {tuple(x.shape)} and {tuple(y.shape)}")
         x, y = torch.broadcast_tensors(x, y)
         ends = (side.reshape(-1, side.shape[-1]).split(BATCH) for side in (x, y))
         options: dict[str, Any] = {"segments": self.segments, "start": self.start}

@@ -71,9 +71,10 @@ class Curve(ABC):
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The piece of each t and the place in it, from 0 to 1."""
+        t = t.to(self.nodes)
         if not bool((t.abs() <= FURTHEST).all()):
             raise ValueError(f"times t must be finite and within ±{FURTHEST:g}; the curve is given on [0, 1]")
-        scaled = t.to(self.nodes) * self.segments
+        scaled = t * self.segments
         piece = scaled.detach().floor().long().clamp(0, self.segments - 1)
         return piece, (scaled - piece).unsqueeze(1)
 

@@ -11,7 +11,7 @@ from torch.func import grad
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, directional, gram, pushforward
-from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, check_floats, solve_metric
+from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, check_floats, check_nodes, solve_metric
 
 
 @final
@@ -54,7 +54,7 @@ class MatrixMetric(RiemannianMetric):
         return solve_metric(metric, force / 2)
 
     def squares(self, nodes: Nodes) -> Squares:
-        check_floats(nodes=nodes)
+        check_nodes(nodes)
         return Squares(self._squares(nodes), self._squares(nodes[:, ::2]))
 
     def _squares(self, nodes: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class MatrixMetric(RiemannianMetric):
     @torch.no_grad()
     @checked
     def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
-        check_floats(nodes=nodes)
+        check_nodes(nodes)
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2)
         residual, tangents = pushforward(self._residual, ends.flatten(0, 1))
@@ -90,7 +90,7 @@ class MatrixMetric(RiemannianMetric):
     @torch.no_grad()
     @checked
     def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
-        check_floats(nodes=nodes)
+        check_nodes(nodes)
         count = nodes.shape[1] - 1
         ends = torch.cat([nodes[:, :-1], nodes[:, 1:]], dim=2).flatten(0, 1)
         slope, hessian = pushforward(cast(Map, grad(self._half)), ends)

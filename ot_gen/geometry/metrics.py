@@ -149,6 +149,22 @@ def check_floats(**tensors: Tensor) -> None:
             )
 
 
+def check_nodes(nodes: Tensor) -> None:
+    """Raise a `ValueError` unless these are the nodes of curves of T segments, (B, T + 1, k), T even; reads no number.
+
+    Example:
+        >>> check_nodes(torch.zeros(1, 4, 2))
+        Traceback (most recent call last):
+        ValueError: nodes must be those of an even number of segments, (B, T + 1, k) with T = 2, 4, ..., got (1, 4, 2)
+    """
+    check_floats(nodes=nodes)
+    if nodes.shape[1] < 3 or nodes.shape[1] % 2 == 0:
+        raise ValueError(
+            "nodes must be those of an even number of segments, (B, T + 1, k) with T = 2, 4, ..., got "
+            f"{tuple(nodes.shape)}"
+        )
+
+
 def log_volume(metric: Tensor) -> Tensor:
     """log √det M, (n,), of M (n, k, k).
 

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.geometry.jets import Map, blocks, directional, gram, pushforward, second, weighted_hessian, widest
-from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, check_floats, solve_metric
+from ot_gen.geometry.metrics import Model, Nodes, RiemannianMetric, Squares, check_floats, check_nodes, solve_metric
 
 RESTLESS = (_BatchNorm, _DropoutNd)  # layers that are another function in training mode
 
@@ -87,13 +87,13 @@ class PullbackMetric(RiemannianMetric):
         return solve_metric(gram(tangents, tangents), force)
 
     def squares(self, nodes: Nodes) -> Squares:
-        check_floats(nodes=nodes)
+        check_nodes(nodes)
         return _squares(self.embed(nodes.flatten(0, 1)).unflatten(0, nodes.shape[:2]).diff(dim=1))
 
     @torch.no_grad()
     @checked
     def model(self, nodes: Nodes, ends: Tensor | None = None) -> Model:
-        check_floats(nodes=nodes)
+        check_nodes(nodes)
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         if ends is None:
             ends = self.embed(nodes[:, ::count].flatten(0, 1)).unflatten(0, (-1, 2))
@@ -114,7 +114,7 @@ class PullbackMetric(RiemannianMetric):
     @torch.no_grad()
     @checked
     def second_order(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
-        check_floats(nodes=nodes)
+        check_nodes(nodes)
         count, (inner, k) = nodes.shape[1] - 1, nodes[:, 1:-1].shape[1:]
         parts = []
         for rows in blocks(len(nodes), inner * k * self._width(nodes[0]), nodes.element_size()):
