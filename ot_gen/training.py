@@ -33,7 +33,7 @@ from ot_gen.execution import (
     stop_signal,
     target,
 )
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, warn_of_scale
 from ot_gen.schedules import Schedule
 from ot_gen.solvers import Solver, check_kinds
 
@@ -139,6 +139,7 @@ def fit(
         (3, 48)
     """
     check_kinds(mu, nu, solver)
+    warn_of_scale(nu)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)

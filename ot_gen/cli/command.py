@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.errors import CompactHydraException
 
 from ot_gen.cli.compose import without_null
-from ot_gen.cli.errors import BadInput, composition_error, failures, one_line, usage
+from ot_gen.cli.errors import BadInput, composition_error, failures, one_line, usage, warn_in_one_line
 from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
@@ -30,6 +30,7 @@ def main() -> None:
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hand exceptions to us instead of printing tracebacks
     failures.begin()
+    warn_in_one_line()
     try:
         if (command := COMMANDS.get("".join(sys.argv[1:2]))) is not None:
             with interruptible():

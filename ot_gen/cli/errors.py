@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import final
 
@@ -39,6 +40,7 @@ SPOKEN = {
     "number of processes": "trainer.processes=...",
     "batch_size": "trainer.batch_size=...",
     "give more steps": "trainer.steps=...",
+    "standardize=none": "data.standardize=none",
     "inner_optimizer": "trainer.optimizer.lr=..., trainer.inner_optimizer.lr=...",
 }
 
@@ -109,6 +111,18 @@ def one_line(error: BaseException) -> str:
         overrides = [override for words, override in SPOKEN.items() if words in text and override not in text]
         return f"{text} (on the command line: {', '.join(overrides)})" if overrides else text
     return kind_and_message(error)
+
+
+def warn_in_one_line() -> None:
+    """From now on this process shows warnings of ot_gen as one line, without a place in the code."""
+    before = warnings.formatwarning
+
+    def shown(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+        if category is UserWarning and "ot_gen" in Path(filename).parts:
+            return f"ot-gen: warning: {on_one_line(message)}\n"
+        return before(message, category, filename, lineno, line)
+
+    warnings.formatwarning = shown
 
 
 def usage(message: str) -> int:

@@ -15,10 +15,11 @@ from torch import nn
 
 from ot_gen.cli.compose import build, completed, composed, generator_of
 from ot_gen.cli.errors import composition_error, one_line
+from ot_gen.costs import price
 from ot_gen.data import Dataset
 from ot_gen.execution import on_one_line
 from ot_gen.measures import Pushforward
-from ot_gen.runs.judging import Judging
+from ot_gen.runs.judging import Judging, encoder_of
 from ot_gen.solvers import Solver
 
 
@@ -29,8 +30,8 @@ class Parts:
 
     Attributes:
         config: the configuration they were built from, with the facts of the data filled in.
-        data: what is learned, and what is held out.
-        mu: the model μ_θ = g_θ#ζ.
+        data: what is learned, and what is held out, in the coordinates in which it is trained; `data.own` in its units.
+        mu: the model μ_θ = g_θ#ζ, in the same coordinates; `mu.in_own_units()`.
         solver: holds E(θ) = W_c(μ_θ, ν).
         trainer: keywords of `fit`.
     """
@@ -43,9 +44,8 @@ class Parts:
 
     @property
     def encoder(self) -> nn.Module | None:
-        """The solver's encoder, None where it has none."""
-        encoder: nn.Module | None = getattr(self.solver.xi, "encoder", None)
-        return encoder
+        """The solver's encoder, of points in the data's own units; None where it has none."""
+        return encoder_of(self.solver, self.mu)
 
 
 def parts(
@@ -84,8 +84,11 @@ def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = N
     trainer = build(cfg.trainer)
     trainer.pop("processes", None)  # a number, for the launcher
     reference = build(cfg.reference)
-    mu = Pushforward(generator_of(cfg), reference)
-    return Parts(cfg, data, mu, build(cfg.solver), trainer)
+    mu = Pushforward(generator_of(cfg), reference, data.units)
+    solver = build(cfg.solver)
+    price(solver.cost, data.units)  # raises where standardised data have no such cost
+    mu.in_own_units()  # or no such decoder
+    return Parts(cfg, data, mu, solver, trainer)
 
 
 # The nodes of the configuration by which models are judged.
@@ -128,7 +131,8 @@ def recipe(*overrides: str, config_dir: str | Path | None = None) -> Recipe:
     """The tuned composition that `ot-gen` trains, in Python: an entry of every group, with its constants.
 
     Networks get their first weights from torch's global generator. After `torch.manual_seed(0)` they, and the training,
-    are those of `ot-gen` with the same overrides and seed=0.
+    are those of `ot-gen` with the same overrides and seed=0. Points and toys are standardised, as `ot-gen` does it:
+    `data.own` and `mu.in_own_units()` are in the data's own units, and with data.standardize=none all are.
 
     Args:
         overrides: as on the command line: "solver=dual/wgan_gp", "data=mnist", "trainer.steps=500", ...

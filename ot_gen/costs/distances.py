@@ -22,6 +22,8 @@ class SquaredEuclidean(Cost):
         25.0
     """
 
+    degree = 2.0
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
         return (x - y).square().sum(dim=-1)
@@ -97,6 +99,7 @@ class Euclidean(Cost):
     """
 
     is_metric = True
+    degree = 1.0
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = widened_pair(x, y)
@@ -125,6 +128,7 @@ class Lp(Cost):
     """
 
     is_metric = True
+    degree = 1.0
 
     def __init__(self, p: float) -> None:
         super().__init__()

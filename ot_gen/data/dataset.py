@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
 import torch
 from torch import Tensor
 
-from ot_gen.measures import Empirical, Measure
-
-CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
+from ot_gen.measures import Empirical, Measure, Units, moments
 
 
 @final
@@ -27,6 +24,8 @@ class Dataset:
         shape: (channels, height, width) when each row is an image flattened in that order.
         train_labels: the classes of the training atoms, (m,) int64 >= 0, or None where they have none.
         test_labels: the classes of the held-out atoms, in the same numbering.
+        units: where `train` and `test` are in standard coordinates, the units that these stand for.
+        original: then the data in their own units; None says that these are in their own units.
 
     No solver reads the labels: they colour pictures and train judges.
 
@@ -45,6 +44,8 @@ class Dataset:
     shape: tuple[int, int, int] | None = None
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
+    units: Units | None = None
+    original: Dataset | None = None
 
     def __post_init__(self) -> None:
         """Check that dimensions, labels and shape agree."""
@@ -62,6 +63,22 @@ class Dataset:
                 f"shape {tuple(self.shape)} does not fit rows of {self.dim} numbers; "
                 f"give (channels, height, width) with channels * height * width = {self.dim}"
             )
+
+    def standardised(self, units: Units) -> Dataset:
+        """These data, which are in their own units, in the standard coordinates of `units`."""
+        train, test = units.standardised(self.train), units.standardised(self.test)
+        assert isinstance(test, Empirical)
+        return replace(self, train=train, test=test, units=units, original=self)
+
+    @property
+    def own(self) -> Dataset:
+        """The data in their own units: these themselves, unless they are standardised."""
+        return self if self.original is None else self.original
+
+    @property
+    def atoms(self) -> Empirical:
+        """The training data, or the held-out ones of a law that is sampled afresh: what scales are read off."""
+        return self.train if isinstance(self.train, Empirical) else self.test
 
     @property
     def dim(self) -> int:
@@ -104,7 +121,7 @@ class Dataset:
             >>> Dataset(points, points).variance
             1.0
         """
-        variance = _total_variance(self.train if isinstance(self.train, Empirical) else self.test)
+        variance = float(moments(self.atoms)[1].sum())
         if variance == 0:
             raise ValueError(
                 "the data have variance 0: all points are identical, so there is no scale to measure costs by; "
@@ -177,21 +194,3 @@ def _check_labels(labels: Tensor | None, measure: Measure, name: str) -> None:
             f"{labels.dtype} of shape {tuple(labels.shape)} with minimum {labels.min() if labels.numel() else 'none'}; "
             f"number the classes from 0, e.g. {name}.long()"
         )
-
-
-def _total_variance(cloud: Empirical) -> float:
-    """Σ_j b_j ‖y_j − ȳ‖², in two passes."""
-    # The mean is counted from the heaviest atom, so that identical points give exactly 0.
-    mean = origin = cloud.atoms[cloud.weights.argmax()].cpu().double()
-    for b, y in _chunks(cloud):
-        mean = mean + b @ (y - origin)
-    return sum(float(b @ (y - mean).square().sum(1)) for b, y in _chunks(cloud))
-
-
-def _chunks(cloud: Empirical) -> Iterator[tuple[Tensor, Tensor]]:
-    """Masses b, (c,), and points y, (c, d), in float64, a bounded part of the cloud at a time."""
-    total = cloud.weights.cpu().double().sum()
-    rows = max(1, CHUNK // cloud.dim)
-    for start in range(0, len(cloud), rows):
-        part = slice(start, start + rows)
-        yield cloud.weights[part].cpu().double() / total, cloud.atoms[part].cpu().double()

@@ -13,6 +13,7 @@ from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
 from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
 from ot_gen.measures.reference import Reference, standard_gaussian, uniform_cube, uniform_sphere
+from ot_gen.measures.units import OfOwnUnits, Placed, Units, moments, warn_of_scale
 
 __all__ = [
     "Dirac",
@@ -21,10 +22,13 @@ __all__ = [
     "LearnedMixture",
     "Measure",
     "Mixture",
+    "OfOwnUnits",
+    "Placed",
     "Pushforward",
     "Reference",
     "Transported",
     "UniformSphere",
+    "Units",
     "advice",
     "check_cloud",
     "check_empirical",
@@ -39,12 +43,14 @@ __all__ = [
     "learned_mixture",
     "load_prior",
     "log_density",
+    "moments",
     "probe",
     "save_prior",
     "standard_gaussian",
     "undisturbed",
     "uniform_cube",
     "uniform_sphere",
+    "warn_of_scale",
     "widened",
     "widened_pair",
 ]
