@@ -139,7 +139,7 @@ def fit(
         (3, 48)
     """
     check_kinds(mu, nu, solver)
-    warn_of_scale(nu)
+    warn_of_scale(mu, nu)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, steps, batch_size, checkpoint_every, processes)

@@ -86,7 +86,8 @@ def test_every_certificate_holds_a_distance(entry):
 def test_every_entry_of_metrics_measures_what_it_names(entry, load):
     cfg, data = load("mnist" if entry == "digits" else "eight_gaussians", f"metrics={entry}")
     metrics = build(cfg.metrics)
-    found = metrics(cli.assembled(cfg, data).mu, data.train, data.test, n=metrics.least)
+    mu, data = cli.assembled(cfg, data).mu.in_own_units(), data.own
+    found = metrics(mu, data.train, data.test, n=metrics.least)
     assert {name for view in metrics.views.values() for name in view.metrics} <= set(found.values)
 
 

@@ -117,12 +117,12 @@ def warn_in_one_line() -> None:
     """From now on this process shows warnings of ot_gen as one line, without a place in the code."""
     before = warnings.formatwarning
 
-    def shown(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
-        if category is UserWarning and "ot_gen" in Path(filename).parts:
+    def shown(message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None) -> str:
+        if category is UserWarning and "ot_gen" in Path(file).parts:
             return f"ot-gen: warning: {on_one_line(message)}\n"
-        return before(message, category, filename, lineno, line)
+        return before(message, category, file, number, line)
 
-    warnings.formatwarning = shown
+    warnings.formatwarning = shown  # type: ignore[assignment]
 
 
 def usage(message: str) -> int:

@@ -26,7 +26,7 @@ from ot_gen.cli.sweep import (
     objective,
     task_in,
 )
-from ot_gen.execution import Processes, checkpoint_in, interruptible, launch, use_threads, write_text
+from ot_gen.execution import Processes, checkpoint_in, holds, interruptible, launch, use_threads, write_text
 from ot_gen.runs.claim import check_free, claimed
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RunRecord, read_record
@@ -113,6 +113,9 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
     use_threads(cfg.threads)
     if cfg.seed is None:
         raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
+    resume = resume or (None if cfg.resume is None else checkpoint_in(cfg.resume))
+    if resume is not None and cfg.data.get("standardize") and not holds(resume, "mu.units.shift"):
+        cfg.data.standardize = "none"  # as it was trained, maybe by a version that knew nothing else
     data = build(cfg.data)
     cfg = completed(cfg, data)
     if records:
@@ -132,6 +135,6 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
         made.trainer,
         judging_of(cfg),
         device=cfg.device if processes.size == 1 else str(processes.device),
-        resume=resume or (None if cfg.resume is None else checkpoint_in(cfg.resume)),
+        resume=resume,
         **others,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import final
 
@@ -45,7 +45,7 @@ class Dataset:
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
     units: Units | None = None
-    original: Dataset | None = None
+    original: Dataset | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check that dimensions, labels and shape agree."""

@@ -3,6 +3,7 @@
 from ot_gen.execution.checkpoints import (
     CHECKPOINT_NAME,
     checkpoint_in,
+    holds,
     load_checkpoint,
     load_weights,
     read_progress,
@@ -36,6 +37,7 @@ __all__ = [
     "checkpoint_in",
     "former_names",
     "frozen",
+    "holds",
     "interruptible",
     "is_rowwise",
     "keyword_only",

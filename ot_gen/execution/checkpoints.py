@@ -159,6 +159,11 @@ def read_progress(path: str | Path) -> dict[str, Any]:
     return progress
 
 
+def holds(path: str | Path, name: str) -> bool:
+    """Whether a checkpoint has a tensor of this name, e.g. "mu.units.shift" of a model of standardised data."""
+    return name in _read(path)[1]
+
+
 def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
     """Load the weights called `name` ("mu" for the model, "solver" for ξ) of a checkpoint into `module`.
 

@@ -118,7 +118,7 @@ class Placed(nn.Module):
         self.units = units
 
     def forward(self, z: Tensor) -> Tensor | Distribution:
-        out: Tensor | Distribution = self.map(z)
+        out: Tensor | Distribution = self.map(_as_weights(self.map, z))
         if isinstance(out, Tensor):
             return self._placed(out)
         if isinstance(out, Independent) and isinstance(out.base_dist, Normal):
@@ -131,11 +131,11 @@ class Placed(nn.Module):
 
     def mean(self, z: Tensor) -> Tensor:
         """The mean of a decoder with noise, (n, d)."""
-        return self._placed(self.map.mean(z))  # type: ignore[operator]
+        return self._placed(self.map.mean(_as_weights(self.map, z)))  # type: ignore[operator]
 
     def std(self, z: Tensor) -> Tensor:
         """The standard deviation of a decoder with noise, (n, d) or (n, 1)."""
-        std: Tensor = self.units.scale * self.map.std(z)  # type: ignore[operator]
+        std: Tensor = self.units.scale * self.map.std(_as_weights(self.map, z))  # type: ignore[operator]
         return std
 
     def _placed(self, u: Tensor) -> Tensor:
@@ -159,9 +159,7 @@ class OfOwnUnits(nn.Module):
         self.units = units
 
     def forward(self, y: Tensor) -> Tensor | Distribution:
-        u = self.units.standard(y)
-        dtype = next((weight.dtype for weight in self.encoder.parameters()), u.dtype)
-        out: Tensor | Distribution = self.encoder(u.to(dtype))
+        out: Tensor | Distribution = self.encoder(_as_weights(self.encoder, self.units.standard(y)))
         return out
 
 
@@ -196,9 +194,9 @@ def moments(nu: Empirical) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def warn_of_scale(nu: Measure) -> None:
-    """Warn of data whose offset or scale is far from 1, as those of training should be."""
-    if not isinstance(nu, Empirical):
+def warn_of_scale(mu: Measure, nu: Measure) -> None:
+    """Warn of data whose offset or scale is far from that of a network, where a model is trained on them."""
+    if not isinstance(nu, Empirical) or not any(parameter.requires_grad for parameter in mu.parameters()):
         return
     some = nu.atoms.detach()[:: -(-len(nu) // 1024)].double()
     mean, std = float(some.mean(dim=0).abs().max()), float(some.var(dim=0, correction=0).mean().sqrt())
@@ -209,6 +207,11 @@ def warn_of_scale(nu: Measure) -> None:
             "Pushforward(g, zeta, units).in_own_units() samples in those of the data",
             stacklevel=3,
         )
+
+
+def _as_weights(net: nn.Module, points: Tensor) -> Tensor:
+    """The points in the dtype of a net, which may be narrower than that of the data."""
+    return points.to(next((weight.dtype for weight in net.parameters()), points.dtype))
 
 
 def _deviation(variance: Tensor) -> Tensor:

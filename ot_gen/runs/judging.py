@@ -139,8 +139,9 @@ def judge_run(
     `mu`, `solver` and `data` are as they were trained. All figures are in the data's own units.
 
     Returns:
-        The record with the figures, and the model that samples from now on, in the data's own units. With an `ex_post`, `judgement` and the
-        metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in prior.safetensors.
+        The record with the figures, and the model that samples from now on, in the data's own units. With an `ex_post`,
+        `judgement` and the metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in
+        prior.safetensors.
     """
     encoder = encoder_of(solver, mu)
     if encoder is not None:

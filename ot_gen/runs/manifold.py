@@ -94,12 +94,16 @@ def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry,
         'pullback metric JᵀJ'
     """
     kind = decoder.map if isinstance(decoder, Placed) else decoder
-    varies = isinstance(kind, GaussianDecoder) and isinstance(kind.scale, nn.Module)
-    if isinstance(kind, GaussianDecoder) and varies and not isinstance(kind.scale, LearnedStd):
-        return LatentGeometry(decoder.mean, std=decoder.std, ridge=ridge), DecoderMetric.EXPECTED
-    if isinstance(kind, GaussianDecoder | BernoulliDecoder):
-        return LatentGeometry(decoder.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
-    return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
+    if not isinstance(kind, GaussianDecoder | BernoulliDecoder):
+        return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
+    noisy: Any = decoder
+    if (
+        isinstance(kind, GaussianDecoder)
+        and isinstance(kind.scale, nn.Module)
+        and not isinstance(kind.scale, LearnedStd)
+    ):
+        return LatentGeometry(noisy.mean, std=noisy.std, ridge=ridge), DecoderMetric.EXPECTED
+    return LatentGeometry(noisy.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
 
 
 def study(

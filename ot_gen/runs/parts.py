@@ -36,8 +36,8 @@ class Objective:
 class RecordedUnits:
     """The units of standardised data, y = shift + scale · u: a shift for each column, and one scale or one for each."""
 
-    shift: tuple[float, ...]
-    scale: tuple[float, ...]
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
 
 @final

@@ -113,8 +113,8 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         checkpoint.unlink(missing_ok=True)  # of a run that this one replaces: nothing may go on from it
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
-        followers = (writer, bar, *experiment.callbacks, tracking)
-        progress = _fit(writer.folder, experiment, processes, (OwnUnits(solver.cost, data.units), *followers))
+        own = OwnUnits(solver.cost, data.units)
+        progress = _fit(writer.folder, experiment, processes, (own, writer, bar, *experiment.callbacks, tracking))
     writer.update(
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),
