@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from ot_gen.data import Dataset, eight_gaussians, points, toy
 from ot_gen.data.standard import standardised
 from ot_gen.measures import Placed
 from ot_gen.runs.manifold import geometry_of
+from ot_gen.runs.record import read_metrics, read_record
 from ot_gen.runs.run import OwnUnits
 
 MOVES = [(1e-4, 0.0), (1e4, 1e5)]
@@ -135,9 +137,12 @@ def test_a_constant_column_keeps_its_scale_and_its_value():
     assert mu.in_own_units().sample(1).tolist() == [[2.0, 7.0]]
 
 
-def test_columns_of_unequal_scales_are_named_and_equal_ones_are_not():
+def test_columns_of_unequal_scales_are_named_and_equal_ones_are_not(tmp_path):
     y = cloud() @ torch.diag(torch.tensor([1.0, 1e3]).double())
-    with pytest.warns(UserWarning, match=r"deviation\): 2 \(.*\), 1 \(.*\); data.standardize=columns"):
+    np.savetxt(tmp_path / "named.csv", y.numpy(), delimiter=",", header="height,mass", comments="")
+    with pytest.warns(UserWarning, match=r"deviations: mass \(.*\), height \(.*\); data.standardize=columns"):
+        points(tmp_path / "named.csv", standardize="shared")
+    with pytest.warns(UserWarning, match=r"deviations: column 2 \(.*\), column 1 "):
         standardised(Dataset.split(y), "shared")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -186,3 +191,45 @@ def test_the_geometry_of_a_decoder_is_in_the_data_s_own_units():
     torch.testing.assert_close(law.mean, units(decoder.mean(z)))
     y = law.sample()
     torch.testing.assert_close(law.log_prob(y), decoder(z).log_prob(units.standard(y)) - units.log_volume())
+
+
+@pytest.mark.slow
+def test_geometry_and_evaluate_are_in_the_data_s_own_units(clean_process, command, undrawn):
+    small = ("trainer=smoke", "trainer.batch_size=16", "evaluation.samples=40", "metrics=none", "encoder=gaussian")
+    small += ("generator.hidden=[8]", "features.hidden=[8]", "+generator.activation._target_=hydra.utils.get_class")
+    small += ("+generator.activation.path=torch.nn.Tanh",)
+    lengths, judged = {}, {}
+    for a, b in [(1.0, 0.0), (1e4, 1e5)]:
+        np.savetxt("table.csv", a * cloud().numpy() + b, delimiter=",", fmt="%.17g")
+        run = f"hydra.run.dir={a}"
+        assert command("solver=primal/vae", "data=points", "data.path=table.csv", *small, run)[0] == 0
+        assert command("geometry", "--run", f"{a}", "pairs=2", "segments=4", "start=line")[0] == 0
+        assert (
+            command("evaluate", "--run", f"{a}", "metrics=none", "evaluation.samples=40", "--output", f"{a}e")[0] == 0
+        )
+        lengths[a] = json.loads(Path(f"{a}/geometry.json").read_text())["length"]["median"]
+        judged[a], again = (read_record(Path(folder)) for folder in (f"{a}", f"{a}e"))
+        assert (judged[a].judgement, judged[a].encoder, judged[a].units) == (
+            again.judgement,
+            again.encoder,
+            again.units,
+        )
+    assert lengths[1e4] == pytest.approx(1e4 * lengths[1.0], rel=1e-3)
+    assert judged[1e4].judgement.w1 == pytest.approx(1e4 * judged[1.0].judgement.w1, rel=1e-3)
+    # The model keeps the units that it was trained in, whatever becomes of the file.
+    np.savetxt("table.csv", 1e4 * cloud().numpy() + 2e5, delimiter=",", fmt="%.17g")
+    assert command("evaluate", "--run", "10000.0", "metrics=none", "evaluation.samples=40", "--output", "moved")[0] == 0
+    assert read_record(Path("moved")).judgement.w1 == pytest.approx(1e5 * 2**0.5, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_run_of_standardised_data_resumes_bit_for_bit(clean_process, command, undrawn):
+    np.save("table.npy", 1e4 * cloud().numpy() + 1e5)
+    small = ("solver=primal/vae", "data=points", "data.path=table.npy", "trainer.batch_size=16", "metrics=none")
+    small += ("trainer.schedule=null", "evaluation.samples=40", "generator.hidden=[8]", "features.hidden=[8]")
+    for folder, steps, *resume in [("whole", 6), ("part", 3), ("rest", 6, "resume=part")]:
+        assert command(*small, f"trainer.steps={steps}", f"hydra.run.dir={folder}", *resume)[0] == 0
+    assert read_record(Path("rest")).judgement == read_record(Path("whole")).judgement
+    assert [row["value"] for row in read_metrics(Path("rest"))] == [row["value"] for row in read_metrics(Path("whole"))]
+    code, _, line = command(*small, "trainer.steps=6", "hydra.run.dir=other", "resume=part", "data.standardize=none")
+    assert code == 2 and "another composition" in line

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ot_gen.data.dataset import Dataset
-from ot_gen.data.standard import Standardize, is_standardised, standardised
+from ot_gen.data.standard import Standardize, column_names, is_standardised, standardised
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud
 
@@ -70,7 +70,7 @@ def points(
     check_cloud(cloud, f"the points of {file}")
     if mapped:
         return standardised(Dataset.split(cloud, test_fraction, seed=None, max_test=10_000), standardize)
-    return standardised(Dataset.split(cloud, test_fraction, seed), standardize)
+    return standardised(Dataset.split(cloud, test_fraction, seed), standardize, column_names(file))
 
 
 @keyword_only

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 from ot_gen.data.dataset import Dataset
@@ -14,12 +16,13 @@ UNEQUAL = 30.0  # columns' scales this far apart: distances hardly see the small
 NAMED = 4  # columns in a warning, of either end
 
 
-def standardised(data: Dataset, standardize: Standardize) -> Dataset:
+def standardised(data: Dataset, standardize: Standardize, names: Sequence[str] = ()) -> Dataset:
     """The data in standard coordinates, with their units and their original; by "none" they are left as they are.
 
     Args:
         data: in their own units, in any precision.
         standardize: "shared", one scale for all columns; "columns", one for each; "none" or None.
+        names: of the columns, for the warning; else they are numbered from 1.
 
     With one scale, columns whose scales differ much get a warning that names them.
 
@@ -37,7 +40,7 @@ def standardised(data: Dataset, standardize: Standardize) -> Dataset:
         return data
     if standardize == "columns":
         return data.standardised(Units.columns(data.atoms))
-    _warn_of_columns(data.atoms)
+    _warn_of_columns(data.atoms, names)
     return data.standardised(Units.shared(data.atoms))
 
 
@@ -59,7 +62,26 @@ def is_standardised(standardize: Standardize) -> bool:
     return standardize not in (None, "none")
 
 
-def _warn_of_columns(nu: Empirical) -> None:
+def column_names(file: Path) -> list[str]:
+    r"""The names in the first line of a .csv file; none where it has no such line.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     written = (Path(folder) / "a.csv").write_text("height, weight\n170,60\n")
+        ...     column_names(Path(folder) / "a.csv")
+        ['height', 'weight']
+    """
+    if file.suffix.lower() != ".csv":
+        return []
+    with file.open(encoding="utf-8-sig") as lines:
+        first = next((line.strip() for line in lines if line.strip()), "")
+    separator = max(",;\t", key=first.count)
+    names = [name.strip(" \"'") for name in first.split(separator)]
+    return names if all(name and not name.lstrip("+-.")[:1].isdigit() for name in names) else []
+
+
+def _warn_of_columns(nu: Empirical, names: Sequence[str]) -> None:
     deviations = moments(nu)[1].sqrt()
     spread = deviations[deviations > 0]
     if len(spread) < 2 or spread.max() <= UNEQUAL * spread.min():
@@ -67,9 +89,11 @@ def _warn_of_columns(nu: Empirical) -> None:
     largest = float(deviations.max())
     order = [int(column) for column in deviations.argsort(descending=True) if deviations[column] > 0]
     small = [column for column in reversed(order) if UNEQUAL * float(deviations[column]) < largest][:NAMED]
-    named = ", ".join(f"{column + 1} ({float(deviations[column]):.3g})" for column in [order[0], *reversed(small)])
+    if len(names) != nu.dim:
+        names = [f"column {number + 1}" for number in range(nu.dim)]
+    named = ", ".join(f"{names[column]} ({float(deviations[column]):.3g})" for column in [order[0], *reversed(small)])
     warnings.warn(
-        f"the scales of the columns differ by more than {UNEQUAL:g}, and distances hardly see the smaller ones; column "
-        f"(standard deviation): {named}; data.standardize=columns gives each its own scale, which is another cost",
+        f"the scales of the columns differ by more than {UNEQUAL:g}, and distances hardly see the smaller ones; "
+        f"standard deviations: {named}; data.standardize=columns gives each its own scale, which is another cost",
         stacklevel=2,
     )

@@ -204,7 +204,7 @@ def warn_of_scale(mu: Measure, nu: Measure) -> None:
         warnings.warn(
             f"the data have means up to {mean:.3g} and a standard deviation of {std:.3g}: networks and weights are "
             "made for numbers of size 1; units = ot_gen.Units.shared(nu) gives units.standardised(nu) to train on, and "
-            "Pushforward(g, zeta, units).in_own_units() samples in those of the data",
+            "Pushforward(g, zeta, units).in_own_units() samples in those of the data (ot-gen: data.standardize=shared)",
             stacklevel=3,
         )
 

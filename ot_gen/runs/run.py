@@ -67,9 +67,10 @@ class Experiment:
             raise ValueError(
                 f"device={self.device} is not available here ({on_one_line(error)}); use device=cpu"
             ) from error
+        lacks = torch.device(self.device).type == "mps"  # float64, in which tables keep the digits of large offsets
         measures = {part for data in (self.data, self.data.own) for part in (data.train, data.test)}
         for part in (self.mu, self.solver, *measures):
-            part.to(self.device)
+            part.to(self.device, torch.float32 if lacks else None)
 
 
 def follow(folder: Path, experiment: Experiment, processes: Processes) -> None:
