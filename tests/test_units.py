@@ -29,7 +29,7 @@ from ot_gen import (
 )
 from ot_gen.data import Dataset, eight_gaussians, points, toy
 from ot_gen.data.standard import standardised
-from ot_gen.measures import Placed
+from ot_gen.measures import Placed, Standardised
 from ot_gen.runs.manifold import geometry_of
 from ot_gen.runs.record import read_metrics, read_record
 from ot_gen.runs.run import OwnUnits
@@ -118,6 +118,16 @@ def test_a_file_keeps_the_digits_that_an_offset_would_cost(tmp_path):
     torch.testing.assert_close(far.train.atoms, near.train.atoms, rtol=0, atol=1e-6)
     assert far.train.atoms.dtype == torch.float32 and far.own.train.atoms.dtype == torch.float64
     assert points(path).train.atoms.dtype == torch.float32 and points(path).units is None
+
+
+def test_a_mapped_file_is_standardised_as_it_is_drawn(tmp_path):
+    rows = (100 * cloud() + 1e3).float()
+    np.save(tmp_path / "large.npy", rows.numpy())
+    data = points(tmp_path / "large.npy", mmap_bytes=1, standardize="shared")
+    assert isinstance(data.train, Standardised) and isinstance(data.own.train, Empirical)
+    u = data.train.sample(50)
+    nearest = torch.cdist(data.units(u).double(), data.own.train.atoms.double()).amin(dim=1)
+    assert u.dtype == torch.float32 and float(nearest.max()) < 1e-2
 
 
 @pytest.mark.parametrize("size", [50, None])

@@ -47,7 +47,8 @@ def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
     made = assembled(cfg, seed=seed)  # a cost may have fixed random features
     checkpoint = checkpoint_in(folder)
     load_weights(checkpoint, made.mu, "mu")
-    if (units := made.mu.units) is not None:  # those of training, should the data be others by now
+    units, now = made.mu.units, made.data.units  # of training, and of the data as they are by now
+    if units is not None and now is not None and not (units.shift.equal(now.shift) and units.scale.equal(now.scale)):
         made = replace(made, data=made.data.own.standardised(units))
     if made.encoder is not None:
         made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference

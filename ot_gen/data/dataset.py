@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ot_gen.measures import Empirical, Measure, Units, moments
+from ot_gen.measures import Empirical, Measure, Standardised, Units, moments
 
 
 @final
@@ -64,9 +64,15 @@ class Dataset:
                 f"give (channels, height, width) with channels * height * width = {self.dim}"
             )
 
-    def standardised(self, units: Units) -> Dataset:
-        """These data, which are in their own units, in the standard coordinates of `units`."""
-        train, test = units.standardised(self.train), units.standardised(self.test)
+    def standardised(self, units: Units, copy: bool = True) -> Dataset:
+        """These data, which are in their own units, in the standard coordinates of `units`.
+
+        Args:
+            units: mostly those of the training data.
+            copy: whether training atoms are copied, or standardised as they are drawn.
+        """
+        train = units.standardised(self.train) if copy else Standardised(self.train, units)
+        test = units.standardised(self.test)
         assert isinstance(test, Empirical)
         return replace(self, train=train, test=test, units=units, original=self)
 

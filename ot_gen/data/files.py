@@ -41,7 +41,8 @@ def points(
         mmap_bytes: from this size on, .npy files are mapped.
         standardize: "shared" gives standard coordinates (y − b)/a, b the mean and a one scale for all columns, and
             "columns" one scale for each column, which makes distances others. The difference is taken in the file's own
-            precision, and `Dataset.own` keeps the rows as they are; both stand in memory. "none" leaves them alone.
+            precision, and `Dataset.own` keeps the rows as they are. Rows of a mapped file are standardised as they are
+            drawn; others are copied. "none" leaves them alone.
 
     Raises:
         ValueError: no such file, another kind of file, pickled objects, entries that are not finite numbers, not two
@@ -69,7 +70,7 @@ def points(
     # Before the split, so that an error names the row of the file.
     check_cloud(cloud, f"the points of {file}")
     if mapped:
-        return standardised(Dataset.split(cloud, test_fraction, seed=None, max_test=10_000), standardize)
+        return standardised(Dataset.split(cloud, test_fraction, seed=None, max_test=10_000), standardize, copy=False)
     return standardised(Dataset.split(cloud, test_fraction, seed), standardize, column_names(file))
 
 

@@ -16,13 +16,14 @@ UNEQUAL = 30.0  # columns' scales this far apart: distances hardly see the small
 NAMED = 4  # columns in a warning, of either end
 
 
-def standardised(data: Dataset, standardize: Standardize, names: Sequence[str] = ()) -> Dataset:
+def standardised(data: Dataset, standardize: Standardize, names: Sequence[str] = (), copy: bool = True) -> Dataset:
     """The data in standard coordinates, with their units and their original; by "none" they are left as they are.
 
     Args:
         data: in their own units, in any precision.
         standardize: "shared", one scale for all columns; "columns", one for each; "none" or None.
         names: of the columns, for the warning; else they are numbered from 1.
+        copy: whether training atoms are copied, or standardised as they are drawn.
 
     With one scale, columns whose scales differ much get a warning that names them.
 
@@ -39,9 +40,9 @@ def standardised(data: Dataset, standardize: Standardize, names: Sequence[str] =
     if not is_standardised(standardize):
         return data
     if standardize == "columns":
-        return data.standardised(Units.columns(data.atoms))
+        return data.standardised(Units.columns(data.atoms), copy)
     _warn_of_columns(data.atoms, names)
-    return data.standardised(Units.shared(data.atoms))
+    return data.standardised(Units.shared(data.atoms), copy)
 
 
 def is_standardised(standardize: Standardize) -> bool:

@@ -13,7 +13,7 @@ from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
 from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
 from ot_gen.measures.reference import Reference, standard_gaussian, uniform_cube, uniform_sphere
-from ot_gen.measures.units import OfOwnUnits, Placed, Units, moments, warn_of_scale
+from ot_gen.measures.units import OfOwnUnits, Placed, Standardised, Units, moments, warn_of_scale
 
 __all__ = [
     "Dirac",
@@ -26,6 +26,7 @@ __all__ = [
     "Placed",
     "Pushforward",
     "Reference",
+    "Standardised",
     "Transported",
     "UniformSphere",
     "Units",

@@ -83,7 +83,7 @@ class Units(nn.Module):
         The difference is taken before points are rounded to that dtype, so a large offset costs no digits.
         """
         if not isinstance(nu, Empirical):
-            return _Standardised(nu, self)
+            return Standardised(nu, self)
         atoms = self.standard(nu.atoms).to(torch.get_default_dtype())
         return Empirical(atoms, None if nu.is_uniform else nu.weights)
 
@@ -164,8 +164,14 @@ class OfOwnUnits(nn.Module):
 
 
 @final
-class _Standardised(Measure):
-    """The law of (y − b)/a for y of a law."""
+class Standardised(Measure):
+    """The law of (y − b)/a for y of a law, standardised as it is drawn: of many atoms there is no copy.
+
+    Example:
+        >>> nu = Empirical(torch.tensor([[8.0], [12.0]]))
+        >>> bool(Standardised(nu, Units.shared(nu)).sample(5).abs().eq(1).all())
+        True
+    """
 
     def __init__(self, law: Measure, units: Units) -> None:
         super().__init__()
