@@ -34,8 +34,9 @@ class Objective:
 @final
 @dataclass(frozen=True)
 class RecordedUnits:
-    """The units of standardised data, y = shift + scale · u: a shift for each column, and one scale or one for each."""
+    """The units of standardised data, y = shift + scale · u: "shared" has one scale, "columns" one for each."""
 
+    standardize: str
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
 

@@ -220,7 +220,8 @@ class ProgressBar:
 def _recorded(units: Units | None) -> RecordedUnits | None:
     if units is None:
         return None
-    return RecordedUnits(tuple(units.shift.tolist()), tuple(units.scale.reshape(-1).tolist()))
+    kind = "columns" if units.scale.ndim else "shared"
+    return RecordedUnits(kind, tuple(units.shift.tolist()), tuple(units.scale.reshape(-1).tolist()))
 
 
 def whole(value: object) -> int | None:
