@@ -114,8 +114,9 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
     if cfg.seed is None:
         raise ValueError("seed=null would leave a run that nobody can repeat; give a whole number")
     resume = resume or (None if cfg.resume is None else checkpoint_in(cfg.resume))
-    if resume is not None and cfg.data.get("standardize") and not holds(resume, "mu.units.shift"):
-        cfg.data.standardize = "none"  # as it was trained, maybe by a version that knew nothing else
+    if resume is not None and cfg.data.get("standardize") == "shared" and not holds(resume, "mu.units.shift"):
+        log.info("%s was trained on data in their own units, and goes on so: data.standardize=none", resume)
+        cfg.data.standardize = "none"
     data = build(cfg.data)
     cfg = completed(cfg, data)
     if records:

@@ -124,9 +124,10 @@ class Placed(nn.Module):
         if isinstance(out, Independent) and isinstance(out.base_dist, Normal):
             normal = Normal(self._placed(out.base_dist.loc), self.units.scale * out.base_dist.scale)
             return Independent(normal, out.reinterpreted_batch_ndims)
+        law = type(getattr(out, "base_dist", out)).__name__
         raise ValueError(
-            f"a decoder that returns {type(out).__name__} models the data as they are, and these data are "
-            "standardised; leave them in their own units, standardize=none"
+            f"a decoder with {law} noise models data as they are, and these are standardised; leave them in their own "
+            "units, standardize=none"
         )
 
     def mean(self, z: Tensor) -> Tensor:

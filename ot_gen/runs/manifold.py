@@ -97,11 +97,8 @@ def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry,
     if not isinstance(kind, GaussianDecoder | BernoulliDecoder):
         return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
     noisy: Any = decoder
-    if (
-        isinstance(kind, GaussianDecoder)
-        and isinstance(kind.scale, nn.Module)
-        and not isinstance(kind.scale, LearnedStd)
-    ):
+    std = kind.scale if isinstance(kind, GaussianDecoder) else None
+    if isinstance(std, nn.Module) and not isinstance(std, LearnedStd):
         return LatentGeometry(noisy.mean, std=noisy.std, ridge=ridge), DecoderMetric.EXPECTED
     return LatentGeometry(noisy.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
 
