@@ -35,7 +35,7 @@ from ot_gen.execution import (
     stop_signal,
     target,
 )
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, warn_of_scale
 from ot_gen.schedules import Schedule, factor_at
 from ot_gen.solvers import Solver, check_order
 
@@ -125,6 +125,7 @@ def fit(
         (3, 48)
     """
     check_order(mu, nu)
+    warn_of_scale(mu, nu)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
     _check_sizes(nu, batch_size, processes)

@@ -82,9 +82,11 @@ def load(tmp_path_factory):
 
     @functools.cache
     def loaded(data):
-        whole = cli.build(composed(f"data={data}", *needs.get(data, ())).data)
+        standardised = cli.build(composed(f"data={data}", *needs.get(data, ())).data)
+        whole = standardised.own
         cut = Empirical(whole.train.atoms[:ATOMS]) if isinstance(whole.train, Empirical) else whole.train
-        return Dataset(cut, Empirical(whole.test.atoms[:ATOMS]), whole.shape)
+        few = Dataset(cut, Empirical(whole.test.atoms[:ATOMS]), whole.shape)
+        return few if standardised.units is None else few.standardised(standardised.units)
 
     @functools.cache
     def completed(data, *overrides):

@@ -28,6 +28,7 @@ def trained(*overrides):
 )
 def test_dual_and_plan_solvers_cover_all_eight_modes(solver, steps):
     mu, found, _ = trained(f"solver={solver}", "data=eight_gaussians", f"trainer.steps={steps}")
+    mu, found = mu.in_own_units(), found.own
     centres = data.eight_gaussians().law.component_distribution.mean
     distance, nearest = torch.cdist(mu.sample(4000), centres).min(dim=1)
     assert float((torch.bincount(nearest, minlength=8) / 4000).min()) > 0.05  # of 0.125

@@ -27,6 +27,8 @@ FILES = sorted(conf_dir().rglob("*.yaml"))
 SETTINGS = {  # what an entry asks for beside itself
     ("cost", "likelihood"): ("noise=fixed",),
     ("cost", "features"): ("data=digits",),
+    ("cost", "bernoulli"): ("data=digits",),
+    ("cost", "inner_product"): ("data.standardize=none",),
     ("generator", "conv"): ("data=digits",),
     ("metrics", "digits"): ("data=mnist",),
     ("noise", "bernoulli"): ("data=digits",),
@@ -86,7 +88,8 @@ def test_every_certificate_holds_a_distance(entry):
 def test_every_entry_of_metrics_measures_what_it_names(entry, load):
     cfg, data = load("mnist" if entry == "digits" else "eight_gaussians", f"metrics={entry}")
     metrics = build(cfg.metrics)
-    found = metrics(cli.assembled(cfg, data).mu, data.train, data.test, n=metrics.least)
+    mu, data = cli.assembled(cfg, data).mu.in_own_units(), data.own
+    found = metrics(mu, data.train, data.test, n=metrics.least)
     assert {name for view in metrics.views.values() for name in view.metrics} <= set(found.values)
 
 

@@ -37,7 +37,8 @@ def check_needed(cfg: DictConfig, names: Sequence[str] = NEEDED) -> None:
 def completed(cfg: DictConfig, data: Dataset) -> DictConfig:
     """A copy of the configuration that knows the facts of its data: dimension, shape and variance."""
     cfg = copy.deepcopy(cfg)
-    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape), variance=data.variance)
+    cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape))
+    cfg.space.update(variance=data.variance, own_variance=data.own.variance)
     return cfg
 
 

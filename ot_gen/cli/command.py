@@ -16,7 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import CompactHydraException
 
 from ot_gen.cli.compose import renamed
-from ot_gen.cli.errors import BadInput, failures, one_line, usage
+from ot_gen.cli.errors import BadInput, failures, one_line, usage, warn_in_one_line
 from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
@@ -33,6 +33,7 @@ def main() -> None:
     failures.begin()
     logging.raiseExceptions = False  # a log that cannot be written (a full disk, a closed pipe) stops no run
     code = 0
+    warn_in_one_line()
     try:
         with plain_streams(), interruptible():
             code = _code(sys.argv[1:])

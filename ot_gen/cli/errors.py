@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 import traceback
+import warnings
 from pathlib import Path
 from typing import final
 
@@ -43,6 +44,7 @@ SPOKEN = {
     "number of processes": "trainer.processes=...",
     "batch_size": "trainer.batch_size=...",
     "give more steps": "trainer.steps=...",
+    "standardize=none": "data.standardize=none",
     "inner_optimizer": "trainer.optimizer.lr=..., trainer.inner_optimizer.lr=...",
 }
 
@@ -169,6 +171,18 @@ def is_of_the_user(error: BaseException) -> bool:
     frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
     files = [Path(file) for file in frames if not file.startswith("<")]
     return any(not any(file.is_relative_to(root) for root in installed) for file in files)
+
+
+def warn_in_one_line() -> None:
+    """From now on this process shows warnings of ot_gen as one line, without a place in the code."""
+    before = warnings.formatwarning
+
+    def shown(message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None) -> str:
+        if category is UserWarning and "ot_gen" in Path(file).parts:
+            return f"ot-gen: warning: {on_one_line(message)}\n"
+        return before(message, category, file, number, line)
+
+    warnings.formatwarning = shown  # type: ignore[assignment]
 
 
 def usage(message: str) -> int:

@@ -65,8 +65,8 @@ def _judge_samples(given: argparse.Namespace) -> str:
     use_threads(cfg.threads)
     check_needed(cfg)
     data = build(cfg.data)
-    cfg = completed(cfg, data)
-    cloud = samples(given.samples, data.dim, data.shape)
+    cfg, data = completed(cfg, data), data.own
+    cloud = samples(given.samples, data.dim, data.shape, dtype=data.test.atoms.dtype)
     name = given.samples.absolute().name
     judging = judging_of(cfg)
     check_judging(data, None, judging)
@@ -112,7 +112,7 @@ def _judge_run(given: argparse.Namespace) -> str:
 
     def work(folder: Path, record: RunRecord) -> RunRecord:
         record, sampled = judge_run(record, folder, model.mu, solver, data, judging, ex_post)
-        draw(folder, sampled, model.encoder, data)
+        draw(folder, sampled, model.encoder, data.own)
         return record
 
     output = _output(given.output, str(run.data), given.run.absolute().name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -57,6 +58,9 @@ def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
     made = assembled(cfg, seed=seed)  # a cost may have fixed random features
     checkpoint = checkpoint_in(folder)
     load_weights(checkpoint, made.mu, "mu")
+    units, now = made.mu.units, made.data.units  # of training, and of the data as they are by now
+    if units is not None and now is not None and not (units.shift.equal(now.shift) and units.scale.equal(now.scale)):
+        made = replace(made, data=made.data.own.standardised(units))
     if made.encoder is not None:
         made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference
         load_weights(checkpoint, made.solver, "solver")

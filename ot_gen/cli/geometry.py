@@ -111,5 +111,6 @@ def _study(run: Path, trusted: bool, out: Path | None, chosen: Any) -> str:
     settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
     folder = out or run
     starts = STARTS[chosen.start]
-    summary = study(folder, model.mu, model.encoder, model.data, kept | {"start": chosen.start}, starts, **settings)
+    mu, data = model.mu.in_own_units(), model.data.own
+    summary = study(folder, mu, model.encoder, data, kept | {"start": chosen.start}, starts, **settings)
     return "\n".join([record.label, told(summary), "", f"record and figures in {folder}"])

@@ -26,7 +26,7 @@ from ot_gen.cli.sweep import (
     objective,
     task_in,
 )
-from ot_gen.execution import Processes, checkpoint_in, interruptible, launch, use_threads, write_text
+from ot_gen.execution import Processes, checkpoint_in, holds, interruptible, launch, use_threads, write_text
 from ot_gen.runs.claim import check_free, claimed
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RunRecord, read_record
@@ -116,6 +116,10 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
     if whole(cfg.seed) is None or not -(2**63) <= cfg.seed < 2**64:
         said = "null" if cfg.seed is None else cfg.seed
         raise ValueError(f"seed={said} would leave a run that nobody can repeat; give a whole number, below 2^63")
+    resume = resume or (None if cfg.resume is None else checkpoint_in(cfg.resume))
+    if resume is not None and cfg.data.get("standardize") == "shared" and not holds(resume, "mu.units.shift"):
+        log.info("%s was trained on data in their own units, and goes on so: data.standardize=none", resume)
+        cfg.data.standardize = "none"
     data = build(cfg.data)
     cfg = completed(cfg, data)
     if records:
@@ -135,6 +139,6 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
         made.trainer,
         judging_of(cfg),
         device=cfg.device if processes.size == 1 else str(processes.device),
-        resume=resume or (None if cfg.resume is None else checkpoint_in(cfg.resume)),
+        resume=resume,
         **others,
     )

@@ -16,9 +16,10 @@ from torch import nn
 from ot_gen.cli.building import build, build_trainer, check_needed, completed, generator_of
 from ot_gen.cli.compose import composed
 from ot_gen.cli.errors import one_line
+from ot_gen.costs import price
 from ot_gen.data import Dataset
 from ot_gen.measures import Pushforward
-from ot_gen.runs.judging import Judging
+from ot_gen.runs.judging import Judging, encoder_of
 from ot_gen.solvers import Solver
 
 _T = TypeVar("_T")
@@ -31,8 +32,8 @@ class Parts:
 
     Attributes:
         config: the configuration they were built from, with the facts of the data filled in.
-        data: what is learned, and what is held out.
-        mu: the model μ_θ = g_θ#ζ.
+        data: what is learned, and what is held out, in the coordinates in which it is trained; `data.own` in its units.
+        mu: the model μ_θ = g_θ#ζ, in the same coordinates; `mu.in_own_units()`.
         solver: holds E(θ) = W_c(μ_θ, ν).
         trainer: keywords of `fit`.
     """
@@ -45,9 +46,8 @@ class Parts:
 
     @property
     def encoder(self) -> nn.Module | None:
-        """The solver's encoder, None where it has none."""
-        encoder: nn.Module | None = getattr(self.solver.xi, "encoder", None)
-        return encoder
+        """The solver's encoder, of points in the data's own units; None where it has none."""
+        return encoder_of(self.solver, self.mu)
 
 
 def parts(
@@ -84,10 +84,12 @@ def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = N
         torch.manual_seed(seed)
     trainer = build_trainer(cfg.trainer)
     reference = build(cfg.reference)
-    mu = Pushforward(generator_of(cfg), reference)
+    mu = Pushforward(generator_of(cfg), reference, data.units)
     solver = _of(Solver, "solver", build(cfg.solver))
     held = "coupling" if solver.sense > 0 else "potential"
     _of(nn.Module, f"solver.{held}", solver.xi)
+    price(solver.cost, data.units)  # raises where standardised data have no such cost
+    mu.in_own_units()  # or no such decoder
     return Parts(cfg, data, mu, solver, trainer)
 
 
@@ -142,7 +144,8 @@ def recipe(*overrides: str, config_dir: str | Path | None = None) -> Recipe:
     """The tuned composition that `ot-gen` trains, in Python: an entry of every group, with its constants.
 
     Networks get their first weights from torch's global generator. After `torch.manual_seed(0)` they, and the training,
-    are those of `ot-gen` with the same overrides and seed=0.
+    are those of `ot-gen` with the same overrides and seed=0. Points and toys are standardised, as `ot-gen` does it:
+    `data.own` and `mu.in_own_units()` are in the data's own units, and with data.standardize=none all are.
 
     Args:
         overrides: as on the command line: "solver=dual/wgan_gp", "data=mnist", "trainer.steps=500", ...

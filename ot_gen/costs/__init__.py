@@ -13,6 +13,7 @@ from ot_gen.costs.distances import (
 )
 from ot_gen.costs.features import FeatureCost
 from ot_gen.costs.likelihood import BernoulliNLL, NegativeLogLikelihood
+from ot_gen.costs.price import Price, price
 from ot_gen.costs.squared import squared_distances, squared_distances_to
 from ot_gen.measures import widened
 
@@ -26,8 +27,10 @@ __all__ = [
     "InnerProduct",
     "Lp",
     "NegativeLogLikelihood",
+    "Price",
     "SquaredEuclidean",
     "check_cost",
+    "price",
     "squared_distances",
     "squared_distances_to",
     "widened",

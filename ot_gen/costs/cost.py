@@ -60,9 +60,11 @@ class Cost(nn.Module, ABC):
     """A ground cost c : X × X -> R.
 
     `is_metric` says whether c is a distance; only then is every 1-Lipschitz h a feasible potential with h^c = −h.
+    `degree` is the p with c(a x + b, a y + b) = a^p c(x, y) for all a > 0 and b, None where there is none.
     """
 
     is_metric: bool = False
+    degree: float | None = None
 
     @property
     def is_nonnegative(self) -> bool:

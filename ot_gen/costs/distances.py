@@ -25,6 +25,8 @@ class SquaredEuclidean(Cost):
         25.0
     """
 
+    degree = 2.0
+
     @property
     def is_nonnegative(self) -> bool:
         return True
@@ -116,6 +118,7 @@ class Euclidean(Cost):
     """
 
     is_metric = True
+    degree = 1.0
 
     def growth(self, dim: int) -> Growth:
         return Growth(1.0, 1.0)
@@ -148,6 +151,7 @@ class Lp(Cost):
     """
 
     is_metric = True
+    degree = 1.0
 
     def __init__(self, p: Annotated[float, Interval(1)]) -> None:
         super().__init__()

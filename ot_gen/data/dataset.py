@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, final
 
@@ -12,10 +11,9 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Interval, Labels, checked
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, Standardised, Units, moments
 
 Share = Annotated[float, Interval(0, 1, "()")]  # of the points that is held out
-CHUNK = 2**22  # numbers converted to float64 at a time: 32 MB
 
 
 @final
@@ -30,6 +28,8 @@ class Dataset:
         shape: (channels, height, width) when each row is an image flattened in that order.
         train_labels: the classes of the training atoms, (m,) int64 >= 0, or None where they have none.
         test_labels: the classes of the held-out atoms, in the same numbering.
+        units: where `train` and `test` are in standard coordinates, the units that these stand for.
+        original: then the data in their own units; None says that these are in their own units.
 
     No solver reads the labels: they colour pictures and train judges.
 
@@ -48,6 +48,8 @@ class Dataset:
     shape: tuple[Count, Count, Count] | None = None
     train_labels: Labels | None = None
     test_labels: Labels | None = None
+    units: Units | None = None
+    original: Dataset | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check that dimensions, labels and shape agree."""
@@ -65,6 +67,28 @@ class Dataset:
                 f"shape {tuple(self.shape)} does not fit rows of {self.dim} numbers; "
                 f"give (channels, height, width) with channels * height * width = {self.dim}"
             )
+
+    def standardised(self, units: Units, copy: bool = True) -> Dataset:
+        """These data, which are in their own units, in the standard coordinates of `units`.
+
+        Args:
+            units: mostly those of the training data.
+            copy: whether training atoms are copied, or standardised as they are drawn.
+        """
+        train = units.standardised(self.train) if copy else Standardised(self.train, units)
+        test = units.standardised(self.test)
+        assert isinstance(test, Empirical)
+        return replace(self, train=train, test=test, units=units, original=self)
+
+    @property
+    def own(self) -> Dataset:
+        """The data in their own units: these themselves, unless they are standardised."""
+        return self if self.original is None else self.original
+
+    @property
+    def atoms(self) -> Empirical:
+        """The training data, or the held-out ones of a law that is sampled afresh: what scales are read off."""
+        return self.train if isinstance(self.train, Empirical) else self.test
 
     @property
     def dim(self) -> int:
@@ -107,7 +131,7 @@ class Dataset:
             >>> Dataset(points, points).variance
             1.0
         """
-        variance = _total_variance(self.train if isinstance(self.train, Empirical) else self.test)
+        variance = float(moments(self.atoms)[1].sum())
         if variance == 0:
             raise ValueError(
                 "the data have variance 0: all points are identical, so there is no scale to measure costs by; "
@@ -176,21 +200,3 @@ def _check_labels(labels: Tensor | None, measure: Measure, name: str) -> None:
             f"{labels.dtype} of shape {tuple(labels.shape)} with minimum {labels.min() if labels.numel() else 'none'}; "
             f"number the classes from 0, e.g. {name}.long()"
         )
-
-
-def _total_variance(cloud: Empirical) -> float:
-    """Σ_j b_j ‖y_j − ȳ‖², in two passes."""
-    # The mean is counted from the heaviest atom, so that identical points give exactly 0.
-    mean = origin = cloud.atoms[cloud.weights.argmax()].cpu().double()
-    for b, y in _chunks(cloud):
-        mean = mean + b @ (y - origin)
-    return sum(float(b @ (y - mean).square().sum(1)) for b, y in _chunks(cloud))
-
-
-def _chunks(cloud: Empirical) -> Iterator[tuple[Tensor, Tensor]]:
-    """Masses b, (c,), and points y, (c, d), in float64, a bounded part of the cloud at a time."""
-    total = cloud.weights.cpu().double().sum()
-    rows = max(1, CHUNK // cloud.dim)
-    for start in range(0, len(cloud), rows):
-        part = slice(start, start + rows)
-        yield cloud.weights[part].cpu().double() / total, cloud.atoms[part].cpu().double()

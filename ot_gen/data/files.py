@@ -13,13 +13,21 @@ from ot_gen.arguments import checked
 from ot_gen.data.arrays import read_array
 from ot_gen.data.dataset import Dataset
 from ot_gen.data.images import read_images
+from ot_gen.data.standard import Standardize, column_names, is_standardised, standardised
 from ot_gen.execution import absolute, keyword_only
 from ot_gen.measures import check_cloud
 
 
 @keyword_only
 @checked
-def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_bytes: int = 2**30) -> Dataset:
+def points(
+    path: str | Path,
+    *,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    mmap_bytes: int = 2**30,
+    standardize: Standardize = "none",
+) -> Dataset:
     """The rows of a file of numbers, (n, d) with n >= 4, as float32, split at random.
 
     A float32 .npy file of at least `mmap_bytes` is mapped, copy-on-write, and not read into memory. It is split in
@@ -31,6 +39,10 @@ def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_
         test_fraction: the share of the rows that is held out, in (0, 1).
         seed: of the split.
         mmap_bytes: from this size on, .npy files are mapped.
+        standardize: "shared" gives standard coordinates (y − b)/a, b the mean and a one scale for all columns, and
+            "columns" one scale for each column, which makes distances others. The difference is taken in the file's own
+            precision, and `Dataset.own` keeps the rows as they are. Rows of a mapped file are standardised as they are
+            drawn; others are copied. "none" leaves them alone.
 
     Raises:
         ValueError: no such file, another kind of file, pickled objects, entries that are not finite numbers (of a .csv
@@ -48,13 +60,15 @@ def points(path: str | Path, *, test_fraction: float = 0.2, seed: int = 0, mmap_
     """
     array = read_array(path, mmap_bytes)
     mapped = isinstance(array, np.memmap) and array.dtype == np.float32
+    exact = np.float64 if is_standardised(standardize) and array.dtype.itemsize > 2 else np.float32
+    dtype = np.float32 if array.dtype == np.float32 else exact
     with np.errstate(over="ignore"):  # too large for float32: reported with its row below
-        cloud = torch.from_numpy(array if mapped else np.array(array, dtype=np.float32))
+        cloud = torch.from_numpy(array if mapped else np.array(array, dtype=dtype))
     # Before the split, so that an error names the row of the file.
     check_cloud(cloud, f"the points of {absolute(path)}")
     if mapped:
-        return Dataset.split(cloud, test_fraction, seed=None, max_test=10_000)
-    return Dataset.split(cloud, test_fraction, seed)
+        return standardised(Dataset.split(cloud, test_fraction, seed=None, max_test=10_000), standardize, copy=False)
+    return standardised(Dataset.split(cloud, test_fraction, seed), standardize, column_names(absolute(path)))
 
 
 @keyword_only

@@ -11,6 +11,7 @@ from torch.distributions import MixtureSameFamily
 
 from ot_gen.arguments import Count, Interval, checked, described
 from ot_gen.data.dataset import Dataset
+from ot_gen.data.standard import Standardize, standardised
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, Reference
 
@@ -59,7 +60,14 @@ class Law(Measure):
 
 @keyword_only
 @checked
-def toy(law: Measure, *, size: Size | None = 2000, test_size: Size = 2000, seed: int = 0) -> Dataset:
+def toy(
+    law: Measure,
+    *,
+    size: Size | None = 2000,
+    test_size: Size = 2000,
+    seed: int = 0,
+    standardize: Standardize = "none",
+) -> Dataset:
     """A law as a `Dataset`: a fixed training set drawn once, or the law itself.
 
     A label is the number of the part of the law, a component of the mixture, from which the point most probably came.
@@ -70,9 +78,10 @@ def toy(law: Measure, *, size: Size | None = 2000, test_size: Size = 2000, seed:
         test_size: the number of held-out points; they do not depend on `size`.
         seed: of the training and the held-out points, two independent streams. The caller's random state stays as
             it was.
+        standardize: as of `points`.
 
     Raises:
-        ValueError: `size` or `test_size` is less than 2.
+        ValueError: `size` or `test_size` is less than 2, or `standardize` is none of its words.
 
     Example:
         >>> from ot_gen.data import eight_gaussians, two_moons
@@ -86,9 +95,10 @@ def toy(law: Measure, *, size: Size | None = 2000, test_size: Size = 2000, seed:
     test = Empirical(_draw_once(law, test_size, test_seed))
     test_labels = _components(law, test.atoms)
     if size is None:
-        return Dataset(law, test, test_labels=test_labels)
+        return standardised(Dataset(law, test, test_labels=test_labels), standardize)
     train = Empirical(_draw_once(law, size, train_seed))
-    return Dataset(train, test, train_labels=_components(law, train.atoms), test_labels=test_labels)
+    data = Dataset(train, test, train_labels=_components(law, train.atoms), test_labels=test_labels)
+    return standardised(data, standardize)
 
 
 def _components(law: Measure, y: Tensor) -> Tensor | None:

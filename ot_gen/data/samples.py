@@ -20,8 +20,13 @@ _SLACK = 0.5  # pixels this far outside [0, 1] are taken for noise, further ones
 
 
 @checked
-def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = None) -> Tensor:
-    """The samples in a file or a folder of images as points, (n, dim) float32, n >= 2.
+def samples(
+    path: str | Path,
+    dim: int,
+    shape: tuple[int, int, int] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """The samples in a file or a folder of images as points, (n, dim), n >= 2.
 
     Arrays of whole images, (n, height, width), (n, channels, height, width) or (n, height, width, channels), are
     flattened channel first. Bytes (uint8) of images are divided by 255.
@@ -30,6 +35,7 @@ def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = Non
         path: an .npy, .npz or .csv file (see `points`), or, for images, a folder of them.
         dim: the dimension d of the data.
         shape: (channels, height, width) of the data, where they are images with pixels in [0, 1].
+        dtype: that of the data.
 
     Raises:
         ValueError: nothing there, a file that cannot be read, no finite numbers, fewer than two samples, another
@@ -58,7 +64,8 @@ def samples(path: str | Path, dim: int, shape: tuple[int, int, int] | None = Non
             f"{file} holds an array {array.shape}, and the data are {of}; save one sample a row, (n, {dim})"
         )
     with np.errstate(over="ignore"):  # too large for float32: reported with its row below
-        cloud = torch.from_numpy(np.array(array.reshape(len(array), dim), dtype=np.float32))
+        kept = np.float64 if dtype == torch.float64 else np.float32
+        cloud = torch.from_numpy(np.array(array.reshape(len(array), dim), dtype=kept))
     if shape is not None and array.dtype == np.uint8:
         return _checked(cloud / 255, file)
     cloud = _checked(cloud, file)

@@ -3,6 +3,7 @@
 from ot_gen.execution.checkpoints import (
     CHECKPOINT_NAME,
     checkpoint_in,
+    holds,
     load_checkpoint,
     load_weights,
     read_progress,
@@ -50,6 +51,7 @@ __all__ = [
     "fingerprint",
     "former_names",
     "frozen",
+    "holds",
     "interruptible",
     "is_out_of_memory",
     "is_rowwise",

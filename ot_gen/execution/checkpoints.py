@@ -164,6 +164,12 @@ def read_progress(path: str | Path) -> dict[str, Any]:
 
 
 @checked
+def holds(path: str | Path, name: str) -> bool:
+    """Whether a checkpoint has a tensor of this name, e.g. "mu.units.shift" of a model of standardised data."""
+    return name in _read(Path(path), ())[1]
+
+
+@checked
 def load_weights(path: str | Path, module: nn.Module, name: str = "mu") -> None:
     """Load the weights called `name` ("mu" for the model, "solver" for ξ) of a checkpoint into `module`.
 

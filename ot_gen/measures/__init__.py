@@ -22,6 +22,7 @@ from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
 from ot_gen.measures.range import within
 from ot_gen.measures.reference import Reference, standard_gaussian, uniform_cube, uniform_sphere
+from ot_gen.measures.units import OfOwnUnits, Placed, Standardised, Units, moments, warn_of_scale
 
 __all__ = [
     "Dirac",
@@ -30,10 +31,14 @@ __all__ = [
     "LearnedMixture",
     "Measure",
     "Mixture",
+    "OfOwnUnits",
+    "Placed",
     "Pushforward",
     "Reference",
+    "Standardised",
     "Transported",
     "UniformSphere",
+    "Units",
     "advice",
     "check_cloud",
     "check_defined",
@@ -48,12 +53,14 @@ __all__ = [
     "learned_mixture",
     "load_prior",
     "log_density",
+    "moments",
     "probe",
     "save_prior",
     "standard_gaussian",
     "undisturbed",
     "uniform_cube",
     "uniform_sphere",
+    "warn_of_scale",
     "widened",
     "widened_pair",
     "within",

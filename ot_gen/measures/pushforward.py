@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import final
 
 import torch
@@ -11,6 +12,7 @@ from torch.distributions import Distribution
 from ot_gen.arguments import Count, checked
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.probing import probe
+from ot_gen.measures.units import Placed, Units
 
 
 @final
@@ -26,6 +28,7 @@ class Pushforward(Measure):
             event_shape (d,).
         base: the reference ζ on R^k: a `Reference`, or any other `Measure`, such as a law on a latent manifold.
             Divergences compare an encoder with its `law` or with its `rsample`.
+        units: those of the data, where μ_θ is a law of their standard coordinates; they are kept with the weights.
 
     Raises:
         ValueError: g_θ is no module or ζ no measure, g_θ does not take (n, k) in ζ's dtype and on its device, or does
@@ -38,7 +41,9 @@ class Pushforward(Measure):
         (5, torch.Size([3, 5]), True)
     """
 
-    def __init__(self, map: nn.Module, base: Measure) -> None:
+    units: Units | None
+
+    def __init__(self, map: nn.Module, base: Measure, units: Units | None = None) -> None:
         super().__init__()
         with undisturbed(base):
             z = base.sample(2)
@@ -53,7 +58,23 @@ class Pushforward(Measure):
         self.map = map
         self.base = base
         self.dim = _mean(out).shape[1]
+        if units is not None and len(units.shift) != self.dim:
+            raise ValueError(
+                f"the model lives in dimension {self.dim} and its units in dimension {len(units.shift)}; "
+                "give the generator the data's dimension as its output"
+            )
+        self.units = copy.deepcopy(units)  # a part of the model: loaded with its weights
         self.cube_dim = base.cube_dim if isinstance(out, Tensor) else None  # the noise is no image of the cube
+
+    def in_own_units(self) -> Pushforward:
+        """The law of b + a x for x ~ μ_θ, in the data's own units, on the same weights; without units μ_θ itself.
+
+        Raises:
+            ValueError: a decoder with noise that is not Gaussian has no other units.
+        """
+        if self.units is None:
+            return self
+        return Pushforward(Placed(self.map, self.units), self.base)
 
     def decode(self, z: Tensor) -> Tensor | Distribution:
         """What the map returns, (n, k) -> g_θ(z) (n, d), or the law p_θ(·|z) of a decoder with noise."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ot_gen.costs import price
 from ot_gen.couplings import ImportanceCoupling
 from ot_gen.data import Dataset
 from ot_gen.divergences import KL
@@ -27,7 +28,16 @@ from ot_gen.evaluation import (
     judgement_of,
     measures_exactly,
 )
-from ot_gen.measures import Empirical, FullMixture, Measure, Pushforward, Reference, save_prior, undisturbed
+from ot_gen.measures import (
+    Empirical,
+    FullMixture,
+    Measure,
+    OfOwnUnits,
+    Pushforward,
+    Reference,
+    save_prior,
+    undisturbed,
+)
 from ot_gen.runs.parts import CertifiedInterval, RecordedMetric
 from ot_gen.runs.record import RunRecord
 from ot_gen.solvers import Solver
@@ -133,16 +143,19 @@ def judge_run(
 ) -> tuple[RunRecord, Pushforward]:
     """Judge a trained run: its encoder, if any, and the model, with the prior that `ex_post` fits to the codes.
 
+    `mu`, `solver` and `data` are as they were trained. All figures are in the data's own units.
+
     Returns:
-        The record with the figures, and the model that samples from now on. With an `ex_post`, `judgement` and the
-        metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in prior.safetensors.
+        The record with the figures, and the model that samples from now on, in the data's own units. With an `ex_post`,
+        `judgement` and the metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in
+        prior.safetensors.
     """
-    encoder = getattr(solver.xi, "encoder", None)
-    if encoder is None:
-        return judge_model(record, mu, data, judging), mu
-    record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
-    record = replace(record, encoder=judged)
-    if ex_post is None:
+    encoder = encoder_of(solver, mu)
+    if encoder is not None:
+        record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
+        record = replace(record, encoder=judged)
+    mu, data = mu.in_own_units(), data.own
+    if encoder is None or ex_post is None:
         return judge_model(record, mu, data, judging), mu
     # The encoder is judged above, at the ζ of training; the prior fitted to the codes samples from now on.
     prior = ex_post(encoder, data.train)
@@ -166,6 +179,12 @@ def _noted(record: RunRecord, name: str, measure: Callable[..., T], *given: obje
     if not isinstance(part, str):
         return record, part
     return replace(record, metrics_failed={**record.metrics_failed, name: part}), None
+
+
+def encoder_of(solver: Solver, mu: Pushforward) -> nn.Module | None:
+    """The encoder that a solver trained with a model, of points in the data's own units; None where it has none."""
+    encoder: nn.Module | None = getattr(solver.xi, "encoder", None)
+    return encoder if encoder is None or mu.units is None else OfOwnUnits(encoder, mu.units)
 
 
 def metric_table(record: RunRecord) -> str:
@@ -223,7 +242,14 @@ def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) ->
     # The weight of a squared cost is twice a decoder's variance only next to a KL.
     is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
     variance = coupling.weight / 2 if is_likelihood else None
-    return judge_encoder(mu, data.test, solver.cost, coupling.encoder, variance=variance, seed=seed)
+    judged = judge_encoder(mu, data.test, solver.cost, coupling.encoder, variance=variance, seed=seed)
+    if data.units is None:
+        return judged
+    judged = judged._replace(reconstruction=price(solver.cost, data.units).of(judged.reconstruction))
+    if judged.negative_elbo is None or judged.negative_iwae is None:
+        return judged
+    nats = data.units.log_volume()  # of a density in the data's own units
+    return judged._replace(negative_elbo=judged.negative_elbo + nats, negative_iwae=judged.negative_iwae + nats)
 
 
 def _name(function: Any) -> str:

@@ -25,7 +25,7 @@ from ot_gen.data import Dataset
 from ot_gen.execution import cell, write_text
 from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
 from ot_gen.geometry.starts import NEIGHBOURS
-from ot_gen.measures import Pushforward, undisturbed
+from ot_gen.measures import Placed, Pushforward, undisturbed
 from ot_gen.networks import BernoulliDecoder, GaussianDecoder, GroupSort, LearnedStd
 from ot_gen.runs import latents
 from ot_gen.runs.figures import save
@@ -93,12 +93,14 @@ def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry,
         >>> geometry_of(nn.Linear(2, 3))[1].words
         'pullback metric JᵀJ'
     """
-    varies = isinstance(decoder, GaussianDecoder) and isinstance(decoder.scale, nn.Module)
-    if isinstance(decoder, GaussianDecoder) and varies and not isinstance(decoder.scale, LearnedStd):
-        return LatentGeometry(decoder.mean, std=decoder.std, ridge=ridge), DecoderMetric.EXPECTED
-    if isinstance(decoder, GaussianDecoder | BernoulliDecoder):
-        return LatentGeometry(decoder.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
-    return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
+    kind = decoder.map if isinstance(decoder, Placed) else decoder
+    if not isinstance(kind, GaussianDecoder | BernoulliDecoder):
+        return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
+    noisy: Any = decoder
+    std = kind.scale if isinstance(kind, GaussianDecoder) else None
+    if isinstance(std, nn.Module) and not isinstance(std, LearnedStd):
+        return LatentGeometry(noisy.mean, std=noisy.std, ridge=ridge), DecoderMetric.EXPECTED
+    return LatentGeometry(noisy.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
 
 
 def study(

@@ -33,6 +33,16 @@ class Objective:
 
 @final
 @dataclass(frozen=True)
+class RecordedUnits:
+    """The units of standardised data, y = shift + scale · u: "shared" has one scale, "columns" one for each."""
+
+    standardize: str
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
 class RecordedMetric:
     """A metric of the model with its standard error, and the same of real data; None where it was not measured."""
 

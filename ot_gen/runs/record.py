@@ -25,7 +25,7 @@ from ot_gen.evaluation import EXACT, EncoderJudgement, Judgement
 from ot_gen.execution import opened, read_text, reason, write_text
 from ot_gen.runs.codec import decode, encode, holds_numbers, kinds, leaves
 from ot_gen.runs.formats import FORMAT, upgraded
-from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, Status
+from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, RecordedUnits, Status
 
 RUN, METRICS, CONFIG = "run.json", "metrics.csv", "config.yaml"
 
@@ -43,6 +43,8 @@ class RunRecord:
         attempts: earlier starts in this folder.
         started, host, process: when and where.
         side, cell, bound: primal or dual; table or network; what the value bounds: upper, lower or None.
+        units: of the data, where the networks see them standardised. All figures are in the data's own units, but costs
+            of data with a scale for each column, which are those of standard coordinates.
         steps, steps_done: asked for, and done.
         images, images_per_second: data points that training saw.
         encoder: its judgement, where there is one.
@@ -73,6 +75,7 @@ class RunRecord:
     cell: str | None = None
     bound: str | None = None
     cost: str | None = None
+    units: RecordedUnits | None = None
     steps: int | None = None
     batch_size: int | None = None
     steps_done: int | None = None
@@ -132,8 +135,8 @@ class RunRecord:
 
 # What a judgement leaves as it is.
 OF_THE_MODEL = (
-    *("solver", "data", "generator", "seed", "overrides", "side", "cell", "bound", "cost", "steps", "batch_size"),
-    *("steps_done", "images", "images_per_second", "objective"),
+    *("solver", "data", "generator", "seed", "overrides", "side", "cell", "bound", "cost", "units"),
+    *("steps", "batch_size", "steps_done", "images", "images_per_second", "objective"),
 )
 # The parts with numbers that a search can optimise: the fields whose type holds figures by name.
 FIGURES = tuple(name for name, kind in kinds(RunRecord).items() if holds_numbers(kind))

@@ -13,12 +13,13 @@ from typing import Any, final
 import torch
 from tqdm import tqdm
 
+from ot_gen.costs import Cost, price
 from ot_gen.data import Dataset
 from ot_gen.execution import ALONE, Processes, on_one_line
-from ot_gen.measures import Pushforward
+from ot_gen.measures import Pushforward, Units
 from ot_gen.runs.draw import draw
-from ot_gen.runs.judging import ExPost, Judging, check_judging, judge_run
-from ot_gen.runs.parts import Objective, Status
+from ot_gen.runs.judging import ExPost, Judging, check_judging, encoder_of, judge_run
+from ot_gen.runs.parts import Objective, RecordedUnits, Status
 from ot_gen.runs.record import read_metrics
 from ot_gen.runs.trackers import Tracker, Tracking
 from ot_gen.runs.writer import RecordWriter
@@ -34,7 +35,7 @@ class Experiment:
     """What a run trains and judges, built.
 
     Attributes:
-        data: what is learned, and what is held out.
+        data: what is learned, and what is held out; standardised, its record is in its own units all the same.
         mu: the model μ_θ = g_θ#ζ.
         solver: holds E(θ) = W_c(μ_θ, ν).
         trainer: keywords of `fit`.
@@ -67,8 +68,10 @@ class Experiment:
             raise ValueError(
                 f"device={self.device} is not available here ({on_one_line(error)}); use device=cpu"
             ) from error
-        for part in (self.mu, self.data.train, self.data.test, self.solver):
-            part.to(self.device)
+        lacks = torch.device(self.device).type == "mps"  # float64, in which tables keep the digits of large offsets
+        measures = {part for data in (self.data, self.data.own) for part in (data.train, data.test)}
+        for part in (self.mu, self.solver, *measures):
+            part.to(self.device, torch.float32 if lacks else None)
 
 
 def follow(folder: Path, experiment: Experiment, processes: Processes) -> None:
@@ -102,6 +105,7 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         cell=solver.xi.kind,
         bound=solver.xi.bound,
         cost=" ".join(str(solver.cost).split()),
+        units=_recorded(data.units),
         steps=whole(experiment.trainer["steps"]),
         batch_size=whole(experiment.trainer["batch_size"]),
     )
@@ -111,7 +115,8 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         checkpoint.unlink(missing_ok=True)  # of a run that this one replaces: nothing may go on from it
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
-        progress = _fit(writer.folder, experiment, processes, (writer, bar, *experiment.callbacks, tracking))
+        own = OwnUnits(solver.cost, data.units)
+        progress = _fit(writer.folder, experiment, processes, (own, writer, bar, *experiment.callbacks, tracking))
     writer.update(
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),
@@ -131,7 +136,7 @@ def _judged(writer: RecordWriter, experiment: Experiment, label: str) -> float:
     record, mu = judge_run(
         writer.record, writer.folder, experiment.mu, solver, data, experiment.judging, experiment.ex_post
     )
-    draw(writer.folder, mu, getattr(solver.xi, "encoder", None), data)
+    draw(writer.folder, mu, encoder_of(solver, experiment.mu), data.own)
     # The last write of all: a record that says "finished" is complete.
     finished = replace(record, status=Status.FINISHED)
     writer.write(finished)
@@ -160,6 +165,27 @@ def _fit(folder: Path, experiment: Experiment, processes: Processes, callbacks: 
         resume=experiment.resume,
         processes=processes,
     )
+
+
+@final
+class OwnUnits:
+    """A callback of `fit`, before the others: it turns the costs in a step's row into the data's own units.
+
+    Args:
+        cost: the ground cost, of standard coordinates.
+        units: of the data, or None where they are not standardised.
+    """
+
+    COSTS = ("value", "floor")  # between points
+    MULTIPLES = ("penalty", "weight", "epsilon")  # of a cost: its constant is not theirs
+
+    def __init__(self, cost: Cost, units: Units | None) -> None:
+        self.price = price(cost, units)
+
+    def __call__(self, progress: Progress) -> None:
+        row = progress.rows[-1]
+        row |= {name: self.price.of(row[name]) for name in self.COSTS if name in row}
+        row |= {name: self.price.factor * row[name] for name in self.MULTIPLES if name in row}
 
 
 @final
@@ -193,6 +219,13 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
+
+
+def _recorded(units: Units | None) -> RecordedUnits | None:
+    if units is None:
+        return None
+    kind = "columns" if units.scale.ndim else "shared"
+    return RecordedUnits(kind, tuple(units.shift.tolist()), tuple(units.scale.reshape(-1).tolist()))
 
 
 def whole(value: object) -> int | None:

@@ -28,6 +28,7 @@ from ot_gen.cli.errors import SPOKEN
 from ot_gen.evaluation import judge_encoder
 from ot_gen.measures import Reference
 from ot_gen.report.runs import find_runs
+from ot_gen.runs.judging import encoder_of
 from ot_gen.runs.record import read_metrics, read_record
 from ot_gen.runs.run import ProgressBar
 from ot_gen.training import Progress
@@ -210,11 +211,11 @@ def parts(undrawn):
 def test_a_vae_is_judged_as_a_likelihood_model_with_half_its_weight_as_variance(tmp_path, parts):
     found = parts("solver=primal/vae")
     record_run(tmp_path / "run", found)
-    solver, data = found.solver, found.data
+    solver, mu, data = found.solver, found.mu.in_own_units(), found.data.own
     told = read_record(tmp_path / "run").encoder
-    mu = found.mu
-    expected = judge_encoder(mu, data.test, solver.cost, solver.xi.encoder, variance=solver.xi.weight / 2)
-    assert told == expected
+    variance = float(found.data.units.scale) ** 2 * solver.xi.weight / 2
+    expected = judge_encoder(mu, data.test, solver.cost, encoder_of(solver, found.mu), variance=variance)
+    assert told == pytest.approx(expected, rel=1e-4)
     assert told.n == len(data.test)
     assert told.negative_iwae <= told.negative_elbo
     wae = parts("solver=primal/wae_mmd")
@@ -254,7 +255,7 @@ def test_an_ex_post_prior_without_an_encoder_is_refused_before_training(tmp_path
 
 
 def test_the_floor_of_a_plan_stands_next_to_its_value(tmp_path, parts, monkeypatch):
-    found = parts("solver=primal/exact_plan")
+    found = parts("solver=primal/exact_plan", "data.standardize=none")
     monkeypatch.setattr(type(found.solver), "diagnostics", lambda self: {"floor": 0.25})
     record_run(tmp_path / "run", found)
     assert facts(tmp_path / "run")["objective"]["floor"] == 0.25

@@ -341,7 +341,7 @@ def test_a_run_records_metrics_and_certificate_and_neither_changes_it(tmp_path, 
     assert set(told["metrics"]) == NAMES | OF_CLASSES
     assert read_record(tmp_path / "judged").certificate.level == 0.95
     ((nu, reference),) = seen
-    assert nu is found.data.test and reference is found.data.train
+    assert nu is found.data.own.test and reference is found.data.own.train
 
 
 def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
@@ -354,7 +354,7 @@ def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
 @pytest.mark.parametrize("name", ["eight_gaussians", "two_moons", "swiss_roll", "digits", "mnist"])
 def test_the_metrics_of_an_entry_fit_its_data(name):
     made = cli.parts(f"data={name}")
-    found, metrics = made.data, cli.build(made.config.metrics)
+    found, metrics = made.data.own, cli.build(made.config.metrics)
     assert isinstance(metrics, Metrics)
     judging = Judging({"samples": 30, "seed": 0}, metrics)
     told = judge_model(RunRecord(Status.RUNNING), found.train, found, judging)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import ot_gen.data
 from ot_gen.data import Dataset
-from ot_gen.data import dataset as dataset_module
 from ot_gen.measures import Empirical, standard_gaussian
 
 
@@ -40,7 +39,7 @@ def test_a_dataset_is_frozen():
 
 @pytest.mark.parametrize("chunk", [1, 7, 2**22])
 def test_variance_is_the_weighted_total_variance(monkeypatch, chunk):
-    monkeypatch.setattr(dataset_module, "CHUNK", chunk)
+    monkeypatch.setattr("ot_gen.measures.units.CHUNK", chunk)
     y, b = cloud(50, 3).double() + 100, torch.rand(50).double()
     b /= b.sum()
     expected = (b * (y - b @ y).square().sum(1)).sum()
