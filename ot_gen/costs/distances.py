@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, typical
-from ot_gen.measures import check_defined, widened, widened_pair
+from ot_gen.measures import check_defined, widened
+from ot_gen.measures.points import comparable
 
 
 @final
@@ -25,11 +26,11 @@ class SquaredEuclidean(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return (x - y).square().sum(dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return squared_distances_to(y)(x)
 
     def bilinear(self, y: Cloud) -> Bilinear:
@@ -71,13 +72,13 @@ class InnerProduct(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         values = -(x * y).sum(dim=-1)
         check_defined(values, "the inner product", x, y)
         return values
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         values = -x @ y.T
         check_defined(values, "the inner product", x, y)
         return values
@@ -108,11 +109,11 @@ class Euclidean(Cost):
     is_metric = True
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return self.against(y)(x)
 
     def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
@@ -141,11 +142,11 @@ class Lp(Cost):
         self.p = float(p)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        return torch.cdist(*widened_pair(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.cdist(*comparable(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
@@ -159,7 +160,7 @@ def squared_distances(x: Cloud, y: Cloud) -> Tensor:
         >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([[25.]])
     """
-    x, y = widened_pair(x, y)
+    x, y = comparable(x, y)
     return squared_distances_to(y)(x)
 
 

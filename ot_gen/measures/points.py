@@ -87,14 +87,27 @@ def _wide(numbers: Tensor) -> Tensor:
 
 
 def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of one space, both `widened`, and in one dtype: the wider of the two.
+    """Both `widened`, and in one dtype: the wider of the two.
+
+    Example:
+        >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
+        [torch.float64, torch.float64]
+    """
+    if x.dtype == y.dtype:
+        return _wide(x), _wide(y)
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return _wide(x.to(dtype)), _wide(y.to(dtype))
+
+
+def comparable(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Points of one space, as `widened_pair` makes them.
 
     Raises:
         ValueError: points (..., d) and (..., d') of two dimensions, or on two devices.
 
     Example:
-        >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
-        [torch.float64, torch.float64]
+        >>> [points.dtype for points in comparable(torch.zeros(3, 2).half(), torch.zeros(4, 2))]
+        [torch.float32, torch.float32]
     """
     if not (x.ndim and y.ndim) or x.shape[-1] != y.shape[-1]:
         raise ValueError(
@@ -102,10 +115,7 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         )
     if x.device != y.device:
         raise ValueError(f"x is on {x.device} and y on {y.device}; move one of them, e.g. x.to(y)")
-    if x.dtype == y.dtype:
-        return _wide(x), _wide(y)
-    dtype = torch.promote_types(x.dtype, y.dtype)
-    return _wide(x.to(dtype)), _wide(y.to(dtype))
+    return widened_pair(x, y)
 
 
 def check_defined(values: Tensor, what: str, *points: Tensor) -> None:
