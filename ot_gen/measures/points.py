@@ -77,10 +77,8 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
         >>> widened(torch.tensor([3], dtype=torch.uint8)), widened(torch.ones(1).half()).dtype
         (tensor([3.]), torch.float32)
     """
-    return _wide(numbers)
-
-
-def _wide(numbers: Tensor) -> Tensor:
+    if numbers.is_complex():
+        refuse_complex(numbers, name)
     if not numbers.is_floating_point():
         return numbers.to(torch.get_default_dtype())
     return numbers.float() if numbers.itemsize < 4 else numbers
@@ -94,9 +92,9 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         [torch.float64, torch.float64]
     """
     if x.dtype == y.dtype:
-        return _wide(x), _wide(y)
+        return widened(x), widened(y)
     dtype = torch.promote_types(x.dtype, y.dtype)
-    return _wide(x.to(dtype)), _wide(y.to(dtype))
+    return widened(x.to(dtype)), widened(y.to(dtype))
 
 
 def comparable(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
