@@ -11,7 +11,8 @@ from torch import Tensor
 from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, Growth, typical
 from ot_gen.costs.squared import is_scattered, squared_distances_to
-from ot_gen.measures import check_defined, widened, widened_pair
+from ot_gen.measures import check_defined, widened
+from ot_gen.measures.points import comparable
 
 
 @final
@@ -35,11 +36,11 @@ class SquaredEuclidean(Cost):
         return Growth(1.0, 2.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return (x - y).square().sum(dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return squared_distances_to(y)(x)
 
     def bilinear(self, y: Cloud) -> Bilinear | None:
@@ -83,13 +84,13 @@ class InnerProduct(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         values = -(x * y).sum(dim=-1)
         check_defined(values, "the inner product", x, y)
         return values
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         values = -x @ y.T
         check_defined(values, "the inner product", x, y)
         return values
@@ -124,11 +125,11 @@ class Euclidean(Cost):
         return Growth(1.0, 1.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return self.against(y)(x)
 
     def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
@@ -161,11 +162,11 @@ class Lp(Cost):
         return Growth(dim ** max(0.0, 1 / self.p - 0.5), 1.0)  # ‖v‖_p against ‖v‖
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        return torch.cdist(*widened_pair(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.cdist(*comparable(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"

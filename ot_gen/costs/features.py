@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ot_gen.arguments import Cloud, checked, described
 from ot_gen.costs.cost import Bilinear, Cost, typical
-from ot_gen.measures import widened_pair
+from ot_gen.measures.points import comparable
 
 
 @final
@@ -53,12 +53,12 @@ class FeatureCost(Cost):
         return self
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         phi_x, phi_y = (self._map(p.reshape(-1, p.shape[-1])).reshape(*p.shape[:-1], -1) for p in (x, y))
         return self.cost(phi_x, phi_y)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return self.cost.matrix(self._map(x), self._map(y))
 
     def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from ot_gen.arguments import Cloud, checked
 from ot_gen.costs.cost import Bilinear, Cost
-from ot_gen.measures import widened, widened_pair
+from ot_gen.measures import widened
+from ot_gen.measures.points import comparable
 
 
 @final
@@ -78,11 +79,11 @@ class BernoulliNLL(Cost):
     """
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        x, y = torch.broadcast_tensors(*widened_pair(x, y))
+        x, y = torch.broadcast_tensors(*comparable(x, y))
         return F.binary_cross_entropy(x, y, reduction="none").sum(dim=-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return -(_finite_log(x) @ y.T + _finite_log(1 - x) @ (1 - y).T)
 
     def bilinear(self, y: Cloud) -> Bilinear:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, checked
-from ot_gen.measures import widened, widened_pair
+from ot_gen.measures import widened
+from ot_gen.measures.points import comparable
 
 BLOCK = 64  # entries whose least is taken together: a reduction is many times faster than a search
 SMALL = 2**18  # products up to which double precision takes hardly longer
@@ -25,7 +26,7 @@ def squared_distances(x: Cloud, y: Cloud) -> Tensor:
         >>> squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
         tensor([[25.]])
     """
-    x, y = widened_pair(x, y)
+    x, y = comparable(x, y)
     return squared_distances_to(y)(x)
 
 
@@ -70,9 +71,21 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
         if not searched:
             searched.append(y.shape[1] >= NARROW or _close(y, share) > 1 / 1024)
         gram, sizes, norms = expanded(x, y.dtype)
+        check_in_range(sizes)
+        check_in_range(norms)
         return _measured_again(gram, x, y, share * sizes, share * norms) if searched[0] else gram.clamp_min(0)
 
     return squared
+
+
+def check_in_range(squares: Tensor) -> None:
+    """Raise a `ValueError` where squares of norms are so large that the squares of distances overflow.
+
+    Example:
+        >>> check_in_range(torch.tensor([1.0, 1e30]))
+    """
+    if squares.numel() and squares.max().item() > torch.finfo(squares.dtype).max / 8:
+        raise ValueError(f"squares of distances overflow {squares.dtype}; rescale the points, or use float64")
 
 
 def is_scattered(y: Tensor) -> bool:

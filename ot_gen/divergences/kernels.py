@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ot_gen.arguments import Cloud, Positive, checked
 from ot_gen.costs import Euclidean, squared_distances
-from ot_gen.measures import widened_pair
+from ot_gen.measures.points import comparable
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -43,7 +43,7 @@ class InverseMultiquadric(nn.Module):
         self.scales = _some(scales)
 
     def forward(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         constants = [2.0 * x.shape[1] * s for s in self.scales]
         values: Tensor = _MeanOfFractions.apply(squared_distances(x, y), constants)
         return values
@@ -91,7 +91,7 @@ class GaussianKernel(nn.Module):
         self.variance = variance
 
     def forward(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         v = x.shape[1] if self.variance is None else self.variance
         squared = squared_distances(x, y)
         values = torch.zeros_like(squared)
@@ -154,7 +154,7 @@ class CubicKernel:
     """
 
     def __call__(self, x: Cloud, y: Cloud) -> Tensor:
-        x, y = widened_pair(x, y)
+        x, y = comparable(x, y)
         return (x @ y.T / x.shape[1] + 1) ** 3
 
 

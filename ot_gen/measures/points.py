@@ -77,24 +77,35 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
         >>> widened(torch.tensor([3], dtype=torch.uint8)), widened(torch.ones(1).half()).dtype
         (tensor([3.]), torch.float32)
     """
-    return _wide(numbers)
-
-
-def _wide(numbers: Tensor) -> Tensor:
+    if numbers.is_complex():
+        refuse_complex(numbers, name)
     if not numbers.is_floating_point():
         return numbers.to(torch.get_default_dtype())
     return numbers.float() if numbers.itemsize < 4 else numbers
 
 
 def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of one space, both `widened`, and in one dtype: the wider of the two.
+    """Both `widened`, and in one dtype: the wider of the two.
+
+    Example:
+        >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
+        [torch.float64, torch.float64]
+    """
+    if x.dtype == y.dtype:
+        return widened(x), widened(y)
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return widened(x.to(dtype)), widened(y.to(dtype))
+
+
+def comparable(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Points of one space, as `widened_pair` makes them.
 
     Raises:
         ValueError: points (..., d) and (..., d') of two dimensions, or on two devices.
 
     Example:
-        >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
-        [torch.float64, torch.float64]
+        >>> [points.dtype for points in comparable(torch.zeros(3, 2).half(), torch.zeros(4, 2))]
+        [torch.float32, torch.float32]
     """
     if not (x.ndim and y.ndim) or x.shape[-1] != y.shape[-1]:
         raise ValueError(
@@ -102,10 +113,7 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         )
     if x.device != y.device:
         raise ValueError(f"x is on {x.device} and y on {y.device}; move one of them, e.g. x.to(y)")
-    if x.dtype == y.dtype:
-        return _wide(x), _wide(y)
-    dtype = torch.promote_types(x.dtype, y.dtype)
-    return _wide(x.to(dtype)), _wide(y.to(dtype))
+    return widened_pair(x, y)
 
 
 def check_defined(values: Tensor, what: str, *points: Tensor) -> None:

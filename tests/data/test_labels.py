@@ -144,3 +144,12 @@ def test_bad_labels_are_refused(labels, message):
 def test_a_law_has_no_atoms_to_label():
     with pytest.raises(ValueError, match="has none: it is sampled afresh"):
         Dataset(standard_gaussian(2), Empirical(torch.randn(5, 2)), train_labels=torch.zeros(5, dtype=torch.int64))
+
+
+def test_labels_are_whole_numbers_of_arrays_and_lists_too():
+    points, classes = torch.rand(6, 2), [0, 1, 0, 1, 1, 0]
+    for labels in (classes, np.array(classes), np.array(classes, np.uint8), torch.tensor(classes)):
+        train, test = Dataset.split(points, 0.5, seed=None, labels=labels).labels
+        assert (train.tolist(), test.tolist()) == (classes[:3], classes[3:]) and train.dtype == torch.int64
+    with pytest.raises(ValueError, match="whole numbers >= 0"):
+        Dataset.split(points, 0.5, labels=[0.5] * 6)

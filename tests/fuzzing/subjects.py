@@ -30,6 +30,7 @@ LEFT_OUT = {
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
     "mnist_full": "asks the network",
+    "Lipschitz": "what mechanisms have in common",
     "Mixture": "made by torch's constructor",
     **{
         f"{law}.from_cube": "no image of a cube"
@@ -172,7 +173,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     },
     "ConvGenerator": {"width": lambda: 2},
     "ConvFeatures": {"width": lambda: 2},
-    "RBFPrecision": {"centres": lambda: numbers(3, 2), "bandwidth": lambda: 1.0},
+    "RBFPrecision": {"centres": lambda: 4},
     "Mixture": {
         "mixture_distribution": lambda: Categorical(torch.ones(3) / 3),
         "component_distribution": lambda: law(3),
