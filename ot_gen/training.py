@@ -35,7 +35,7 @@ from ot_gen.execution import (
     stop_signal,
     target,
 )
-from ot_gen.measures import Empirical, Measure, warn_of_scale
+from ot_gen.measures import Empirical, Measure, undisturbed, warn_of_scale
 from ot_gen.schedules import Schedule, factor_at
 from ot_gen.solvers import Solver, check_order
 
@@ -133,7 +133,8 @@ def fit(
     solver.prepare(mu, nu)
     descent = _descent(mu, solver, optimizer, inner_optimizer, precision, processes)
     progress = Progress(steps)
-    problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=repr(solver))
+    with undisturbed():  # to describe itself a normalising flow draws
+        problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=repr(solver))
     keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)

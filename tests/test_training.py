@@ -329,7 +329,7 @@ WRONG = {
     "callbacks": (len, "callbacks must be a list"),
     "schedule": (0.5, "schedule must be a function"),
     "optimizer": (lambda parameters: None, "an optimizer is made of parameters.*got None"),
-    "inner_optimizer": (torch.optim.LBFGS, "steps on their gradients"),
+    "inner_optimizer": (torch.optim.LBFGS, "LBFGS does not train here"),
     "steps": (True, "steps must be a whole number"),
 }
 

@@ -161,7 +161,7 @@ def test_columns_of_unequal_scales_are_named_and_equal_ones_are_not(tmp_path):
 
 
 def test_another_word_than_these_is_refused():
-    with pytest.raises(ValueError, match=r"standardize must be shared .*, columns .* or none, got both"):
+    with pytest.raises(ValueError, match=r"standardize must be one of 'shared', 'columns', 'none', got 'both'"):
         toy(eight_gaussians(), standardize="both")
 
 

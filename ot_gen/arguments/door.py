@@ -168,6 +168,8 @@ def _is_of_tensors(error: Exception) -> bool:
     if type(error) not in (RuntimeError, IndexError, NotImplementedError):
         return False  # a class of its own says what it is
     reason = str(error).lower()
+    if isinstance(error, NotImplementedError) and "implemented for" not in reason:
+        return False
     return any(word in reason for word in OF_TENSORS) and "alloc" not in reason
 
 

@@ -88,7 +88,9 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
         attempts=task.attempts,
     )
     plain = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # it goes to other processes
-    size = cfg.trainer.get("processes", 1)
+    size = whole(cfg.trainer.get("processes", 1))
+    if size is None or size < 1:
+        raise ValueError(f"trainer.processes={cfg.trainer.processes}: give a whole number of processes, from 1 on")
     launch(_work, cfg, plain, output, record, task.resume, size=size, device=cfg.device)
 
 

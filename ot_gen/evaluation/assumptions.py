@@ -33,6 +33,11 @@ class Region(ABC):
 class Assumption(ABC):
     """Something known of the law μ that bounds the error of a mean over its samples."""
 
+    @staticmethod
+    def instead_of(thing: object) -> str:
+        """What says something of the law, in the words of an error."""
+        return "give a Ball, a Box or a MomentBound"
+
     @abstractmethod
     def truncation(self, growth: Growth, y: Tensor, samples: int, logarithm: float) -> Truncation:
         """The region that μ is moved into, and what that changes.

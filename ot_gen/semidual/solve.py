@@ -300,8 +300,7 @@ class _Solve:
         problem, ascent = self.problem, self.ascent
         error, deviation = tally.marginal_error()
         lower, lower_se = tally.lower()
-        barycentres = tally.barycentres()
-        if barycentres is not None:
+        if (barycentres := tally.barycentres()) is not None:
             barycentres = torch.where((problem.group >= 0)[:, None], barycentres[problem.group.clamp_min(0)], math.nan)
         return SemidiscreteSolution(
             cost=problem.cost,

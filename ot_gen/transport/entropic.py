@@ -7,13 +7,13 @@ potentials absorb them. A sweep takes a logarithm and an exponential of n number
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ot_gen.arguments import Count, Nonnegative, Positive, checked
+from ot_gen.arguments import Count, Interval, Nonnegative, Positive, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, widened_pair
@@ -76,7 +76,7 @@ def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,
     *,
-    epsilon: Nonnegative,
+    epsilon: Annotated[float, Interval(0)],
     a: Tensor | None = None,
     b: Tensor | None = None,
     tol: Positive = 1e-3,

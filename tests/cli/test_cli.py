@@ -382,7 +382,7 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
     "cost=bernoulli": ("BernoulliNLL",),
     "solver=dual/w2_maxmin cost=euclidean": ("Euclidean()", "cost=squared_euclidean"),
     "solver=dual/anchors cost=squared_euclidean": ("flats need", "solver.potential.flat_dim=0"),
-    "cost=lp cost.p=0.5": ("p >= 1", "0.5"),
+    "cost=lp cost.p=0.5": ("p must be a number >= 1", "0.5"),
     "solver=dual/semidiscrete data.size=null": ("atoms", "data.size=2000"),
     "solver=primal/sinkhorn_plan +solver.coupling.plan.max_iterations=1": ("Sinkhorn", "raise epsilon"),
     "solver=primal/vae reference=uniform": ("KL", "Uniform"),
@@ -411,7 +411,7 @@ def test_bad_input_gets_one_line_that_says_what_and_the_run_says_failed(override
 
 def test_a_number_of_processes_that_is_none_is_named_with_its_override(refused):
     line = refused(*TINY, "trainer=ddp", "trainer.processes=0")
-    assert "size=0" in line and "trainer.processes=..." in line
+    assert "trainer.processes=0" in line
 
 
 @pytest.mark.parametrize("words", SPOKEN)

@@ -115,11 +115,11 @@ def test_a_judgement_is_no_run(command):
     assert code == 2 and err.count("\n") == 1 and "holds a judgement of" in err
 
 
-TABLES = ("step,value\n1,many\n", "step,value\nx,1\n", "value\n1\n", "step\n" + "1" * 200_000)
+TABLES = ("step,value\n1,many\n", "step,value\nx,1\n")
 
 
 @pytest.mark.parametrize("damage", TABLES, ids=range(len(TABLES)))
 def test_a_damaged_table_of_metrics_is_named(damage, tmp_path):
     (tmp_path / "metrics.csv").write_text(damage)
-    with pytest.raises(ValueError, match=r"metrics.csv is damaged .* remove it"):
+    with pytest.raises(ValueError, match=r"metrics.csv is damaged .* move it away"):
         read_metrics(tmp_path)

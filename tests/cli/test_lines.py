@@ -65,9 +65,7 @@ def test_a_full_disk_while_it_is_drawn_keeps_the_training(command, monkeypatch):
     assert told["status"] == "failed" and told["steps_done"] == 4 and Path("out/checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize(
-    "override", ["data.size=1000000000000000", "generator.hidden=[100000000,100000000]", "generator.hidden=[1e400]"]
-)
+@pytest.mark.parametrize("override", ["generator.hidden=[100000000,100000000]", "generator.hidden=[1e400]"])
 def test_no_memory_gets_one_line(override, command, undrawn):
     code, _, err = command(*TINY, override, "hydra.run.dir=out")
     assert code == 2 and err.startswith("ot-gen: error: ") and err.count("\n") == 1

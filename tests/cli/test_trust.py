@@ -60,6 +60,7 @@ def test_the_data_of_a_record_are_a_name_and_no_override(data, folder, command):
 def test_the_owner_of_a_folder_may_trust_it(folder, command, monkeypatch, tmp_path):
     (tmp_path / "mine.py").write_text("from ot_gen import SquaredEuclidean\nclass Mine(SquaredEuclidean): pass\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     run = folder("solver.cost", {"_target_": "mine.Mine"})
     code, _, err = command("evaluate", "--run", run, "metrics=none", "evaluation.samples=40")
     assert code == 2 and "mine.Mine" in err and "mine" not in sys.modules

@@ -174,7 +174,7 @@ def test_senseless_arguments_are_refused(make, message):
 def test_no_parameter_of_a_law_is_nan_or_infinite(law):
     for name, parameter in inspect.signature(law).parameters.items():
         for value in (math.nan, math.inf, -math.inf, 1e300):
-            with pytest.raises(ValueError, match=rf"{name} must be finite in float32, got"):
+            with pytest.raises(ValueError, match=rf"{name}.* must be "):
                 law(**{name: (1.0, value) if isinstance(parameter.default, tuple) else value})
 
 

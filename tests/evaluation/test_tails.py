@@ -229,7 +229,7 @@ def test_a_sample_outside_of_the_support_refutes_it():
         (MomentBound(1.0, 1.0), Euclidean(), "order > 1"),
         (Ball(9.0, centre=[0.0, 0.0]), Euclidean(), "2 coordinates and the points have 1"),
         (Box([-9.0] * 3, 9.0), Euclidean(), "3 coordinates and the points have 1"),
-        (9.0, Euclidean(), "Ball, a Box or a MomentBound"),
+        (9.0, Euclidean(), "a Ball, a Box or a MomentBound"),
     ],
 )
 def test_an_assumption_that_says_nothing_of_the_problem_is_refused(assuming, cost, said):
@@ -240,14 +240,14 @@ def test_an_assumption_that_says_nothing_of_the_problem_is_refused(assuming, cos
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Ball(0.0), "radius > 0"),
-        (lambda: Ball(math.inf), "finite radius"),
+        (lambda: Ball(0.0), "radius must be a number > 0"),
+        (lambda: Ball(math.inf), "radius must be a number > 0 \\(finite\\)"),
         (lambda: Ball(1.0, centre=math.nan), "centre"),
         (lambda: Box(1.0, 1.0), "low < high"),
         (lambda: Box([0.0, 0.0], [1.0]), "one a column"),
         (lambda: Box(-math.inf, 1.0), "low must be"),
-        (lambda: MomentBound(0.0, 1.0), "order > 0"),
-        (lambda: MomentBound(2.0, math.inf), "bound > 0"),
+        (lambda: MomentBound(0.0, 1.0), "order must be a number > 0"),
+        (lambda: MomentBound(2.0, math.inf), "bound must be a number > 0"),
     ],
 )
 def test_a_bound_that_is_none_is_refused(make, said):

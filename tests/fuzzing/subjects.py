@@ -207,6 +207,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "Metrics": {"views": lambda: {"points": evaluation.View({"fd": transports.FrechetDistance()})}},
     "View": {"metrics": lambda: {"fd": transports.FrechetDistance()}},
     "log_weights": {"log_likelihood": lambda: lambda codes, y: -codes.square().sum(dim=-1)},
+    "OfOwnUnits": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "Graph": {"codes": lambda: numbers(20, 2)},
     "WrappedNormal": {"mean": lambda: torch.zeros(2)},
     "volume_map": {"size": lambda: 3, "bounds": lambda: torch.tensor([[-1.0, -1.0], [1.0, 1.0]])},

@@ -225,7 +225,7 @@ def test_damaged_rows_of_metrics_cost_nothing_but_the_curve(rows, folder):
         "a: b: c",
         "\t- x",
         "a: '",
-        "x" * 70_000,
+        "x" * 300_000,
     ],
     ids=["repeated", "deep", "code", "no YAML", "tab", "quote", "large"],
 )
