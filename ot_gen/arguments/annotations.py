@@ -146,7 +146,7 @@ def _union(kinds: list[Kind | None], none: bool, advice: str) -> Kind | None:
         if value is None and none:
             return None
         if len(members) == 1:
-            return _or_none(members[0], value, name, call) if none else members[0].take(value, name, call)
+            return members[0].take(value, name, call)
         for kind in members:
             try:
                 return kind.take(value, name, call)
@@ -156,15 +156,6 @@ def _union(kinds: list[Kind | None], none: bool, advice: str) -> Kind | None:
         raise ValueError(f"{name} must be {noun}, got {shown(value)}{advice}")
 
     return Kind(noun, take)
-
-
-def _or_none(kind: Kind, value: Any, name: str, call: Call) -> Any:
-    """The value as of this kind; the error says that None is one too."""
-    try:
-        return kind.take(value, name, call)
-    except ValueError as error:
-        words = f"{name} must be {kind.noun}"
-        raise ValueError(str(error).replace(words, f"{words} or None", 1)) from None
 
 
 def _literal(values: tuple[Any, ...]) -> Kind:

@@ -48,6 +48,8 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
     # Centring keeps the expansion exact for clouds far from the origin.
     y = widened(y)
     centre = y.detach().mean(dim=0)
+    if bool(centre.isinf().any()):
+        raise ValueError(f"the mean of the points overflows {y.dtype}; rescale the points, or use float64")
     y = y - centre
     if y.shape[1] == 1:
         return lambda x: (widened(x) - centre - y.T).square()

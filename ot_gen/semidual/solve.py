@@ -253,8 +253,7 @@ class _Solve:
 
     def _spent(self) -> Ending | None:
         """Whether the budget ends here."""
-        late = time.perf_counter() - self.began >= self.max_seconds
-        return Ending.BUDGET if late or self._used_up() else None
+        return Ending.BUDGET if time.perf_counter() - self.began >= self.max_seconds or self._used_up() else None
 
     def _used_up(self) -> bool:
         return self.ascent.samples + self.tested >= self.max_samples
@@ -290,34 +289,34 @@ class _Solve:
             "next_test": self.next_test,
             "finishes": self.finishes,
             "seconds": time.perf_counter() - self.began,
+            "ascent": self.ascent.progress(),
         }
-        state |= {"ascent": self.ascent.progress()}
         save_checkpoint(path, {"ascent": self.ascent}, {}, state, self.problem.fingerprint)
 
     def _solution(
         self, tally: Tally, slack: Callable[[], Slack], converged: bool, ending: Ending, seconds: float
     ) -> SemidiscreteSolution:
-        problem, ascent = self.problem, self.ascent
-        error, deviation = tally.marginal_error()
-        lower, lower_se = tally.lower()
+        (error, deviation), (lower, lower_se) = tally.marginal_error(), tally.lower()
         if (barycentres := tally.barycentres()) is not None:
-            barycentres = torch.where((problem.group >= 0)[:, None], barycentres[problem.group.clamp_min(0)], math.nan)
+            barycentres = torch.where(
+                (self.problem.group >= 0)[:, None], barycentres[self.problem.group.clamp_min(0)], math.nan
+            )
         return SemidiscreteSolution(
-            cost=problem.cost,
-            nu=problem.nu,
+            cost=self.problem.cost,
+            nu=self.problem.nu,
             h_tilde=self._table(),
-            epsilon=ascent.target,
+            epsilon=self.ascent.target,
             lower=lower,
             lower_se=lower_se,
             marginal_error=error,
             marginal_error_se=deviation,
-            masses=problem.share(tally.masses),
+            masses=self.problem.share(tally.masses),
             barycentres=barycentres,
-            samples=ascent.samples,
-            iterations=ascent.iterations,
+            samples=self.ascent.samples,
+            iterations=self.ascent.iterations,
             seconds=seconds,
             converged=converged,
             ending=ending,
-            message=f"{self._said(ending)} after {ascent.samples} samples, marginal error {error:.2g}",
+            message=f"{self._said(ending)} after {self.ascent.samples} samples, marginal error {error:.2g}",
             coupling=lambda: slack().above(lower, lower_se),
         )

@@ -168,7 +168,7 @@ BAD = {
     "--run run segments=7": ("even", "7"),
     "--run run start=middle": ("graph, line", "middle"),
     "--run run ridge=-1": ("ridge", "-1"),
-    "--run run threads=0": ("threads", "or None"),
+    "--run run threads=0": ("threads must be a whole number",),
     "--run run threads=two": ("two",),
     "--run run solver=dual/wgan_gp": ("no setting solver=dual/wgan_gp", "pairs, segments, start"),
     "--run run pairs": ("name=value",),

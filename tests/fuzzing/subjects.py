@@ -209,6 +209,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "log_weights": {"log_likelihood": lambda: lambda codes, y: -codes.square().sum(dim=-1)},
     "OfOwnUnits": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "Graph": {"codes": lambda: numbers(20, 2)},
+    "OfOwnUnits": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "WrappedNormal": {"mean": lambda: torch.zeros(2)},
     "volume_map": {"size": lambda: 3, "bounds": lambda: torch.tensor([[-1.0, -1.0], [1.0, 1.0]])},
     "Components": {"law": lambda: og.gaussian_mixture(numbers(3, 2), 0.5)},
