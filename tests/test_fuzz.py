@@ -31,7 +31,7 @@ def test_a_right_call_is_right(case):
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
-@given(case=st.sampled_from(cases()), data=st.data())
+@given(case=st.sampled_from([case for case in cases() if case.names]), data=st.data())
 def test_a_malformed_call_is_refused_in_our_words(case: Case, data: st.DataObject):
     torch.manual_seed(0)
     call, arguments = case.make()

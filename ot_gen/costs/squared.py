@@ -112,7 +112,7 @@ def _close(y: Tensor, share: float) -> float:
     x, norms = y[:16], torch.linalg.vector_norm(y, dim=1)
     distances = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     reach = share**0.5 * (norms[:16, None] + norms)
-    return int(((distances < reach) & (distances > 0)).sum()) / distances.numel()
+    return int(((distances < reach) & (distances > 0)).sum()) / max(1, distances.numel())
 
 
 def _measured_again(gram: Tensor, x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:

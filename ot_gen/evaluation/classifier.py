@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ot_gen.arguments import checked
 from ot_gen.measures import check_cloud
+from ot_gen.measures.points import check_defined
 
 FEATURES, CLASSES, PIXELS = 64, 10, 784
 WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")
@@ -62,6 +63,7 @@ class DigitClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Class scores, (n, 784) -> (n, 10), differentiable."""
         scores: Tensor = self.head(self.body(images))
+        check_defined(scores, "a score", images)
         return scores
 
     @torch.no_grad()

@@ -16,8 +16,8 @@ from ot_gen.transport import Bracket
 
 
 @final
-@checked
 @dataclass(frozen=True)
+@checked
 class Certificate:
     """An interval that holds W_c(μ, ν) with probability at least `level`.
 

@@ -90,6 +90,8 @@ class NeighbourShare(Metric, ABC):
     @final
     def balls(self, z: Tensor, y: Tensor) -> Balls:
         """The balls of y (m, d), and the points z (n, d) in them."""
+        if len(z) < 2 or len(y) < self.least:
+            raise ValueError(f"balls of {self.k} neighbours need {self.least} points, got {len(y)} for {len(z)} others")
         rounding = ROUNDING * y.norm(dim=1)
         own, distances = Euclidean().matrix(y, y).fill_diagonal_(0.0), Euclidean().matrix(z, y)
         # The point itself is first in its row, or level with a twin: the radius is the same.

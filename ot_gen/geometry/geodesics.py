@@ -26,8 +26,8 @@ LOST = 0.05  # a curve whose length has a larger relative error is no start for 
 
 
 @final
-@checked
 @dataclass(frozen=True)
+@checked
 class Geodesics:
     """B curves of locally minimal energy, as a solver left them. Callable at t.
 

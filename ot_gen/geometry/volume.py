@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @final
-@checked
 @dataclass(frozen=True)
+@checked
 class VolumeMap:
     """log √det M at the centres of the cells of a grid.
 

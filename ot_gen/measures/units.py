@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from ot_gen.arguments import checked
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure
 
@@ -18,6 +19,7 @@ FAR = 30.0  # a scale that learning rates and weights of standard size do not se
 
 
 @final
+@checked
 class Units(nn.Module):
     """The units of a data set: y = b + a u, with standard coordinates u of mean 0 and mean variance 1.
 
@@ -96,6 +98,7 @@ class Units(nn.Module):
 
 
 @final
+@checked
 class Placed(nn.Module):
     """A generator or decoder of standard coordinates as one of points in the data's own units: z -> b + a g(z).
 
@@ -145,6 +148,7 @@ class Placed(nn.Module):
 
 
 @final
+@checked
 class OfOwnUnits(nn.Module):
     """An encoder of standard coordinates as one of points in the data's own units: y -> f((y − b)/a).
 
@@ -165,6 +169,7 @@ class OfOwnUnits(nn.Module):
 
 
 @final
+@checked
 class Standardised(Measure):
     """The law of (y − b)/a for y of a law, standardised as it is drawn: of many atoms there is no copy.
 
@@ -184,6 +189,7 @@ class Standardised(Measure):
         return self.units.standard(self.law.sample(n)).to(torch.get_default_dtype())
 
 
+@checked
 def moments(nu: Empirical) -> tuple[Tensor, Tensor]:
     """Mean and variance of each coordinate, (d,) each, exact in float64, in two passes.
 
@@ -201,6 +207,7 @@ def moments(nu: Empirical) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
+@checked
 def warn_of_scale(mu: Measure, nu: Measure) -> None:
     """Warn of data whose offset or scale is far from that of a network, where a model is trained on them."""
     if not isinstance(nu, Empirical) or not any(parameter.requires_grad for parameter in mu.parameters()):

@@ -7,13 +7,13 @@ functions of z, what a latent geometry needs.
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Annotated, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
-from ot_gen.arguments import Count, Positive, Seed, checked
+from ot_gen.arguments import Count, Interval, Positive, Seed, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.measures import check_cloud, within
@@ -214,7 +214,7 @@ class RBFPrecision(nn.Module):
         dim: Count,
         out_dim: Count,
         centres: Count = 64,
-        initial: Positive = 0.2,
+        initial: Annotated[float, Interval(1e-9, 1e9)] = 0.2,
         background: Positive = 1.0,
         least: Positive = LEAST_STD,
     ) -> None:

@@ -13,6 +13,7 @@ from ot_gen.arguments import Count, Index, checked
 from ot_gen.costs import Cost, Euclidean, squared_distances
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, probe
+from ot_gen.measures.points import check_defined
 from ot_gen.networks import Lipschitz, is_contraction
 from ot_gen.potentials.potential import Potential, check_problem
 
@@ -188,7 +189,9 @@ class AnchorCritic(Potential):
 
     def conjugate_mean(self, x: Tensor, y: Tensor) -> Tensor:
         cost = self._bound_cost()
-        return -self(y).mean() if cost.is_metric else _batch_conjugate(cost, self, x, y).mean()
+        mean = -self(y).mean() if cost.is_metric else _batch_conjugate(cost, self, x, y).mean()
+        check_defined(mean, "h^c", x, y)
+        return mean
 
     def optimizer(self) -> OptimizerFactory:
         return partial(Adam, lr=0.03, betas=(0.9, 0.99))

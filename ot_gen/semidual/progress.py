@@ -13,8 +13,8 @@ from ot_gen.arguments import checked
 
 
 @final
-@checked
 @dataclass(frozen=True)
+@checked
 class SolveProgress:
     """What `semidiscrete` reports to its callbacks after each step.
 

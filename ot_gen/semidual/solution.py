@@ -20,8 +20,8 @@ from ot_gen.transport import Bracket
 
 
 @final
-@checked
 @dataclass(frozen=True, repr=False)
+@checked
 class SemidiscreteSolution:
     """A table h̃ over the atoms of ν, and what held-out samples say about it.
 

@@ -241,8 +241,7 @@ class _Solve:
         return Stream(self.problem.law, self.seed + self.streams)
 
     def _draw(self, n: int) -> Tensor:
-        stream = self._fresh()
-        return torch.cat([stream.draw(size) for size in batches(n)])
+        return torch.cat([*map(self._fresh().draw, batches(n))])
 
     def _plan_next_test(self) -> None:
         factor = 1.5
@@ -298,9 +297,8 @@ class _Solve:
     ) -> SemidiscreteSolution:
         (error, deviation), (lower, lower_se) = tally.marginal_error(), tally.lower()
         if (barycentres := tally.barycentres()) is not None:
-            barycentres = torch.where(
-                (self.problem.group >= 0)[:, None], barycentres[self.problem.group.clamp_min(0)], math.nan
-            )
+            group = self.problem.group
+            barycentres = torch.where((group >= 0)[:, None], barycentres[group.clamp_min(0)], math.nan)
         return SemidiscreteSolution(
             cost=self.problem.cost,
             nu=self.problem.nu,

@@ -73,7 +73,7 @@ def test_a_finished_run_is_not_overwritten(mistake, command):
 PLACES = {
     "load": (jobs, "assembled"),
     "train": (runs.ProgressBar, "__call__"),
-    "judge": (judging, "judge"),
+    "judge": (judging.Metrics, "__call__"),
     "draw": (runs, "draw"),
 }
 

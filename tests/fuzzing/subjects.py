@@ -207,9 +207,14 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "Metrics": {"views": lambda: {"points": evaluation.View({"fd": transports.FrechetDistance()})}},
     "View": {"metrics": lambda: {"fd": transports.FrechetDistance()}},
     "log_weights": {"log_likelihood": lambda: lambda codes, y: -codes.square().sum(dim=-1)},
+    "Standardised": {
+        "law": lambda: og.standard_gaussian(2),
+        "units": lambda: og.Units.shared(VALUES["nu"]()),
+    },
+    "Units": {"shift": lambda: torch.zeros(2), "scale": lambda: torch.tensor(2.0)},
+    "Placed": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "OfOwnUnits": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "Graph": {"codes": lambda: numbers(20, 2)},
-    "OfOwnUnits": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "WrappedNormal": {"mean": lambda: torch.zeros(2)},
     "volume_map": {"size": lambda: 3, "bounds": lambda: torch.tensor([[-1.0, -1.0], [1.0, 1.0]])},
     "Components": {"law": lambda: og.gaussian_mixture(numbers(3, 2), 0.5)},
@@ -359,6 +364,7 @@ class Case(NamedTuple):
     """A call that is right: what is called, and its arguments by name, all made anew."""
 
     name: str
+    names: tuple[str, ...]  # of the arguments
     make: Callable[[], tuple[Callable[..., Any], dict[str, Any]]]
 
 
@@ -413,7 +419,7 @@ def _case(name: str, make: Callable[[], Callable[..., Any]], function: Callable[
             return None
         else:
             arguments[key] = known
-    return Case(name, lambda: (make(), {key: value() for key, value in arguments.items()}))
+    return Case(name, tuple(arguments), lambda: (make(), {key: value() for key, value in arguments.items()}))
 
 
 @functools.cache
