@@ -18,6 +18,12 @@ CALLS = int(os.environ.get("FUZZ_CALLS", "300"))
 COUNTS: Counter[str] = Counter()
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Some calls write files."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("case", cases(), ids=[case.name for case in cases()])
 def test_a_right_call_is_right(case):
     call, arguments = case.make()

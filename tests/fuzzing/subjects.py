@@ -27,6 +27,7 @@ ROOMS = (
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
+    "VolumeMap": "a result",
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
     "mnist_full": "asks the network",
@@ -212,6 +213,9 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
         "units": lambda: og.Units.shared(VALUES["nu"]()),
     },
     "Units": {"shift": lambda: torch.zeros(2), "scale": lambda: torch.tensor(2.0)},
+    "Ball": {"radius": lambda: 9.0},
+    "Box": {"low": lambda: -9.0, "high": lambda: 9.0},
+    "MomentBound": {"order": lambda: 4.0, "bound": lambda: 9.0},
     "Placed": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "OfOwnUnits": {"units": lambda: og.Units.shared(VALUES["nu"]())},
     "Graph": {"codes": lambda: numbers(20, 2)},
