@@ -4,7 +4,7 @@ Each cost has two faces that agree to rounding: `cost(x, y)` on paired points an
 The second never forms an (n, m, d) array.
 """
 
-from ot_gen.costs.cost import Bilinear, Cost, Growth, check_cost
+from ot_gen.costs.cost import Bilinear, Cost, Growth
 from ot_gen.costs.distances import (
     Euclidean,
     InnerProduct,
@@ -29,7 +29,6 @@ __all__ = [
     "NegativeLogLikelihood",
     "Price",
     "SquaredEuclidean",
-    "check_cost",
     "price",
     "squared_distances",
     "squared_distances_to",

@@ -13,7 +13,7 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Cloud, checked, described
+from ot_gen.arguments import Cloud, checked
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -146,17 +146,3 @@ def typical(y: Tensor) -> Tensor:
     if len(y) == 0:
         raise ValueError(f"y must have at least one point, got shape {tuple(y.shape)}")
     return y.detach()[:: -(-len(y) // 1024)]
-
-
-def check_cost(cost: object, order: str) -> None:
-    """Raise a `ValueError` unless this is a `Cost`; `order` is that of the arguments, for the text.
-
-    Example:
-        >>> check_cost("w2", "(mu, nu, cost)")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ValueError: cost must be a Cost, got a str; take one of ot_gen.costs, e.g. SquaredEuclidean(); the order is ...
-    """
-    if isinstance(cost, Cost):
-        return
-    remedy = "call the class with its arguments" if isinstance(cost, type) else Cost.instead_of(cost)
-    raise ValueError(f"cost must be a Cost, got {described(cost)}; {remedy}; the order is {order}")

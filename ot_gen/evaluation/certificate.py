@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Interval, Positive, checked
-from ot_gen.costs import Cost, check_cost
+from ot_gen.costs import Cost
 from ot_gen.evaluation.assumptions import Assumption
 from ot_gen.evaluation.budget import FEWEST_SAMPLES, Budget
 from ot_gen.evaluation.draws import Draws, Sampled, Tabulated, rows_of
@@ -117,7 +117,6 @@ def certify(
         rows = rows_of(mu, nu.atoms) if isinstance(mu, Tensor | str | Path) else None
         guarantee = None
         if assuming is not None:
-            check_cost(cost, "(mu, nu, cost)")
             judging = max_samples // 2 if rows is None else min(max_samples, len(rows)) // 2
             guarantee = Guarantee.of(assuming, cost, nu.atoms, judging, level)
         moved = None if guarantee is None else guarantee.truncation

@@ -5,13 +5,12 @@ generator, so `torch.manual_seed` (set by the caller, never here) makes every dr
 """
 
 from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere, log_density
-from ot_gen.measures.empirical import Empirical, check_empirical
-from ot_gen.measures.measure import Measure, advice, check_measure, undisturbed
+from ot_gen.measures.empirical import Empirical
+from ot_gen.measures.measure import Measure, advice, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
 from ot_gen.measures.points import (
     check_cloud,
     check_defined,
-    check_number,
     check_tensor,
     check_weights,
     widened,
@@ -42,9 +41,6 @@ __all__ = [
     "advice",
     "check_cloud",
     "check_defined",
-    "check_empirical",
-    "check_measure",
-    "check_number",
     "check_tensor",
     "check_weights",
     "ex_post_prior",

@@ -8,7 +8,7 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Count, checked, default_dtype, described
+from ot_gen.arguments import Count, checked, default_dtype
 from ot_gen.measures.measure import Measure, advice, check_cube
 from ot_gen.measures.points import check_cloud, check_weights
 
@@ -93,17 +93,3 @@ class Empirical(Measure):
 
     def extra_repr(self) -> str:
         return f"atoms={len(self)}, dim={self.dim}, uniform={self.is_uniform}"
-
-
-def check_empirical(nu: object, order: str) -> None:
-    """Raise a `ValueError` unless ν has atoms; `order` is that of the arguments, for the text.
-
-    Example:
-        >>> check_empirical(torch.zeros(3, 2), "(mu, nu, cost)")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ValueError: nu must have the atoms of an Empirical, got a tensor (3, 2); wrap points: Empirical(points); ...
-    """
-    if isinstance(nu, Empirical):
-        return
-    got = f"{described(nu)}; {Empirical.instead_of(nu)}"
-    raise ValueError(f"nu must have the atoms of an Empirical, got {got}; the order is {order}")

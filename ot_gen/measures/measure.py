@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Count, checked, described
+from ot_gen.arguments import Count, checked
 
 
 @checked
@@ -61,19 +61,6 @@ def check_cube(u: Tensor, dim: int) -> None:
         raise ValueError(f"u must hold floats, points (n, {dim}) of the cube, got {tuple(u.shape)} of {u.dtype}")
     if not bool(((u > 0) & (u < 1)).all()):
         raise ValueError(f"u must lie in the open cube (0, 1)^{dim}, got points outside of it or NaN")
-
-
-def check_measure(measure: object, name: str) -> None:
-    """Raise a `ValueError` unless this is a `Measure`; the text says how to make one of what was given.
-
-    Example:
-        >>> check_measure(torch.zeros(3, 2), "nu")
-        Traceback (most recent call last):
-        ValueError: nu must be a Measure, with dim and sample(n), got a tensor (3, 2); wrap points: Empirical(points)
-    """
-    if not isinstance(measure, Measure):
-        got = f"{described(measure)}; {advice(measure)}"
-        raise ValueError(f"{name} must be a Measure, with dim and sample(n), got {got}")
 
 
 @checked

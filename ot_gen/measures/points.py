@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from ot_gen.arguments import described
-
-
-def check_number(value: object, name: str) -> None:
-    """Raise a `ValueError` unless this is one real number.
-
-    Example:
-        >>> check_number("0.1", "tol")
-        Traceback (most recent call last):
-        ValueError: tol must be a number, got a str
-    """
-    is_scalar = isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex()
-    if isinstance(value, bool) or not (isinstance(value, Real) or is_scalar):
-        raise ValueError(f"{name} must be a number, got {described(value)}")
 
 
 def check_tensor(numbers: object, name: str, shape: str = "(n, d)") -> None:
