@@ -51,7 +51,7 @@ test: install
 fuzz: install
 	FUZZ_CALLS=$(CALLS) $(BIN)/python -m pytest -q tests/test_fuzz.py --hypothesis-seed=$(SEED)
 
-# What docs/reliability.md promises, tried and counted: about half an hour. More kills: make reliability KILLS=1000
+# What docs/reliability.md promises, tried and counted: about twenty minutes. More kills: make reliability KILLS=1000
 reliability: install
 	$(BIN)/python tests/reliability/run.py --kills $(KILLS) --calls $(CALLS) --seed $(SEED)
 

@@ -55,7 +55,7 @@ def checked(thing: Checked) -> Checked:
                 _put(thing, name, member)
         return thing
     assert isinstance(thing, FunctionType)
-    return _guarded(thing)  # type: ignore[return-value]
+    return _guarded(thing)  # type: ignore[return-value]  # with the same signature, which mypy cannot see
 
 
 def _put(cls: type, name: str, member: Any) -> None:
@@ -97,7 +97,7 @@ def _guarded(function: FunctionType, owner: type | None = None) -> Callable[...,
                 _explain(error, schema, args, kwargs)
             raise
 
-    door.__checked__ = True  # type: ignore[attr-defined]
+    door.__checked__ = True  # type: ignore[attr-defined]  # functions take attributes, their type says not
     return door
 
 

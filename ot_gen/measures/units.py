@@ -135,6 +135,7 @@ class Placed(nn.Module):
 
     def mean(self, z: Tensor) -> Tensor:
         """The mean of a decoder with noise, (n, d)."""
+        # A decoder with noise has `mean` and `std`; mypy knows it as a module.
         return self._placed(self.map.mean(_as_weights(self.map, z)))  # type: ignore[operator]
 
     def std(self, z: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def _is_whole(path: Path) -> bool:
             read_progress(path)
         elif path.suffix == ".html":
             return path.read_text().rstrip().endswith("</html>")
-    except Exception:
+    except Exception:  # whatever a reader raises, the file is torn
         return False
     return True
 

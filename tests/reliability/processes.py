@@ -92,7 +92,7 @@ def _live(task: Callable[[], None], log: Path, largest_file: int | None) -> None
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:
+    except BaseException:  # a child must not go on as its parent; what it raised is in its log
         traceback.print_exc()
     finally:
         sys.stderr.flush()

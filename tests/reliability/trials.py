@@ -46,14 +46,14 @@ def kills(count: int, rng: random.Random) -> Trial:
     whole = finished(Path("whole"))
     before = content(whole)
     for number, work in enumerate(itertools.cycle(["train", "judge", "train", "page", "train"])):
+        if trial.counts["kills"] >= count:
+            break
         place = Path(f"kill-{number}")
         reached, again = WORKS[work](place, whole)
         killed = _killed_until_done(again, place, rng, trial, work)
         _note(trial, reached(), f"{work} {place}: not the result of work that nothing disturbed, after {killed} kills")
         _note(trial, content(whole) == before, f"{work} {place}: a finished run was changed")
         shutil.rmtree(place, ignore_errors=True)
-        if trial.counts["kills"] >= count:
-            break
     return trial
 
 
