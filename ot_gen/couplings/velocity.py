@@ -69,7 +69,7 @@ class VelocityRegression(Coupling):
         return SquaredEuclidean()
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
-        self.pairing.bind(flow_model(mu).base, nu, cost)
+        self.pairing.bind(flow_model(mu)[1], nu, cost)
         self.energy = torch.full_like(self.energy, torch.nan)
         self._bracketed = isinstance(cost, SquaredEuclidean)
 
@@ -78,16 +78,16 @@ class VelocityRegression(Coupling):
         return self.pairing.is_settled
 
     def settle(self, mu: Measure, nu: Measure, cost: Cost, keep: Path | None, resume: Path | None) -> None:
-        self.pairing.settle(flow_model(mu).base, nu, cost, keep, resume)
+        self.pairing.settle(flow_model(mu)[1], nu, cost, keep, resume)
 
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
-        model = flow_model(mu)
-        z, y = self.pairing(model.base, nu, cost, n)
+        flow, zeta = flow_model(mu)
+        z, y = self.pairing(zeta, nu, cost, n)
         # One uniform shift of an even grid: each time is uniform, and a batch has them all.
         t = (torch.arange(n, device=z.device, dtype=z.dtype) / n + torch.rand((), device=z.device, dtype=z.dtype)) % 1
         t = t[torch.randperm(n, device=z.device)]
         way = y - z
-        v = model.map.velocity(t, torch.addcmul(z, t[:, None], way))
+        v: Tensor = flow.velocity(t, torch.addcmul(z, t[:, None], way))
         value = (v - way).square().sum(dim=1).mean()
         self._note(v.detach().square().sum(dim=1).mean())
         return Estimate(value, value.new_zeros(()))
@@ -106,18 +106,18 @@ class VelocityRegression(Coupling):
         return figures
 
 
-def flow_model(mu: Measure) -> Pushforward:
-    """μ, the law of a flow; a `ValueError` where it is none.
+def flow_model(mu: Measure) -> tuple[FlowMap, Measure]:
+    """The flow and the reference ζ of a model μ = g_θ#ζ; a `ValueError` where its map is no flow.
 
     Example:
         >>> from ot_gen import DenseVelocity, standard_gaussian
-        >>> flow_model(Pushforward(FlowMap(DenseVelocity(2, width=16)), standard_gaussian(2))).dim
+        >>> flow_model(Pushforward(FlowMap(DenseVelocity(2, width=16)), standard_gaussian(2)))[1].dim
         2
     """
-    if not isinstance(mu, Pushforward) or not isinstance(mu.map, FlowMap):
-        got = f"a Pushforward of {type(mu.map).__name__}" if isinstance(mu, Pushforward) else type(mu).__name__
-        raise ValueError(
-            f"the regression trains the velocity of a flow, got {got}; make the model Pushforward(FlowMap(velocity), "
-            "zeta), on the command line generator=flow"
-        )
-    return mu
+    if isinstance(mu, Pushforward) and isinstance(mu.map, FlowMap):
+        return mu.map, mu.base
+    got = f"a Pushforward of {type(mu.map).__name__}" if isinstance(mu, Pushforward) else type(mu).__name__
+    raise ValueError(
+        f"the regression trains the velocity of a flow, got {got}; make the model Pushforward(FlowMap(velocity), zeta), "
+        "on the command line generator=flow"
+    )

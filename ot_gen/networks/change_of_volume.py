@@ -75,7 +75,7 @@ def with_divergence(field: Callable[[float, Tensor], Tensor], signs: Tensor | No
     x = state[:, :-1]
     if signs is not None:
         load_forward_mode()
-        v, moved = jvp(lambda at: field(t, at), (x,), (signs,))
+        v, moved = jvp(lambda at: field(t, at), (x,), (signs,))[:2]
         return torch.cat([v, (signs * moved).sum(dim=1, keepdim=True)], dim=1)
     parts = []
     rows = max(1, ROWS // x.shape[1] ** 2)
