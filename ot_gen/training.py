@@ -29,6 +29,7 @@ from ot_gen.execution import (
     checkpoint_in,
     fingerprint,
     frozen,
+    inner_file,
     load_checkpoint,
     networks,
     row_maps,
@@ -97,8 +98,8 @@ def fit(
         callbacks: called with the `Progress` after each step; they must leave the random state alone. A
             `KeyboardInterrupt` that one raises stops the training as a signal does.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
-            stops training; `Interrupted` is then raised. Its folder is made before the first step. What a solver has to
-            solve before that step keeps its state beside it, in NAME.inner.safetensors, until it is solved.
+            stops training; `Interrupted` is then raised. Its folder is made before the first step. A solve that comes
+            before that step keeps its state beside it, in NAME.inner.safetensors.
         checkpoint_every: outer steps between checkpoints.
         resume: checkpoint of the same composition and data to continue from, the file or a run's folder. With the same
             `steps` the result equals that of no interruption. With more, a `schedule` follows the new total.
@@ -246,7 +247,7 @@ class _Keeper:
     def settle(self, mu: Measure, nu: Measure, solver: Solver, resume: Path | None) -> None:
         """Let the solver settle, in every process alike; a training that is stopped meanwhile goes on from there."""
         processes, began = self.descent.processes, time.perf_counter()
-        keep = None if self.file is None or processes.rank > 0 else _beside(self.file)
+        keep = None if self.file is None or processes.rank > 0 else inner_file(self.file)
         if keep is not None and (resume is None or solver.is_settled):
             keep.unlink(missing_ok=True)  # of another training
         if solver.is_settled:
@@ -254,7 +255,7 @@ class _Keeper:
         self.save()
         stopped = False
         try:
-            solver.settle(mu, nu, keep, None if resume is None else _beside(resume))
+            solver.settle(mu, nu, keep, None if resume is None else inner_file(resume))
         except KeyboardInterrupt:
             stopped = True
         stopped = processes.any(stopped)
@@ -295,11 +296,6 @@ class _Keeper:
             + (f"the last good checkpoint is {self.file}" if kept else "no checkpoint had been written")
             + "; lower the learning rates of optimizer and inner_optimizer, or check the data's scale"
         )
-
-
-def _beside(checkpoint: Path) -> Path:
-    """Where a solve that comes before the first step keeps its state."""
-    return checkpoint.with_suffix(f".inner{checkpoint.suffix}")
 
 
 def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:
