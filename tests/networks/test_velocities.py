@@ -111,7 +111,7 @@ def test_times_that_are_not_one_for_each_point_are_named(name, t):
 
 @pytest.mark.parametrize("shape", [(1, 7, 8), (1, 8, 6), (8, 8), None, (1, 0, 8)])
 def test_images_that_cannot_be_halved_twice_are_refused(shape):
-    with pytest.raises(ValueError, match="divisible by 4|must be"):
+    with pytest.raises(ValueError, match=r"divisible by 4|must be"):
         UNetVelocity(shape)
 
 
