@@ -110,20 +110,22 @@ class _Conditions(nn.Module):
     def forward(self, t: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
         if t.shape != x.shape[:1]:
             raise ValueError(f"a velocity takes one time t (n,) for each of {len(x)} points, got {tuple(t.shape)}")
-        phases = t[:, None] * self.frequencies
-        parts = [t[:, None], phases.sin(), phases.cos()]
         if (self.label is None) != (label is None):
             what = "takes no labels" if self.label is None else f"needs labels (n,), one of {self.classes} classes"
             raise ValueError(f"this velocity {what}; got {'none' if label is None else tuple(label.shape)}")
-        if label is not None:
-            assert self.label is not None and self.classes is not None
-            if label.shape != t.shape or not 0 <= int(label.min()) <= int(label.max()) < self.classes:
-                raise ValueError(
-                    f"labels must be whole numbers in [0, {self.classes}), one for each of {len(x)} points, got shape "
-                    f"{tuple(label.shape)} from {label.min()} to {label.max()}"
-                )
+        phases = t[:, None] * self.frequencies
+        parts = [t[:, None], phases.sin(), phases.cos()]
+        if self.label is not None and label is not None:
+            self._check_labels(label, len(x))
             parts.append(self.label(label))
         return torch.cat(parts, dim=1)
+
+    def _check_labels(self, label: Tensor, n: int) -> None:
+        asked = f"labels must be whole numbers in [0, {self.classes}), one for each of {n} points"
+        if label.shape != (n,) or label.dtype not in (torch.int32, torch.int64):
+            raise ValueError(f"{asked}, got shape {tuple(label.shape)} of {label.dtype}")
+        if n and not 0 <= int(label.min()) <= int(label.max()) < (self.classes or 0):
+            raise ValueError(f"{asked}, got numbers from {label.min()} to {label.max()}")
 
 
 @final
