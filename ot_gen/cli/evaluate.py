@@ -25,6 +25,7 @@ from ot_gen.report.runs import option
 from ot_gen.runs.claim import claimed, unclaimed
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
+from ot_gen.runs.flows import judge_flow
 from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_table
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RunRecord, read_record
@@ -112,6 +113,7 @@ def _judge_run(given: argparse.Namespace) -> str:
 
     def work(folder: Path, record: RunRecord) -> RunRecord:
         record, sampled = judge_run(record, folder, model.mu, solver, data, judging, ex_post)
+        record = judge_flow(record, model.mu, sampled, solver, data, judging)
         draw(folder, sampled, model.encoder, data.own)
         return record
 

@@ -22,6 +22,8 @@ PICTURES = {  # and what the page calls them
     "codes": "Codes of held-out points by class, over the reference",
     "manifold": "The decoded latent plane",
     "interpolations": "Interpolations: images of straight segments between latent points",
+    "evaluations": "The same samples of a flow at 1, 2, 4, 8 and all evaluations of its velocity",
+    "trajectories": "Paths of a flow, from the reference (dark) to the data",
     "curves": "Training curves of runs without metrics.csv",
 }
 BUDGET = 7_500_000  # bytes of all pictures: 10 MB in base64, of a page of at most 15

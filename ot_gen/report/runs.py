@@ -16,9 +16,9 @@ from ot_gen.runs.configuration import read_yaml
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
 
-SIDES, CELLS = ("primal", "dual"), ("table", "network")
+SIDES, CELLS = ("primal", "dual"), ("table", "network", "flow")
 SMALLEST = 1e-100  # of the sizes of numbers on the page, and the inverse of the largest
-FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", "curves")
+FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", "evaluations", "trajectories", "curves")
 
 
 @final

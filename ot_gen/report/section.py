@@ -11,6 +11,7 @@ from typing import NamedTuple, final
 
 from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.axes import LinearAxis
+from ot_gen.report.flows import flow_table
 from ot_gen.report.paired import Difference, holm, paired_difference
 from ot_gen.report.quantities import Quantity, judged, metrics, places
 from ot_gen.report.runs import Run, order, settings
@@ -65,6 +66,7 @@ class Section:
         self.metric_sizes = sorted({record.metrics_n for record in measured if record.metrics_n is not None})
         encoders = [[run for run in group if run.record.encoder and run.is_finished] for group in self.groups]
         self.encoders = [members for members in encoders if members]
+        self.flows = flow_table(self.groups)
         self.encoder_sizes = {name: _values(self.finished, name) for name in EncoderJudgement._fields}
         self.quantities = [*judged(), *metrics(self.finished)]
         self.scales = {quantity.name: _scale(self.finished, quantity) for quantity in self.quantities}

@@ -9,7 +9,8 @@ from torch import nn
 
 from ot_gen.data import Dataset
 from ot_gen.measures import Pushforward, undisturbed
-from ot_gen.runs import figures, latents
+from ot_gen.runs import figures, flow_figures, latents
+from ot_gen.runs.flows import flows_in, plane_paths, samples_at_few
 from ot_gen.runs.record import read_metrics
 
 SEGMENTS = 8  # of the interpolations
@@ -23,6 +24,8 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
     codes.png              one code of each held-out point, by class, over draws of the reference; needs an encoder
     manifold.png           the image of a grid of the latent plane, for k = 2
     interpolations.png     images of straight segments between codes, or between draws of ζ without an encoder
+    evaluations.png        of a flow: the same samples at few evaluations of its velocity and at all of them
+    trajectories.png       of a flow in the plane: the paths of points of the reference
     curves.png             of training
     """
     modules = [mu] if encoder is None else [mu, encoder]
@@ -44,6 +47,11 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
             drawn["manifold"] = manifold
         ends = ends.unflatten(0, (-1, 2))
         drawn["interpolations"] = latents.interpolation_figure(mu, ends, points, shape)
+    if flows_in(mu):
+        made = samples_at_few(mu, 10 if shape else 1000, seed)
+        drawn["evaluations"] = flow_figures.evaluation_figure(made, points, shape)
+        if (paths := plane_paths(mu, flow_figures.PATHS, seed)) is not None:
+            drawn["trajectories"] = flow_figures.trajectory_figure(paths, points)
     if rows := read_metrics(folder):
         drawn["curves"] = figures.curve_figure(rows)
     for name, figure in drawn.items():

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import final
 
+from ot_gen.evaluation import EXACT, Judgement
+
 
 @final
 class Status(StrEnum):
@@ -86,6 +88,72 @@ class CertifiedInterval:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise ValueError(f"certificate.level is {self.level}, not between 0 and 1")
+
+
+@final
+@dataclass(frozen=True)
+class RecordedEvaluations:
+    """The judgement and the metrics of a flow's samples at a number of evaluations of its velocity."""
+
+    number: int
+    judgement: Judgement | None = None
+    metrics: Mapping[str, RecordedMetric | None] = field(default_factory=dict)
+
+    def measured(self, name: str) -> RecordedMetric | None:
+        """A metric by its name, W₁ and W₂² too; None where it was not measured.
+
+        Example:
+            >>> RecordedEvaluations(1, Judgement(9, 2.0, 1.0, 4.0, 3.0)).measured("w1").floor
+            1.0
+        """
+        return measured(self.judgement, self.metrics, name)
+
+
+@final
+@dataclass(frozen=True)
+class RecordedFlow:
+    """How a flow samples, and what its paths cost, in the data's own units.
+
+    Attributes:
+        evaluations: of the velocity for a sample as it is judged; None: adaptive steps.
+        few: the same model at fewer evaluations.
+        path_energy, path_energy_se: ∫ E‖v_t(x_t)‖² dt along its own paths, and the standard error. None: the flow is
+            the prior of a decoder.
+        w2_squared_lower, w2_squared_upper: a bracket of W₂²(ζ, ν), which no flow from ζ to ν undercuts.
+    """
+
+    evaluations: int | None = None
+    few: tuple[RecordedEvaluations, ...] = ()
+    path_energy: float | None = None
+    path_energy_se: float | None = None
+    w2_squared_lower: float | None = None
+    w2_squared_upper: float | None = None
+
+    @property
+    def normalised_path_energy(self) -> float | None:
+        """|energy − W₂²| / W₂², with the bracket's lower end for W₂²; None where either is not known.
+
+        Example:
+            >>> round(RecordedFlow(path_energy=5.0, w2_squared_lower=4.0).normalised_path_energy, 2)
+            0.25
+        """
+        if self.path_energy is None or not self.w2_squared_lower:
+            return None
+        return abs(self.path_energy - self.w2_squared_lower) / self.w2_squared_lower
+
+
+def measured(
+    judgement: Judgement | None, metrics: Mapping[str, RecordedMetric | None], name: str
+) -> RecordedMetric | None:
+    """A metric by its name, those of a judgement too.
+
+    Example:
+        >>> measured(Judgement(9, 2.0, 1.0, 4.0, 3.0), {}, "w1").floor
+        1.0
+    """
+    if judgement is None or name not in EXACT:
+        return metrics.get(name)
+    return RecordedMetric(*(getattr(judgement, name + ending) for ending in ("", "_se", "_floor", "_floor_se")))
 
 
 @final

@@ -25,7 +25,16 @@ from ot_gen.evaluation import EXACT, EncoderJudgement, Judgement
 from ot_gen.execution import opened, read_text, reason, write_text
 from ot_gen.runs.codec import decode, encode, holds_numbers, kinds, leaves
 from ot_gen.runs.formats import FORMAT, upgraded
-from ot_gen.runs.parts import Attempt, CertifiedInterval, Objective, RecordedMetric, RecordedUnits, Status
+from ot_gen.runs.parts import (
+    Attempt,
+    CertifiedInterval,
+    Objective,
+    RecordedFlow,
+    RecordedMetric,
+    RecordedUnits,
+    Status,
+    measured,
+)
 
 RUN, METRICS, CONFIG = "run.json", "metrics.csv", "config.yaml"
 
@@ -54,6 +63,7 @@ class RunRecord:
         metrics: all others by name, on `metrics_n` samples a side; None (null in run.json, a dash on the page) where
             one could not be computed, for the reason in `metrics_failed`.
         certificate: bounds of W_c(μ, ν).
+        flow: of a model that is a flow, or has one as its prior: its samples at few evaluations, and its path energy.
         seconds, seconds_judging: of training, and of `ot-gen evaluate`.
     """
 
@@ -91,6 +101,7 @@ class RunRecord:
     metrics_n: int | None = None
     metrics_failed: Mapping[str, str] = field(default_factory=dict)
     certificate: CertifiedInterval | None = None
+    flow: RecordedFlow | None = None
     seconds_judging: float | None = None
     error: str | None = None
 
@@ -111,10 +122,7 @@ class RunRecord:
             >>> RunRecord(Status.FINISHED, judgement=Judgement(9, 2.0, 1.0, 4.0, 3.0)).measured("w1").floor
             1.0
         """
-        judged = self.judgement
-        if judged is None or name not in EXACT:
-            return self.metrics.get(name)
-        return RecordedMetric(*(getattr(judged, name + ending) for ending in ("", "_se", "_floor", "_floor_se")))
+        return measured(self.judgement, self.metrics, name)
 
     def figures(self) -> dict[str, float]:
         """The numbers that a run ends with, by dotted names: all of its parts, W₁ and W₂² among the metrics too.

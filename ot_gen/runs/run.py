@@ -18,6 +18,7 @@ from ot_gen.data import Dataset
 from ot_gen.execution import ALONE, Processes, on_one_line
 from ot_gen.measures import Pushforward, Units
 from ot_gen.runs.draw import draw
+from ot_gen.runs.flows import judge_flow
 from ot_gen.runs.judging import ExPost, Judging, check_judging, encoder_of, judge_run
 from ot_gen.runs.parts import Objective, RecordedUnits, Status
 from ot_gen.runs.record import read_metrics
@@ -136,6 +137,7 @@ def _judged(writer: RecordWriter, experiment: Experiment, label: str) -> float:
     record, mu = judge_run(
         writer.record, writer.folder, experiment.mu, solver, data, experiment.judging, experiment.ex_post
     )
+    record = judge_flow(record, experiment.mu, mu, solver, data, experiment.judging)
     draw(writer.folder, mu, encoder_of(solver, experiment.mu), data.own)
     # The last write of all: a record that says "finished" is complete.
     finished = replace(record, status=Status.FINISHED)
