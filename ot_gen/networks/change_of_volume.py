@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.func import jvp, vmap
 
 from ot_gen.arguments import checked
 from ot_gen.execution import load_forward_mode
+from ot_gen.measures import Measure
 
 EXACT = 64  # dimensions up to which derivatives are taken in all directions
 HELD = 2**16  # points times directions at a time
@@ -77,3 +79,44 @@ def with_divergence(field: Callable[[float, Tensor], Tensor], signs: Tensor | No
         v, moved = jvp(lambda at: field(t, at), (x,), (signs,))[:2]
         divergence = (signs * moved).sum(dim=1)
     return torch.cat([v, divergence[:, None]], dim=1)
+
+
+@checked
+def density(zeta: Measure | Distribution, x: Tensor) -> Distribution:
+    """The law of ζ, which has a density on the space of the points x (n, d), or a `ValueError`.
+
+    Example:
+        >>> from ot_gen import standard_gaussian
+        >>> density(standard_gaussian(2), torch.zeros(3, 2)).event_shape
+        torch.Size([2])
+    """
+    law = zeta if isinstance(zeta, Distribution) else getattr(zeta, "law", None)
+    if not isinstance(law, Distribution) or type(law).log_prob is Distribution.log_prob:
+        raise ValueError(
+            f"log_prob needs a reference with a density, got {zeta}; give a Reference or a torch Distribution, "
+            "e.g. standard_gaussian(d)"
+        )
+    if law.event_shape != x.shape[1:] or law.batch_shape:
+        raise ValueError(
+            f"the points have dimension {x.shape[1]}, and the reference is {law}, with event_shape "
+            f"{tuple(law.event_shape)} and batch_shape {tuple(law.batch_shape)}; give one law of such points, e.g. "
+            f"standard_gaussian({x.shape[1]})"
+        )
+    return law
+
+
+@checked
+def blocks(x: Tensor, label: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Rows and their labels, as many at a time as have derivatives in all directions that fit into memory.
+
+    Example:
+        >>> [len(rows) for rows, _ in blocks(torch.zeros(1500, 64), None)]
+        [1024, 476]
+    """
+    if not x.is_floating_point() or not x.shape[1]:
+        raise ValueError(
+            f"the points of a flow are floats (n, d), d >= 1, got {x.dtype} {tuple(x.shape)}; take x.float()"
+        )
+    size = max(1, HELD // x.shape[1]) if x.shape[1] <= EXACT else max(1, len(x))
+    for first in range(0, max(1, len(x)), size):
+        yield x[first : first + size], None if label is None else label[first : first + size]

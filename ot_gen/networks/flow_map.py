@@ -16,10 +16,10 @@ from torch.distributions import Distribution
 from ot_gen.arguments import Cloud, Count, Positive, checked
 from ot_gen.measures import Measure, log_density
 from ot_gen.networks import change_of_volume as volume
+from ot_gen.networks.adaptive import ADAPTIVE, adaptive, torchdiffeq
 from ot_gen.networks.inversion import inverted
 from ot_gen.networks.runge_kutta import METHODS, Field, RungeKutta
 
-ADAPTIVE = "dopri5"
 Method = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 
 
@@ -61,7 +61,7 @@ class FlowMap(nn.Module):
     ) -> None:
         super().__init__()
         if method == ADAPTIVE:
-            _odeint()
+            torchdiffeq()
         self.velocity = velocity
         self.steps = steps
         self.method = method
@@ -132,13 +132,16 @@ class FlowMap(nn.Module):
         Newton's where these do not contract. A warning says where neither arrived: there the step is no bijection.
         With "dopri5" the ODE is solved backwards.
 
+        Raises:
+            ValueError: no finite z is near the map's values at x.
+
         Example:
             >>> from ot_gen import DenseVelocity
             >>> flow, z = FlowMap(DenseVelocity(2, width=16), steps=2), torch.randn(5, 2)
             >>> flow.inverse(flow(z)).allclose(z, atol=1e-5)
             True
         """
-        parts = [self._inverted(self._field(own), rows) for rows, own in _blocks(x, label)]
+        parts = [self._inverted(self._field(own), rows) for rows, own in volume.blocks(x, label)]
         self._check_arrival(max(error for _, error in parts), x)
         return torch.cat([z for z, _ in parts])
 
@@ -158,7 +161,7 @@ class FlowMap(nn.Module):
             label: labels (n,) where the velocity takes them.
 
         Raises:
-            ValueError: ζ has no density.
+            ValueError: ζ has no density, or as of `inverse`.
 
         Source: Grathwohl et al., 2019, https://arxiv.org/abs/1810.01367
 
@@ -168,8 +171,8 @@ class FlowMap(nn.Module):
             >>> flow.log_prob(torch.full((1, 2), 3.0), standard_gaussian(2))  # −log 2π
             tensor([-1.8379])
         """
-        law = _density(zeta, x)
-        parts = [self._log_prob(self._field(own), rows, law) for rows, own in _blocks(x, label)]
+        law = volume.density(zeta, x)
+        parts = [self._log_prob(self._field(own), rows, law) for rows, own in volume.blocks(x, label)]
         self._check_arrival(max(error for _, error in parts), x)
         return torch.cat([values for values, _ in parts])
 
@@ -216,17 +219,7 @@ class FlowMap(nn.Module):
         return x
 
     def _adaptive(self, field: Field, x: Tensor, times: Sequence[float]) -> Tensor:
-        """x at these times, (len(times), n, d), from x at the first of them."""
-        places = torch.tensor(times, dtype=x.dtype, device=x.device)
-        try:
-            return _odeint()(
-                lambda t, at: field(float(t), at), x, places, method=ADAPTIVE, rtol=self.rtol, atol=self.atol
-            )
-        except AssertionError as error:  # so torchdiffeq says that no step is short enough
-            raise ValueError(
-                f"{ADAPTIVE} does not reach rtol={self.rtol:g}, atol={self.atol:g} in {x.dtype} ({error}); "
-                'allow larger errors, or take fixed steps, method="rk4"'
-            ) from error
+        return adaptive(field, x, times, self.rtol, self.atol)
 
     def _inverted(self, field: Field, x: Tensor) -> tuple[Tensor, float]:
         """z and the largest relative error that is left."""
@@ -255,7 +248,12 @@ class FlowMap(nn.Module):
         return density, error
 
     def _check_arrival(self, error: float, x: Tensor) -> None:
-        if not error <= volume.tolerance(x):
+        if not math.isfinite(error):
+            raise ValueError(
+                f"the inverse of a flow is not finite at points of size {float(x.abs().max()):g}, in {x.dtype}; give "
+                "points of the size of its samples, or train again where the velocity returns NaN"
+            )
+        if error > volume.tolerance(x):
             warnings.warn(
                 f"the inverse of a flow did not arrive (relative error {error:.2g}): with {self.steps} steps of "
                 f"{self.method} the map is no bijection here; take more steps",
@@ -311,38 +309,3 @@ class _Function(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         return self.function(t, x)
-
-
-def _density(zeta: Measure | Distribution, x: Tensor) -> Distribution:
-    """The law of ζ, which has a density on the space of x."""
-    law = zeta if isinstance(zeta, Distribution) else getattr(zeta, "law", None)
-    if not isinstance(law, Distribution) or type(law).log_prob is Distribution.log_prob:
-        raise ValueError(
-            f"log_prob needs a reference with a density, got {zeta}; give a Reference or a torch Distribution, "
-            "e.g. standard_gaussian(d)"
-        )
-    if law.event_shape != x.shape[1:] or law.batch_shape:
-        raise ValueError(
-            f"the points have dimension {x.shape[1]}, and the reference is {law}, with event_shape "
-            f"{tuple(law.event_shape)} and batch_shape {tuple(law.batch_shape)}; give one law of such points, e.g. "
-            f"standard_gaussian({x.shape[1]})"
-        )
-    return law
-
-
-def _blocks(x: Tensor, label: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Rows and their labels, as many at a time as have derivatives in all directions that fit into memory."""
-    size = max(1, volume.HELD // x.shape[1]) if x.shape[1] <= volume.EXACT else max(1, len(x))
-    for first in range(0, max(1, len(x)), size):
-        yield x[first : first + size], None if label is None else label[first : first + size]
-
-
-def _odeint() -> Callable[..., Tensor]:
-    try:
-        from torchdiffeq import odeint
-    except ImportError as error:
-        raise ValueError(
-            f'method="{ADAPTIVE}" needs the library torchdiffeq; install it, pip install ot_gen[ode], or take "rk4"'
-        ) from error
-    solver: Callable[..., Tensor] = odeint
-    return solver

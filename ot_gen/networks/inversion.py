@@ -62,8 +62,9 @@ class _Search:
                 return
 
     def newton(self, z: Tensor) -> Tensor:
-        # By least squares a singular Jacobian has a move all the same.
-        return torch.linalg.lstsq(jacobians(self.f, z)[1], self.miss[:, :, None]).solution[:, :, 0]
+        # By least squares a singular Jacobian has a move all the same; rows that overflowed have none.
+        jacobian, miss = (tensor.nan_to_num(0, 0, 0) for tensor in (jacobians(self.f, z)[1], self.miss))
+        return torch.linalg.lstsq(jacobian, miss[:, :, None]).solution[:, :, 0]
 
     def _nearer(self, move: Tensor, is_open: Tensor) -> bool:
         """Go along the moves of open rows, each by the largest part that leads nearer; whether there was any."""

@@ -256,6 +256,19 @@ def test_a_reference_without_such_a_density_is_refused(zeta):
         flow.log_prob(torch.randn(5, 2), laws[zeta])
 
 
+def test_points_without_an_inverse_that_is_finite_are_named():
+    flow = FlowMap(Function(lambda t, x: x.square()), 1, "euler")
+    for x, message in (
+        (torch.full((1, 2), 3e38), r"not finite at points of size 3e\+38, in torch.float32"),
+        (torch.ones(1, 2, dtype=torch.int64), r"floats \(n, d\), d >= 1, got torch.int64"),
+        (torch.ones(1, 0), r"got torch.float32 \(1, 0\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            flow.inverse(x)
+        with pytest.raises(ValueError, match=message if x.shape[1] else "dimension 0"):
+            flow.log_prob(x, standard_gaussian(2))
+
+
 # --- among other parts
 
 
