@@ -7,6 +7,7 @@ or −1 (dual: ξ maximises). `penalty` never depends on θ.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar, final
 
 from torch import nn
@@ -78,6 +79,28 @@ class Solver(nn.Module, ABC):
                 raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 pairs of points, not (2,)")
             self.xi.bind(mu, nu, self.cost)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether θ may move; else `settle` comes first."""
+        return True
+
+    def settle(self, mu: Measure, nu: Measure, keep: Path | None, resume: Path | None) -> None:
+        """Solve what has to be solved before θ moves; `fit` does it, after `prepare`.
+
+        Args:
+            mu, nu: the problem that `prepare` was given.
+            keep: a file for the state of an unfinished solve, to go on from; None: none.
+            resume: such a file of a solve that was stopped; it need not exist.
+
+        Raises:
+            KeyboardInterrupt: the user stopped it; `keep` holds how far it came.
+        """
+
+    @property
+    def priced(self) -> Cost:
+        """The cost in whose units the value is."""
+        return self.cost
+
     def at(self, fraction: Nonnegative) -> None:
         """Receive, before each step, the fraction of the training's steps that is done."""
 
@@ -104,7 +127,7 @@ class PrimalSolver(Solver):
 
     Args:
         cost: the ground cost c.
-        coupling: `PlanCoupling`, `EncoderCoupling` or `ImportanceCoupling`.
+        coupling: `PlanCoupling`, `EncoderCoupling`, `ImportanceCoupling`, or `VelocityRegression` for a flow.
 
     Example:
         >>> import torch
@@ -131,6 +154,17 @@ class PrimalSolver(Solver):
     def forward(self, mu: Measure, nu: Measure, n: Count) -> Estimate:
         estimate: Estimate = self.coupling(mu, nu, self.cost, n)
         return estimate
+
+    @property
+    def is_settled(self) -> bool:
+        return self.coupling.is_settled
+
+    def settle(self, mu: Measure, nu: Measure, keep: Path | None, resume: Path | None) -> None:
+        self.coupling.settle(mu, nu, self.cost, keep, resume)
+
+    @property
+    def priced(self) -> Cost:
+        return self.coupling.priced(self.cost)
 
     def at(self, fraction: Nonnegative) -> None:
         self.coupling.at(fraction)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -138,6 +139,8 @@ def fit(
     keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)
+    if not solver.is_settled:
+        keeper.settle(mu, nu, solver, resume)
     processes.align(mu, solver)
     if descent.theta is not None:
         mu.train()
@@ -240,6 +243,21 @@ class _Keeper:
         self.descent.scaler.load_state_dict(state.get("scaler", {}))
         self.first = progress.step
 
+    def settle(self, mu: Measure, nu: Measure, solver: Solver, resume: Path | None) -> None:
+        """Let the solver settle; a training that is stopped meanwhile goes on from there."""
+        keep, began = None, time.perf_counter()
+        if self.file is not None and self.descent.processes.rank == 0:
+            keep = _beside(self.file)
+            self.save()
+        try:
+            solver.settle(mu, nu, keep, None if resume is None else _beside(resume))
+        except KeyboardInterrupt as stop:
+            raise Interrupted("stopped before step 1, while the solver settled") from stop
+        self.progress.seconds += time.perf_counter() - began
+        self.save()
+        if keep is not None:
+            keep.unlink(missing_ok=True)
+
     def checked(self, estimate: Callable[[], Estimate]) -> Estimate:
         """An estimate that is finite.
 
@@ -267,6 +285,11 @@ class _Keeper:
             + (f"the last good checkpoint is {self.file}" if kept else "no checkpoint had been written")
             + "; lower the learning rates of optimizer and inner_optimizer, or check the data's scale"
         )
+
+
+def _beside(checkpoint: Path) -> Path:
+    """Where a solve that comes before the first step keeps its state."""
+    return checkpoint.with_suffix(f".inner{checkpoint.suffix}")
 
 
 def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Literal, NamedTuple, final
 
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ class Coupling(nn.Module, ABC):
     `bound` says what `value` is in expectation: "upper" if it bounds W_c(μ, ν) from above, None if it bounds nothing.
     """
 
-    kind: Literal["table", "network"]
+    kind: Literal["table", "network", "flow"]
     bound: Literal["upper"] | None = None
 
     @staticmethod
@@ -47,6 +48,18 @@ class Coupling(nn.Module, ABC):
         Raises:
             ValueError: this coupling cannot join mu and nu; it stays bound as it was.
         """
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether θ may move; else `settle` comes first."""
+        return True
+
+    def settle(self, mu: Measure, nu: Measure, cost: Cost, keep: Path | None, resume: Path | None) -> None:
+        """Solve what has to be solved before θ moves; arguments as of `Solver.settle`."""
+
+    def priced(self, cost: Cost) -> Cost:
+        """The cost in whose units the value is: the ground cost c, unless the value is of another kind."""
+        return cost
 
     def at(self, fraction: Fraction) -> None:
         """Receive the fraction of the training's steps that is done, for what is scheduled."""

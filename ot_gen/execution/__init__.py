@@ -15,6 +15,7 @@ from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import naming, remove_leftovers, write_text, written
 from ot_gen.execution.fingerprints import fingerprint
+from ot_gen.execution.forward_mode import load_forward_mode
 from ot_gen.execution.launching import launch
 from ot_gen.execution.parser import OneLineParser
 from ot_gen.execution.precision import MixedPrecision
@@ -59,6 +60,7 @@ __all__ = [
     "kind_and_message",
     "launch",
     "load_checkpoint",
+    "load_forward_mode",
     "load_weights",
     "naming",
     "networks",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -15,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from ot_gen.execution import load_forward_mode
 from ot_gen.geometry.bundles import Bundle, UnknownFunction
 
 Map = Callable[[Tensor], Tensor]
@@ -32,7 +31,7 @@ def directional(f: Map, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         >>> directional(lambda z: z.square(), torch.tensor([[3.0]]), torch.tensor([[1.0]]))
         (tensor([[9.]]), tensor([[6.]]))
     """
-    _load_forward_mode()
+    load_forward_mode()
     with _ForwardMode():
         value, derivative = jvp(f, (z.contiguous(),), (v,))[:2]
     return value, derivative
@@ -61,7 +60,7 @@ def pushforward(f: Map, z: Tensor) -> tuple[Tensor, Tensor]:
     def along(direction: Tensor) -> Any:
         return jvp(f, (z,), (direction.expand_as(z),))
 
-    _load_forward_mode()
+    load_forward_mode()
     # The value is the same along all directions.
     out_dims: Any = (None, 0)
     with _ForwardMode():
@@ -199,11 +198,3 @@ WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
     F.glu: _glu,
     torch.cdist: _cdist,
 }
-
-
-@cache
-def _load_forward_mode() -> None:
-    # torch compiles formulas at its first derivative in forward mode, by a call that it deprecated itself.
-    with warnings.catch_warnings(), forward_ad.dual_level():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))

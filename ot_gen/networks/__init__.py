@@ -14,6 +14,7 @@ from ot_gen.networks.encoders import (
     NoisyEncoder,
     SphereEncoder,
 )
+from ot_gen.networks.flow_map import FlowMap, evaluations
 from ot_gen.networks.heads import add_head
 from ot_gen.networks.icnn import ICNN
 from ot_gen.networks.lipschitz import (
@@ -26,6 +27,8 @@ from ot_gen.networks.lipschitz import (
     WeightClip,
     is_contraction,
 )
+from ot_gen.networks.runge_kutta import RungeKutta
+from ot_gen.networks.velocities import DenseVelocity, UNetVelocity
 
 __all__ = [
     "ICNN",
@@ -33,8 +36,10 @@ __all__ = [
     "BernoulliDecoder",
     "ConvFeatures",
     "ConvGenerator",
+    "DenseVelocity",
     "DiracEncoder",
     "FlowEncoder",
+    "FlowMap",
     "FullGaussianEncoder",
     "GaussianDecoder",
     "GaussianEncoder",
@@ -47,9 +52,12 @@ __all__ = [
     "Orthogonal",
     "PixelwiseStd",
     "RBFPrecision",
+    "RungeKutta",
     "SpectralNorm",
     "SphereEncoder",
+    "UNetVelocity",
     "WeightClip",
     "add_head",
+    "evaluations",
     "is_contraction",
 ]

@@ -38,7 +38,7 @@ class ConvGenerator(nn.Module):
         self, in_dim: Count, shape: Sequence[Count] | None, width: Count = 32, activation: type[nn.Module] = nn.ReLU
     ) -> None:
         super().__init__()
-        channels, height, width_px = _image_shape(shape)
+        channels, height, width_px = image_shape(shape)
         self.out_dim = channels * height * width_px
         start = (2 * width, height // 4, width_px // 4)
         self.layers = nn.Sequential(
@@ -81,7 +81,7 @@ class ConvFeatures(nn.Module):
 
     def __init__(self, shape: Sequence[Count] | None, width: Count = 32) -> None:
         super().__init__()
-        channels, height, width_px = _image_shape(shape)
+        channels, height, width_px = image_shape(shape)
         self.out_dim = 2 * width * (height // 4) * (width_px // 4)
         self.layers = nn.Sequential(
             nn.Unflatten(1, (channels, height, width_px)),
@@ -97,7 +97,13 @@ class ConvFeatures(nn.Module):
         return out
 
 
-def _image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
+def image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
+    """The three sizes, or a `ValueError` where they are no image that can be halved twice.
+
+    Example:
+        >>> image_shape([1, 28, 28])
+        (1, 28, 28)
+    """
     if shape is None or len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
         raise ValueError(
             "convolutional networks need an image shape (channels, height, width) with height and width divisible by "

@@ -115,7 +115,7 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
         checkpoint.unlink(missing_ok=True)  # of a run that this one replaces: nothing may go on from it
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
-        own = OwnUnits(solver.cost, data.units)
+        own = OwnUnits(solver.priced, data.units)
         progress = _fit(writer.folder, experiment, processes, (own, writer, bar, *experiment.callbacks, tracking))
     writer.update(
         steps_done=progress.step,
@@ -172,11 +172,11 @@ class OwnUnits:
     """A callback of `fit`, before the others: it turns the costs in a step's row into the data's own units.
 
     Args:
-        cost: the ground cost, of standard coordinates.
+        cost: that of the value, of standard coordinates.
         units: of the data, or None where they are not standardised.
     """
 
-    COSTS = ("value", "floor")  # between points
+    COSTS = ("value", "floor", "path_energy")  # between points
     MULTIPLES = ("penalty", "weight", "epsilon")  # of a cost: its constant is not theirs
 
     def __init__(self, cost: Cost, units: Units | None) -> None:
