@@ -15,6 +15,7 @@ from torch import nn
 
 import ot_gen
 from ot_gen.data import samples
+from ot_gen.networks import evaluations
 from ot_gen.runs import samples as forms
 
 RECORDS = Path(__file__).parents[1] / "records"
@@ -263,6 +264,8 @@ BAD = {
     "--run failed --output a.npy": ("has not finished (its status: failed)",),
     "--run empty --output a.npy": ("no checkpoint",),
     "--run cut --output a.npy": ("cannot be read as a checkpoint",),
+    "--run toy --output a.npy --nfe 0": ("nfe must be", "got 0"),
+    "--run toy --output a.npy --nfe 4": ("flows", "this model has none", "--nfe"),
     "--run digits --output a.png -n 700000": ("70,000,000 pixels", "fewer"),
 }
 
@@ -302,6 +305,36 @@ def test_a_strangers_folder_is_built_only_when_it_is_trusted(run, refused, comma
     assert type(ot_gen.load_run(folder, trust=True).solver.cost).__name__ == "Mine"
 
 
+FLOW = """# @package _global_
+generator:
+  _target_: ot_gen.FlowMap
+  velocity: {_target_: ot_gen.DenseVelocity, dim: 2, width: 8}
+  steps: 3
+features: {_target_: ot_gen.MLP, in_dim: 2, hidden: [8]}
+"""
+
+
+def test_a_flow_takes_as_many_evaluations_as_are_asked_for(command):
+    Path("mine/generator").mkdir(parents=True)
+    Path("mine/generator/flow.yaml").write_text(FLOW)
+    made = ("--config-dir", "mine", "generator=flow", "solver=primal/exact_plan", *TOY, *SMOKE)
+    code, _, err = command(*made, "hydra.run.dir=flow")
+    assert code == 0, err
+    draw = ("sample", "--run", "flow", "-n", "9", "--output")
+    for nfe in (1, 6, 500):
+        assert command(*draw, f"{nfe}.npy", "--nfe", nfe)[0] == 0
+    assert command(*draw, "as trained.npy")[0] == 0
+    loaded = ot_gen.load_run("flow")
+    assert loaded.mu.map.map.evaluations == 6  # three steps of Heun's method
+    torch.manual_seed(0)
+    with evaluations(loaded.mu, 1):
+        assert np.array_equal(np.load("1.npy"), loaded.mu.sample(9).numpy())
+    many, trained = np.load("500.npy"), np.load("as trained.npy")
+    assert np.array_equal(trained, drawn("flow", 9, 0).numpy())
+    errors = [np.abs(np.load(f"{nfe}.npy") - many).max() for nfe in (1, 6)]
+    assert errors[0] > 5 * errors[1] > 0
+
+
 @pytest.mark.parametrize("name", ["learned_mixture", "semidiscrete", "swae", "wgan_sn"])
 def test_records_of_before_are_drawn_from(name):
     loaded = ot_gen.load_run(RECORDS / name)
@@ -312,7 +345,7 @@ def test_records_of_before_are_drawn_from(name):
 def test_help_says_every_option(command):
     code, out, err = command("sample", "--help")
     assert (code, err) == (0, "")
-    for option in ("--run", "-n", "--output", "--seed", "--overwrite", "--trust", ".npy", ".png"):
+    for option in ("--run", "-n", "--output", "--seed", "--nfe", "--overwrite", "--trust", ".npy", ".png"):
         assert option in out
 
 
