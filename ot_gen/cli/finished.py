@@ -21,7 +21,7 @@ from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
 from ot_gen.data import Dataset
 from ot_gen.execution import checkpoint_in, load_weights, on_one_line
-from ot_gen.measures import Pushforward, Units, load_prior
+from ot_gen.measures import Pushforward, Units, load_prior, undisturbed
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
 from ot_gen.runs.judging import PRIOR_NAME
@@ -75,9 +75,13 @@ def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
     if units is not None and now is not None and not (units.shift.equal(now.shift) and units.scale.equal(now.scale)):
         made = replace(made, data=made.data.own.standardised(units))
     if made.encoder is not None:
-        made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference
-        load_weights(checkpoint, made.solver, "solver")
+        _load_solver(made, checkpoint)
     return made
+
+
+def _load_solver(made: Parts, checkpoint: Path) -> None:
+    made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference, or a table
+    load_weights(checkpoint, made.solver, "solver")
 
 
 @final
@@ -133,6 +137,8 @@ def load_run(folder: str | Path, trust: bool = False) -> TrainedRun:
         )
     try:
         made = trained(folder, saved, saved.seed)
+        if made.encoder is None:  # a potential, which judges of samples need not have
+            _load_solver(made, checkpoint_in(folder))
         mu = _with_prior(made, record, folder)
     except (CompactHydraException, OmegaConfBaseException) as error:
         raise ValueError(one_line(error)) from error
@@ -157,4 +163,5 @@ def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
             f"the record in {folder.absolute()} has a prior of {record.ex_post}, and neither {PRIOR_NAME} nor the "
             f"ex_post of its {CONFIG} says which; train the run again"
         )
-    return Pushforward(mu.map, ex_post(made.encoder, made.data.own.train))
+    with undisturbed(made.mu, made.solver):
+        return Pushforward(mu.map, ex_post(made.encoder, made.data.own.train))

@@ -130,6 +130,24 @@ def test_a_loaded_run_is_what_was_trained(run):
     assert all(torch.equal(state[name], weights) for name, weights in kept.state_dict().items())
 
 
+@pytest.mark.parametrize("solver", ["semidiscrete", "wgan_gp", "wgan_sn", "anchors", "w2_maxmin"])
+def test_the_potential_of_a_dual_run_is_the_trained_one(solver, command):
+    """On the run's own data: it is bound to them, and its values are those of the trainer's last weights."""
+    given = (f"solver=dual/{solver}", *TOY)
+    code, _, err = command(*given, *SMOKE, "hydra.run.dir=dual")
+    assert code == 0, err
+    loaded = ot_gen.load_run("dual")
+    made = ot_gen.recipe(*given)
+    made.solver.prepare(made.mu, made.data.train)
+    for module, name in ((made.mu, "mu"), (made.solver, "solver")):
+        ot_gen.load_weights("dual/checkpoint.safetensors", module, name)
+    u = made.data.test.atoms
+    assert torch.equal(loaded.units.standard(loaded.data.test.atoms), u)
+    with torch.no_grad():
+        values = loaded.solver.xi(u)
+        assert torch.equal(values, made.solver.eval().xi(u)) and bool(values.std() > 0)
+
+
 def test_a_prior_that_was_fitted_after_training_is_in_the_place_of_the_reference(run, command):
     """The figures of run.json are of that model, so W₁ of what is drawn must be the record's."""
     folder = run("gmm")
