@@ -29,6 +29,7 @@ from ot_gen.execution import (
     checkpoint_in,
     fingerprint,
     frozen,
+    inner_file,
     load_checkpoint,
     networks,
     row_maps,
@@ -97,7 +98,8 @@ def fit(
         callbacks: called with the `Progress` after each step; they must leave the random state alone. A
             `KeyboardInterrupt` that one raises stops the training as a signal does.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
-            stops training; `Interrupted` is then raised. Its folder is made before the first step.
+            stops training; `Interrupted` is then raised. Its folder is made before the first step. A solve that comes
+            before that step keeps its state beside it, in NAME.inner.safetensors.
         checkpoint_every: outer steps between checkpoints.
         resume: checkpoint of the same composition and data to continue from, the file or a run's folder. With the same
             `steps` the result equals that of no interruption. With more, a `schedule` follows the new total.
@@ -139,9 +141,8 @@ def fit(
     keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)
-    if not solver.is_settled:
-        keeper.settle(mu, nu, solver, resume)
     processes.align(mu, solver)
+    keeper.settle(mu, nu, solver, resume)
     if descent.theta is not None:
         mu.train()
     solver.xi.train()  # a model that is given and a cost keep their modes
@@ -244,19 +245,29 @@ class _Keeper:
         self.first = progress.step
 
     def settle(self, mu: Measure, nu: Measure, solver: Solver, resume: Path | None) -> None:
-        """Let the solver settle; a training that is stopped meanwhile goes on from there."""
-        keep, began = None, time.perf_counter()
-        if self.file is not None and self.descent.processes.rank == 0:
-            keep = _beside(self.file)
-            self.save()
-        try:
-            solver.settle(mu, nu, keep, None if resume is None else _beside(resume))
-        except KeyboardInterrupt as stop:
-            raise Interrupted("stopped before step 1, while the solver settled") from stop
-        self.progress.seconds += time.perf_counter() - began
+        """Let the solver settle, in every process alike; a training that is stopped meanwhile goes on from there."""
+        processes, began = self.descent.processes, time.perf_counter()
+        keep = None if self.file is None or processes.rank > 0 else inner_file(self.file)
+        if keep is not None and (resume is None or solver.is_settled):
+            keep.unlink(missing_ok=True)  # of another training
+        if solver.is_settled:
+            return
         self.save()
-        if keep is not None:
-            keep.unlink(missing_ok=True)
+        stopped = False
+        try:
+            solver.settle(mu, nu, keep, None if resume is None else inner_file(resume))
+        except KeyboardInterrupt:
+            stopped = True
+        stopped = processes.any(stopped)
+        if not stopped:
+            processes.align(solver)
+        if solver.is_settled:
+            self.progress.seconds += time.perf_counter() - began
+            self.save()
+            if keep is not None:
+                keep.unlink(missing_ok=True)
+        if stopped:
+            raise Interrupted("stopped before step 1, while the solver settled")
 
     def checked(self, estimate: Callable[[], Estimate]) -> Estimate:
         """An estimate that is finite.
@@ -285,11 +296,6 @@ class _Keeper:
             + (f"the last good checkpoint is {self.file}" if kept else "no checkpoint had been written")
             + "; lower the learning rates of optimizer and inner_optimizer, or check the data's scale"
         )
-
-
-def _beside(checkpoint: Path) -> Path:
-    """Where a solve that comes before the first step keeps its state."""
-    return checkpoint.with_suffix(f".inner{checkpoint.suffix}")
 
 
 def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, undisturbed
 from ot_gen.transport import Bracket, Plan
 
 
@@ -89,7 +89,7 @@ class IndependentPairing(Pairing):
 class PlanPairing(Pairing):
     """Pairs of a plan P between `size` fresh points of ζ and `size` of ν: with an exact plan, OT-CFM.
 
-    Pairs are drawn until there are `size` of them, and then the next plan is made. A row i is taken as often as its
+    When the `size` pairs of a plan are drawn, the next plan is made. A row i is taken as often as its
     mass says, to rounding; its partner is drawn from P_i·/Σ_j P_ij. Where P is a permutation, as exact plans are, each
     point is thus taken once, and pairs that were drawn for one step are not repeated in the next.
 
@@ -132,9 +132,10 @@ class PlanPairing(Pairing):
 
     def bind(self, zeta: Measure, nu: Measure, cost: Cost) -> None:
         super().bind(zeta, nu, cost)
-        like = nu.sample(1)
+        with undisturbed(nu):
+            like = nu.sample(1)
         self.held = like.new_zeros(self.size, 2, nu.dim)
-        self.left = torch.zeros((), dtype=torch.int64)
+        self.left = like.new_zeros((), dtype=torch.int64)
 
     @torch.no_grad()
     @checked
@@ -164,8 +165,7 @@ class PlanPairing(Pairing):
         # Systematic sampling: row i is taken ⌊size · p_i⌋ or ⌈size · p_i⌉ times.
         shares = rows.cumsum(0) / rows.sum()
         places = (torch.arange(size, dtype=torch.float64, device=P.device) + 0.5) / size
-        i = torch.searchsorted(shares, places).clamp_max(size - 1)
-        i = i[torch.randperm(size, device=i.device)]
+        i = torch.searchsorted(shares, places)[torch.randperm(size, device=P.device)]
         j = torch.multinomial(P[i], 1)[:, 0]
         return z[i], y[j]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, final
 
@@ -14,13 +16,14 @@ from torch import Tensor
 from ot_gen.arguments import Count, Interval, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.pairings import Pairing
-from ot_gen.execution import Ending
+from ot_gen.execution import Ending, stop_signal
 from ot_gen.measures import Empirical, Measure
 from ot_gen.semidual import SemidiscreteSolution, c_transform, semidiscrete
 from ot_gen.transport import Bracket
 
 log = logging.getLogger("ot_gen")
-FIGURES = ("lower", "lower_se", "upper", "upper_se", "marginal_error", "chi_squared", "converged")
+BRACKET = ("lower", "lower_se", "upper", "upper_se")
+FIGURES = (*BRACKET, "marginal_error", "chi_squared", "is_solved")
 
 
 @final
@@ -47,7 +50,6 @@ class TablePairing(Pairing):
         >>> from ot_gen import SquaredEuclidean, standard_gaussian
         >>> zeta, nu, cost = standard_gaussian(1), Empirical(torch.tensor([[-1.0], [1.0]])), SquaredEuclidean()
         >>> pairing = TablePairing(tol=0.1)
-        >>> pairing.bind(zeta, nu, cost)
         >>> pairing.settle(zeta, nu, cost, None, None)
         >>> z, y = pairing(zeta, nu, cost, 100)
         >>> bool((z.sign() == y).float().mean() > 0.9)
@@ -68,43 +70,39 @@ class TablePairing(Pairing):
         self.tol, self.max_samples, self.max_seconds = float(tol), max_samples, max_seconds
         self.progress = progress
         self.register_buffer("h_tilde", torch.zeros(0))
-        self.register_buffer("figures", torch.full((len(FIGURES),), math.nan, dtype=torch.float64))
+        self.register_buffer("figures", torch.zeros(len(FIGURES), dtype=torch.float64))
 
     def bind(self, zeta: Measure, nu: Measure, cost: Cost) -> None:
         super().bind(zeta, nu, cost)
-        if not isinstance(nu, Empirical):
-            raise ValueError(
-                f"a TablePairing needs the atoms of an Empirical, got {nu}, which is sampled afresh; fix a training "
-                "set (toy(law, size=2000)), or take PlanPairing or IndependentPairing"
-            )
-        if not bool((nu.weights > 0).all()):
-            raise ValueError(f"{int((nu.weights <= 0).sum())} atoms have mass 0, so no cell is theirs; remove them")
-        self.h_tilde = nu.weights.new_zeros(len(nu))
-        self.figures = torch.full_like(self.figures, math.nan)
+        data = _with_atoms(nu)
+        self.h_tilde = data.weights.new_zeros(len(data))
+        self.figures = torch.zeros_like(self.figures)
 
     @property
     def is_settled(self) -> bool:
         """Whether the table is solved."""
-        return bool(self.figures.isfinite().all())
+        return self._figure("is_solved") > 0
 
     def settle(self, zeta: Measure, nu: Measure, cost: Cost, keep: Path | None, resume: Path | None) -> None:
         if self.is_settled:
             return
-        assert isinstance(nu, Empirical)
-        solution = semidiscrete(
-            zeta,
-            nu,
-            cost,
-            tol=self.tol,
-            max_samples=self.max_samples,
-            max_seconds=self.max_seconds or math.inf,
-            progress=self.progress and sys.stderr.isatty(),
-            checkpoint=keep,
-            resume=resume if resume is not None and resume.exists() else None,
-        )
-        if solution.ending is Ending.STOPPED:
-            raise KeyboardInterrupt
-        self._take(solution)
+        with stop_signal() as stopped:
+            solution = semidiscrete(
+                zeta,
+                _with_atoms(nu),
+                cost,
+                tol=self.tol,
+                max_samples=self.max_samples,
+                max_seconds=self.max_seconds or math.inf,
+                callbacks=[partial(_stop_between_steps, stopped)],
+                progress=self.progress and sys.stderr.isatty(),
+                checkpoint=keep,
+                resume=resume if resume is not None and resume.exists() else None,
+            )
+            if solution.ending is Ending.STOPPED:
+                raise KeyboardInterrupt
+            self._take(solution)
+            _stop_between_steps(stopped)
         if not solution.converged:
             log.warning(
                 "the table of the pairs is not certified: %s; its marginal error is %.3g, asked was %.3g",
@@ -112,33 +110,52 @@ class TablePairing(Pairing):
             )
 
     def _take(self, solution: SemidiscreteSolution) -> None:
-        self.h_tilde.copy_(solution.h_tilde)
-        nu = solution.nu
-        chi_squared = float(((solution.masses.to(nu.weights) - nu.weights).square() / nu.weights).sum())
-        values = {**vars(solution), "upper": solution.upper, "upper_se": solution.upper_se, "chi_squared": chi_squared}
-        self.figures.copy_(torch.tensor([float(values[name]) for name in FIGURES]))
+        weights = solution.nu.weights
+        chi_squared = float(((solution.masses.to(weights) - weights).square() / weights).sum())
+        bracket = [getattr(solution, name) for name in BRACKET]
+        figures = [*bracket, solution.marginal_error, chi_squared, 1.0]
+        self.h_tilde = solution.h_tilde.to(weights)
+        self.figures = self.figures.new_tensor(figures)
 
     def forward(self, zeta: Measure, nu: Measure, cost: Cost, n: Count) -> tuple[Tensor, Tensor]:
-        if not self.is_settled or not isinstance(nu, Empirical):
-            raise ValueError("this TablePairing is not solved yet: call bind and settle, as `fit` does")
+        if not self.is_settled:
+            raise ValueError("this TablePairing is not solved yet: call settle first, as `fit` does")
+        atoms = _with_atoms(nu).atoms
         with torch.no_grad():
             z = zeta.sample(n)
-            _, j = c_transform(cost, z, nu.atoms, self.h_tilde)
-        return z, nu.atoms.index_select(0, j)
+            _, j = c_transform(cost, z, atoms, self.h_tilde)
+        return z, atoms.index_select(0, j)
 
     @property
     def bracket(self) -> Bracket | None:
         if not self.is_settled:
             return None
-        return Bracket(**{name: self._figure(name) for name in ("lower", "lower_se", "upper", "upper_se")})
+        return Bracket(**{name: self._figure(name) for name in BRACKET})
 
     def diagnostics(self) -> dict[str, float]:
         """`pair_marginal_error` = ‖P − b‖₁ and `pair_chi_squared` = Σ_j (p_j − b_j)²/b_j as counted, with its noise."""
-        names = ("marginal_error", "chi_squared")
-        return {f"pair_{name}": self._figure(name) for name in names}
+        if not self.is_settled:
+            return {}
+        return {f"pair_{name}": self._figure(name) for name in ("marginal_error", "chi_squared")}
 
     def _figure(self, name: str) -> float:
         return float(self.figures[FIGURES.index(name)])
 
     def extra_repr(self) -> str:
         return f"tol={self.tol:g}, max_samples={self.max_samples}, max_seconds={self.max_seconds}"
+
+
+def _with_atoms(nu: Measure) -> Empirical:
+    if not isinstance(nu, Empirical):
+        raise ValueError(
+            f"a TablePairing needs the atoms of an Empirical, got {nu}, which is sampled afresh; fix a training set "
+            "(toy(law, size=2000)), or take PlanPairing or IndependentPairing"
+        )
+    if not bool((nu.weights > 0).all()):
+        raise ValueError(f"{int((nu.weights <= 0).sum())} atoms have mass 0, so no cell is theirs; remove them")
+    return nu
+
+
+def _stop_between_steps(stopped: Callable[[], bool], _: object = None) -> None:
+    if stopped():
+        raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from ot_gen.couplings.pairings import Pairing
 from ot_gen.measures import Measure, Pushforward
 from ot_gen.networks import FlowMap
 
-MEMORY = 0.02  # of the running mean of the path energy: about fifty steps
+FORGETTING = 0.02  # of the running mean of the path energy, in a step: it remembers about fifty
 
 
 @final
@@ -62,7 +62,8 @@ class VelocityRegression(Coupling):
     def __init__(self, pairing: Pairing) -> None:
         super().__init__()
         self.pairing = pairing
-        self.register_buffer("energy", torch.full((), torch.nan))
+        # The running mean of the path energy times its weight, and the weight: 0 before the first step.
+        self.register_buffer("energy", torch.zeros(2))
         self._bracketed = False
 
     def priced(self, cost: Cost) -> Cost:
@@ -70,7 +71,7 @@ class VelocityRegression(Coupling):
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         self.pairing.bind(flow_model(mu)[1], nu, cost)
-        self.energy = torch.full_like(self.energy, torch.nan)
+        self.energy = torch.zeros_like(self.energy)
         self._bracketed = isinstance(cost, SquaredEuclidean)
 
     @property
@@ -87,19 +88,18 @@ class VelocityRegression(Coupling):
         t = (torch.arange(n, device=z.device, dtype=z.dtype) / n + torch.rand((), device=z.device, dtype=z.dtype)) % 1
         t = t[torch.randperm(n, device=z.device)]
         way = y - z
-        v: Tensor = flow.velocity(t, torch.addcmul(z, t[:, None], way))
+        v = flow.velocity_at(t, torch.addcmul(z, t[:, None], way))
         value = (v - way).square().sum(dim=1).mean()
-        self._note(v.detach().square().sum(dim=1).mean())
+        energy = v.detach().square().sum(dim=1).mean()
+        self.energy.lerp_(torch.stack([energy, torch.ones_like(energy)]).to(self.energy), FORGETTING)
         return Estimate(value, value.new_zeros(()))
 
-    def _note(self, energy: Tensor) -> None:
-        if bool(self.energy.isnan()):
-            self.energy.copy_(energy)
-        else:
-            self.energy.lerp_(energy.to(self.energy), MEMORY)
-
     def diagnostics(self) -> dict[str, float]:
-        figures = {"path_energy": float(self.energy), **self.pairing.diagnostics()}
+        figures = self.pairing.diagnostics()
+        energy, weight = self.energy.tolist()
+        if weight == 0:
+            return figures
+        figures["path_energy"] = energy / weight
         bracket = self.pairing.bracket
         if bracket is not None and self._bracketed and bracket.lower > 0:
             figures["normalised_path_energy"] = abs(figures["path_energy"] - bracket.lower) / bracket.lower

@@ -49,6 +49,16 @@ def checkpoint_in(path: str | Path) -> Path:
     return file
 
 
+def inner_file(checkpoint: Path) -> Path:
+    """Where a solve that comes before a training's first step keeps its state, until it is done.
+
+    Example:
+        >>> inner_file(Path("run", CHECKPOINT_NAME)).name
+        'checkpoint.inner.safetensors'
+    """
+    return checkpoint.with_suffix(f".inner{checkpoint.suffix}")
+
+
 @checked
 def target(path: str | Path) -> Path:
     """`path` as a file to write checkpoints to; its folder is made where it is missing.

@@ -12,7 +12,7 @@ from ot_gen.arguments import checked
 from ot_gen.execution import load_forward_mode
 
 EXACT = 64  # dimensions up to which derivatives are taken in all directions
-ROWS = 2**20  # entries of the Jacobians that are held at a time
+HELD = 2**16  # points times directions at a time
 
 
 @checked
@@ -44,18 +44,14 @@ def jacobians(map: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tenso
 
 @checked
 def log_determinant(step: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """f(x) (n, d) and log |det ∂f/∂x| (n,) of a map of rows, a bounded part of them at a time.
+    """f(x) (n, d) and log |det ∂f/∂x| (n,) of a map of rows.
 
     Example:
         >>> log_determinant(lambda x: 3 * x, torch.ones(1, 2))[1]  # 2 log 3
         tensor([2.1972])
     """
-    parts = []
-    for part in x.split(max(1, ROWS // x.shape[1] ** 2)):
-        value, jacobian = jacobians(step, part)
-        parts.append((value, torch.linalg.slogdet(jacobian).logabsdet))
-    values, changes = zip(*parts, strict=True)
-    return torch.cat(values), torch.cat(changes)
+    values, jacobian = jacobians(step, x)
+    return values, torch.linalg.slogdet(jacobian).logabsdet
 
 
 @checked
@@ -73,13 +69,11 @@ def with_divergence(field: Callable[[float, Tensor], Tensor], signs: Tensor | No
         tensor([[3., 3., 6.]])
     """
     x = state[:, :-1]
-    if signs is not None:
+    if signs is None:
+        v, jacobian = jacobians(lambda at: field(t, at), x)
+        divergence = jacobian.diagonal(dim1=1, dim2=2).sum(dim=1)
+    else:
         load_forward_mode()
         v, moved = jvp(lambda at: field(t, at), (x,), (signs,))[:2]
-        return torch.cat([v, (signs * moved).sum(dim=1, keepdim=True)], dim=1)
-    parts = []
-    rows = max(1, ROWS // x.shape[1] ** 2)
-    for first in range(0, len(x), rows):
-        v, jacobian = jacobians(lambda at: field(t, at), x[first : first + rows])
-        parts.append(torch.cat([v, jacobian.diagonal(dim1=1, dim2=2).sum(dim=1, keepdim=True)], dim=1))
-    return torch.cat(parts)
+        divergence = (signs * moved).sum(dim=1)
+    return torch.cat([v, divergence[:, None]], dim=1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Literal, final
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Cloud, Count, Positive, checked
-from ot_gen.measures import Measure, undisturbed
+from ot_gen.measures import Measure, log_density
 from ot_gen.networks import change_of_volume as volume
 from ot_gen.networks.inversion import inverted
 from ot_gen.networks.runge_kutta import METHODS, Field, RungeKutta
@@ -78,13 +79,30 @@ class FlowMap(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """x(1), (n, d), of z (n, d), differentiable in both and in the velocity's parameters."""
-        return self._solved(self._field(label), z, 0.0, 1.0)
+        return self._solved(self._field(label), z)
+
+    def velocity_at(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """v(t, x), (n, d), at times t (n,) and points x (n, d).
+
+        Raises:
+            ValueError: the velocity returns something else.
+        """
+        v: Tensor = self.velocity(t, x) if label is None else self.velocity(t, x, label)
+        if not isinstance(v, Tensor) or v.shape != x.shape:
+            got = tuple(v.shape) if isinstance(v, Tensor) else f"a {type(v).__name__}"
+            raise ValueError(
+                f"a velocity returns v(t, x) in the shape of x, here {tuple(x.shape)}, got {got} from "
+                f"{type(self.velocity).__name__}; give its last layer as many outputs as x has columns"
+            )
+        return v
 
     def trajectory(self, z: Cloud, label: Tensor | None = None) -> Tensor:
         """The path x(0) = z, x(1/steps), ..., x(1): (steps + 1, n, d)."""
         field, points = self._field(label), [z]
-        for t in range(self.steps):
-            points.append(self._solved(field, points[-1], t / self.steps, (t + 1) / self.steps))
+        if self.rule is None:
+            return self._adaptive(field, z, [i / self.steps for i in range(self.steps + 1)])
+        for step in self._steps(field):
+            points.append(step(points[-1]))
         return torch.stack(points)
 
     def path_energy(self, z: Cloud, label: Tensor | None = None) -> Tensor:
@@ -103,7 +121,7 @@ class FlowMap(nn.Module):
             v = field(t, state[:, :-1])
             return torch.cat([v, v.square().sum(dim=1, keepdim=True)], dim=1)
 
-        return self._solved(joint, nn.functional.pad(z, (0, 1)), 0.0, 1.0)[:, -1]
+        return self._solved(joint, nn.functional.pad(z, (0, 1)))[:, -1]
 
     @torch.no_grad()
     @checked
@@ -120,20 +138,9 @@ class FlowMap(nn.Module):
             >>> flow.inverse(flow(z)).allclose(z, atol=1e-5)
             True
         """
-        field = self._field(label)
-        if self.rule is None:
-            return self._solved(field, x, 1.0, 0.0)
-        worst = 0.0
-        for step, back in zip(self._steps(field)[::-1], self._steps(field, forwards=False), strict=True):
-            x, error = inverted(step, x, back(x))
-            worst = max(worst, error)
-        if worst > volume.tolerance(x):
-            warnings.warn(
-                f"the inverse of a flow did not arrive (relative error {worst:.2g}): with {self.steps} steps of "
-                f"{self.method} the map is no bijection here; take more steps",
-                stacklevel=3,
-            )
-        return x
+        parts = [self._inverted(self._field(own), rows) for rows, own in _blocks(x, label)]
+        self._check_arrival(max(error for _, error in parts), x)
+        return torch.cat([z for z, _ in parts])
 
     @torch.no_grad()
     @checked
@@ -161,28 +168,10 @@ class FlowMap(nn.Module):
             >>> flow.log_prob(torch.full((1, 2), 3.0), standard_gaussian(2))  # −log 2π
             tensor([-1.8379])
         """
-        law = zeta if isinstance(zeta, Distribution) else getattr(zeta, "law", None)
-        if not isinstance(law, Distribution):
-            raise ValueError(
-                f"log_prob needs a reference with a density, got {zeta}; give a Reference or a torch Distribution, "
-                "e.g. standard_gaussian(d)"
-            )
-        with undisturbed(self):
-            field = self._field(label)
-            exact = x.shape[1] <= volume.EXACT
-            signs = None if exact else torch.randint_like(x, 2).mul_(2).sub_(1)
-        joint = partial(volume.with_divergence, field, signs)
-        if self.rule is None:
-            state = self._solved(joint, nn.functional.pad(x, (0, 1)), 1.0, 0.0)
-            return law.log_prob(state[:, :-1]) + state[:, -1]
-        z = self.inverse(x, label)
-        if not exact:
-            return law.log_prob(z) - self._solved(joint, nn.functional.pad(z, (0, 1)), 0.0, 1.0)[:, -1]
-        density, at = law.log_prob(z), z
-        for step in self._steps(field):
-            at, change = volume.log_determinant(step, at)
-            density = density - change
-        return density
+        law = _density(zeta, x)
+        parts = [self._log_prob(self._field(own), rows, law) for rows, own in _blocks(x, label)]
+        self._check_arrival(max(error for _, error in parts), x)
+        return torch.cat([values for values, _ in parts])
 
     def bits_per_dim(
         self, x: Cloud, zeta: Measure | Distribution, levels: Count = 1, label: Tensor | None = None
@@ -202,12 +191,10 @@ class FlowMap(nn.Module):
             >>> flow.bits_per_dim(torch.full((1, 2), 0.5), uniform_cube(2, 0.0, 1.0), levels=256)  # nothing is known
             tensor([8.])
         """
-        bits = torch.tensor(2.0).log()
-        return (torch.tensor(float(levels)).log() - self.log_prob(x, zeta, label) / x.shape[1]) / bits
+        return (math.log(levels) - self.log_prob(x, zeta, label) / x.shape[1]) / math.log(2)
 
     def _field(self, label: Tensor | None) -> Field:
-        rest = () if label is None else (label,)
-        return lambda t, x: self.velocity(x.new_full((len(x),), t), x, *rest)
+        return lambda t, x: self.velocity_at(x.new_full((len(x),), t), x, label)
 
     def _steps(self, field: Field, forwards: bool = True) -> list[Callable[[Tensor], Tensor]]:
         """The maps of the steps in order of time, or those that go back in time, from 1 to 0."""
@@ -221,21 +208,59 @@ class FlowMap(nn.Module):
             return [partial(step, number * h, h) for number in range(self.steps)]
         return [partial(step, number * h, -h) for number in range(self.steps, 0, -1)]
 
-    def _solved(self, field: Field, x: Tensor, start: float, end: float) -> Tensor:
+    def _solved(self, field: Field, x: Tensor, forwards: bool = True) -> Tensor:
         if self.rule is None:
-            return self._adaptive(field, x, start, end)
-        steps = max(1, round(self.steps * abs(end - start)))
-        h = (end - start) / steps
-        for number in range(steps):
-            x = self.rule.step(field, start + number * h, x, h)
+            return self._adaptive(field, x, [0.0, 1.0] if forwards else [1.0, 0.0])[-1]
+        for step in self._steps(field, forwards):
+            x = step(x)
         return x
 
-    def _adaptive(self, field: Field, x: Tensor, start: float, end: float) -> Tensor:
-        ends = torch.tensor([start, end], dtype=x.dtype, device=x.device)
-        path: Tensor = _odeint()(
-            lambda t, at: field(float(t), at), x, ends, method=ADAPTIVE, rtol=self.rtol, atol=self.atol
-        )
-        return path[-1]
+    def _adaptive(self, field: Field, x: Tensor, times: Sequence[float]) -> Tensor:
+        """x at these times, (len(times), n, d), from x at the first of them."""
+        places = torch.tensor(times, dtype=x.dtype, device=x.device)
+        try:
+            return _odeint()(
+                lambda t, at: field(float(t), at), x, places, method=ADAPTIVE, rtol=self.rtol, atol=self.atol
+            )
+        except AssertionError as error:  # so torchdiffeq says that no step is short enough
+            raise ValueError(
+                f"{ADAPTIVE} does not reach rtol={self.rtol:g}, atol={self.atol:g} in {x.dtype} ({error}); "
+                'allow larger errors, or take fixed steps, method="rk4"'
+            ) from error
+
+    def _inverted(self, field: Field, x: Tensor) -> tuple[Tensor, float]:
+        """z and the largest relative error that is left."""
+        if self.rule is None:
+            return self._solved(field, x, forwards=False), 0.0
+        worst = 0.0
+        for step, back in zip(self._steps(field)[::-1], self._steps(field, forwards=False), strict=True):
+            x, error = inverted(step, x, back(x))
+            worst = max(worst, error)
+        return x, worst
+
+    def _log_prob(self, field: Field, x: Tensor, law: Distribution) -> tuple[Tensor, float]:
+        exact = x.shape[1] <= volume.EXACT
+        signs = None if exact else torch.randint_like(x, 2).mul_(2).sub_(1)
+        joint = partial(volume.with_divergence, field, signs)
+        if self.rule is None:
+            state = self._solved(joint, nn.functional.pad(x, (0, 1)), forwards=False)
+            return log_density(law, state[:, :-1]) + state[:, -1], 0.0
+        z, error = self._inverted(field, x)
+        density = log_density(law, z)
+        if not exact:
+            return density - self._solved(joint, nn.functional.pad(z, (0, 1)))[:, -1], error
+        for step in self._steps(field):
+            z, change = volume.log_determinant(step, z)
+            density = density - change
+        return density, error
+
+    def _check_arrival(self, error: float, x: Tensor) -> None:
+        if not error <= volume.tolerance(x):
+            warnings.warn(
+                f"the inverse of a flow did not arrive (relative error {error:.2g}): with {self.steps} steps of "
+                f"{self.method} the map is no bijection here; take more steps",
+                stacklevel=5,  # where the method, behind its two decorators, is called
+            )
 
     def extra_repr(self) -> str:
         adaptive = f"rtol={self.rtol:g}, atol={self.atol:g}"
@@ -286,6 +311,30 @@ class _Function(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         return self.function(t, x)
+
+
+def _density(zeta: Measure | Distribution, x: Tensor) -> Distribution:
+    """The law of ζ, which has a density on the space of x."""
+    law = zeta if isinstance(zeta, Distribution) else getattr(zeta, "law", None)
+    if not isinstance(law, Distribution) or type(law).log_prob is Distribution.log_prob:
+        raise ValueError(
+            f"log_prob needs a reference with a density, got {zeta}; give a Reference or a torch Distribution, "
+            "e.g. standard_gaussian(d)"
+        )
+    if law.event_shape != x.shape[1:] or law.batch_shape:
+        raise ValueError(
+            f"the points have dimension {x.shape[1]}, and the reference is {law}, with event_shape "
+            f"{tuple(law.event_shape)} and batch_shape {tuple(law.batch_shape)}; give one law of such points, e.g. "
+            f"standard_gaussian({x.shape[1]})"
+        )
+    return law
+
+
+def _blocks(x: Tensor, label: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Rows and their labels, as many at a time as have derivatives in all directions that fit into memory."""
+    size = max(1, volume.HELD // x.shape[1]) if x.shape[1] <= volume.EXACT else max(1, len(x))
+    for first in range(0, max(1, len(x)), size):
+        yield x[first : first + size], None if label is None else label[first : first + size]
 
 
 def _odeint() -> Callable[..., Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import final
 
 import torch
 from torch import Tensor
@@ -11,14 +12,17 @@ from ot_gen.arguments import checked
 from ot_gen.networks.change_of_volume import EXACT, jacobians, tolerance
 
 FIXED_POINT, NEWTON = 60, 20  # iterations at most
+HALVINGS = 8
+
+Map = Callable[[Tensor], Tensor]
 
 
 @checked
-def inverted(step: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> tuple[Tensor, float]:
+def inverted(step: Map, x: Tensor, start: Tensor) -> tuple[Tensor, float]:
     """z with f(z) = x, (n, d), and the largest relative error ‖f(z) − x‖_∞ / max(1, ‖x‖_∞).
 
     Fixed-point iterations z <- z + x − f(z) contract where f is near the identity. Up to d = 64 Newton's method goes on
-    with the rows at which they do not arrive.
+    where they do not arrive. The moves of either are halved until they lead nearer.
 
     Args:
         step: f, a map of rows.
@@ -30,40 +34,49 @@ def inverted(step: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> tupl
         >>> (z + 0.5 * z.sin()).allclose(torch.tensor([[1.0]])), error < 1e-5
         (True, True)
     """
-    size = x.abs().amax(dim=1).clamp_min(1)
-    z = start
-    miss = x - step(z)
-    for _ in range(FIXED_POINT):
-        error = miss.abs().amax(dim=1) / size
-        if bool((error <= tolerance(x) / 4).all()):
-            break
-        moved = z + miss
-        further = x - step(moved)
-        better = further.abs().amax(dim=1) < miss.abs().amax(dim=1)
-        if not bool(better.any()):
-            break
-        z, miss = torch.where(better[:, None], moved, z), torch.where(better[:, None], further, miss)
-    error = miss.abs().amax(dim=1) / size
-    open_rows = (error > tolerance(x)).nonzero()[:, 0]
-    if len(open_rows) and x.shape[1] <= EXACT:
-        z = z.index_copy(0, open_rows, _newton(step, x[open_rows], z[open_rows]))
-        error = (x - step(z)).abs().amax(dim=1) / size
-    return z, float(error.max())
+    search = _Search(step, x, start)
+    search.go(lambda z: search.miss, FIXED_POINT)
+    if x.shape[1] <= EXACT:
+        search.go(search.newton, NEWTON)
+    return search.z, float(search.errors().max()) if len(x) else 0.0
 
 
-def _newton(step: Callable[[Tensor], Tensor], x: Tensor, z: Tensor) -> Tensor:
-    """Newton's method with steps halved until they lead nearer."""
-    for _ in range(NEWTON):
-        value, jacobian = jacobians(step, z)
-        miss = x - value
-        before = miss.norm(dim=1)
-        # A singular Jacobian has a step of least squares all the same.
-        move = torch.linalg.lstsq(jacobian, miss[:, :, None]).solution[:, :, 0]
-        part = torch.ones_like(before)
-        for _ in range(8):
-            worse = ((x - step(z + part[:, None] * move)).norm(dim=1) > before) & (before > 0)
-            if not bool(worse.any()):
+@final
+class _Search:
+    """Rows z that come nearer to f(z) = x, and what they miss, x − f(z)."""
+
+    def __init__(self, f: Map, x: Tensor, start: Tensor) -> None:
+        self.f, self.x, self.z = f, x, start
+        self.miss = x - f(start)
+        self.size = x.abs().amax(dim=1).clamp_min(1)
+        self.enough = tolerance(x)
+
+    def errors(self) -> Tensor:
+        return self.miss.abs().amax(dim=1) / self.size
+
+    def go(self, direction: Map, most: int) -> None:
+        """Until all rows have arrived, with some to spare, or none comes nearer."""
+        for _ in range(most):
+            is_open = ~(self.errors() <= self.enough / 4)
+            if not bool(is_open.any()) or not self._nearer(direction(self.z), is_open):
+                return
+
+    def newton(self, z: Tensor) -> Tensor:
+        # By least squares a singular Jacobian has a move all the same.
+        return torch.linalg.lstsq(jacobians(self.f, z)[1], self.miss[:, :, None]).solution[:, :, 0]
+
+    def _nearer(self, move: Tensor, is_open: Tensor) -> bool:
+        """Go along the moves of open rows, each by the largest part that leads nearer; whether there was any."""
+        part, some = 1.0, False
+        for _ in range(HALVINGS):
+            z = self.z + part * move
+            miss = self.x - self.f(z)
+            nearer = is_open & (miss.norm(dim=1) < self.miss.norm(dim=1))
+            self.z = torch.where(nearer[:, None], z, self.z)
+            self.miss = torch.where(nearer[:, None], miss, self.miss)
+            is_open = is_open & ~nearer
+            some = some or bool(nearer.any())
+            if not bool(is_open.any()):
                 break
-            part = torch.where(worse, part / 2, part)
-        z = z + part[:, None] * move
-    return z
+            part /= 2
+        return some

@@ -145,9 +145,10 @@ def rounded(P: Tensor, a: Tensor, b: Tensor) -> Tensor:
     rows = _scaled_down(P.sum(dim=1), a)
     held = rows @ P
     columns = _scaled_down(held, b)
-    short, wanted = a - rows * (P @ columns), b - held * columns
+    # No rounding may make a mass negative.
+    short, wanted = (a - rows * (P @ columns)).clamp_min_(0), (b - held * columns).clamp_min_(0)
     P = (P * rows[:, None]).mul_(columns)
-    lacking = short.sum()
+    lacking = wanted.sum()
     return P.addr_(short, wanted / lacking) if lacking > 0 else P
 
 
