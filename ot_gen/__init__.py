@@ -120,7 +120,7 @@ from ot_gen.training import Interrupted, NonFiniteLoss, Progress, adam, fit
 from ot_gen.transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 if TYPE_CHECKING:
-    from ot_gen.cli import recipe
+    from ot_gen.cli import load_run, recipe
 
 Precision = MixedPrecision  # as code and configurations of before call it
 
@@ -243,6 +243,7 @@ __all__ = [
     "linear_decay",
     "linear_warmup",
     "load_prior",
+    "load_run",
     "load_weights",
     "partial_plan",
     "recipe",
@@ -258,8 +259,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "recipe":  # it composes with hydra, which nothing else here loads
-        from ot_gen.cli import recipe
+    if name in ("load_run", "recipe"):  # they compose with hydra, which nothing else here loads
+        from ot_gen import cli
 
-        return recipe
+        return getattr(cli, name)
     raise AttributeError(f"module 'ot_gen' has no attribute {name!r}")

@@ -150,6 +150,7 @@ def judge_run(
         `judgement` and the metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in
         prior.safetensors.
     """
+    (folder / PRIOR_NAME).unlink(missing_ok=True)  # of a run that this one replaces
     encoder = encoder_of(solver, mu)
     if encoder is not None:
         record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
