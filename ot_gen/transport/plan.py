@@ -126,7 +126,7 @@ class Plan(ABC):
     @torch.no_grad()
     @checked
     def draw(self, n: Count) -> tuple[Tensor, Tensor]:
-        """n pairs (i, j) with probabilities P_ij / Σ P, (n,) each, in random order: one from each n-th part of the mass.
+        """n pairs (i, j) with probabilities P_ij / Σ P, (n,) each, in random order, one from each n-th of the mass.
 
         So row i comes n p_i times, to less than 1 and where its mass is a multiple of Σ P / n exactly: a permutation
         of n points gives each pair once.
