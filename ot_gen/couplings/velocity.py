@@ -111,6 +111,7 @@ class VelocityRegression(Coupling):
         return figures
 
 
+@checked
 def flow_model(mu: Measure) -> tuple[FlowMap, Measure]:
     """The flow and the reference ζ of a model μ = g_θ#ζ; a `ValueError` where its map is no flow.
 

@@ -56,9 +56,9 @@ def problem(pairing, d=2, m=60, dtype=torch.float32):
     return mu, nu, PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing))
 
 
-def trained(pairing, steps=6, batch_size=16, dtype=torch.float32, **options):
+def trained(pairing, steps=6, batch_size=16, m=60, **options):
     """The model, the solver and the progress of a short training."""
-    mu, nu, solver = problem(pairing, dtype=dtype)
+    mu, nu, solver = problem(pairing, m=m)
     torch.manual_seed(3)
     return mu, solver, fit(mu, nu, solver, steps=steps, batch_size=batch_size, **options)
 

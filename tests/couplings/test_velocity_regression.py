@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import shutil
 import signal
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -37,7 +38,7 @@ from ot_gen import (
     standard_gaussian,
 )
 from ot_gen.execution import inner_file
-from ot_gen.semidual.ascent import Ascent
+from ot_gen.semidual.ascent import Ascent, samples_for
 
 MEAN, SCALE, D = 1.0, 0.5, 2
 W2 = D * (MEAN**2 + (SCALE - 1) ** 2)
@@ -110,12 +111,14 @@ def test_the_minimiser_is_one_in_every_direction(name):
 
 def test_a_trained_flow_of_the_exact_coupling_on_the_line_is_the_monotone_map():
     nu = Empirical(1 + 0.5 * standard_gaussian(1).sample(2000))
-    mu = Pushforward(FlowMap(DenseVelocity(1, width=32, depth=2), 1, "euler"), standard_gaussian(1))
-    fit(mu, nu, PrimalSolver(SquaredEuclidean(), VelocityRegression(PlanPairing(exact_plan))), steps=400)
-    z = torch.linspace(-2, 2, 41)[:, None]
-    with torch.no_grad():
-        error = (mu.map(z) - (nu.atoms.mean() + nu.atoms.std() * z)).abs().mean()
-    assert error < 0.08
+    z = torch.linspace(-1.5, 1.5, 31)[:, None]
+    error = {}
+    for name, pairing in (("plan", PlanPairing(exact_plan, 64)), ("independent", IndependentPairing())):
+        mu = Pushforward(FlowMap(DenseVelocity(1, width=32, depth=2), 1, "euler"), standard_gaussian(1))
+        fit(mu, nu, PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing)), steps=300, batch_size=64)
+        with torch.no_grad():
+            error[name] = (mu.map(z) - (nu.atoms.mean() + nu.atoms.std() * z)).abs().mean()
+    assert error["plan"] < 0.2 and error["independent"] > 0.25  # whose one step leads to the mean of ν
 
 
 def test_the_times_of_a_batch_are_an_even_grid_that_is_shifted_and_shuffled():
@@ -127,9 +130,8 @@ def test_the_times_of_a_batch_are_an_even_grid_that_is_shifted_and_shuffled():
             return x
 
     regressed(IndependentPairing(), Watched(), batches=400, n=10)
-    times = torch.stack(times[1:])  # the first is the model's trial of its map
+    times = torch.stack([t for t in times if len(t) == 10])  # others are the model's trial of its map
     assert bool(((times >= 0) & (times < 1)).all())
-    times = times[-400:]
     torch.testing.assert_close(times.sort(dim=1).values.diff(), torch.full((400, 9), 0.1))
     first = times[:, 0]
     assert abs(first.mean() - 0.5) < 4 / math.sqrt(12 * 400) and abs(first.var() - 1 / 12) < 0.02
@@ -212,108 +214,92 @@ def test_a_training_that_is_resumed_is_the_one_that_was_not_stopped(name, tmp_pa
 
 
 def table():
-    """One whose solve takes several tests."""
     return TablePairing(tol=0.06)
 
 
-@pytest.fixture
-def stepped(monkeypatch):
-    """Calls a function at each step of a solve, with the number of the step."""
+@contextmanager
+def at_each_step(function):
+    """Calls a function at each step of a solve, with the number of the step; the solve tests its table often."""
+    step, count = Ascent.step, iter(range(1, 10**6))
 
-    def install(function):
-        step, count = Ascent.step, iter(range(1, 10**6))
+    def watched(self, *arguments):
+        step(self, *arguments)
+        function(next(count))
 
-        def watched(self, *arguments):
-            step(self, *arguments)
-            function(next(count))
-
-        monkeypatch.setattr(Ascent, "step", watched)
-
-    yield install
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ascent, "step", watched)
+        patch.setattr("ot_gen.semidual.solve.samples_for", lambda tol, atoms: samples_for(tol, atoms) // 8)
+        yield
 
 
-def steps_of_the_solve(stepped):
+def quiet(step):
+    """Nothing happens at a step."""
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The state after a training whose solve nothing stopped, and the number of steps of the solve."""
     numbers = []
-    stepped(numbers.append)
-    whole = state(*trained(table()))
-    return len(numbers), whole
+    with torch.random.fork_rng(), at_each_step(numbers.append):
+        return state(*trained(table())), len(numbers)
+
+
+def stopped(file, number, at, **options):
+    act = lambda step: signal.raise_signal(number) if step == at else None  # noqa: E731
+    with at_each_step(act), pytest.raises(Interrupted, match="before step 1, while the solver settled"):
+        trained(table(), checkpoint=file, **options)
+
+
+def resumed(file, **options):
+    with at_each_step(quiet):
+        return state(*trained(table(), resume=file, **options))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
-def test_a_solve_that_a_signal_stops_goes_on_bit_for_bit(number, part, stepped, monkeypatch, tmp_path):
+def test_a_solve_that_a_signal_stops_goes_on_bit_for_bit(number, part, whole, tmp_path):
     file, before = tmp_path / "checkpoint.safetensors", signal.getsignal(number)
-    steps, whole = steps_of_the_solve(stepped)
-    monkeypatch.undo()
-    at = 1 + int(part * (steps - 1))
-    stepped(lambda step: signal.raise_signal(number) if step == at else None)
-    with pytest.raises(Interrupted, match="before step 1, while the solver settled"):
-        trained(table(), checkpoint=file)
+    stopped(file, number, at=1 + int(part * (whole[1] - 1)))
     assert signal.getsignal(number) is before
-    monkeypatch.undo()
     assert file.exists() and inner_file(file).exists()
-    assert torch.equal(state(*trained(table(), resume=file, checkpoint=file)), whole)
+    assert torch.equal(resumed(file, checkpoint=file), whole[0])
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
-def test_a_solve_that_is_killed_goes_on_bit_for_bit_from_its_last_test(stepped, monkeypatch, tmp_path):
+def test_a_solve_that_is_killed_goes_on_bit_for_bit_from_its_last_test(whole, tmp_path):
     """Files are written atomically, so a copy of them at any moment is what a kill leaves."""
     file, copies = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "copies"
     copies.mkdir()
-
-    def copy(step):
-        shutil.copytree(file.parent, copies / str(step))
-
-    stepped(copy)
-    whole = state(*trained(table(), checkpoint=file))
-    monkeypatch.undo()
+    with at_each_step(lambda step: shutil.copytree(file.parent, copies / str(step))):
+        trained(table(), checkpoint=file)
     folders = sorted(copies.iterdir(), key=lambda path: int(path.name))
     with_state = [folder for folder in folders if inner_file(folder / file.name).exists()]
-    assert 0 < len(with_state) < len(folders)
+    assert len(folders) == whole[1] and 0 < len(with_state) < len(folders)
     for folder in (folders[0], with_state[0], folders[-1]):
-        assert torch.equal(state(*trained(table(), resume=folder)), whole)
+        assert torch.equal(resumed(folder), whole[0])
 
 
-def test_a_state_of_another_solve_is_not_taken(stepped, monkeypatch, tmp_path):
-    file = tmp_path / "checkpoint.safetensors"
+def test_a_state_of_another_solve_is_not_taken(whole, tmp_path):
+    file, other = tmp_path / "checkpoint.safetensors", tmp_path / "other" / "checkpoint.safetensors"
+    stopped(other, signal.SIGINT, at=3, m=50)
 
-    def killed(step):
-        if step == 2:
-            raise ZeroDivisionError
+    def end(step):
+        raise ZeroDivisionError
 
-    def left_behind(m):
-        stepped(killed)
-        mu, nu, solver = problem(table(), m=m)
-        with pytest.raises(ZeroDivisionError):
-            fit(mu, nu, solver, steps=3, batch_size=8, checkpoint=file)
-        monkeypatch.undo()
-
-    whole = state(*trained(table()))
-    shutil.copy(_inner_of_another(tmp_path / "other", stepped, monkeypatch), inner_file(file))
-    left_behind(m=60)  # a fresh training takes the state of another one away
-    assert not inner_file(file).exists()
-    assert torch.equal(state(*trained(table(), resume=file)), whole)
-    shutil.copy(_inner_of_another(tmp_path / "more", stepped, monkeypatch), inner_file(file))
+    shutil.copy(inner_file(other), inner_file(file))
+    with pytest.raises(ZeroDivisionError), at_each_step(end):
+        trained(table(), checkpoint=file)
+    assert not inner_file(file).exists()  # a fresh training took it away
+    assert torch.equal(resumed(file), whole[0])
+    shutil.copy(inner_file(other), inner_file(file))
     with pytest.raises(ValueError, match="another"):
-        trained(table(), resume=file)
+        resumed(file)
     trained(IndependentPairing(), checkpoint=file)  # one that solves nothing takes it away as well
     assert not inner_file(file).exists()
 
 
-def _inner_of_another(folder, stepped, monkeypatch):
-    """The state of a solve for other atoms."""
-    file = folder / "checkpoint.safetensors"
-    stepped(lambda step: signal.raise_signal(signal.SIGINT) if step == 3 else None)
-    mu, nu, solver = problem(table(), m=50)
-    with pytest.raises(Interrupted):
-        fit(mu, nu, solver, steps=3, batch_size=8, checkpoint=file)
-    monkeypatch.undo()
-    return inner_file(file)
-
-
-def test_a_signal_in_the_last_test_of_a_solve_keeps_the_solved_table(monkeypatch, tmp_path):
-    file, whole = tmp_path / "checkpoint.safetensors", state(*trained(table()))
+def test_a_signal_in_the_last_test_of_a_solve_keeps_the_solved_table(whole, monkeypatch, tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
     take = TablePairing._take
 
     def signalled(self, solution):
@@ -321,12 +307,11 @@ def test_a_signal_in_the_last_test_of_a_solve_keeps_the_solved_table(monkeypatch
         take(self, solution)
 
     monkeypatch.setattr(TablePairing, "_take", signalled)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted), at_each_step(quiet):
         trained(table(), checkpoint=file)
-    monkeypatch.undo()
     assert not inner_file(file).exists()
     monkeypatch.setattr("ot_gen.couplings.table_pairing.semidiscrete", None)  # nothing is left to solve
-    assert torch.equal(state(*trained(table(), resume=file)), whole)
+    assert torch.equal(state(*trained(table(), resume=file)), whole[0])
 
 
 def test_the_seconds_of_the_solve_count():

@@ -17,7 +17,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 
 import ot_gen as og
-from ot_gen import data, divergences, evaluation, geometry, potentials, semidual, transport
+from ot_gen import data, divergences, evaluation, geometry, networks, potentials, semidual, transport
 from ot_gen.evaluation import classes, transports
 
 ROOMS = (
@@ -59,6 +59,20 @@ def paraboloids() -> og.BrenierPotential:
 
 def pushforward() -> og.Pushforward:
     return og.Pushforward(og.MLP(2, 2, (4,)), og.standard_gaussian(2))
+
+
+def flow() -> og.FlowMap:
+    return og.FlowMap(og.DenseVelocity(2, 4, 1), 2)
+
+
+def flowing() -> og.Pushforward:
+    return og.Pushforward(flow(), og.standard_gaussian(2))
+
+
+def table() -> og.TablePairing:
+    pairing = og.TablePairing(0.5, 2**10)
+    pairing.settle(VALUES["zeta"](), VALUES["nu"](), og.SquaredEuclidean(), None, None)
+    return pairing
 
 
 def latent() -> og.LatentGeometry:
@@ -133,6 +147,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     "seed": lambda: 0,
     "variance": lambda: 1.0,
     "shape": lambda: (1, 28, 28),
+    "velocity": lambda: og.DenseVelocity(2, 4, 1),
+    "pairing": og.IndependentPairing,
+    **dict.fromkeys(("keep", "resume"), lambda: None),
 }
 # Arguments of one callable: those that its name alone does not tell, and small sizes for what would take long.
 SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
@@ -173,6 +190,15 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
         "mover": lambda: og.Displacement(og.MLP(2, 2, (4,))),
     },
     "ConvGenerator": {"width": lambda: 2},
+    "UNetVelocity": {"width": lambda: 8},
+    "RungeKutta": {"a": lambda: [[], [1.0]], "b": lambda: [0.5, 0.5]},
+    "RungeKutta.step": {"f": lambda: lambda t, x: t * x, "t": lambda: 0.5, "h": lambda: 0.1},
+    "FlowMap.velocity_at": {"t": lambda: torch.rand(5)},
+    "DenseVelocity.forward": {"t": lambda: torch.rand(5)},
+    "evaluations": {"module": flow, "number": lambda: 3},
+    "flow_model": {"mu": flowing},
+    "TablePairing": {"max_samples": lambda: 2**10},
+    **{f"VelocityRegression.{of}": {"mu": flowing} for of in ("forward", "bind", "settle")},
     "ConvFeatures": {"width": lambda: 2},
     "RBFPrecision": {"centres": lambda: 4},
     "Mixture": {
@@ -240,6 +266,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "UniformSphere.log_prob": {"value": lambda: torch.eye(3)},
     **{f"{coupling}.forward": {"mu": pushforward} for coupling in ("EncoderCoupling", "ImportanceCoupling")},
     "Transported.log_prob": {"value": lambda: numbers(2)},
+    "UNetVelocity.forward": {"t": lambda: torch.rand(5), "x": lambda: numbers(5, 16)},
     "ConvFeatures.forward": {"x": lambda: torch.rand(2, 784)},
     "Graph.lengths": {"metric": lambda: latent().metric_field},
     "Memorisation.estimate": {"train": lambda: numbers(6, 2, seed=6)},
@@ -276,6 +303,14 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "FullMixture": lambda: og.FullMixture(torch.ones(3) / 3, numbers(3, 2), torch.eye(2).expand(3, 2, 2)),
     "LearnedMixture": lambda: og.LearnedMixture(numbers(3, 2), 0.5),
     "MLP": lambda: og.MLP(2, 3, (4,)),
+    "FlowMap": flow,
+    "RungeKutta": lambda: networks.RungeKutta([[], [1.0]], [0.5, 0.5]),
+    "DenseVelocity": lambda: og.DenseVelocity(2, 4, 1),
+    "UNetVelocity": lambda: og.UNetVelocity((1, 4, 4), 8),
+    "IndependentPairing": og.IndependentPairing,
+    "PlanPairing": lambda: og.PlanPairing(og.exact_plan, 6),
+    "TablePairing": table,
+    "VelocityRegression": lambda: og.VelocityRegression(og.IndependentPairing()),
     "ICNN": lambda: og.ICNN(2, (4,), 4),
     "ConvGenerator": lambda: og.ConvGenerator(2, (1, 28, 28), 2),
     "GaussianDecoder": lambda: og.GaussianDecoder(og.MLP(2, 3, (4,)), 0.5),
