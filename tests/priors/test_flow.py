@@ -45,7 +45,7 @@ def test_two_clusters_stay_apart_and_keep_their_masses():
     torch.manual_seed(1)
     with evaluations(prior, 2):  # straight paths
         z = prior.sample(2000)[:, 0]
-    assert float((z.abs() < 2).float().mean()) < 0.1
+    assert float((z.abs() < 2).float().mean()) < 0.2
     assert abs(float((z < 0).float().mean()) - float((nu.atoms[:, 0] < 0).float().mean())) < 0.06
 
 
