@@ -17,12 +17,12 @@ from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 
 import ot_gen as og
-from ot_gen import data, divergences, evaluation, geometry, potentials, semidual, transport
+from ot_gen import data, divergences, evaluation, geometry, potentials, priors, semidual, transport
 from ot_gen.evaluation import classes, transports
 
 ROOMS = (
     *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
-    *("solvers", "training", "data", "geometry", "evaluation"),
+    *("solvers", "training", "priors", "data", "geometry", "evaluation"),
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
@@ -31,6 +31,7 @@ LEFT_OUT = {
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
     "mnist_full": "asks the network",
+    "CellMixture.from_cube": "is no image of a cube",
     "Lipschitz": "what mechanisms have in common",
     "Mixture": "made by torch's constructor",
     **{
@@ -279,6 +280,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "GeodesicCost": lambda: og.GeodesicCost(latent()),
     "Empirical": VALUES["nu"],
     "Reference": lambda: og.standard_gaussian(2),
+    "CellMixture": lambda: priors.CellMixture(numbers(5, 2), torch.zeros(5), og.Units(torch.zeros(2), torch.ones(2))),
     "Pushforward": pushforward,
     "Dirac": lambda: og.Dirac(numbers(2)),
     "UniformSphere": lambda: og.UniformSphere(torch.zeros(3)),
