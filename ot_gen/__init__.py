@@ -65,12 +65,9 @@ from ot_gen.measures import (
     Transported,
     UniformSphere,
     Units,
-    ex_post_prior,
     gaussian_mixture,
     gaussian_shell,
     learned_mixture,
-    load_prior,
-    save_prior,
     standard_gaussian,
     uniform_cube,
     uniform_sphere,
@@ -113,6 +110,7 @@ from ot_gen.potentials import (
     Paraboloid,
     Potential,
 )
+from ot_gen.priors import ex_post_prior, flow_prior, load_prior, save_prior, semidiscrete_prior
 from ot_gen.schedules import cyclic, linear_decay, linear_warmup
 from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, ShardedAtoms, c_transform, semidiscrete
 from ot_gen.solvers import DualSolver, PrimalSolver, Solver
@@ -233,6 +231,7 @@ __all__ = [
     "ex_post_prior",
     "exact_plan",
     "fit",
+    "flow_prior",
     "gaussian_mixture",
     "gaussian_shell",
     "geometry",
@@ -249,6 +248,7 @@ __all__ = [
     "recipe",
     "save_prior",
     "semidiscrete",
+    "semidiscrete_prior",
     "sinkhorn_plan",
     "standard_gaussian",
     "unbalanced_plan",

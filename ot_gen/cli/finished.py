@@ -21,7 +21,8 @@ from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
 from ot_gen.data import Dataset
 from ot_gen.execution import checkpoint_in, load_weights, on_one_line
-from ot_gen.measures import Pushforward, Units, load_prior, undisturbed
+from ot_gen.measures import Pushforward, Units, undisturbed
+from ot_gen.priors import load_prior
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
 from ot_gen.runs.judging import PRIOR_NAME
