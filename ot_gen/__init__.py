@@ -65,12 +65,9 @@ from ot_gen.measures import (
     Transported,
     UniformSphere,
     Units,
-    ex_post_prior,
     gaussian_mixture,
     gaussian_shell,
     learned_mixture,
-    load_prior,
-    save_prior,
     standard_gaussian,
     uniform_cube,
     uniform_sphere,
@@ -113,6 +110,7 @@ from ot_gen.potentials import (
     Paraboloid,
     Potential,
 )
+from ot_gen.priors import ex_post_prior, flow_prior, load_prior, save_prior, semidiscrete_prior
 from ot_gen.schedules import cyclic, linear_decay, linear_warmup
 from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, ShardedAtoms, c_transform, semidiscrete
 from ot_gen.solvers import DualSolver, PrimalSolver, Solver
@@ -120,7 +118,7 @@ from ot_gen.training import Interrupted, NonFiniteLoss, Progress, adam, fit
 from ot_gen.transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
 
 if TYPE_CHECKING:
-    from ot_gen.cli import recipe
+    from ot_gen.cli import load_run, recipe
 
 Precision = MixedPrecision  # as code and configurations of before call it
 
@@ -233,6 +231,7 @@ __all__ = [
     "ex_post_prior",
     "exact_plan",
     "fit",
+    "flow_prior",
     "gaussian_mixture",
     "gaussian_shell",
     "geometry",
@@ -243,11 +242,13 @@ __all__ = [
     "linear_decay",
     "linear_warmup",
     "load_prior",
+    "load_run",
     "load_weights",
     "partial_plan",
     "recipe",
     "save_prior",
     "semidiscrete",
+    "semidiscrete_prior",
     "sinkhorn_plan",
     "standard_gaussian",
     "unbalanced_plan",
@@ -258,8 +259,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "recipe":  # it composes with hydra, which nothing else here loads
-        from ot_gen.cli import recipe
+    if name in ("load_run", "recipe"):  # they compose with hydra, which nothing else here loads
+        from ot_gen import cli
 
-        return recipe
+        return getattr(cli, name)
     raise AttributeError(f"module 'ot_gen' has no attribute {name!r}")

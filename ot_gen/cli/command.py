@@ -1,4 +1,4 @@
-"""`ot-gen`: the entry point; `ot-gen evaluate ...` judges, `ot-gen geometry ...` measures, anything else trains.
+"""`ot-gen`: the entry point; `ot-gen evaluate ...` judges, `geometry` measures, `sample` draws, anything else trains.
 
 Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C, SIGTERM or SIGHUP with 130.
 """
@@ -20,12 +20,13 @@ from ot_gen.cli.errors import BadInput, failures, one_line, usage, warn_in_one_l
 from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
+from ot_gen.cli.sample import sample
 from ot_gen.cli.sweep import failed_in
 from ot_gen.execution import interruptible, plain_streams
 from ot_gen.runs.claim import check_free
 from ot_gen.training import Interrupted
 
-COMMANDS = {"evaluate": evaluate, "geometry": geometry}
+COMMANDS = {"evaluate": evaluate, "geometry": geometry, "sample": sample}
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ SPOKEN = {
     "metrics of points": "metrics=standard",
     "number of processes": "trainer.processes=...",
     "batch_size": "trainer.batch_size=...",
+    "a number of evaluations": "--nfe",
     "give more steps": "trainer.steps=...",
     "standardize=none": "data.standardize=none",
     "inner_optimizer": "trainer.optimizer.lr=..., trainer.inner_optimizer.lr=...",

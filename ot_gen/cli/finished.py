@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, final
 
+import torch
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 from yaml import YAMLError
 
+from ot_gen.arguments import checked
+from ot_gen.cli.building import build
+from ot_gen.cli.errors import one_line
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
+from ot_gen.data import Dataset
 from ot_gen.execution import checkpoint_in, load_weights, on_one_line
+from ot_gen.measures import Pushforward, Units, undisturbed
+from ot_gen.priors import load_prior
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
+from ot_gen.runs.judging import PRIOR_NAME
+from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
+from ot_gen.solvers import Solver
 
 PARTS = ("data", "reference", "generator", "solver", "seed")  # what a run cannot be without
 
@@ -55,13 +68,101 @@ def read_run(folder: Path, trusted: bool = False) -> tuple[RunRecord, DictConfig
 
 def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
     """The parts of a run with the weights that it ended with."""
-    made = assembled(cfg, seed=seed)  # a cost may have fixed random features
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        made = assembled(cfg, seed=seed)  # a cost may have fixed random features
     checkpoint = checkpoint_in(folder)
     load_weights(checkpoint, made.mu, "mu")
     units, now = made.mu.units, made.data.units  # of training, and of the data as they are by now
     if units is not None and now is not None and not (units.shift.equal(now.shift) and units.scale.equal(now.scale)):
         made = replace(made, data=made.data.own.standardised(units))
     if made.encoder is not None:
-        made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference
-        load_weights(checkpoint, made.solver, "solver")
+        _load_solver(made, checkpoint)
     return made
+
+
+def _load_solver(made: Parts, checkpoint: Path) -> None:
+    made.solver.prepare(made.mu, made.data.train)  # as `fit` does: it may come to hold a learned reference, or a table
+    load_weights(checkpoint, made.solver, "solver")
+
+
+@final
+@dataclass(frozen=True, eq=False)  # tensors have no one truth value of equality
+class TrainedRun:
+    """A finished run, as its training left it: all parts in evaluation mode, on the CPU.
+
+    Attributes:
+        mu: the model μ_θ = g_θ#ζ in the data's own units. A prior that was fitted after training (`ex_post`) stands in
+            the place of ζ, as in the run's own figures.
+        solver: with its trained coupling or potential. It works in the standard coordinates of `units`.
+        data: what was learned, and what was held out, in their own units.
+        units: y = b + a u between those coordinates u and the data's y; None where they are the same.
+        encoder: the solver's encoder, of points in the data's own units; None where it has none.
+        config: the configuration that was recorded, as dictionaries and lists.
+        record: what the run wrote about itself: figures, sizes, times.
+    """
+
+    mu: Pushforward
+    solver: Solver
+    data: Dataset
+    units: Units | None
+    encoder: nn.Module | None
+    config: dict[str, Any]
+    record: RunRecord
+
+
+@checked
+def load_run(folder: str | Path, trust: bool = False) -> TrainedRun:
+    """The trained model of a finished run, ready to be sampled, with its solver, its data and its record.
+
+    After `torch.manual_seed(s)` the points of `load_run(folder).mu.sample(n)` are those that
+    `ot-gen sample --run folder -n n --seed s` writes, as an .npy file. torch's random state stays as it was.
+
+    Args:
+        folder: of the run, as `ot-gen` left it. Its data are loaded again: files that they came from must be there.
+        trust: whether its configuration may name anything, which can run any program: for folders of your own only.
+            Else it is built from parts of ot_gen, modules of torch.nn and optimizers of torch.optim alone.
+
+    Raises:
+        ValueError: no run, one that has not finished, a damaged one, or a configuration that names something else.
+
+    Example:
+        >>> run = load_run("runs/best")  # doctest: +SKIP
+        >>> run.mu.sample(1000), run.record.judgement.w1, run.config["seed"]  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    record, saved = read_run(folder, trust)
+    if record.status is not Status.FINISHED:
+        raise ValueError(
+            f"the run in {folder.absolute()} has not finished (its status: {record.status}); continue it with "
+            f"ot-gen ... resume={folder}"
+        )
+    try:
+        made = trained(folder, saved, saved.seed)
+        if made.encoder is None:  # a potential, which judges of samples need not have
+            _load_solver(made, checkpoint_in(folder))
+        mu = _with_prior(made, record, folder)
+    except (CompactHydraException, OmegaConfBaseException) as error:
+        raise ValueError(one_line(error)) from error
+    encoder = made.encoder
+    for part in (mu, made.solver, encoder):
+        if part is not None:
+            part.eval()
+    config: Any = OmegaConf.to_container(made.config, resolve=True)
+    return TrainedRun(mu, made.solver, made.data.own, made.data.units, encoder, config, record)
+
+
+def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
+    """The model that the run's figures are of, in the data's own units."""
+    mu = made.mu.in_own_units()
+    if record.ex_post is None:
+        return mu
+    if (path := folder / PRIOR_NAME).exists():
+        return Pushforward(mu.map, load_prior(path))
+    ex_post = build(made.config.get("ex_post"))  # no mixture, so it is in no file
+    if ex_post is None or made.encoder is None:
+        raise ValueError(
+            f"the record in {folder.absolute()} has a prior of {record.ex_post}, and neither {PRIOR_NAME} nor the "
+            f"ex_post of its {CONFIG} says which; train the run again"
+        )
+    with undisturbed(made.mu, made.solver):
+        return Pushforward(mu.map, ex_post(made.encoder, made.data.own.train))

@@ -12,12 +12,11 @@ from typing import Any, final
 from omegaconf import OmegaConf
 
 from ot_gen.cli.errors import failures, one_line, usage
-from ot_gen.cli.finished import read_run, trained
+from ot_gen.cli.finished import load_run
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, use_threads
 from ot_gen.execution.deprecation import REMOVAL
 from ot_gen.runs.manifold import shortest_paths, straight_lines, study, told
-from ot_gen.runs.parts import Status
 
 STARTS = {"graph": shortest_paths, "line": straight_lines}
 RENAMED = {"nodes": "segments"}  # settings' old names, which work until REMOVAL
@@ -100,17 +99,11 @@ def _renamed(override: str) -> str:
 
 def _study(run: Path, trusted: bool, out: Path | None, chosen: Any) -> str:
     use_threads(chosen.threads)
-    record, saved = read_run(run, trusted)
-    if record.status is not Status.FINISHED:
-        raise ValueError(
-            f"the run in {run.absolute()} has not finished (its status: {record.status}); continue it with "
-            f"ot-gen ... resume={run}"
-        )
-    model = trained(run, saved, saved.seed)
+    model = load_run(run, trusted)
+    record = model.record
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
     folder = out or run
-    starts = STARTS[chosen.start]
-    mu, data = model.mu.in_own_units(), model.data.own
-    summary = study(folder, mu, model.encoder, data, kept | {"start": chosen.start}, starts, **settings)
+    about, starts = kept | {"start": chosen.start}, STARTS[chosen.start]
+    summary = study(folder, model.mu, model.encoder, model.data, about, starts, **settings)
     return "\n".join([record.label, told(summary), "", f"record and figures in {folder}"])

@@ -30,7 +30,8 @@ FUNCTIONS = frozenset(
     {
         *("adam", "add_head", "conformal", "cyclic", "euclidean", "linear_decay", "linear_warmup"),
         *("exact_plan", "partial_plan", "sinkhorn_plan", "unbalanced_plan"),
-        *("ex_post_prior", "gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),
+        *("ex_post_prior", "flow_prior", "semidiscrete_prior"),
+        *("gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),
         *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features"),
         *("checkerboard", "eight_gaussians", "parallel_lines", "pinwheel", "rings", "swiss_roll", "two_moons"),
         *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "image_folder", "points"),

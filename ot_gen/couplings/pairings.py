@@ -158,15 +158,7 @@ class PlanPairing(Pairing):
 
     def _pairs(self, zeta: Measure, nu: Measure, cost: Cost, size: int) -> tuple[Tensor, Tensor]:
         z, y = zeta.sample(size), nu.sample(size)
-        P = self.plan(cost.matrix(z, y)).matrix
-        rows = P.sum(dim=1).double()
-        if not float(rows.sum()) > 0:
-            raise ValueError(f"the plan {self.plan} carries no mass, so there are no pairs; let it carry some")
-        # Systematic sampling: row i is taken ⌊size · p_i⌋ or ⌈size · p_i⌉ times.
-        shares = rows.cumsum(0) / rows.sum()
-        places = (torch.arange(size, dtype=torch.float64, device=P.device) + 0.5) / size
-        i = torch.searchsorted(shares, places)[torch.randperm(size, device=P.device)]
-        j = torch.multinomial(P[i], 1)[:, 0]
+        i, j = self.plan(cost.matrix(z, y)).draw(size)
         return z[i], y[j]
 
     def extra_repr(self) -> str:

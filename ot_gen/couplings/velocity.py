@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost, SquaredEuclidean
@@ -84,15 +85,19 @@ class VelocityRegression(Coupling):
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
         flow, zeta = flow_model(mu)
         z, y = self.pairing(zeta, nu, cost, n)
-        # One uniform shift of an even grid: each time is uniform, and a batch has them all.
-        t = (torch.arange(n, device=z.device, dtype=z.dtype) / n + torch.rand((), device=z.device, dtype=z.dtype)) % 1
-        t = t[torch.randperm(n, device=z.device)]
+        # One uniform shift of an even grid: each time is uniform, and a batch has them all. Pairs are in random order.
+        t = torch.arange(n, device=z.device, dtype=z.dtype).add_(n * torch.rand((), device=z.device)).remainder_(n)
+        t = t.div_(n)
         way = y - z
         v = flow.velocity_at(t, torch.addcmul(z, t[:, None], way))
-        value = (v - way).square().sum(dim=1).mean()
-        energy = v.detach().square().sum(dim=1).mean()
-        self.energy.lerp_(torch.stack([energy, torch.ones_like(energy)]).to(self.energy), FORGETTING)
+        value = mse_loss(v, way, reduction="sum") / n
+        self._note(v.detach())
         return Estimate(value, value.new_zeros(()))
+
+    def _note(self, v: Tensor) -> None:
+        self.energy.mul_(1 - FORGETTING)
+        self.energy[0] += FORGETTING / len(v) * torch.linalg.vector_norm(v).square()
+        self.energy[1] += FORGETTING
 
     def diagnostics(self) -> dict[str, float]:
         figures = self.pairing.diagnostics()

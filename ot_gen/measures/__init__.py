@@ -16,7 +16,6 @@ from ot_gen.measures.points import (
     widened,
     widened_pair,
 )
-from ot_gen.measures.priors import ex_post_prior, load_prior, save_prior
 from ot_gen.measures.probing import probe
 from ot_gen.measures.pushforward import Pushforward
 from ot_gen.measures.range import within
@@ -43,15 +42,12 @@ __all__ = [
     "check_defined",
     "check_tensor",
     "check_weights",
-    "ex_post_prior",
     "gaussian_mixture",
     "gaussian_shell",
     "learned_mixture",
-    "load_prior",
     "log_density",
     "moments",
     "probe",
-    "save_prior",
     "standard_gaussian",
     "undisturbed",
     "uniform_cube",

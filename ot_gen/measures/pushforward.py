@@ -14,6 +14,8 @@ from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.probing import probe
 from ot_gen.measures.units import Placed, Units
 
+ROWS = 1024  # that a map sees at a time: its intermediate results take many times the memory of its points
+
 
 @final
 @checked
@@ -98,8 +100,28 @@ class Pushforward(Measure):
     @torch.no_grad()
     @checked
     def sample(self, n: Count) -> Tensor:
-        """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph; noise included."""
-        out = self.decode(self.base.sample(n))
+        """n independent points g_θ(z_i), z_i ~ ζ, (n, d), without a graph; noise included.
+
+        In evaluation mode the map sees at most 1,024 latent points at a time, so that the memory is that of the points
+        themselves. In training mode it sees all, as layers that look at the batch ask for.
+
+        Example:
+            >>> from ot_gen import standard_gaussian
+            >>> Pushforward(nn.Linear(2, 5), standard_gaussian(2)).eval().sample(3000).shape
+            torch.Size([3000, 5])
+        """
+        z = self.base.sample(n)
+        if self.training or n <= ROWS:
+            return self._drawn(z)
+        first = self._drawn(z[:ROWS])
+        points = first.new_empty(n, self.dim)
+        points[:ROWS] = first
+        for start in range(ROWS, n, ROWS):
+            points[start : start + ROWS] = self._drawn(z[start : start + ROWS])
+        return points
+
+    def _drawn(self, z: Tensor) -> Tensor:
+        out = self.decode(z)
         return out if isinstance(out, Tensor) else out.sample()
 
     @torch.no_grad()

@@ -30,14 +30,13 @@ from ot_gen.evaluation import (
 )
 from ot_gen.measures import (
     Empirical,
-    FullMixture,
     Measure,
     OfOwnUnits,
     Pushforward,
-    Reference,
-    save_prior,
     undisturbed,
 )
+from ot_gen.priors import save_prior
+from ot_gen.priors.files import has_file
 from ot_gen.runs.parts import CertifiedInterval, RecordedMetric
 from ot_gen.runs.record import RunRecord
 from ot_gen.solvers import Solver
@@ -45,7 +44,7 @@ from ot_gen.solvers import Solver
 PRIOR_NAME = "prior.safetensors"
 
 T = TypeVar("T")
-ExPost = Callable[[torch.nn.Module, Measure], Reference]
+ExPost = Callable[[torch.nn.Module, Measure], Measure]
 Certify = Callable[..., Certificate]  # (mu, nu, reference=...)
 
 
@@ -147,9 +146,10 @@ def judge_run(
 
     Returns:
         The record with the figures, and the model that samples from now on, in the data's own units. With an `ex_post`,
-        `judgement` and the metrics are of that model and `judgement_reference` is at ζ; a mixture is kept in
+        `judgement` and the metrics are of that model and `judgement_reference` is at ζ; the prior is kept in
         prior.safetensors.
     """
+    (folder / PRIOR_NAME).unlink(missing_ok=True)  # of a run that this one replaces
     encoder = encoder_of(solver, mu)
     if encoder is not None:
         record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
@@ -159,7 +159,7 @@ def judge_run(
         return judge_model(record, mu, data, judging), mu
     # The encoder is judged above, at the ζ of training; the prior fitted to the codes samples from now on.
     prior = ex_post(encoder, data.train)
-    if isinstance(prior.family, FullMixture):
+    if has_file(prior):
         save_prior(prior, folder / PRIOR_NAME)
     at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
     record = judge_model(record, mu, data, judging)

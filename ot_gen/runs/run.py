@@ -6,16 +6,15 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from tqdm import tqdm
 
 from ot_gen.costs import Cost, price
 from ot_gen.data import Dataset
 from ot_gen.execution import ALONE, Processes, on_one_line
+from ot_gen.execution.progress_bar import ProgressBar
 from ot_gen.measures import Pushforward, Units
 from ot_gen.runs.draw import draw
 from ot_gen.runs.flows import judge_flow
@@ -43,9 +42,9 @@ class Experiment:
         judging: how the model is judged once it is trained.
         device: where all of it is computed.
         resume: a checkpoint to continue from.
-        ex_post: (encoder, training data) -> the reference that replaces ζ once the model is trained. Then `judgement`
-            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ. A mixture,
-            as from `ex_post_prior`, is kept in prior.safetensors.
+        ex_post: (encoder, training data) -> the measure that replaces ζ once the model is trained. Then `judgement`
+            in run.json and all pictures are of the model with that prior, and `judgement_reference` is at ζ. A prior
+            of ot_gen is kept in prior.safetensors.
         trackers: services that follow the run.
         callbacks: handed to `fit` next to the record's own.
     """
@@ -188,39 +187,6 @@ class OwnUnits:
         row = progress.rows[-1]
         row |= {name: self.price.of(row[name]) for name in self.COSTS if name in row}
         row |= {name: self.price.factor * row[name] for name in self.MULTIPLES if name in row}
-
-
-@final
-class ProgressBar:
-    """A callback of `fit`: a bar with rate, remaining time and the current value on a terminal; elsewhere ten lines.
-
-    In a worker process too there are lines: the bars of several would overwrite one another.
-
-    Args:
-        label: what the bar is called.
-    """
-
-    def __init__(self, label: str) -> None:
-        hidden = True if parent_process() is not None else None  # None: where stderr is no terminal
-        self.bar = tqdm(desc=label, unit="step", disable=hidden, dynamic_ncols=True, mininterval=0.2)
-        self.label = label
-
-    def __call__(self, progress: Progress) -> None:
-        row = progress.rows[-1]
-        if not self.bar.disable:
-            if self.bar.total is None:
-                self.bar.total, self.bar.initial = progress.steps, progress.step - 1
-            self.bar.set_postfix_str(f"value {row['value']:.4g}", refresh=False)
-            self.bar.update(progress.step - self.bar.n)
-        elif progress.step % max(1, progress.steps // 10) == 0 or progress.step == progress.steps:
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "images"))
-            log.info("%s: step %d of %d  %s", self.label, progress.step, progress.steps, shown)
-
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
 
 
 def _recorded(units: Units | None) -> RecordedUnits | None:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Cloud, checked
+from ot_gen.arguments import Cloud, Count, checked
 from ot_gen.costs import Cost
 from ot_gen.measures import check_cloud, widened
 from ot_gen.transport.bracket import Bracket
@@ -118,6 +118,38 @@ class Plan(ABC):
         """D(f, g) <= value of the problem <= ⟨P, C⟩ + penalty, as numbers."""
         return Bracket(lower=float(self.dual_value), upper=float(self.value + self.penalty))
 
+    @property
+    @abstractmethod
+    def pairs(self) -> Pairs:
+        """The entries that are not 0, row by row."""
+
+    @torch.no_grad()
+    @checked
+    def draw(self, n: Count) -> tuple[Tensor, Tensor]:
+        """n pairs (i, j) with probabilities P_ij / Σ P, (n,) each, in random order, one from each n-th of the mass.
+
+        So row i comes n p_i times, to less than 1 and where its mass is a multiple of Σ P / n exactly: a permutation
+        of n points gives each pair once.
+
+        Raises:
+            ValueError: the plan carries no mass.
+
+        Example:
+            >>> from ot_gen import exact_plan
+            >>> i, j = exact_plan(torch.tensor([[3.0, 1.0], [1.0, 2.0]])).draw(2)
+            >>> sorted(zip(i.tolist(), j.tolist()))
+            [(0, 1), (1, 0)]
+        """
+        i, j, mass = self.pairs
+        shares = mass.double().cumsum(0)
+        if not len(shares) or not float(shares[-1]) > 0:
+            raise ValueError("this plan carries no mass, so there are no pairs; let it carry some")
+        # Ends of parts are left out: there rounding could take one row twice.
+        parts = torch.rand(n, dtype=torch.float64, device=mass.device).clamp_(1e-6, 1 - 1e-6)
+        places = (torch.randperm(n, device=mass.device) + parts) / n
+        chosen = torch.searchsorted(shares, places * shares[-1]).clamp_max_(len(shares) - 1)
+        return i[chosen], j[chosen]
+
     def barycentric(self, y: Cloud) -> Tensor:
         """The barycentric map T(x_i) = Σ_j P_ij y_j / Σ_j P_ij, (n, d), of points y (m, d).
 
@@ -160,7 +192,11 @@ class SparsePlan(Plan):
         (tensor([1, 0]), 1.0)
     """
 
-    pairs: Pairs
+    entries: Pairs
+
+    @property
+    def pairs(self) -> Pairs:
+        return self.entries
 
     @property
     def matrix(self) -> Tensor:
@@ -204,6 +240,10 @@ class DensePlan(Plan):
     """
 
     P: Tensor
+
+    @property
+    def pairs(self) -> Pairs:
+        return Pairs.of(self.P)
 
     @property
     def matrix(self) -> Tensor:

@@ -13,6 +13,7 @@ from ot_gen.runs.record import read_metrics, read_record
 RECORDS = Path(__file__).parents[1] / "records"
 TINY = ("trainer=smoke", "trainer.steps=2", "trainer.batch_size=8", "evaluation.samples=16", "metrics=none")
 TINY += ("data.size=32", "data.test_size=32")
+JUDGES = {"evaluate": ("evaluate",), "geometry": ("geometry",), "sample": ("sample", "--output", "samples.npy")}
 
 pytestmark = pytest.mark.usefixtures("clean_process", "undrawn")
 
@@ -64,11 +65,11 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("judge", ["evaluate", "geometry"])
+@pytest.mark.parametrize("judge", JUDGES)
 def test_a_damaged_configuration_is_said_in_one_line(judge, name, command):
     run = Path(shutil.copytree(RECORDS / "wgan_sn", "run"))
     CONFIGS[name](run / "config.yaml")
-    code, _, err = command(judge, "--run", run)
+    code, _, err = command(*JUDGES[judge], "--run", run)
     assert code == 2 and err.startswith("ot-gen: error: ") and err.count("\n") == 1
     assert "config.yaml" in err and len(err) < 1000
 
@@ -91,7 +92,7 @@ RUNS = {
 def test_a_damaged_record_is_said_in_one_line(name, command):
     run = Path(shutil.copytree(RECORDS / "wgan_sn", "run"))
     RUNS[name](run / "run.json")
-    for arguments in (("evaluate", "--run", run), ("geometry", "--run", run), (*TINY, f"hydra.run.dir={run}")):
+    for arguments in (*((*judge, "--run", run) for judge in JUDGES.values()), (*TINY, f"hydra.run.dir={run}")):
         code, _, err = command(*arguments)
         assert code == 2 and err.count("\n") == 1 and "run.json is damaged" in err and len(err) < 1000
 
@@ -100,8 +101,8 @@ def test_a_damaged_record_is_said_in_one_line(name, command):
 def test_what_is_no_file_is_no_record(put, command):
     run = Path(shutil.copytree(RECORDS / "wgan_sn", "run"))
     put(run / "run.json")
-    for judge in ("evaluate", "geometry"):
-        code, _, err = command(judge, "--run", run)
+    for judge in JUDGES.values():
+        code, _, err = command(*judge, "--run", run)
         assert code == 2 and err.count("\n") == 1 and "holds no run.json" in err
 
 

@@ -36,11 +36,11 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("name", "place"), [(name, "solver.cost") for name in FOREIGN] + [("a command", place) for place in PLACES]
 )
-@pytest.mark.parametrize("verb", ["evaluate", "geometry"])
+@pytest.mark.parametrize("verb", ["evaluate", "geometry", "sample --output samples.npy"])
 def test_nothing_that_a_stranger_wrote_is_run(name, verb, place, folder, command):
     run = folder(place, FOREIGN[name])
     before = sorted(Path().rglob("*"))
-    code, _, err = command(verb, "--run", run)
+    code, _, err = command(*verb.split(), "--run", run)
     assert code == 2 and err.count("\n") == 1, err
     assert str(run) in err and "--trust" in err
     assert sorted(Path().rglob("*")) == before
@@ -108,7 +108,14 @@ def test_what_every_entry_names_is_a_part():
 @pytest.mark.parametrize(
     "target",
     [
-        *("ot_gen.save_prior", "ot_gen.load_prior", "ot_gen.launch", "ot_gen.recipe", "ot_gen.semidiscrete"),
+        *(
+            "ot_gen.save_prior",
+            "ot_gen.load_prior",
+            "ot_gen.launch",
+            "ot_gen.recipe",
+            "ot_gen.load_run",
+            "ot_gen.semidiscrete",
+        ),
         *("ot_gen.data.samples", "ot_gen.cli.main", "ot_gen.networks.dense.math", "ot_gen.MLP.load_state_dict"),
         *("ot_gen.networks.dense.nn.Linear", "ot_gen.execution.Processes", "ot_gen.MLP.__init__", "ot_gen", "ot_gen."),
         *("torch.nn.init", "torch.nn.Module.to", "torch.hub.load", "torch.optim.lr_scheduler", "functools.reduce"),

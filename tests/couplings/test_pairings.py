@@ -79,11 +79,11 @@ def test_a_permutation_repeats_no_point_within_a_plan(size, n):
     pairing, nu = PlanPairing(exact_plan, size), Reference(LINE.law)
     pairing.bind(LINE, nu, COST)
     z, y = drawn(pairing, LINE, nu, batches, n)
-    assert len(z.unique()) == len(y.unique()) == batches * n
     of_a_plan = max(size, n)
     for first in range(0, batches * n, of_a_plan):
         own_z, own_y = (part[first : first + of_a_plan, 0] for part in (z, y))
-        assert bool((own_y[own_z.argsort()].diff() > 0).all())
+        assert len(own_z.unique()) == len(own_y.unique()) == len(own_z)
+        assert bool((own_y[own_z.argsort()].diff() > -1e-4).all())  # nearer points swap at no cost in float32
 
 
 def test_consecutive_batches_are_no_sorted_parts_of_a_plan():

@@ -30,7 +30,8 @@ from ot_gen import (
 )
 from ot_gen.execution import fingerprint, load_weights, read_progress
 from ot_gen.execution.fingerprints import difference
-from ot_gen.measures import FullMixture, Reference, load_prior, save_prior
+from ot_gen.measures import FullMixture, Reference
+from ot_gen.priors import load_prior, save_prior
 from ot_gen.training import Interrupted
 
 RECORDS = Path(__file__).parents[1] / "records"

@@ -13,7 +13,8 @@ from limits import no_file_beyond
 from matplotlib.figure import Figure
 
 from ot_gen.execution import remove_leftovers, save_checkpoint, write_text, written
-from ot_gen.measures import FullMixture, Reference, save_prior
+from ot_gen.measures import FullMixture, Reference
+from ot_gen.priors import save_prior
 from ot_gen.runs.claim import LOCK, claimed
 from ot_gen.runs.figures import save
 

@@ -17,12 +17,12 @@ from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 
 import ot_gen as og
-from ot_gen import data, divergences, evaluation, geometry, networks, potentials, semidual, transport
+from ot_gen import data, divergences, evaluation, geometry, networks, potentials, priors, semidual, transport
 from ot_gen.evaluation import classes, transports
 
 ROOMS = (
     *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
-    *("solvers", "training", "data", "geometry", "evaluation"),
+    *("solvers", "training", "priors", "data", "geometry", "evaluation"),
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
@@ -31,6 +31,7 @@ LEFT_OUT = {
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
     "mnist_full": "asks the network",
+    "CellMixture.from_cube": "is no image of a cube",
     "Lipschitz": "what mechanisms have in common",
     "Mixture": "made by torch's constructor",
     **{
@@ -165,6 +166,15 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "ex_post_prior": {"components": lambda: 1, "samples": lambda: 50},
     "save_prior": {"prior": lambda: _mixture(), "path": lambda: _file("prior")},
     "load_prior": {"path": lambda: _prior()},
+    "flow_prior": {"steps": lambda: 2, "width": lambda: 4, "samples": lambda: 50, "pairing": og.IndependentPairing},
+    "semidiscrete_prior": {"samples": lambda: 50, "mix": lambda: 2, "max_samples": lambda: 2**10},
+    "CellMixture": {
+        "codes": lambda: numbers(5, 2),
+        "h_tilde": lambda: torch.zeros(5),
+        "units": lambda: og.Units(torch.zeros(2), torch.ones(2)),
+        "mix": lambda: 2,
+        "jump": lambda: 99.0,
+    },
     "gaussian_mixture": {"weights": lambda: torch.full((3,), 1 / 3)},
     "add_head": {"body": lambda: og.MLP(2, None, (4,))},
     "assignment": {"C": lambda: numbers(5, 5)},
@@ -298,6 +308,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "GeodesicCost": lambda: og.GeodesicCost(latent()),
     "Empirical": VALUES["nu"],
     "Reference": lambda: og.standard_gaussian(2),
+    "CellMixture": lambda: priors.CellMixture(numbers(5, 2), torch.zeros(5), og.Units(torch.zeros(2), torch.ones(2))),
     "Pushforward": pushforward,
     "Dirac": lambda: og.Dirac(numbers(2)),
     "UniformSphere": lambda: og.UniformSphere(torch.zeros(3)),

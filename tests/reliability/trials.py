@@ -151,6 +151,7 @@ READERS: dict[str, Callable[[Path], Task]] = {
         "evaluate", "--run", run, "--output", "read", "metrics=none", "evaluation.samples=40"
     ),
     "geometry": lambda run: command("geometry", "--run", run, "pairs=2", "segments=4", "grid=4"),
+    "sample": lambda run: command("sample", "--run", run, "-n", "40", "--output", "read/samples.npy"),
     "resume": lambda run: train(Path("read"), f"resume={run}"),
     "compare": lambda run: page([run], Path("read")),
 }
@@ -210,7 +211,7 @@ def foreign_folders(count: int, rng: random.Random) -> Trial:
         ran = [path for path in Path().glob("ran*")]
         _note(trial, not ran, f"{verb} of {name} at {place}: it ran")
         _note(trial, "Traceback" not in came.err, f"{verb} of {name} at {place}: {came.err[-300:]}")
-        if verb in ("evaluate", "geometry"):
+        if verb in ("evaluate", "geometry", "sample"):
             _note(trial, came.is_one_line, f"{verb} of {name} at {place}: code {came.code}: {came.err[-300:]}")
         for left in (*ran, run, Path("read")):
             with contextlib.suppress(FileNotFoundError):

@@ -111,7 +111,7 @@ def test_bad_input_is_named(tmp_path):
         ex_post_prior(encoder, nu, components=30)
     with pytest.raises(ValueError, match="codes hold NaN"):
         ex_post_prior(DiracEncoder(Shift(float("nan"))), nu)
-    with pytest.raises(ValueError, match="mixtures of ex_post_prior"):
+    with pytest.raises(ValueError, match="priors of ex_post_prior"):
         save_prior(Reference(standard_gaussian(2).law), tmp_path / "prior.safetensors")
     (tmp_path / "other.safetensors").write_text("nothing")
     for name in ("missing", "other"):

@@ -1,0 +1,106 @@
+"""A flow as the prior: it carries the Gaussian to the law of the codes."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import nn
+
+from ot_gen.arguments import Count, Seed, checked
+from ot_gen.costs import SquaredEuclidean
+from ot_gen.couplings import Pairing, TablePairing, VelocityRegression
+from ot_gen.execution import OptimizerFactory, adam, keyword_only
+from ot_gen.execution.progress_bar import ProgressBar
+from ot_gen.measures import Empirical, Measure, Pushforward, Units, standard_gaussian
+from ot_gen.networks import DenseVelocity, FlowMap
+from ot_gen.priors.codes import codes_of
+from ot_gen.schedules import Schedule, linear_decay
+from ot_gen.solvers import PrimalSolver
+from ot_gen.training import fit
+
+log = logging.getLogger("ot_gen")
+
+
+@keyword_only
+@checked
+def flow_prior(
+    encoder: nn.Module,
+    nu: Measure,
+    pairing: Pairing | None = None,
+    *,
+    steps: Count = 8000,
+    batch_size: Count = 256,
+    width: Count = 512,
+    depth: Count = 3,
+    flow_steps: Count = 8,
+    optimizer: OptimizerFactory = partial(adam, lr=2e-3),  # noqa: B008  a function
+    schedule: Schedule | None = linear_decay,
+    seed: Seed = 0,
+    samples: Count = 10_000,
+    progress: bool = False,
+) -> Pushforward:
+    """The law g#N(0, I) of a flow g, fitted to codes z ~ q(·|y), y ~ ν: a prior with as many modes as the codes have.
+
+        min_v  E_{(x, u) ~ π, t} ‖v(t, (1 − t) x + t u) − (u − x)‖²,   z = b + a u,   x ~ N(0, I)
+
+    u are the codes, standardised coordinate by coordinate; π is the pairing's coupling of N(0, I) with them. The
+    training is that of any flow: `fit` with `VelocityRegression`. `Pushforward(generator, prior)` then samples where
+    the codes are. With the table of optimal transport its paths are nearly straight, and one or two evaluations of
+    v serve; `ot_gen.networks.evaluations(prior, 2)` sets their number for a while.
+
+    Args:
+        encoder: y (n, d) -> q(·|y), trained.
+        nu: the data, coded as for `ex_post_prior`. An encoder with noise gives one draw of each point.
+        pairing: of N(0, I) and the codes. None: a fresh `TablePairing(tol=0.1)`, the semi-discrete table of the codes.
+        steps, batch_size, optimizer, schedule: of `fit`. A batch holds no more pairs than there are codes.
+        width, depth: of the velocity, a `DenseVelocity`.
+        flow_steps: steps of Heun's method for a sample, two evaluations of v each.
+        seed: of the codes, of the table, of the velocity's first weights and of the training. The caller's random
+            state, and the encoder's training mode, stay as they were.
+        samples: the largest number of codes.
+        progress: shows the progress, as a bar on a terminal, else as lines of the log.
+
+    Returns:
+        The law of the codes, a measure on R^k in their own units; its parameters are at rest.
+
+    Raises:
+        ValueError: fewer than two codes, or codes that are not finite (n, k) vectors.
+        KeyboardInterrupt: the user stopped it.
+
+    Source: Lipman et al., 2023, https://arxiv.org/abs/2210.02747; of flows on codes Dao et al., 2023,
+        https://arxiv.org/abs/2307.08698
+
+    Example:
+        >>> from ot_gen import DiracEncoder, IndependentPairing
+        >>> nu = Empirical(torch.randn(200, 3))
+        >>> encoder = DiracEncoder(nn.Linear(3, 2))
+        >>> prior = flow_prior(encoder, nu, IndependentPairing(), steps=5, width=16)
+        >>> prior.dim, prior.sample(5).shape
+        (2, torch.Size([5, 2]))
+    """
+    codes = Empirical(codes_of(encoder, nu, samples, seed))
+    units = Units.columns(codes)
+    target = units.standardised(codes)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        device = codes.atoms.device
+        flow = FlowMap(DenseVelocity(codes.dim, width, depth), steps=flow_steps).to(device)
+        mu = Pushforward(flow, standard_gaussian(codes.dim).to(device), units)
+        pairing = TablePairing(tol=0.1, progress=progress) if pairing is None else pairing
+        solver = PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing))
+        with ProgressBar("the prior") if progress else nullcontext() as bar:
+            done = fit(
+                mu,
+                target,
+                solver,
+                steps=steps,
+                batch_size=max(2, min(batch_size, len(codes))),
+                optimizer=optimizer,
+                schedule=schedule,
+                callbacks=[] if bar is None else [bar],
+            )
+    log.info("the prior, a flow: %d steps on %d codes in %.3g s", done.step, len(codes), done.seconds)
+    return mu.in_own_units().requires_grad_(False).eval()
