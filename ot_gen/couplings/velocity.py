@@ -124,6 +124,5 @@ def flow_model(mu: Measure) -> tuple[FlowMap, Measure]:
         return mu.map, mu.base
     got = f"a Pushforward of {type(mu.map).__name__}" if isinstance(mu, Pushforward) else type(mu).__name__
     raise ValueError(
-        f"the regression trains the velocity of a flow, got {got}; make the model Pushforward(FlowMap(v), zeta), "
-        "on the command line generator=flow"
+        f"the regression trains the velocity of a flow, got {got}; make the model Pushforward(FlowMap(v), zeta)"
     )

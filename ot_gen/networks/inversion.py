@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import final
 
@@ -52,7 +53,7 @@ class _Search:
         self.enough = tolerance(x)
 
     def errors(self) -> Tensor:
-        return self.miss.abs().amax(dim=1) / self.size
+        return (self.miss.abs().amax(dim=1) / self.size).nan_to_num(math.inf, math.inf)
 
     def go(self, direction: Map, most: int) -> None:
         """Until all rows have arrived, with some to spare, or none comes nearer."""

@@ -35,6 +35,7 @@ from ot_gen import (
     fit,
     gaussian_mixture,
     launch,
+    semidiscrete,
     standard_gaussian,
 )
 from ot_gen.execution import inner_file
@@ -300,13 +301,13 @@ def test_a_state_of_another_solve_is_not_taken(whole, tmp_path):
 
 def test_a_signal_in_the_last_test_of_a_solve_keeps_the_solved_table(whole, monkeypatch, tmp_path):
     file = tmp_path / "checkpoint.safetensors"
-    take = TablePairing._take
 
-    def signalled(self, solution):
+    def signalled(*arguments, **options):
+        solution = semidiscrete(*arguments, **options)
         signal.raise_signal(signal.SIGTERM)
-        take(self, solution)
+        return solution
 
-    monkeypatch.setattr(TablePairing, "_take", signalled)
+    monkeypatch.setattr("ot_gen.couplings.table_pairing.semidiscrete", signalled)
     with pytest.raises(Interrupted), at_each_step(quiet):
         trained(table(), checkpoint=file)
     assert not inner_file(file).exists()
