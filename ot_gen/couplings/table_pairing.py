@@ -18,7 +18,7 @@ from ot_gen.costs import Cost
 from ot_gen.couplings.pairings import Pairing
 from ot_gen.execution import Ending, stop_signal
 from ot_gen.measures import Empirical, Measure
-from ot_gen.semidual import SemidiscreteSolution, c_transform, semidiscrete
+from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, semidiscrete
 from ot_gen.transport import Bracket
 
 log = logging.getLogger("ot_gen")
@@ -69,6 +69,7 @@ class TablePairing(Pairing):
         super().__init__()
         self.tol, self.max_samples, self.max_seconds = float(tol), max_samples, max_seconds
         self.progress = progress
+        self._cells: tuple[Empirical, Cost, LaguerreCells] | None = None
         self.register_buffer("h_tilde", torch.zeros(0))
         self.register_buffer("figures", torch.zeros(len(FIGURES), dtype=torch.float64))
 
@@ -77,6 +78,7 @@ class TablePairing(Pairing):
         data = _with_atoms(nu)
         self.h_tilde = data.weights.new_zeros(len(data))
         self.figures = torch.zeros_like(self.figures)
+        self._cells = None
 
     @property
     def is_settled(self) -> bool:
@@ -120,11 +122,21 @@ class TablePairing(Pairing):
     def forward(self, zeta: Measure, nu: Measure, cost: Cost, n: Count) -> tuple[Tensor, Tensor]:
         if not self.is_settled:
             raise ValueError("this TablePairing is not solved yet: call settle first, as `fit` does")
-        atoms = _with_atoms(nu).atoms
+        data = _with_atoms(nu)
         with torch.no_grad():
             z = zeta.sample(n)
-            _, j = c_transform(cost, z, atoms, self.h_tilde)
-        return z, atoms.index_select(0, j)
+            _, j = self._index(data, cost)(z)
+        return z, data.atoms.index_select(0, j)
+
+    def _index(self, nu: Empirical, cost: Cost) -> LaguerreCells:
+        """The cells, made once for the same data, cost and table."""
+        if self._cells is not None:
+            of, by, cells = self._cells
+            if of is nu and by is cost and cells.h_tilde.equal(self.h_tilde):
+                return cells
+        cells = LaguerreCells(cost, nu.atoms, self.h_tilde.clone())
+        self._cells = nu, cost, cells
+        return cells
 
     @property
     def bracket(self) -> Bracket | None:

@@ -262,6 +262,19 @@ def test_no_pairing_costs_less_than_the_lower_end_of_the_tables_bracket(atoms):
     assert table.bracket.lower - 0.1 < means["table"] < means["plan"] < means["independent"]
 
 
+def test_pairs_are_those_of_the_present_table_data_and_cost():
+    """Cells are kept from batch to batch: none of an earlier table, of other data or another cost."""
+    zeta, nu, other, pairing = standard_gaussian(2), weighted(9, 2), weighted(9, 2), TablePairing(tol=0.3)
+    pairing.settle(zeta, nu, COST, None, None)
+    for table in (pairing.h_tilde.clone(), torch.zeros(9), torch.randn(9)):
+        with torch.no_grad():
+            pairing.h_tilde.copy_(table)
+        for atoms in (nu, other, nu):
+            for cost in (COST, Euclidean()):
+                z, y = pairing(zeta, atoms, cost, 200)
+                assert torch.equal(y, atoms.atoms[(cost.matrix(z, atoms.atoms) - table).argmin(dim=1)])
+
+
 def test_a_table_that_is_not_certified_says_so_and_serves(atoms, caplog):
     pairing = TablePairing(tol=0.001, max_samples=2**12)
     pairing.settle(standard_gaussian(2), atoms, COST, None, None)
