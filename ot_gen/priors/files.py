@@ -89,8 +89,10 @@ def _flow(prior: Measure) -> FlowMap | None:
     if not isinstance(prior, Pushforward) or not isinstance(prior.map, Placed):
         return None
     flow = prior.map.map
-    plain = isinstance(flow, FlowMap) and isinstance(flow.method, str) and isinstance(flow.velocity, DenseVelocity)
-    return flow if plain and flow.velocity.conditions.classes is None else None
+    if not isinstance(flow, FlowMap) or not isinstance(flow.method, str):
+        return None
+    velocity = flow.velocity
+    return flow if isinstance(velocity, DenseVelocity) and velocity.conditions.classes is None else None
 
 
 def _write(path: Path, kind: str, tensors: Mapping[str, Tensor], settings: Mapping[str, object]) -> None:
