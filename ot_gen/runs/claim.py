@@ -81,6 +81,20 @@ def unclaimed(folder: Path) -> Path:
     return candidate
 
 
+def reached(folder: Path) -> str | None:
+    """What an earlier run left in `folder` that must not be lost by mistake, in words; None where there is nothing.
+
+    Example:
+        >>> reached(Path("no/such/run"))
+    """
+    record = read_record(folder)
+    if record is None:
+        return None
+    if record.status is Status.FINISHED:
+        return "finished run"
+    return f"run ({record.status}) with a checkpoint" if (folder / CHECKPOINT_NAME).exists() else None
+
+
 def check_free(folder: Path, resume: str | Path | None = None) -> None:
     """Refuse a folder in which a new run would overwrite what an earlier one reached.
 
@@ -91,13 +105,9 @@ def check_free(folder: Path, resume: str | Path | None = None) -> None:
     Raises:
         ValueError: the folder holds a finished run, or one that stopped with a checkpoint.
     """
-    record = read_record(folder)
-    if record is None or (resume is not None and checkpoint_in(resume).resolve().parent == folder.resolve()):
+    state = reached(folder)
+    if state is None or (resume is not None and checkpoint_in(resume).resolve().parent == folder.resolve()):
         return
-    stopped = (folder / CHECKPOINT_NAME).exists()
-    if record.status is not Status.FINISHED and not stopped:
-        return
-    state = "finished run" if record.status is Status.FINISHED else f"run ({record.status}) with a checkpoint"
     raise ValueError(
         f"{folder} holds a {state}, which a new run would overwrite; choose another folder (hydra.run.dir=FOLDER), go "
         f"on from it (resume={folder}), or replace it (overwrite=true)"

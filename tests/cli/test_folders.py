@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from recorded import experiment, record_run
 
 import ot_gen.cli.job as jobs
 from ot_gen.execution import read_progress
 from ot_gen.runs import judging
 from ot_gen.runs import run as runs
 from ot_gen.runs.claim import claimed, unclaimed
+from ot_gen.runs.record import read_metrics
 from ot_gen.training import CHECKPOINT_NAME
 
 TINY = ("trainer=smoke", "trainer.steps=3", "trainer.batch_size=16", "evaluation.samples=40")
@@ -68,6 +71,59 @@ def test_a_finished_run_is_not_overwritten(mistake, command):
     assert code == 2 and err.count("\n") == 1
     assert all(way in err for way in ("finished run", "hydra.run.dir=", "resume=done", "overwrite=true"))
     assert content(Path(folder)) == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that ended well: its folder, to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    record_run(folder, experiment(*TINY, "data=two_moons", seed=0), solver="primal/exact_plan", data="two_moons")
+    return folder
+
+
+MISTAKES = [
+    *("trainer.batch_size=abc", "trainer.batch_size=-1", "device=nope", "seed=null", "evaluation.samples=0"),
+    *("objective=nonsense", "+trainer.processes=0", "trainer=null", "metrics.samples=1", "tracker=nope"),
+    "generator.hidden=[100000000,100000000]",
+]
+ELSEWHERE = ["trainer.steps=2", "solver=dual/wgan_gp", "data=eight_gaussians", "data.size=65", "generator.hidden=[3]"]
+
+
+@pytest.mark.parametrize(
+    ("way", "mistake"),
+    [("resume=L", mistake) for mistake in MISTAKES + ELSEWHERE] + [("overwrite=true", mistake) for mistake in MISTAKES],
+)
+def test_a_command_that_is_wrong_leaves_a_result_as_it_was(way, mistake, finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    before = content(folder)
+    code, _, err = command(*TINY, "data=two_moons", "hydra.run.dir=L", way, mistake)
+    assert code == 2 and err.startswith("ot-gen: error: ") and err.count("\n") == 1
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("data", [("data=points", "data.path=typo.npy"), ("data=points",), ("data=nope",)])
+def test_data_that_are_not_there_overwrite_nothing(data, finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    before = content(folder)
+    assert command(*TINY[:4], *TINY[6:], *data, "hydra.run.dir=L", "overwrite=true")[0] == 2
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("way", ["resume=L", "overwrite=true"])
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_command_that_is_right_replaces_it(way, steps, finished, command):
+    shutil.copytree(finished, "L")
+    assert command(*TINY, "data=two_moons", "hydra.run.dir=L", way, f"trainer.steps={steps}")[0] == 0
+    told = facts(Path("L"))
+    assert told["status"] == "finished" and told["steps_done"] == told["steps"] == steps
+    assert told["overrides"] and len(read_metrics(Path("L"))) == steps
+    assert OmegaConf.load("L/config.yaml").trainer.steps == steps
+
+
+def test_without_a_result_the_record_says_what_failed(command):
+    for number, mistake in enumerate(("+trainer.processes=0", "seed=null")):
+        assert command(*TINY[:1], *TINY[2:], mistake, f"hydra.run.dir={number}")[0] == 2
+        assert facts(Path(str(number)))["status"] == "failed", mistake
 
 
 PLACES = {
