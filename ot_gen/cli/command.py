@@ -22,7 +22,7 @@ from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
 from ot_gen.cli.sweep import failed_in
 from ot_gen.execution import interruptible, plain_streams
-from ot_gen.runs.claim import check_free
+from ot_gen.runs.claim import check_free, check_no_links
 from ot_gen.training import Interrupted
 
 COMMANDS = {"evaluate": evaluate, "geometry": geometry}
@@ -89,7 +89,12 @@ def _check(arguments: Sequence[str]) -> None:
         raise ValueError(f"{said.getvalue().strip().rpartition('error: ')[2]}; see ot-gen --help") from None
     if options.multirun:
         return
-    given = {name: value.strip("'\"") for name, _, value in (item.partition("=") for item in options.overrides)}
+    words = (item.lstrip("+").partition("=") for item in options.overrides)
+    given = {name: value.strip("'\"") for name, _, value in words}
     folder = given.get("hydra.run.dir")
-    if folder and "${" not in folder and given.get("overwrite") != "true":
-        check_free(Path(folder), given.get("resume"))
+    if folder == "":
+        raise ValueError("hydra.run.dir= names no folder; give one, or leave it out for a new one in runs/")
+    if folder and "${" not in folder:
+        check_no_links(Path(folder))
+        if given.get("overwrite", "").casefold() != "true":
+            check_free(Path(folder), given.get("resume"))

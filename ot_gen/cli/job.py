@@ -49,6 +49,7 @@ def job(cfg: DictConfig) -> float | None:
         sweep = Path(chosen.sweep.dir)
     try:
         check_objective(cfg.objective)
+        _check_flags(cfg)
         with interruptible(), claimed(output):
             if sweep is None and not cfg.overwrite:
                 check_free(output, cfg.resume)
@@ -61,6 +62,13 @@ def job(cfg: DictConfig) -> float | None:
             raise
         report(one_line(error), sweep)
         return None
+
+
+def _check_flags(cfg: DictConfig) -> None:
+    for name in ("overwrite", "retry"):
+        if not isinstance(value := cfg.get(name), bool):
+            said = "null" if value is None else value
+            raise ValueError(f"{name}={said} is neither yes nor no; write {name}=true or {name}=false")
 
 
 def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:

@@ -12,9 +12,11 @@ from filelock import FileLock, Timeout
 
 from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, remove_leftovers
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import read_record
+from ot_gen.runs.record import METRICS, read_record
 
 LOCK = ".lock"
+# What is opened, or entered, in a run's folder by its name; all else is written beside its name, and renamed.
+ENTERED = (LOCK, METRICS, "ot-gen.log", ".hydra", "tensorboard", "wandb")
 
 log = logging.getLogger("ot_gen")
 
@@ -30,7 +32,7 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
         patience: seconds to wait for another process: long enough for one that is about to stop.
 
     Raises:
-        ValueError: another process still works in the folder.
+        ValueError: another process still works in the folder, or a link in it would lead what is written elsewhere.
 
     Example:
         >>> import tempfile
@@ -41,6 +43,7 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
             ...
         ValueError: another process works in ...; wait for it, stop it, or choose another folder
     """
+    check_no_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -60,6 +63,20 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_no_links(folder: Path) -> None:
+    """Refuse a folder, which may be a stranger's, in which a link would lead what a run writes to another place.
+
+    Raises:
+        ValueError: the link.
+
+    Example:
+        >>> check_no_links(Path("no/such/folder"))
+    """
+    for name in ENTERED:
+        if (path := folder / name).is_symlink():
+            raise ValueError(f"{path} is a link, and what a run writes there would go elsewhere; remove the link")
 
 
 def unclaimed(folder: Path) -> Path:

@@ -120,6 +120,59 @@ def test_a_command_that_is_right_replaces_it(way, steps, finished, command):
     assert OmegaConf.load("L/config.yaml").trainer.steps == steps
 
 
+@pytest.mark.parametrize("name", ["overwrite", "retry"])
+@pytest.mark.parametrize("value", ["no", "yes", "", "1", "null", "'true'", "[true]", "on"])
+def test_what_is_neither_true_nor_false_is_refused(name, value, finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    before = content(folder)
+    for where in ("hydra.run.dir=L", "hydra.run.dir=${oc.env:PWD,.}/L/../L", "hydra.run.dir=new"):
+        code, _, err = command(*TINY, where, f"{name}={value}")
+        assert code == 2 and err.count("\n") == 1
+    assert f"{name}=true or {name}=false" in err and content(folder) == before
+
+
+@pytest.mark.parametrize("value", ["True", "TRUE", "true"])
+def test_true_is_taken_as_hydra_takes_it(value, finished, command):
+    shutil.copytree(finished, "L")
+    assert command(*TINY, "seed=3", "hydra.run.dir=L", f"overwrite={value}")[0] == 0
+    assert facts(Path("L"))["seed"] == 3
+
+
+@pytest.mark.parametrize("name", [".lock", "ot-gen.log", "metrics.csv", ".hydra", "tensorboard"])
+@pytest.mark.parametrize("more", [(), ("hydra.output_subdir=.hydra",), ("hydra/job_logging=default",)])
+def test_a_link_in_a_folder_leads_nothing_elsewhere(name, more, finished, command):
+    """The folder may be a stranger's, and the file at the end of the link the user's."""
+    folder, victim = Path(shutil.copytree(finished, "L")), Path("victim")
+    if name in (".hydra", "tensorboard"):
+        victim.mkdir()
+        victim = victim / "config.yaml"
+    victim.write_text("mine")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(Path("victim").absolute())
+    arguments = (*TINY, "data=two_moons", "trainer.steps=4", "resume=L", "hydra.run.dir=L", *more)
+    code, _, err = command(*arguments)
+    assert code == 2 and err.count("\n") == 1 and f"{name} is a link" in err
+    assert victim.read_text() == "mine" and len(list(Path().glob("victim/*"))) in (0, 1)
+
+
+def test_files_that_are_replaced_are_not_followed(finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    for name in ("run.json", "checkpoint.safetensors"):
+        (folder / name).rename(f"victim-{name}")
+        (folder / name).symlink_to(Path(f"victim-{name}").absolute())
+    before = content(Path())
+    assert command(*TINY, "data=two_moons", "trainer.steps=4", "resume=L", "hydra.run.dir=L")[0] == 0
+    after = content(Path())
+    assert {path: after[path] for path in Path().glob("victim-*")} == {p: before[p] for p in Path().glob("victim-*")}
+
+
+def test_an_empty_name_is_no_folder(command):
+    for way in ("hydra.run.dir=", "++hydra.run.dir=", "hydra.run.dir=''"):
+        code, _, err = command(*TINY, way)
+        assert code == 2 and err.count("\n") == 1 and "names no folder" in err
+    assert list(Path().iterdir()) == []
+
+
 def test_without_a_result_the_record_says_what_failed(command):
     for number, mistake in enumerate(("+trainer.processes=0", "seed=null")):
         assert command(*TINY[:1], *TINY[2:], mistake, f"hydra.run.dir={number}")[0] == 2
