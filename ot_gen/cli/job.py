@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.cli.building import NEEDED, build, check_needed, completed
-from ot_gen.cli.compose import conf_dir
+from ot_gen.cli.compose import check_read, conf_dir
 from ot_gen.cli.errors import failures, one_line, report
 from ot_gen.cli.parts import assembled, judging_of
 from ot_gen.cli.sweep import (
@@ -35,7 +35,7 @@ from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RunRecord, read_record, write_record
 from ot_gen.runs.run import Experiment, follow, run, whole
 from ot_gen.runs.writer import RecordWriter
-from ot_gen.training import Interrupted
+from ot_gen.training import CHECKPOINT_NAME, Interrupted
 
 log = logging.getLogger("ot_gen")
 
@@ -48,6 +48,7 @@ def job(cfg: DictConfig) -> float | None:
     if chosen.mode == RunMode.MULTIRUN:
         sweep = Path(chosen.sweep.dir)
     try:
+        check_read(cfg, chosen.runtime.choices, chosen.overrides.task)
         check_objective(cfg.objective)
         _check_flags(cfg)
         with interruptible(), claimed(output):
@@ -65,6 +66,8 @@ def job(cfg: DictConfig) -> float | None:
 
 
 def _check_flags(cfg: DictConfig) -> None:
+    if not isinstance(resume := cfg.get("resume"), str | None):
+        raise ValueError(f"resume={resume} is no path; give resume=FOLDER of a run, or its {CHECKPOINT_NAME}")
     for name in ("overwrite", "retry"):
         if not isinstance(value := cfg.get(name), bool):
             said = "null" if value is None else value

@@ -123,7 +123,10 @@ def check_free(folder: Path, resume: str | Path | None = None) -> None:
         ValueError: the folder holds a finished run, or one that stopped with a checkpoint.
     """
     state = reached(folder)
-    if state is None or (resume is not None and checkpoint_in(resume).resolve().parent == folder.resolve()):
+    if state is None:
+        return
+    file = None if resume is None else checkpoint_in(resume)
+    if file is not None and folder.resolve() in (file.parent.resolve(), file.resolve().parent):  # it may be a link
         return
     raise ValueError(
         f"{folder} holds a {state}, which a new run would overwrite; choose another folder (hydra.run.dir=FOLDER), go "
