@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, Growth, typical
-from ot_gen.costs.squared import is_scattered, squared_distances_to
+from ot_gen.costs.squared import is_scattered, middle, squared_distances_to
 from ot_gen.measures import check_defined, widened
 from ot_gen.measures.points import comparable
 
@@ -49,7 +49,7 @@ class SquaredEuclidean(Cost):
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
         sample = widened(typical(y))
-        centre = sample.mean(dim=0)
+        centre = middle(sample)
         far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
 
         def centred(points: Tensor) -> Tensor:
