@@ -245,7 +245,7 @@ def test_one_far_atom_costs_no_digits_of_the_other_distances(n, m, d, far, dtype
     assert torch.allclose(Euclidean().matrix(x, y).double(), exact, rtol=1e-4, atol=0)
     assert torch.allclose(SquaredEuclidean().matrix(x, y).double(), exact.square(), rtol=1e-4, atol=0)
     for rows in (x, x.repeat(-(-(2**17) // (n * m)), 1)):  # at once, and streamed
-        value, argmin = c_transform(SquaredEuclidean(), rows, y, torch.zeros(m, dtype=dtype))
+        value, _ = c_transform(SquaredEuclidean(), rows, y, torch.zeros(m, dtype=dtype))
         assert torch.allclose(value[:n].double(), exact.square().amin(dim=1), rtol=1e-4, atol=1e-6)
     both = x[:1] + torch.zeros(2, d, dtype=dtype)
     with_far = torch.cat([both[:1], y])
