@@ -258,3 +258,24 @@ def test_two_far_groups_keep_their_distances_where_no_centre_is_near_both():
     C = Euclidean().matrix(x, y)
     assert torch.allclose(C[0, 0], torch.tensor(3.0).double(), rtol=1e-12)
     assert torch.allclose(C[1, 1], torch.tensor(0.25).double(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-15, 1.0, 1e5, 1e15])
+@pytest.mark.parametrize("p", [1.5, 3.0, 8.0, 100.0, 1000.0, 1e5, 1e300])
+def test_powers_of_distances_neither_underflow_nor_overflow(p, size, dtype):
+    x, y = (size * torch.randn(k, 4, dtype=dtype, generator=torch.Generator().manual_seed(k)) for k in (20, 30))
+    y[0] = x[0]
+    difference = (x[:, None] - y).abs().double()
+    largest = difference.amax(dim=2).clamp_min(1e-300)
+    exact = largest * (difference / largest[..., None]).pow(p).sum(dim=2).pow(1 / p)
+    for distances in (Lp(p).matrix(x, y), Lp(p)(x[:, None], y)):
+        assert torch.allclose(distances.double(), exact, rtol=1e-5, atol=0)
+
+
+def test_lp_tends_to_the_maximum_and_its_derivatives_stay_finite():
+    x, y = torch.tensor([[1e5, 0.0]], requires_grad=True), torch.zeros(1, 2)
+    for p in (8.0, 100.0, 1000.0, 1e300):
+        for distance in (Lp(p)(x, y), Lp(p).matrix(x, y)):
+            (slope,) = torch.autograd.grad(distance.sum(), x)
+            assert float(distance) == pytest.approx(1e5) and torch.equal(slope, torch.tensor([[1.0, 0.0]]))
