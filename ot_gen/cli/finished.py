@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from yaml import YAMLError
 from ot_gen.cli.building import build
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
-from ot_gen.execution import checkpoint_in, load_weights, on_one_line
+from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, load_weights, on_one_line
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
@@ -67,7 +68,8 @@ def _check_weights(saved: DictConfig, folder: Path) -> None:
 
     They are built of tensors without numbers, which take none.
     """
-    held = checkpoint_in(folder).stat().st_size
+    file = folder / CHECKPOINT_NAME
+    held = file.stat().st_size if file.is_file() else math.inf  # that there is none is said where it is read
     for name in ("generator", "noise", "solver"):
         for node in _nodes(saved.get(name)):
             if (takes := _bytes(node)) > held:
