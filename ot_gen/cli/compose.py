@@ -124,7 +124,7 @@ def check_read(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[
     nodes: Any = OmegaConf.to_container(cfg, resolve=False)
     for override in overrides:
         name = re.split("[.=@:]", override.lstrip("+~"))[0]
-        if name == "space":
+        if override.lstrip("+~").startswith("space."):
             raise ValueError(f"{override}: space holds the facts of the data, which ot-gen fills in; leave it out")
         own = override.startswith("+") and "/" not in name and name not in known and name not in choices
         if own and not _names(nodes, f"${{{name}"):

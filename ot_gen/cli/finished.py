@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from ot_gen.cli.errors import one_line
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
 from ot_gen.data import Dataset
-from ot_gen.execution import checkpoint_in, load_weights, on_one_line
+from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, load_weights, on_one_line
 from ot_gen.measures import Pushforward, Units, undisturbed
 from ot_gen.priors import load_prior
 from ot_gen.runs.configuration import plain_yaml
@@ -76,7 +77,8 @@ def _check_weights(saved: DictConfig, folder: Path) -> None:
 
     They are built of tensors without numbers, which take none.
     """
-    held = checkpoint_in(folder).stat().st_size
+    file = folder / CHECKPOINT_NAME
+    held = file.stat().st_size if file.is_file() else math.inf  # that there is none is said where it is read
     for name in ("generator", "noise", "solver"):
         for node in _nodes(saved.get(name)):
             if (takes := _bytes(node)) > held:

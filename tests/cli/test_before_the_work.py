@@ -76,7 +76,7 @@ CHANGES = {
     "seed  ": (True, "no whole number below 2^64"),
     "generator.hidden": ([10**9, 10**9], "its checkpoint has"),
     "generator.hidden ": ([10**5, 10**4], "its checkpoint has"),
-    "solver.potential.net.hidden": ([10**9], "its checkpoint has"),
+    "solver.potential.net.body.hidden": ([10**9], "its checkpoint has"),
 }
 
 
