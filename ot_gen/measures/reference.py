@@ -122,7 +122,7 @@ def uniform_cube(dim: Count, low: Finite = -1.0, high: Finite = 1.0) -> Referenc
             f"{ends[0].dtype} holds no cube from low = {low!r} to high = {high!r}: the ends are equal there, or their "
             "difference overflows; take other bounds, or torch.set_default_dtype(torch.float64)"
         )
-    return Reference(Independent(Uniform(*ends), 1))
+    return Reference(Independent(Uniform(ends[0], ends[1]), 1))
 
 
 @checked
