@@ -130,9 +130,12 @@ def is_scattered(y: Tensor) -> bool:
         >>> is_scattered(torch.rand(50, 2)), is_scattered(clusters)
         (True, False)
     """
-    y = widened(y.detach())
-    share, centre = 512 * torch.finfo(y.dtype).eps, middle(_few(y))
-    return max(_close(part, part, centre, share) for part in (y, _outer(y, centre))) < 1 / 64
+    few = widened(_few(y.detach()))
+    share, centre = 512 * torch.finfo(few.dtype).eps, middle(few)
+    if _close(few, few, centre, share) >= 1 / 64:
+        return False
+    outer = _outer(widened(y.detach()), centre)
+    return len(outer) == 0 or _close(outer, outer, centre, share) < 1 / 64
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ot_gen import LatentGeometry
+from ot_gen.geometry import k_medoids
 
 
 def sphere(z):
@@ -31,3 +32,8 @@ def test_codes_whose_squares_the_dtype_does_not_hold_are_not_called_converged():
         error = geodesic.length / (size * ((z - w) @ A.T).double().norm(dim=1)) - 1
         assert not bool((geodesic.converged & (error.abs() > 1e-4)).any())
         assert bool(geodesic.converged.all()) or size < 1e-17
+
+
+def test_medoids_of_distances_that_are_not_symmetric_are_refused():
+    with pytest.raises(ValueError, match="symmetric"):
+        k_medoids(torch.tensor([[0.0, 1.0], [5.0, 0.0]]), 1)

@@ -390,3 +390,9 @@ def test_features_of_the_atoms_are_made_once():
     before = sum(calls)
     cells(torch.rand(3, 4))
     assert sum(calls) - before <= 12
+
+
+def test_a_table_that_overflows_the_scores_is_named():
+    y, h_tilde = torch.tensor([[0.0], [1.0]]), torch.tensor([3e38, -3e38])
+    with pytest.raises(ValueError, match=r"potentials of size 3e\+38 overflow"):
+        c_transform(SquaredEuclidean(), torch.tensor([[-1e19]]), y, -h_tilde.abs())
