@@ -30,8 +30,9 @@ experiments: install
 	$(BIN)/python experiments/duality/run.py
 	$(BIN)/python experiments/digit_classifier/run.py
 
-# Those that train for long: about an hour, half an hour (a minute a run, so leave the machine alone), and an hour.
+# Those that train for long: an hour and a quarter, about an hour, half an hour (a minute a run, so leave the machine alone), and an hour.
 experiments-long: install
+	$(BIN)/python experiments/flow_couplings/run.py
 	$(BIN)/python experiments/primal_vs_dual_toy/run.py
 	$(BIN)/python experiments/primal_vs_dual_mnist/run.py
 	$(BIN)/python experiments/pixel_vs_geodesic/run.py
