@@ -21,6 +21,7 @@ from ot_gen.semidual.transform import check_table
 log = logging.getLogger("ot_gen")
 ENTRIES = 2**22  # costs held at a time, 16 MB in float32
 PILOT = 4096  # mixes that set the largest jump
+NEIGHBOURS = 5  # of a code, that say how dense codes are around it
 AGAIN = 1000  # rounds of rejection
 
 
@@ -34,24 +35,28 @@ class CellMixture(Measure):
     With L = 1 this is the semi-discrete map itself, which returns codes of the data as they are.
 
     Where the optimal map tears, between parts of the data that lie apart, neighbouring cells have codes that lie apart
-    and a mix of them is like no data. Draws whose jump max ‖u_{j_l} − u_{j_m}‖ is larger than `jump` are drawn again.
+    and a mix of them is like no data. The jump of a mix is max ‖u_{j_l} − u_{j_m}‖ / mean r_{j_l}, where r_j is the
+    distance from u_j to the fifth nearest of the other codes. Mixes with a jump larger than `jump` are drawn again.
+    Without the r_j those of sparse classes would be rejected first.
 
     Args:
         codes: u_j in standard coordinates, (m, k).
         h_tilde: the table h̃_j, (m,), of N(0, I) and the codes.
         units: a and b of the codes; they are kept with the table.
         mix: L <= m.
-        jump: the largest jump kept, in standard coordinates; infinite: all are kept.
+        jump: the largest jump kept; infinite: all are kept.
 
     Raises:
         ValueError: a table, units or L that do not fit the codes; when sampled, a jump that almost no draw keeps to.
 
     Source: An et al., 2020, https://openreview.net/forum?id=HkldyTNYwH; they mix cells whose barycentres are nearest to
-        x, by inverse distances, and reject large angles between the codes
+        x, by inverse distances, and reject large angles between the codes.
+        Of distances in units of the neighbours': Zelnik-Manor, Perona, 2004,
+        https://papers.nips.cc/paper/2619-self-tuning-spectral-clustering
 
     Example:
         >>> units = Units(torch.tensor([10.0]), torch.tensor(1.0))
-        >>> cells = CellMixture(torch.tensor([[-1.0], [1.0], [5.0]]), torch.zeros(3), units, mix=2, jump=3.0)
+        >>> cells = CellMixture(torch.tensor([[-1.0], [1.0], [5.0]]), torch.zeros(3), units, mix=2, jump=0.5)
         >>> cells.sample(4)  # of -1 and 1; 1 and 5 lie too far apart
         tensor([[10.],
                 [10.],
@@ -62,6 +67,7 @@ class CellMixture(Measure):
     codes: Tensor
     h_tilde: Tensor
     jump: Tensor
+    spacing: Tensor
 
     def __init__(
         self,
@@ -84,6 +90,7 @@ class CellMixture(Measure):
         self.register_buffer("codes", codes)
         self.register_buffer("h_tilde", h_tilde)
         self.register_buffer("jump", torch.tensor(float(jump), dtype=torch.float64))
+        self.register_buffer("spacing", _spacing(codes), persistent=False)
         self.units = units
         self.mix = mix
         self.dim = codes.shape[1]
@@ -101,8 +108,8 @@ class CellMixture(Measure):
                 points: Tensor = self.units(torch.cat(kept))
                 return points
         raise ValueError(
-            f"after {AGAIN} rounds too few draws have a jump <= {float(self.jump):.3g} in standard coordinates; allow "
-            "larger ones, or reject fewer"
+            f"after {AGAIN} rounds too few draws have a jump <= {float(self.jump):.3g}; allow larger ones, or reject "
+            "fewer"
         )
 
     @torch.no_grad()
@@ -115,12 +122,21 @@ class CellMixture(Measure):
 
     def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scores = SquaredEuclidean().matrix(x, self.codes) - self.h_tilde
-        corners = self.codes[scores.topk(self.mix, dim=1, largest=False).indices]
-        apart = (corners[:, :, None] - corners[:, None]).square().sum(dim=3)
-        return corners.mean(dim=1), apart.amax(dim=(1, 2)).sqrt()
+        cells = scores.topk(self.mix, dim=1, largest=False).indices
+        corners = self.codes[cells]
+        apart = (corners[:, :, None] - corners[:, None]).square().sum(dim=3).amax(dim=(1, 2)).sqrt()
+        return corners.mean(dim=1), apart / self.spacing[cells].mean(dim=1)
 
     def extra_repr(self) -> str:
         return f"codes={len(self.codes)}, dim={self.dim}, mix={self.mix}, jump={float(self.jump):.4g}"
+
+
+def _spacing(codes: Tensor) -> Tensor:
+    """The distance from each code to the fifth nearest of the others, or to the farthest of fewer: (m,), > 0."""
+    rank = min(NEIGHBOURS + 1, len(codes))  # each is its own nearest
+    parts = codes.split(max(1, ENTRIES // len(codes)))
+    squares = [SquaredEuclidean().matrix(part, codes).kthvalue(rank, dim=1).values for part in parts]
+    return torch.cat(squares).clamp_min(torch.finfo(codes.dtype).tiny).sqrt()
 
 
 @keyword_only
@@ -129,7 +145,7 @@ def semidiscrete_prior(
     encoder: nn.Module,
     nu: Measure,
     mix: Count = 3,
-    reject: Annotated[float, Interval(0, 1, ")")] = 0.2,
+    reject: Annotated[float, Interval(0, 1, ")")] = 0.15,
     *,
     tol: Annotated[float, Interval(0, 2, "()")] = 0.1,
     max_samples: Count = 2**22,
@@ -141,7 +157,7 @@ def semidiscrete_prior(
 
     A table h̃ is solved by `semidiscrete` on the codes, standardised coordinate by coordinate. Nothing is trained. The
     prior is a `CellMixture`: with mix = 1 it returns the codes of the data, which copies them; so the metric
-    `memorisation` belongs beside its quality.
+    `memorisation` belongs beside its quality. A larger `mix` and a smaller `reject` copy less and err more.
 
     Args:
         encoder: y (n, d) -> q(·|y), trained.
