@@ -6,8 +6,9 @@
 
 Protocol: each entry with the defaults of conf/, on conf's data=mnist with generator=mlp_image and reference.dim=8 (the
 MLP 8-200-400-784 with a sigmoid, and its mirror as encoder), but trained on the 6,000 digits that `digit_judge` sets
-apart for it in place of the entry's own 8,000; 2,400 steps of batch 100, 240,000 images; Adam 1e-3, and conf's linear decay
-of it for our entries (Pythae's schedule is its default, none). 2,000 generated digits, the decoder's means, are judged.
+apart for it in place of the entry's own 8,000; 2,400 steps of batch 100, 240,000 images; Adam 1e-3, and conf's linear
+decay of it for our entries (Pythae's schedule is its default, none). 2,000 generated digits, the decoder's means, are
+judged.
 
     FD P R C TV W2   see `digit_judge.py`
     recon            ‖g(E q(·|y)) − y‖² on the digits 8,000-9,999, where there is an encoder
