@@ -254,6 +254,8 @@ TABLES = [
 @pytest.mark.parametrize("function", BOTH)
 @pytest.mark.parametrize(("arguments", "message"), LAWS)
 def test_laws_and_atoms_are_named_with_what_makes_one(function, arguments, message):
+    if function == "certify" and isinstance(arguments[0], list):
+        pytest.skip("a list of points is a sample of a law there")
     with pytest.raises(ValueError, match=message):
         BOTH[function](*arguments)
 
@@ -298,8 +300,8 @@ OTHERS = {
     "certify, a wide potential": (lambda: judged(MU, NU, C, potential=nn.Linear(2, 3)), "one value a point"),
     "certify, a potential elsewhere": (lambda: judged(MU, NU, C, potential=nn.Linear(3, 1)), "does not accept points"),
     "certify, no reference": (
-        lambda: certify(Never(), NU, C, reference=X.tolist()),
-        r"reference needs a method sample\(n\).*got a list; wrap points",
+        lambda: certify(Never(), NU, C, reference=NET),
+        r"reference needs a method sample\(n\).*Pushforward",
     ),
     "certify, width": (lambda: judged(MU, NU, C, width="2 %"), "width must be a number .*, got '2 %'"),
     "certify, level": (lambda: judged(MU, NU, C, level="95"), r"level must be a number in \(0, 1\), got '95'"),

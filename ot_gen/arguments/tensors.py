@@ -72,6 +72,10 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
     def take(value: Any, name: str, call: Call) -> Tensor:
         if not isinstance(value, Tensor):
             value = _converted(value, name, call, default)
+        if value.is_nested:
+            raise ValueError(
+                f"{name} must be a dense tensor, got a nested one; join its parts, e.g. torch.cat(list(x))"
+            )
         if value.layout is not torch.strided:
             raise ValueError(f"{name} must be a dense tensor, got a sparse one; use {name}.to_dense()")
         if value.is_meta:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -22,8 +23,8 @@ from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
 from ot_gen.cli.sample import sample
 from ot_gen.cli.sweep import failed_in
-from ot_gen.execution import interruptible, plain_streams
-from ot_gen.runs.claim import check_free
+from ot_gen.execution import interruptible, on_one_line, plain_streams
+from ot_gen.runs.claim import check_free, check_no_links
 from ot_gen.training import Interrupted
 
 COMMANDS = {"evaluate": evaluate, "geometry": geometry, "sample": sample}
@@ -52,8 +53,10 @@ def _code(arguments: Sequence[str]) -> int:
         if (command := COMMANDS.get("".join(arguments[:1]))) is not None:
             return command(arguments[1:])
         sys.argv[1:] = renamed(arguments)
-        _check(sys.argv[1:])
-        job()
+        if _check(sys.argv[1:]).package is None:
+            job()
+        else:
+            _show()
     except BadInput as error:  # of a worker
         usage(error.line)
         failures.count, failures.sweep = 1, error.sweep
@@ -79,8 +82,18 @@ def _code(arguments: Sequence[str]) -> int:
     return 2 if failures.count else 0
 
 
-def _check(arguments: Sequence[str]) -> None:
-    """Refuse wrong options, and a folder with a result before Hydra writes its log and its settings there."""
+def _show() -> None:
+    """Show one part of the configuration; Hydra ends the process where there is none."""
+    try:
+        with redirect_stderr(io.StringIO()) as said:
+            job()
+    except SystemExit:
+        raise ValueError(f"{on_one_line(said.getvalue())}; see ot-gen --cfg job") from None
+    sys.stderr.write(said.getvalue())
+
+
+def _check(arguments: Sequence[str]) -> Namespace:
+    """Refuse wrong options, and a folder with a result before Hydra comes to it; returns the options."""
     try:
         with redirect_stderr(io.StringIO()) as said:
             options = get_args_parser().parse_args(arguments)
@@ -88,9 +101,20 @@ def _check(arguments: Sequence[str]) -> None:
         if not stop.code:  # --version
             raise
         raise ValueError(f"{said.getvalue().strip().rpartition('error: ')[2]}; see ot-gen --help") from None
+    if options.experimental_rerun is not None:
+        raise ValueError(
+            "--experimental-rerun would unpickle a file, which can run any program; repeat a run by the overrides "
+            "in its run.json"
+        )
     if options.multirun:
-        return
-    given = {name: value.strip("'\"") for name, _, value in (item.partition("=") for item in options.overrides)}
+        return options
+    words = (item.lstrip("+").partition("=") for item in options.overrides)
+    given = {name: value.strip("'\"") for name, _, value in words}
     folder = given.get("hydra.run.dir")
-    if folder and "${" not in folder and given.get("overwrite") != "true":
-        check_free(Path(folder), given.get("resume"))
+    if folder == "":
+        raise ValueError("hydra.run.dir= names no folder; give one, or leave it out for a new one in runs/")
+    if folder and "${" not in folder:
+        check_no_links(Path(folder))
+        if given.get("overwrite", "").casefold() != "true":
+            check_free(Path(folder), given.get("resume"))
+    return options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
     """The configuration with these overrides, and the names of the entries chosen in its groups.
 
     Raises:
-        ValueError: no folder `config_dir`.
+        ValueError: no folder `config_dir`, or as `check_read`.
         CompactHydraException: an entry, a name or a value that is wrong.
     """
     folder = None if config_dir is None else Path(config_dir).absolute()
@@ -107,10 +107,39 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
     with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
         cfg = hydra.compose("config", overrides=[*renamed(overrides), *extra], return_hydra_config=True)
     choices = dict(cfg.hydra.runtime.choices)
+    check_read(cfg, choices, overrides)
     OmegaConf.set_readonly(cfg, False)
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
     return cfg, choices
+
+
+def check_read(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Refuse overrides that would change nothing: a new setting that no other one names, and the facts of the data.
+
+    Raises:
+        ValueError: the override.
+    """
+    known = {path.name for path in conf_dir().iterdir()} | {str(name) for name in OmegaConf.load(conf_dir() / _FILE)}
+    nodes: Any = OmegaConf.to_container(cfg, resolve=False)
+    for override in overrides:
+        name = re.split("[.=@:]", override.lstrip("+~"))[0]
+        if override.lstrip("+~").startswith("space."):
+            raise ValueError(f"{override}: space holds the facts of the data, which ot-gen fills in; leave it out")
+        own = override.startswith("+") and "/" not in name and name not in known and name not in choices
+        if own and not _names(nodes, f"${{{name}"):
+            raise ValueError(
+                f"{override}: nothing reads a setting {name}; see ot-gen --cfg job for those that there are"
+            )
+
+
+def _names(node: object, words: str) -> bool:
+    if isinstance(node, dict | list):
+        return any(_names(item, words) for item in (node.values() if isinstance(node, dict) else node))
+    return isinstance(node, str) and words in node
+
+
+_FILE = "config.yaml"
 
 
 def _quoted(text: str) -> str:

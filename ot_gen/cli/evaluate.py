@@ -17,6 +17,7 @@ from ot_gen.cli.compose import composed
 from ot_gen.cli.errors import failures, one_line, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parts import JUDGING, judging_of
+from ot_gen.cli.targets import check_folder
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.data import samples
 from ot_gen.execution import OneLineParser, use_threads, write_text
@@ -36,6 +37,8 @@ def evaluate(arguments: Sequence[str]) -> int:
     """Run `ot-gen evaluate` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
         given = _parser().parse_intermixed_args(arguments)
+        if given.output is not None:
+            check_folder(given.output, "--output")
         judged = _judge_run(given) if given.samples is None else _judge_samples(given)
     except Exception as error:
         if failures.shows(error):

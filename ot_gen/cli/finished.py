@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -20,7 +23,7 @@ from ot_gen.cli.errors import one_line
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
 from ot_gen.data import Dataset
-from ot_gen.execution import checkpoint_in, load_weights, on_one_line
+from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, load_weights, on_one_line
 from ot_gen.measures import Pushforward, Units, undisturbed
 from ot_gen.priors import load_prior
 from ot_gen.runs.configuration import plain_yaml
@@ -61,9 +64,48 @@ def read_run(folder: Path, trusted: bool = False) -> tuple[RunRecord, DictConfig
         raise ValueError(f"the record in {folder.absolute()} does not say what was trained{what}; train the run again")
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", record.data):
         raise ValueError(f"the record in {folder.absolute()} names the data {record.data!r}, which no entry is called")
+    if not isinstance(seed := words["seed"], int) or isinstance(seed, bool) or not -(2**63) <= seed < 2**64:
+        raise ValueError(f"the seed in {(folder / CONFIG).absolute()} is {seed!r:.60}, no whole number below 2^64")
     if not trusted:
         check_trusted(words, folder)
+        _check_weights(saved, folder)
     return record, saved
+
+
+def _check_weights(saved: DictConfig, folder: Path) -> None:
+    """Refuse networks with more weights than the checkpoint holds, before memory is taken for them.
+
+    They are built of tensors without numbers, which take none.
+    """
+    file = folder / CHECKPOINT_NAME
+    held = file.stat().st_size if file.is_file() else math.inf  # that there is none is said where it is read
+    for name in ("generator", "noise", "solver"):
+        for node in _nodes(saved.get(name)):
+            if (takes := _bytes(node)) > held:
+                raise ValueError(
+                    f"the {name} in {(folder / CONFIG).absolute()} has weights of {takes:,} bytes, and its checkpoint "
+                    f"has {held:,}: it was not trained with it; train the run again"
+                )
+
+
+def _nodes(node: Any) -> Iterator[DictConfig]:
+    """A node that names what it builds, and those in it: a part of a part may be built of tensors without numbers."""
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield node
+        for item in node.values():
+            yield from _nodes(item)
+
+
+def _bytes(node: DictConfig) -> int:
+    """Of the weights of the network that a node builds; 0 where it builds none, or only of numbers."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            part = build(node)
+    except Exception:  # what cannot be built is said where it is built in earnest
+        return 0
+    return sum(p.numel() * p.element_size() for p in part.parameters()) if isinstance(part, nn.Module) else 0
 
 
 def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:

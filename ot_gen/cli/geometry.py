@@ -7,12 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Annotated, Any, final
 
 from omegaconf import OmegaConf
 
+from ot_gen.arguments import Interval, Seed, checked
 from ot_gen.cli.errors import failures, one_line, usage
 from ot_gen.cli.finished import load_run
+from ot_gen.cli.targets import check_study
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, use_threads
 from ot_gen.execution.deprecation import REMOVAL
@@ -39,7 +41,10 @@ def geometry(arguments: Sequence[str]) -> int:
     """Run `ot-gen geometry` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
         given = _parser().parse_intermixed_args(arguments)
-        shown = _study(given.run, given.trust, given.out, _options(given.overrides))
+        chosen = _options(given.overrides)
+        if given.out is not None:
+            check_study(given.out, given.run)
+        shown = _study(given.run, given.trust, given.out, chosen)
     except NotImplementedError as error:  # torch's, of an activation without second derivatives
         return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
     except Exception as error:
@@ -82,9 +87,17 @@ def _options(overrides: Sequence[str]) -> Any:
     if unknown:
         raise ValueError(f"the geometry of a run has no setting {unknown[0]}; it has {', '.join(known)}")
     chosen = OmegaConf.merge(OmegaConf.structured(Options), OmegaConf.from_dotlist(overrides))
+    _check_sizes(chosen.pairs, chosen.segments, chosen.seed)
     if chosen.start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, got {chosen.start}")
     return chosen
+
+
+@checked
+def _check_sizes(
+    pairs: Annotated[int, Interval(1, 10**6)], segments: Annotated[int, Interval(4, 10**4)], seed: Seed
+) -> None:
+    """Sizes beyond which a study would never end."""
 
 
 def _renamed(override: str) -> str:

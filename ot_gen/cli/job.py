@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.cli.building import NEEDED, build, check_needed, completed
-from ot_gen.cli.compose import conf_dir
+from ot_gen.cli.compose import check_read, conf_dir
 from ot_gen.cli.errors import failures, one_line, report
 from ot_gen.cli.parts import assembled, judging_of
 from ot_gen.cli.sweep import (
@@ -26,13 +29,13 @@ from ot_gen.cli.sweep import (
     objective,
     task_in,
 )
-from ot_gen.execution import Processes, checkpoint_in, holds, interruptible, launch, use_threads, write_text
-from ot_gen.runs.claim import check_free, claimed
+from ot_gen.execution import Processes, checkpoint_in, holds, interruptible, kind_and_message, launch, use_threads
+from ot_gen.runs.claim import check_free, claimed, reached
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import CONFIG, RunRecord, read_record
+from ot_gen.runs.record import RunRecord, read_record, write_record
 from ot_gen.runs.run import Experiment, follow, run, whole
 from ot_gen.runs.writer import RecordWriter
-from ot_gen.training import Interrupted
+from ot_gen.training import CHECKPOINT_NAME, Interrupted
 
 log = logging.getLogger("ot_gen")
 
@@ -45,7 +48,9 @@ def job(cfg: DictConfig) -> float | None:
     if chosen.mode == RunMode.MULTIRUN:
         sweep = Path(chosen.sweep.dir)
     try:
+        check_read(cfg, chosen.runtime.choices, chosen.overrides.task)
         check_objective(cfg.objective)
+        _check_flags(cfg)
         with interruptible(), claimed(output):
             if sweep is None and not cfg.overwrite:
                 check_free(output, cfg.resume)
@@ -60,6 +65,15 @@ def job(cfg: DictConfig) -> float | None:
         return None
 
 
+def _check_flags(cfg: DictConfig) -> None:
+    if not isinstance(resume := cfg.get("resume"), str | None):
+        raise ValueError(f"resume={resume} is no path; give resume=FOLDER of a run, or its {CHECKPOINT_NAME}")
+    for name in ("overwrite", "retry"):
+        if not isinstance(value := cfg.get(name), bool):
+            said = "null" if value is None else value
+            raise ValueError(f"{name}={said} is neither yes nor no; write {name}=true or {name}=false")
+
+
 def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
     composed = composition(cfg)
     task = Task() if sweep is None or cfg.overwrite else task_in(output, composed, cfg.retry)
@@ -69,13 +83,15 @@ def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
     else:
         if is_orphan():
             raise Interrupted("the process that started this one is gone")
-        _train(cfg, output, composed, task)
+        # A result stays until the run that replaces it is under way; a sweep keeps count of what failed to go on.
+        waits = reached(output) is not None and (sweep is None or cfg.overwrite)
+        _train(cfg, output, composed, task, waits)
         record = read_record(output)
         assert record is not None  # training has written it
     return objective(record, cfg.objective)
 
 
-def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
+def _train(cfg: DictConfig, output: Path, composed: str, task: Task, waits: bool) -> None:
     choices: Any = HydraConfig.get().runtime.choices
     record = RunRecord(
         Status.RUNNING,
@@ -88,31 +104,43 @@ def _train(cfg: DictConfig, output: Path, composed: str, task: Task) -> None:
         attempts=task.attempts,
     )
     plain = OmegaConf.to_container(HydraConfig.get().job_logging, resolve=True)  # it goes to other processes
-    size = whole(cfg.trainer.get("processes", 1))
-    if size is None or size < 1:
-        raise ValueError(f"trainer.processes={cfg.trainer.processes}: give a whole number of processes, from 1 on")
-    launch(_work, cfg, plain, output, record, task.resume, size=size, device=cfg.device)
+    try:
+        check_needed(cfg, ("trainer",))
+        size = whole(cfg.trainer.get("processes", 1))
+        if size is None or size < 1:
+            raise ValueError(f"trainer.processes={cfg.trainer.processes}: give a whole number of processes, from 1 on")
+        launch(_work, cfg, plain, output, record, task.resume, waits, size=size, device=cfg.device)
+    except Exception as error:
+        if read_record(output) is None:  # no process came to write one
+            with suppress(OSError):
+                write_record(output, replace(record, status=Status.FAILED, error=kind_and_message(error)))
+        raise
 
 
 def _work(
-    processes: Processes, cfg: DictConfig, job_logging: Any, output: Path, record: RunRecord, resume: Path | None
+    processes: Processes,
+    cfg: DictConfig,
+    job_logging: Any,
+    output: Path,
+    record: RunRecord,
+    resume: Path | None,
+    waits: bool,
 ) -> None:
     """The work of one process of a job; with one process it is that of the job itself."""
     if not HydraConfig.initialized() and processes.rank == 0:  # a fresh process
         configure_log(OmegaConf.create(job_logging))
 
     if processes.rank > 0:
-        follow(output, _built(cfg, output, resume, processes), processes)
+        follow(output, _built(cfg, None, resume, processes), processes)
         return
-    with RecordWriter(output, record) as writer:
-        run(writer, _built(cfg, output, resume, processes), processes)
+    with RecordWriter(output, record, waits) as writer:
+        run(writer, _built(cfg, writer, resume, processes), processes)
 
 
-def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Processes) -> Experiment:
+def _built(cfg: DictConfig, writer: RecordWriter | None, resume: Path | None, processes: Processes) -> Experiment:
     """The parts of a run; its configuration is written before they are built, and again when the data complete it."""
-    records = processes.rank == 0
-    if records:
-        write_text(output / CONFIG, OmegaConf.to_yaml(cfg))  # until it can be resolved
+    if writer is not None:
+        writer.configure(OmegaConf.to_yaml(cfg))  # until it can be resolved
     use_threads(cfg.threads)
     check_needed(cfg, (*NEEDED, "evaluation"))
     if whole(cfg.seed) is None or not -(2**63) <= cfg.seed < 2**64:
@@ -120,15 +148,17 @@ def _built(cfg: DictConfig, output: Path, resume: Path | None, processes: Proces
         raise ValueError(f"seed={said} would leave a run that nobody can repeat; give a whole number, below 2^63")
     resume = resume or (None if cfg.resume is None else checkpoint_in(cfg.resume))
     if resume is not None and cfg.data.get("standardize") == "shared" and not holds(resume, "mu.units.shift"):
-        log.info("%s was trained on data in their own units, and goes on so: data.standardize=none", resume)
+        words = f"{resume} was trained on data in their own units, and goes on so: data.standardize=none"
+        if writer is not None:
+            writer.do(partial(log.info, "%s", words))
         cfg.data.standardize = "none"
     data = build(cfg.data)
     cfg = completed(cfg, data)
-    if records:
-        write_text(output / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+    if writer is not None:
+        writer.configure(OmegaConf.to_yaml(cfg, resolve=True))
     made = assembled(cfg, data, cfg.seed)
     others: dict[str, Any] = {}
-    if records:
+    if writer is not None:
         others = {
             "ex_post": build(cfg.get("ex_post")),
             "trackers": [build(tracker) for tracker in (cfg.get("tracker") or {}).values()],

@@ -37,6 +37,7 @@ FUNCTIONS = frozenset(
         *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "image_folder", "points"),
     }
 )
+LOADERS = frozenset({"mnist_full", "image_folder", "points"})  # they read files of a choice, or ask the network
 CONSTRUCTORS = ("on",)  # class methods
 OTHERS = ("functools.partial",)
 BY_NAME = tuple(f"hydra.utils.get_{kind}" for kind in ("object", "class", "method"))  # the thing, not called
@@ -58,7 +59,7 @@ def check_trusted(config: Mapping[str, Any], folder: Path) -> None:
     for name, node in config.items():
         if name in NOT_BUILT:
             continue
-        for reason in _objections(node):
+        for reason in _objections(node, is_data=name == "data"):
             raise ValueError(f"the record in {folder.absolute()} {reason}; {TRUST}")
 
 
@@ -102,8 +103,27 @@ def _is_class_of_parts(thing: object) -> bool:
     return room[0] == "ot_gen" and (room[1] in ROOMS or thing is MixedPrecision)
 
 
-def _objections(node: object) -> Iterator[str]:
-    """What speaks against building a node, in words."""
+def _is_loader(target: object) -> bool:
+    return isinstance(target, str) and target.rpartition(".")[2] in LOADERS
+
+
+def _objection_by_name(node: Mapping[Any, Any]) -> str:
+    """What speaks against handing a thing over by its name: it may be called with anything, so it must be harmless."""
+    path = node.get("path")
+    if path in OTHERS or (path not in DTYPES and not is_part(path)):
+        return f"names {path!r}, which is no part of ot_gen"
+    if _is_loader(path):
+        return f"names {path!r} to be called later, and a loader of data is called for the data alone"
+    return "names a thing by more than its path" if {*node} - {"_target_", "path", "_convert_"} else ""
+
+
+def _objections(node: object, is_data: bool = False) -> Iterator[str]:
+    """What speaks against building a node, in words.
+
+    Args:
+        node: of the configuration.
+        is_data: whether it is the one by which the run's data are loaded.
+    """
     if isinstance(node, list):
         for item in node:
             yield from _objections(item)
@@ -112,8 +132,10 @@ def _objections(node: object) -> Iterator[str]:
     elif isinstance(node, Mapping):
         target = node.get("_target_")
         if target in BY_NAME:
-            if node.get("path") not in DTYPES and not is_part(node.get("path")):
-                yield f"names {node.get('path')!r}, which is no part of ot_gen"
+            if words := _objection_by_name(node):
+                yield words
+        elif _is_loader(target) and (not is_data or node.get("_partial_")):
+            yield f"names {target!r} in another place than its data"
         elif target is not None and not is_part(target):
             yield f"names {target!r}, which is no part of ot_gen"
         elif str(target).endswith(".mnist_full") and (lacks := missing_files(node)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, final
 
@@ -10,9 +11,12 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, Growth, typical
-from ot_gen.costs.squared import is_scattered, squared_distances_to
+from ot_gen.costs.squared import is_scattered, middle, squared_distances_to
 from ot_gen.measures import check_defined, widened
 from ot_gen.measures.points import comparable
+
+PAIRS = 2**16  # pairs of points that are compared together
+LEAST = 1e3  # times the least size whose power is a normal number: the least that keeps its digits
 
 
 @final
@@ -49,7 +53,7 @@ class SquaredEuclidean(Cost):
         # Centring keeps the expansion of the square exact for clouds far from the origin. It copies the atoms, so it
         # is left out where the cloud surrounds the origin anyway.
         sample = widened(typical(y))
-        centre = sample.mean(dim=0)
+        centre = middle(sample)
         far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
 
         def centred(points: Tensor) -> Tensor:
@@ -163,10 +167,35 @@ class Lp(Cost):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = comparable(x, y)
-        return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
+        if self.p in (1.0, torch.inf):
+            return torch.linalg.vector_norm(x - y, ord=self.p, dim=-1)
+        difference = x - y
+        unit = difference.detach().abs().amax(dim=-1, keepdim=True)
+        unit = torch.where(unit > 0, unit, 1.0)
+        return torch.linalg.vector_norm(difference / unit, ord=self._order(x.dtype), dim=-1) * unit.squeeze(-1)
 
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
-        return torch.cdist(*comparable(x, y), p=self.p, compute_mode="donot_use_mm_for_euclid_dist")
+        x, y = comparable(x, y)
+        order = self._order(x.dtype)
+        if order in (1.0, torch.inf) or not len(x) or not len(y):
+            return torch.cdist(x, y, p=order)
+        # In units of the largest difference no power overflows; a power of two costs no digit.
+        ends = torch.stack([end for z in (x.detach(), y.detach()) for end in (z.amin(dim=0), z.amax(dim=0))]).double()
+        spread = float((ends.amax(dim=0) - ends.amin(dim=0)).max())
+        most = math.log2(torch.finfo(x.dtype).max) - 1
+        unit = 2.0 ** min(math.ceil(math.log2(spread)), int(most)) if 0 < spread < math.inf else 1.0
+        distances = unit * torch.cdist(x / unit, y / unit, p=order, compute_mode="donot_use_mm_for_euclid_dist")
+        lost = distances.detach() < unit * LEAST * torch.finfo(x.dtype).tiny ** (1 / order)
+        if not bool(lost.any()):
+            return distances
+        # Powers of these differences underflow: each is taken in a unit of its own.
+        i, j = lost.nonzero(as_tuple=True)
+        parts = [self(x[a], y[b]) for a, b in zip(i.split(PAIRS), j.split(PAIRS), strict=True)]
+        return distances.masked_fill(lost, 0).index_put((i, j), torch.cat(parts))
+
+    def _order(self, dtype: torch.dtype) -> float:
+        """p, or ∞ where the two norms are equal to rounding: ‖v‖_∞ <= ‖v‖_p <= d^{1/p} ‖v‖_∞."""
+        return self.p if self.p < 64 / torch.finfo(dtype).eps else torch.inf
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"

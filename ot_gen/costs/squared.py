@@ -12,7 +12,9 @@ from ot_gen.measures import widened
 from ot_gen.measures.points import comparable
 
 BLOCK = 64  # entries whose least is taken together: a reduction is many times faster than a search
+READ = 2**22  # coordinates that are all looked at
 SMALL = 2**18  # products up to which double precision takes hardly longer
+FAR = 64.0  # squares of norms above so many times their median are those of points far from the others
 NARROW = 16  # coordinates below which a search of all entries would take longer than their product
 PAIR_ENTRIES = 2**20  # of the pairs that are measured again together
 MANY_PAIRS = 16  # one in so many entries of the matrix: beyond it all of them are measured again
@@ -33,11 +35,12 @@ def squared_distances(x: Cloud, y: Cloud) -> Tensor:
 def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
     """x -> `squared_distances(x, y)`, with the norms of y (m, d) computed once.
 
-    ‖x − y‖² = ‖x‖² + ‖y‖² − 2⟨x, y⟩ is one matrix product. Between close points it cancels: two points at 10³ from the
-    centre and 1 apart would be .1 wrong in float32. So small problems are computed in double precision. In others,
-    values below √eps of ‖x‖² + ‖y‖² are measured again by their differences, and keep at least half of their digits,
-    whatever the clusters. With fewer than 16 coordinates that is left out where a sample of y shows no clusters. The
-    derivatives are those of the expansion, which do not cancel like squares.
+    On the line they are squares of differences. Elsewhere ‖x − y‖² = ‖x‖² + ‖y‖² − 2⟨x, y⟩ is one matrix product.
+    Between close points it cancels: two points at 10³ from the centre and 1 apart would be .1 wrong in float32. So
+    small problems are computed in double precision, and values below √eps of ‖x‖² + ‖y‖² are measured again by their
+    differences. They keep at least half of their digits, whatever the clusters. With fewer than 16 coordinates the
+    search is left out for large problems where y shows neither clusters nor far atoms. The derivatives are those of
+    the expansion, which do not cancel like squares.
 
     Example:
         >>> squared_distances_to(torch.tensor([[3.0, 4.0]]))(torch.zeros(1, 2))
@@ -45,38 +48,66 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
         >>> squared_distances_to(torch.tensor([[1e4, 0.0, 0.0], [-1e4, 0.0, 0.0]]))(torch.tensor([[1e4, 1.0, 0.0]]))
         tensor([[1.0000e+00, 4.0000e+08]])
     """
-    # Centring keeps the expansion exact for clouds far from the origin.
-    y = widened(y)
-    centre = y.detach().mean(dim=0)
-    if bool(centre.isinf().any()):
-        raise ValueError(f"the mean of the points overflows {y.dtype}; rescale the points, or use float64")
-    y = y - centre
-    if y.shape[1] == 1:
-        return lambda x: (widened(x) - centre - y.T).square()
-    share = float(torch.finfo(y.dtype).eps) ** 0.5
-    kept: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+    atoms = widened(y)
+    if atoms.shape[1] == 1:
+        return lambda x: (widened(x) - atoms.T).square()
+    kept: dict[torch.dtype, tuple[Tensor, Tensor, Tensor]] = {}
     searched: list[bool] = []
 
     def expanded(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """The expansion, (n, m), and the squared norms, (n, 1) and (m,), in this precision."""
         if dtype not in kept:
-            kept[dtype] = y.to(dtype), y.to(dtype).square().sum(dim=1)
-        wide, norms = kept[dtype]
-        x = x.to(dtype)
+            # Centring keeps the expansion exact for clouds far from the origin.
+            wide = atoms.to(dtype)
+            centre = middle(wide) if dtype == atoms.dtype else wide.detach().mean(dim=0)
+            wide = wide - centre
+            kept[dtype] = centre, wide, wide.square().sum(dim=1)
+        centre, wide, norms = kept[dtype]
+        x = x.to(dtype) - centre
         sizes = x.square().sum(dim=1, keepdim=True)
         return torch.addmm(norms, x, wide.T, alpha=-2.0).add_(sizes), sizes, norms
 
     def squared(x: Tensor) -> Tensor:
-        x = widened(x) - centre
-        if len(x) * y.numel() <= SMALL and y.dtype == torch.float32:
-            return expanded(x, torch.float64)[0].clamp_min(0).to(y.dtype)
-        if not searched:
-            searched.append(y.shape[1] >= NARROW or _close(y, share) > 1 / 1024)
-        gram, sizes, norms = expanded(x, y.dtype)
-        check_in_range(norms)
-        return _measured_again(gram, x, y, share * sizes, share * norms) if searched[0] else gram.clamp_min(0)
+        x = widened(x)
+        small = len(x) * atoms.numel() <= SMALL and atoms.dtype == torch.float32
+        gram, sizes, norms = expanded(x, torch.float64 if small else atoms.dtype)
+        share = float(torch.finfo(gram.dtype).eps) ** 0.5
+        if small:  # one look is quicker than a search, which hardly any problem needs
+            cancelled = bool(gram.amin() < share * (sizes.amax() + norms.amax())) if gram.numel() else False
+        else:
+            check_in_range(norms)
+            if not searched:
+                searched.append(atoms.shape[1] >= NARROW or _far(norms))
+            cancelled = searched[0] or _close(x, atoms, kept[atoms.dtype][0], share) > 1 / 1024
+        gram = _measured_again(gram, x, atoms, share * sizes, share * norms) if cancelled else gram.clamp_min(0)
+        return gram.to(atoms.dtype)
 
     return squared
+
+
+def middle(y: Tensor) -> Tensor:
+    """A centre of points y (m, d), (d,): their mean, or the median of each coordinate where far ones moved the mean.
+
+    Raises:
+        ValueError: the mean overflows.
+
+    Example:
+        >>> middle(torch.tensor([[0.0], [2.0]])), middle(torch.tensor([0.0, 1.0]).repeat(9)[:, None])
+        (tensor([1.]), tensor([0.5000]))
+        >>> middle(torch.tensor([1.0] * 20 + [1e8])[:, None])
+        tensor([1.])
+    """
+    y = y.detach()
+    centre = y.mean(dim=0)
+    if bool(centre.isinf().any()):
+        raise ValueError(f"the mean of the points overflows {y.dtype}; rescale the points, or use float64")
+    return y.median(dim=0).values if _far((y - centre).square().sum(dim=1)) else centre
+
+
+def _far(squares: Tensor) -> bool:
+    """Whether some squares of norms (m,) are far above most of them."""
+    squares = squares.detach()
+    return len(squares) > 0 and bool(squares.amax() > FAR * squares.median())
 
 
 def check_in_range(squares: Tensor) -> None:
@@ -92,26 +123,47 @@ def check_in_range(squares: Tensor) -> None:
 def is_scattered(y: Tensor) -> bool:
     """Whether a matrix product tells points y (m, d) apart: few of their distances drown in its rounding.
 
-    It looks at a few of the points.
+    It looks at a few of the points, and of those far from most of them.
 
     Example:
         >>> clusters = torch.rand(50, 2) + 1e3 * torch.tensor([1.0, -1.0]).repeat(25)[:, None]
         >>> is_scattered(torch.rand(50, 2)), is_scattered(clusters)
         (True, False)
     """
-    return _close(y, 512 * torch.finfo(widened(y[:0]).dtype).eps) < 1 / 64
+    few = widened(_few(y.detach()))
+    share, centre = 512 * torch.finfo(few.dtype).eps, middle(few)
+    if _close(few, few, centre, share) >= 1 / 64:
+        return False
+    outer = _outer(widened(y.detach()), centre)
+    return len(outer) == 0 or _close(outer, outer, centre, share) < 1 / 64
 
 
 @torch.no_grad()
-def _close(y: Tensor, share: float) -> float:
-    """How many of the squared distances between a few of the points are below a share of the squared norms."""
+def _outer(y: Tensor, centre: Tensor) -> Tensor:
+    """The points far from most of them; none where the points would take long to read."""
+    if y.numel() > READ:
+        return y[:0]
+    away = torch.linalg.vector_norm(y - centre, dim=1).square()
+    return y[away > FAR * away.median()]
+
+
+def _few(y: Tensor) -> Tensor:
+    """Up to 128 of the points, from all places."""
+    if len(y) <= 128:
+        return y
     # Multiples of the golden ratio fall in step with no pattern of the rows.
-    places = torch.arange(min(len(y), 128), dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
-    y = widened(y.detach()[(places * len(y)).long().to(y.device)])
-    y = y - y.mean(dim=0)
-    x, norms = y[:16], torch.linalg.vector_norm(y, dim=1)
+    places = torch.arange(128, dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
+    return y[(places * len(y)).long().to(y.device)]
+
+
+@torch.no_grad()
+def _close(x: Tensor, y: Tensor, centre: Tensor, share: float) -> float:
+    """How many of the squared distances between a few of the points are below a share of the squared norms."""
+    x, y = (_few(points) for points in (x, y))
+    x = x[:16]
     distances = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-    reach = share**0.5 * (norms[:16, None] + norms)
+    of_x, of_y = (torch.linalg.vector_norm(points - centre, dim=1) for points in (x, y))
+    reach = share**0.5 * (of_x[:, None] + of_y)
     return int(((distances < reach) & (distances > 0)).sum()) / max(1, distances.numel())
 
 
@@ -123,9 +175,9 @@ def _measured_again(gram: Tensor, x: Tensor, y: Tensor, of_x: Tensor, of_y: Tens
         if not len(blocks):
             return gram
         place = _small(known, blocks, of_x, of_y)
-        missing = _distances(x, y, place).sub_(known.take(place))
-    # Added, since a value that replaces another would take its derivative away.
-    return gram.flatten().index_add_(0, place, missing).view_as(gram)
+        measured = _distances(x, y, place).to(known.dtype)
+    # Less the known value and more the other: a value put in its place would take its derivative away.
+    return gram.flatten().index_add_(0, place, known.take(place), alpha=-1).index_add_(0, place, measured).view_as(gram)
 
 
 def _least(gram: Tensor) -> Tensor:

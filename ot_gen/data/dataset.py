@@ -134,8 +134,9 @@ class Dataset:
         variance = float(moments(self.atoms)[1].sum())
         if variance == 0:
             raise ValueError(
-                "the data have variance 0: all points are identical, so there is no scale to measure costs by; "
-                "give at least two different points"
+                "the data have variance 0: all points are identical, or so near that their squared distances are "
+                "rounded to 0, so there is no scale to measure costs by; give at least two different points, or "
+                "rescale them"
             )
         return variance
 

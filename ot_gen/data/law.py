@@ -15,7 +15,7 @@ from ot_gen.data.standard import Standardize, standardised
 from ot_gen.execution import keyword_only
 from ot_gen.measures import Empirical, Measure, Reference
 
-Size = Annotated[int, Interval(2, 10**9)]  # of a set of points
+Size = Annotated[int, Interval(2, 10**8)]  # of a set of points: gigabytes
 
 
 @final

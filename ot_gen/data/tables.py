@@ -55,8 +55,9 @@ def read_table(file: Path) -> NDArray[Any]:
         raise ValueError(_fault(numbers, lines) or str(error)) from error
     bad = ~(np.abs(table) <= np.finfo(np.float32).max).all(axis=1)
     if bad.any():
+        what = "numbers beyond 3.4e38, too large for float32," if np.isfinite(table[bad]).all() else "NaN or Inf"
         raise ValueError(
-            f"it holds NaN or Inf in {bad.sum()} of {len(table)} rows (first: line {numbers[int(bad.argmax())]} of the "
+            f"it holds {what} in {bad.sum()} of {len(table)} rows (first: line {numbers[int(bad.argmax())]} of the "
             "file)"
         )
     if len(names) not in (0, table.shape[1]):

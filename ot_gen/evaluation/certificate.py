@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from ot_gen.arguments import Interval, Positive, checked
 from ot_gen.costs import Cost
 from ot_gen.evaluation.assumptions import Assumption
 from ot_gen.evaluation.budget import FEWEST_SAMPLES, Budget
-from ot_gen.evaluation.draws import Draws, Sampled, Tabulated, rows_of
+from ot_gen.evaluation.draws import Draws, Sampled, Tabulated, rows_of, samples_in
 from ot_gen.evaluation.guarantee import Guarantee, Truncated
 from ot_gen.evaluation.interval import Certificate
 from ot_gen.evaluation.line import convex_on_the_line, monotone_table
@@ -69,8 +69,8 @@ def certify(
     Ctrl-C ends the solve early and judges what is there; a second one ends the judging too.
 
     Args:
-        mu: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor of
-            samples (N, d) or the path of an .npy, .npz or .csv file of them. `sample` must give independent points.
+        mu: any `Measure`, a torch `Distribution` of vectors, an object with `sample(n)`, a tensor (array, list)
+            of samples (N, d) or the path of an .npy, .npz or .csv file of them. `sample` must give independent points.
         nu: the atoms and their masses.
         cost: any ground cost.
         h_tilde: a table over the atoms, (m,): a start for the solve, and a candidate itself.
@@ -108,6 +108,7 @@ def certify(
         check_values(h_tilde, len(nu))
     budget = Budget(width, max_samples, max_bytes, max_seconds, progress)
     budget.check(nu)
+    mu, reference = (samples_in(law, nu.atoms, name) for law, name in ((mu, "mu"), (reference, "reference")))
     if reference is not None and not isinstance(reference, Tensor | str | Path):
         check_sampler(reference, nu.dim, "reference")  # now, not after the first interval
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
@@ -157,7 +158,8 @@ def _certificate(
 ) -> Certificate:
     pilot_size = min(draws.pilot_size or 2**13, max(FEWEST_SAMPLES, budget.max_samples // 8))
     contest = Contest(problem, draws.pilot().draw(pilot_size))
-    spent, stopped = _compete(contest, draws, h_tilde, potential, budget)
+    size = _sizes_of_costs(contest)
+    spent, stopped = _compete(contest, draws, h_tilde, potential, budget, size.of_atoms)
     table = contest.best
     assert table is not None
     plan, rate, slack = contest.plan(budget.max_bytes)
@@ -170,6 +172,7 @@ def _certificate(
     ending, message = replicates.run(draws, *sizes, budget.max_seconds - budget.seconds, budget.progress)
     lower, lower_se, upper, upper_se = replicates.bounds()
     low, high = replicates.student_interval(level) if guarantee is None else replicates.guaranteed_interval(guarantee)
+    low, high = size.widened(low, high, problem.weights, table)
     certificate = Certificate(
         cost=problem.cost,
         lower=lower,
@@ -194,19 +197,54 @@ def _certificate(
     return replace(certificate, converged=converged, ending=ending, message=message)
 
 
+@final
+class _Sizes(NamedTuple):
+    """How large the costs of a problem are: so large are their rounding errors, which no sample averages away.
+
+    Attributes:
+        of_atoms: E c(x, y_j) on the pilot, (m,), float64.
+        largest: max |c(x, y_j)| on it.
+        eps: of the dtype that costs are computed in, for each of the dimensions that they add up.
+    """
+
+    of_atoms: Tensor
+    largest: float
+    eps: float
+
+    def widened(self, low: float, high: float, weights: Tensor, table: Tensor) -> tuple[float, float]:
+        """The interval with the rounding of costs, table and masses added to both ends; low <= high."""
+        size = float(weights.double() @ (self.of_atoms.abs() + table.double().abs()))
+        margin = self.eps * size + 4 * torch.finfo(torch.float64).eps * self.largest
+        return min(low, high) - margin, max(low, high) + margin
+
+
+def _sizes_of_costs(contest: Contest) -> _Sizes:
+    rows = contest.problem.rows
+    parts = [(costs.double().sum(dim=0), float(costs.abs().max())) for _, costs in rows.costs(contest.x)]
+    sums = torch.stack([part for part, _ in parts]).sum(dim=0)
+    eps = torch.finfo(rows.dtype).eps * (4 + math.sqrt(rows.atoms.shape[1]))
+    return _Sizes(sums / len(contest.x), max(size for _, size in parts), eps)
+
+
 def _compete(
-    contest: Contest, draws: Draws, h_tilde: Tensor | None, potential: Potential | None, budget: Budget
+    contest: Contest,
+    draws: Draws,
+    h_tilde: Tensor | None,
+    potential: Potential | None,
+    budget: Budget,
+    equally_attractive: Tensor,
 ) -> tuple[int, bool]:
     """Let all tables compete that there are; returns the samples that this took, and whether the user stopped it."""
     problem, pilot_size = contest.problem, len(contest.x)
     # The solver's own start: from a worse table it would take longer.
-    summed = torch.stack([costs.double().sum(dim=0) for _, costs in problem.rows.costs(contest.x)]).sum(dim=0)
-    contest.enter((summed / pilot_size).to(problem.weights))
+    contest.enter(equally_attractive.to(problem.weights))
     cold = contest.best
     if h_tilde is not None:
         contest.enter(problem.reduce(h_tilde.detach().to(problem.weights)))
     if potential is not None:
         contest.enter(table_of(potential, problem, contest.x))
+    if len(problem.atoms) == 1:  # every table is optimal
+        return pilot_size, False
     if growth := convex_on_the_line(problem.cost, problem.nu.dim):
         x = draws.fitting(min(LARGEST_SORTED, budget.max_samples // 8))
         contest.enter(monotone_table(growth, problem, x))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.arguments.tensors import tensor
 from ot_gen.data.arrays import read_array
 from ot_gen.measures import Empirical, Measure, check_cloud
 from ot_gen.semidual.tally import batches
@@ -182,6 +183,19 @@ def rows_of(samples: Tensor | str | Path, like: Tensor) -> Tensor:
             "flatten and scale both alike"
         )
     return samples.detach().to(like)
+
+
+def samples_in(given: object, like: Tensor, name: str) -> Any:
+    """Arrays and lists of samples as a tensor, of the dtype and on the device of the atoms `like`; others as given.
+
+    Example:
+        >>> samples_in([[1.0, 2.0]], torch.zeros(5, 2), "mu")
+        tensor([[1., 2.]])
+    """
+    is_law = isinstance(given, Tensor | str | Path) or hasattr(given, "sample")
+    if is_law or not (isinstance(given, list | tuple) or hasattr(given, "__array__")):
+        return given
+    return tensor().take(given, name, ((like,), {}))
 
 
 def _read(path: str | Path) -> Tensor:

@@ -271,8 +271,10 @@ class Replicates:
         """lower, its standard error, upper, its standard error."""
         lower = torch.tensor(self.lower[: len(self.slack)], dtype=torch.float64)
         upper = lower + torch.tensor(self.slack, dtype=torch.float64)
-        root = math.sqrt(len(lower))
-        return float(lower.mean()), float(lower.std()) / root, float(upper.mean()), float(upper.std()) / root
+        unit = float(torch.maximum(lower.abs(), upper.abs()).max()) or 1.0  # squares overflow sooner than the values
+        root = math.sqrt(len(lower)) / unit
+        errors = [float((side / unit).std()) / root for side in (lower, upper)]
+        return float(lower.mean()), errors[0], float(upper.mean()), errors[1]
 
     def student_interval(self, level: float) -> tuple[float, float]:
         """The interval by Student's quantiles, which a finite variance and large replicates warrant."""

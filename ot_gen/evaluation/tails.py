@@ -43,12 +43,16 @@ class Tails:
 
     def __init__(self) -> None:
         self.count = 0
+        self.unit = 1.0
         self.centre = self.mean = self.squares = 0.0
         self.outermost = [torch.empty(0, dtype=torch.float64)] * 2  # of v − centre and of centre − v
 
     def add(self, v: Tensor) -> None:
         """Count the values v, (n,)."""
         v = v.detach().double().cpu()
+        if self.count == 0:
+            self.unit = float(v.abs().max()) or 1.0  # squares overflow sooner than the values
+        v = v / self.unit
         if self.count == 0:
             self.centre = float(v.median())
         away = v - self.centre

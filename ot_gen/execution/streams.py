@@ -13,11 +13,17 @@ from io import TextIOWrapper
 def plain_streams() -> Iterator[None]:
     """Around a command: letters that a stream cannot encode are escaped, and a reader that left is no error.
 
+    A stream that was closed before the command began is as /dev/null.
+
+    Raises:
+        OSError: the standard output cannot be written, as on a full disk; what is left of it is dropped.
+
     Example:
         >>> with plain_streams():
         ...     print("W₁")
         W₁
     """
+    sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -25,6 +31,18 @@ def plain_streams() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # of `| head`; nothing more can be written there, not even at exit
+            _flush()
+    except BrokenPipeError:  # of `| head`
+        pass
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:  # nothing more can be written there, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _nowhere() -> TextIOWrapper:
+    return open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Any
 
 
@@ -53,12 +55,26 @@ _OF_ALLOCATORS = ("DefaultCPUAllocator", "Storage size calculation overflowed", 
 
 
 def cell(value: Any) -> Any:
-    """A value as a cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe.
+    r"""A value as a cell of a CSV file; where a spreadsheet would begin a formula, a text gets an apostrophe.
+
+    Readers differ in what ends a cell or a row: a formula may begin after any line break, semicolon or tab, after
+    blanks and letters that are not seen, and with the wide form of its sign. All line breaks become newlines, which
+    writers of CSV quote.
 
     Source: OWASP, "CSV Injection", https://owasp.org/www-community/attacks/CSV_Injection
 
     Example:
-        >>> cell("=HYPERLINK(1)"), cell("vae"), cell(-0.5)
-        ("'=HYPERLINK(1)", 'vae', -0.5)
+        >>> cell("=HYPERLINK(1)"), cell("vae"), cell(-0.5), cell("a\r=1")
+        ("'=HYPERLINK(1)", 'vae', -0.5, "a\n'=1")
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    if not isinstance(value, str):
+        return value
+    pieces = re.split("([;\t\n])", re.sub("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]", "\n", value))
+    text = "".join(f"'{piece}" if _is_formula(piece) else piece for piece in pieces)
+    return f"'{text}" if text.startswith(("\t", "\n")) else text
+
+
+def _is_formula(words: str) -> bool:
+    """Whether the first letter that is seen is one that begins a formula, in any width."""
+    seen = next((letter for letter in words if unicodedata.category(letter)[0] not in "CZ"), " ")
+    return unicodedata.normalize("NFKC", seen).startswith(("=", "+", "-", "@"))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ot_gen.arguments import Count, Interval, Vector, checked
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.lengths import squared_speed
-from ot_gen.geometry.metrics import RiemannianMetric, energy, length
+from ot_gen.geometry.metrics import RiemannianMetric, Squares, energy, length
 from ot_gen.geometry.minimise import Minimum, minimise, pick
 from ot_gen.geometry.starts import Start
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Segments = Annotated[int, Interval(4, 10**9)]
 Tolerance = Annotated[float, Interval(0, 1, "(")]  # relative
 Refinements = Annotated[int, Interval(0, 20)]  # each doubles the segments
+UNEVEN = 1.05  # mean square of the chords' lengths over the square of their mean beyond which no speed is constant
 LOST = 0.05  # a curve whose length has a larger relative error is no start for a better one
 
 
@@ -202,7 +203,20 @@ def _refined(metric: RiemannianMetric, z0: Tensor, z1: Tensor, start: Start | Te
 
 def _solution(minimum: Minimum) -> _Solution:
     squares = minimum.squares
-    return _Solution(minimum.nodes, length(squares), energy(squares), minimum.converged, minimum.rounds)
+    return _Solution(
+        minimum.nodes, length(squares), energy(squares), minimum.converged & _resolved(squares), minimum.rounds
+    )
+
+
+def _resolved(squares: Squares) -> Tensor:
+    """Whether the chords can be those of a geodesic, (B,): about equally long, and of squares that the dtype holds.
+
+    (Σ √s_i)² <= T Σ s_i, with equality at constant speed. One chord that jumps over all of a curve is far from it.
+    """
+    fine = squares.fine.double()
+    mean = fine.mean(dim=1)
+    held = (mean == 0) | (mean >= 16 * torch.finfo(squares.fine.dtype).tiny)
+    return held & (mean <= UNEVEN * fine.sqrt().mean(dim=1).square())
 
 
 def _resampled(nodes: Tensor, segments: int) -> Tensor:

@@ -119,7 +119,7 @@ def k_medoids(distances: Annotated[Tensor, Shape("(n, n)")], count: Count) -> Me
     where none lowers it. Nothing is random.
 
     Raises:
-        ValueError: distances that are not square, finite and >= 0, or count not between 1 and n.
+        ValueError: distances that are not square, symmetric, finite and >= 0, or count not between 1 and n.
 
     Source: Kaufman, Rousseeuw, Finding groups in data (PAM), 1990, https://doi.org/10.1002/9780470316801
 
@@ -136,6 +136,8 @@ def k_medoids(distances: Annotated[Tensor, Shape("(n, n)")], count: Count) -> Me
             f"medoids need distances >= 0, got a least of {float(distances.min()):g}; similarities become distances by "
             "a decreasing function of them"
         )
+    if bool(((distances - distances.mT).abs() > 1e-3 * distances.amax()).any()):
+        raise ValueError("medoids need distances that are symmetric; take (D + D.T) / 2 if that was meant")
     if count > n:
         raise ValueError(f"the number of medoids must lie between 1 and {n}, got {count}")
     chosen: list[int] = []

@@ -85,7 +85,7 @@ class UniformSphere(Distribution):
         radius: r > 0.
 
     Raises:
-        ValueError: `log_prob` of points off the sphere.
+        ValueError: a radius that the dtype cannot hold; `log_prob` of points off the sphere.
 
     Source: Davidson et al., 2018, https://arxiv.org/abs/1804.00891
 
@@ -101,6 +101,12 @@ class UniformSphere(Distribution):
     def __init__(self, origin: Tensor, radius: Positive = 1.0) -> None:
         _check_vectors(origin, "origin")
         self.origin = torch.zeros_like(origin)
+        held = torch.finfo(origin.dtype)
+        if not held.tiny <= radius <= held.max:
+            raise ValueError(
+                f"a sphere of radius {radius:g} cannot be held by {origin.dtype}, which goes from {held.tiny:.3g} to "
+                f"{held.max:.3g}; take another unit, or float64"
+            )
         self.radius = float(radius)
         super().__init__(origin.shape[:-1], origin.shape[-1:], validate_args=True)
 

@@ -115,7 +115,14 @@ def uniform_cube(dim: Count, low: Finite = -1.0, high: Finite = 1.0) -> Referenc
     """
     if not low < high:
         raise ValueError(f"a cube needs finite bounds low < high, got low = {low} and high = {high}")
-    return Reference(Independent(Uniform(torch.full((dim,), float(low)), torch.full((dim,), float(high))), 1))
+    # By way of float64, from which what is too large becomes infinite.
+    bounds = torch.tensor([low, high], dtype=torch.float64).to(torch.get_default_dtype())
+    if not 0 < float(bounds[1] - bounds[0]) < torch.inf:
+        raise ValueError(
+            f"{bounds.dtype} holds no cube from low = {low!r} to high = {high!r}: the ends are equal there, or their "
+            "difference overflows; take other bounds, or torch.set_default_dtype(torch.float64)"
+        )
+    return Reference(Independent(Uniform(*(end.repeat(dim) for end in bounds)), 1))
 
 
 @checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from typing import final
@@ -62,14 +63,14 @@ class Units(nn.Module):
     @classmethod
     def shared(cls, nu: Empirical) -> Units:
         """One scale for all coordinates, the root of their mean variance. Costs change by a factor alone."""
-        mean, variance = moments(nu)
-        return cls(mean.to(nu.atoms), _deviation(variance.mean()).to(nu.atoms))
+        mean, variance, unit = _moments(nu)
+        return cls(mean.to(nu.atoms), _deviation(variance.mean(), unit).to(nu.atoms))
 
     @classmethod
     def columns(cls, nu: Empirical) -> Units:
         """A scale for each coordinate, its standard deviation, or 1 where it is constant. Costs become others."""
-        mean, variance = moments(nu)
-        return cls(mean.to(nu.atoms), _deviation(variance).to(nu.atoms))
+        mean, variance, unit = _moments(nu)
+        return cls(mean.to(nu.atoms), _deviation(variance, unit).to(nu.atoms))
 
     def forward(self, u: Tensor) -> Tensor:
         """y = b + a u, (*, d) -> (*, d)."""
@@ -198,14 +199,22 @@ def moments(nu: Empirical) -> tuple[Tensor, Tensor]:
         >>> moments(Empirical(torch.tensor([[0.0, 7.0], [2.0, 7.0]])))
         (tensor([1., 7.], dtype=torch.float64), tensor([1., 0.], dtype=torch.float64))
     """
+    mean, variance, unit = _moments(nu)
+    return mean, variance * unit * unit
+
+
+def _moments(nu: Empirical) -> tuple[Tensor, Tensor, float]:
+    """The same, the variances in units of the square of a size that is returned too: squares leave the range first."""
     # The mean is counted from the heaviest atom, so that identical points give exactly 0.
     mean = origin = nu.atoms[nu.weights.argmax()].cpu().double()
+    largest = 0.0
     for b, y in _chunks(nu):
         mean = mean + b @ (y - origin)
-    variance = torch.zeros_like(mean)
+        largest = max(largest, float((y - origin).abs().max()))
+    variance, unit = torch.zeros_like(mean), math.ldexp(1.0, math.frexp(largest)[1]) if 0 < largest < 1e300 else 1.0
     for b, y in _chunks(nu):
-        variance += b @ (y - mean).square()
-    return mean, variance
+        variance += b @ ((y - mean) / unit).square()
+    return mean, variance, unit
 
 
 @checked
@@ -229,9 +238,9 @@ def _as_weights(net: nn.Module, points: Tensor) -> Tensor:
     return points.to(next((weight.dtype for weight in net.parameters()), points.dtype))
 
 
-def _deviation(variance: Tensor) -> Tensor:
-    """The root, or 1 where there is no spread."""
-    return torch.where(variance > 0, variance, 1.0).sqrt()
+def _deviation(variance: Tensor, unit: float) -> Tensor:
+    """The root times the unit, or 1 where there is no spread."""
+    return torch.where(variance > 0, unit * variance.sqrt(), 1.0)
 
 
 def _chunks(nu: Empirical) -> Iterator[tuple[Tensor, Tensor]]:

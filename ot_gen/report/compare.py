@@ -49,13 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["no/such/folder"])
         2
     """
-    with plain_streams():
-        try:
-            with interruptible():
-                return _compare(argv)
-        except KeyboardInterrupt as stop:
-            sys.stderr.write("ot-gen-compare: interrupted\n")
-            return exit_code(stop)
+    try:
+        with plain_streams(), interruptible():
+            return _compare(argv)
+    except KeyboardInterrupt as stop:
+        sys.stderr.write("ot-gen-compare: interrupted\n")
+        return exit_code(stop)
+    except OSError as error:  # of the standard output
+        sys.stderr.write(f"ot-gen-compare: error: cannot write what there is to say ({on_one_line(error)})\n")
+        return 2
 
 
 def _compare(argv: Sequence[str] | None) -> int:

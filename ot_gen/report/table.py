@@ -30,8 +30,9 @@ def comparison_csv(runs: Sequence[Run], runs_dir: Path) -> str:
     """
     metrics = list(dict.fromkeys(name for run in runs for name in run.record.metrics))
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, list(_row(_BLANK, "", metrics)), lineterminator="\n")
-    writer.writeheader()
+    columns = list(_row(_BLANK, "", metrics))
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writerow({name: cell(name) for name in columns})
     rows = (_row(run, run.folder.relative_to(runs_dir).as_posix(), metrics) for run in runs)
     writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return file.getvalue()

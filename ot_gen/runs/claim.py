@@ -12,9 +12,11 @@ from filelock import FileLock, Timeout
 
 from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, remove_leftovers
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import read_record
+from ot_gen.runs.record import METRICS, read_record
 
 LOCK = ".lock"
+# What is opened, or entered, in a run's folder by its name; all else is written beside its name, and renamed.
+ENTERED = (LOCK, METRICS, "ot-gen.log", ".hydra", "tensorboard", "wandb")
 
 log = logging.getLogger("ot_gen")
 
@@ -30,7 +32,7 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
         patience: seconds to wait for another process: long enough for one that is about to stop.
 
     Raises:
-        ValueError: another process still works in the folder.
+        ValueError: another process still works in the folder, or a link in it would lead what is written elsewhere.
 
     Example:
         >>> import tempfile
@@ -41,6 +43,7 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
             ...
         ValueError: another process works in ...; wait for it, stop it, or choose another folder
     """
+    check_no_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -62,6 +65,20 @@ def claimed(folder: Path, patience: float = 30.0) -> Iterator[None]:
         lock.release()
 
 
+def check_no_links(folder: Path) -> None:
+    """Refuse a folder, which may be a stranger's, in which a link would lead what a run writes to another place.
+
+    Raises:
+        ValueError: the link.
+
+    Example:
+        >>> check_no_links(Path("no/such/folder"))
+    """
+    for name in ENTERED:
+        if (path := folder / name).is_symlink():
+            raise ValueError(f"{path} is a link, and what a run writes there would go elsewhere; remove the link")
+
+
 def unclaimed(folder: Path) -> Path:
     """A new folder of this name, or of this name and a number where it is taken: no two callers get the same.
 
@@ -81,6 +98,20 @@ def unclaimed(folder: Path) -> Path:
     return candidate
 
 
+def reached(folder: Path) -> str | None:
+    """What an earlier run left in `folder` that must not be lost by mistake, in words; None where there is nothing.
+
+    Example:
+        >>> reached(Path("no/such/run"))
+    """
+    record = read_record(folder)
+    if record is None:
+        return None
+    if record.status is Status.FINISHED:
+        return "finished run"
+    return f"run ({record.status}) with a checkpoint" if (folder / CHECKPOINT_NAME).exists() else None
+
+
 def check_free(folder: Path, resume: str | Path | None = None) -> None:
     """Refuse a folder in which a new run would overwrite what an earlier one reached.
 
@@ -91,13 +122,12 @@ def check_free(folder: Path, resume: str | Path | None = None) -> None:
     Raises:
         ValueError: the folder holds a finished run, or one that stopped with a checkpoint.
     """
-    record = read_record(folder)
-    if record is None or (resume is not None and checkpoint_in(resume).resolve().parent == folder.resolve()):
+    state = reached(folder)
+    if state is None:
         return
-    stopped = (folder / CHECKPOINT_NAME).exists()
-    if record.status is not Status.FINISHED and not stopped:
+    file = None if resume is None else checkpoint_in(resume)
+    if file is not None and folder.resolve() in (file.parent.resolve(), file.resolve().parent):  # it may be a link
         return
-    state = "finished run" if record.status is Status.FINISHED else f"run ({record.status}) with a checkpoint"
     raise ValueError(
         f"{folder} holds a {state}, which a new run would overwrite; choose another folder (hydra.run.dir=FOLDER), go "
         f"on from it (resume={folder}), or replace it (overwrite=true)"

@@ -84,7 +84,8 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
     """Train and judge an experiment, and write its record; `with writer:` around it records how it ended.
 
     Args:
-        writer: of the record, in the run's folder.
+        writer: of the record, in the run's folder. One that waits begins at the end of the first step, when all
+            is built and checked, the checkpoint to continue from too.
         experiment: what is trained.
         processes: those that train together: process 0 calls `run`, the others `follow`.
 
@@ -112,11 +113,13 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
     label = f"{writer.record.solver or type(solver).__name__} on {writer.record.data or 'data'}"
     checkpoint = writer.folder / CHECKPOINT_NAME
     if experiment.resume is None or experiment.resume.resolve() != checkpoint.resolve():
-        checkpoint.unlink(missing_ok=True)  # of a run that this one replaces: nothing may go on from it
+        # Of a run that this one replaces: nothing may go on from it.
+        writer.do(lambda: checkpoint.unlink(missing_ok=True))
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
         own = OwnUnits(solver.priced, data.units)
         progress = _fit(writer.folder, experiment, processes, (own, writer, bar, *experiment.callbacks, tracking))
+    writer.begin()  # where no step was left to do
     writer.update(
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),

@@ -194,10 +194,13 @@ class Tracking:
 
     def __enter__(self) -> Tracking:
         if self.trackers:
-            folder, record = self.writer.folder, self.writer.record
             self._thread.start()
-            self._calls.put(lambda tracker: tracker.begin(folder, record, _settings(folder)))
+            self.writer.do(self._begin)
         return self
+
+    def _begin(self) -> None:
+        folder, record = self.writer.folder, self.writer.record
+        self._calls.put(lambda tracker: tracker.begin(folder, record, _settings(folder)))
 
     def __call__(self, progress: Progress) -> None:
         if self.trackers and (time.monotonic() - self._last >= self.every or progress.step == progress.steps):
@@ -210,7 +213,8 @@ class Tracking:
         if not self.trackers:
             return
         record, pictures = self.writer.record, sorted(self.writer.folder.glob("*.png"))
-        self._calls.put(lambda tracker: tracker.end(record, record.figures(), pictures))
+        if self.writer.has_begun:
+            self._calls.put(lambda tracker: tracker.end(record, record.figures(), pictures))
         self._calls.put(None)
         self._thread.join(self.patience)
         if self._thread.is_alive():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, TextIO, final
 
 from ot_gen.execution import kind_and_message, naming, read_progress, write_text
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import METRICS, RunRecord, metric_rows, versions, write_record
+from ot_gen.runs.record import CONFIG, METRICS, RunRecord, metric_rows, versions, write_record
 from ot_gen.training import Interrupted, Progress
 
 
@@ -24,17 +25,22 @@ class RecordWriter:
     As a context it records how the run ended, whatever happens inside: interrupted by a signal, or failed and why.
     Contexts that end with the run are entered in `closing`; they are closed after run.json is written.
 
+    Where the folder holds a result that the run is to replace, the writer waits: it writes nothing before `begin`,
+    which the row of the first step calls. A mistake that shows before then leaves the folder as it was.
+
     Args:
         folder: the run's folder.
         record: what is known at the start: names of the parts, seed. Versions, time, host and process are added.
+        waits: whether nothing is written yet.
 
     Attributes:
-        record: as it was written last.
+        record: as it was written last, or will be.
         closing: closed at the end of the context, the last entered first.
     """
 
-    def __init__(self, folder: Path, record: RunRecord) -> None:
+    def __init__(self, folder: Path, record: RunRecord, waits: bool = False) -> None:
         self.folder = folder
+        self._waiting: list[Callable[[], None]] | None = [] if waits else None
         self.closing = ExitStack()
         self.closing.callback(self.close)
         self._metrics: TextIO | None = None
@@ -56,10 +62,35 @@ class RecordWriter:
             elif error is not None:
                 self.update(status=Status.FAILED, error=kind_and_message(error))
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it writes; else the folder is as an earlier run left it."""
+        return self._waiting is None
+
+    def do(self, change: Callable[[], None]) -> None:
+        """Make a change to the folder: now, or as soon as the writer begins."""
+        if self._waiting is None:
+            change()
+        else:
+            self._waiting.append(change)
+
+    def begin(self) -> None:
+        """Write what waits, run.json first; nothing where the writer has begun."""
+        changes, self._waiting = self._waiting, None
+        if changes is not None:
+            self.write(self.record)
+            for change in changes:
+                change()
+
     def write(self, record: RunRecord) -> None:
         """Rewrite run.json."""
         self.record = record
-        write_record(self.folder, record)
+        if self.has_begun:
+            write_record(self.folder, record)
+
+    def configure(self, text: str) -> None:
+        """Rewrite config.yaml."""
+        self.do(lambda: write_text(self.folder / CONFIG, text))
 
     def update(self, **changes: Any) -> None:
         """Rewrite run.json with these fields changed."""
@@ -70,6 +101,7 @@ class RecordWriter:
 
         A row reaches the file before the checkpoint of its step. After a kill, a lost row is always computed again.
         """
+        self.begin()
         row = progress.rows[-1]
         path = self.folder / METRICS
         try:
@@ -91,13 +123,16 @@ class RecordWriter:
 
     def begin_metrics(self, resume: Path | None) -> None:
         """Begin metrics.csv: empty, or with the rows of the run that wrote the checkpoint `resume`, up to its step."""
-        self.close()
-        path, lines = self.folder / METRICS, []
+        lines = []
         if resume is not None and (rows := list(metric_rows(resume.parent))):
             step, header = read_progress(resume)["step"], rows[0]
             kept = [row for row in rows[1:] if row[0].isdecimal() and int(row[0]) <= step]
             lines = [",".join(row) + "\n" for row in [header, *kept]] if kept else []
-        if lines:
-            write_text(path, "".join(lines))
+        self.do(lambda: self._begin_metrics("".join(lines)))
+
+    def _begin_metrics(self, text: str) -> None:
+        self.close()
+        if text:
+            write_text(self.folder / METRICS, text)
         else:
-            path.unlink(missing_ok=True)
+            (self.folder / METRICS).unlink(missing_ok=True)

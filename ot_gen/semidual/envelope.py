@@ -52,6 +52,8 @@ class EnvelopeTree:
         self.size = 2 ** DEPTH[k]
         self.step = (high.double() - self.low) / self.size
         self._inverse = 1 / self.step
+        # Corners of small boxes in a wide root, and the places of points in it, are rounded.
+        self._rounding = 8 * torch.finfo(torch.float64).eps * torch.maximum(self.low.abs(), high.double().abs())
         self._spread = _spread(k).to(slopes.device)
         self._shifts = torch.arange(k, device=slopes.device)
         self._leaves(m, k)
@@ -84,14 +86,14 @@ class EnvelopeTree:
     def _split(self, boxes: _Boxes, size: int) -> _Boxes:
         """The 2^k children of boxes, each of `size` steps, with the functions that may be the smallest in it."""
         k = boxes.corner.shape[1]
-        half = self.step * (size / 2)
+        half = self.step * (size / 2) + self._rounding
         probes = [torch.zeros_like(half)]
         if k == 3:  # many neighbours: the winner at the centre alone drops too few of them
             probes += [sign * half * axis for axis in torch.eye(k).to(half) for sign in (1, -1)]
         children: list[_Boxes] = []
         for child in range(2**k):
             corner = boxes.corner + size * ((child >> self._shifts) & 1)
-            centre = self.low + (corner + size / 2) * self.step
+            centre = self.low + (corner.double() + size / 2) * self.step
             box, member = boxes.box, boxes.member
             for probe in probes:
                 rival = self._smallest(box, member, centre + probe)[box]

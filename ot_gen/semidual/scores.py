@@ -213,8 +213,9 @@ def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, 
     value = _paired(cost, x, y, argmin) - h_tilde.index_select(0, argmin)
     if not all_finite(value.detach() + least):
         raise ValueError(
-            f"the smallest cost of a point is NaN or Inf: atoms hold NaN or Inf, or the costs overflow {value.dtype}; "
-            "repair the atoms, or use a wider dtype"
+            f"the smallest cost of a point is NaN or Inf: atoms hold NaN or Inf, or the costs less potentials of size "
+            f"{float(h_tilde.detach().abs().max()):.3g} overflow {value.dtype}; repair atoms or table, or use a "
+            "wider dtype"
         )
     return value.to(x.dtype)  # half precision is widened by the cost
 

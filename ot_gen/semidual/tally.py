@@ -44,13 +44,15 @@ class Tally:
         self.sums = torch.zeros_like(costs.atoms) if barycentres else None
         self.sizes = [0, 0]
         self.total = self.squares = 0.0
+        self.unit = 0.0  # of the squares, which overflow sooner than the values
 
     @torch.no_grad()
     def add(self, half: int, x: Tensor) -> Tensor:
         """Count the sample x (n, d) into half 0 or 1; returns h(x), (n,), the hard c-transform."""
         values, argmin = self.costs.hard(x, self.h_tilde)
         self.total += float(values.double().sum())
-        self.squares += float(values.double().square().sum())
+        self.unit = self.unit or float(values.abs().max())
+        self.squares += float((values.double() / (self.unit or 1.0)).square().sum())
         self.sizes[half] += len(x)
         if self.epsilon == 0:
             self.counts[half] += torch.bincount(argmin.cpu(), minlength=len(self.weights))
@@ -89,9 +91,10 @@ class Tally:
         The standard error is that of independent samples: for low-discrepancy ones it is too large.
         """
         mean = self.total / self.samples
-        variance = max(0.0, self.squares / self.samples - mean**2)
+        unit = self.unit or 1.0
+        variance = max(0.0, self.squares / self.samples - (mean / unit) ** 2)
         table = float(self.weights.double() @ self.h_tilde.double())
-        return mean + table, math.sqrt(variance / max(1, self.samples - 1))
+        return mean + table, unit * math.sqrt(variance / max(1, self.samples - 1))
 
     def barycentres(self) -> Tensor | None:
         """E[x | cell j], (m, d), where they were asked for; NaN for a cell that no sample fell into."""

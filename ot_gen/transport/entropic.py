@@ -17,7 +17,7 @@ from ot_gen.arguments import Count, Interval, Nonnegative, Positive, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, widened_pair
-from ot_gen.transport.problem import NotConverged, problem
+from ot_gen.transport.problem import NotConverged, normalised, problem
 
 CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow nor become slow subnormal numbers
 LARGE = 1e7  # ε beyond so many squared sizes of the points is replaced: the divergence differs by 1e-7 of them at most
@@ -126,8 +126,8 @@ def sinkhorn_divergence(
         ):
             raise ValueError(f"{name} must hold the {len(points)} positive masses of its points, got {mass}")
     a, b = (
-        p.new_full((len(p),), 1 / len(p)) if mass is None else (mass / mass.sum()).detach().to(p)
-        for p, mass in ((x, a), (y, b))
+        p.new_full((len(p),), 1 / len(p)) if mass is None else normalised(name, mass).to(p)
+        for name, p, mass in (("a", x, a), ("b", y, b))
     )
     value: Tensor = _Divergence.apply(x, y, a, b, epsilon, tol, max_iterations)
     return value

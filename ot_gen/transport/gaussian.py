@@ -35,6 +35,9 @@ def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
 
     Directions in which S does not vary have no map and are left out.
 
+    Raises:
+        ValueError: S or R is no covariance: not finite, not symmetric, or with a negative eigenvalue.
+
     Source: Gelbrich, 1990, https://doi.org/10.1002/mana.19901470121
 
     Example:
@@ -46,9 +49,26 @@ def gaussian_maps(S: Tensor, R: Tensor) -> GaussianMaps:
     S, R = S.to(dtype), R.to(dtype)
     if S.shape != R.shape:
         raise ValueError(f"covariances S and R must have one shape (d, d), got {tuple(S.shape)} and {tuple(R.shape)}")
+    (S, s), (R, r) = _in_its_unit(S, "S"), _in_its_unit(R, "R")
     half, inverse_half = powers(S, 0.5, -0.5)
     middle, inverse_middle = powers(half @ R @ half, 0.5, -0.5)
-    return GaussianMaps(inverse_half @ middle @ inverse_half, half @ inverse_middle @ half, middle.trace())
+    forth, back = inverse_half @ middle @ inverse_half, half @ inverse_middle @ half
+    return GaussianMaps(r / s * forth, s / r * back, r * (s * middle.trace()))
+
+
+def _in_its_unit(S: Tensor, name: str) -> tuple[Tensor, float]:
+    """A checked covariance in units of its largest entry, and the root of that: products of others leave the dtype."""
+    if S.ndim != 2 or S.shape[0] != S.shape[1] or not bool(torch.isfinite(S).all()):
+        raise ValueError(f"{name} must be a finite covariance (d, d), got shape {tuple(S.shape)}; remove NaN and Inf")
+    unit = float(S.detach().abs().max()) or 1.0
+    S, rounding = S / unit, torch.finfo(S.dtype).eps ** 0.5
+    if bool(((S - S.mT).abs() > rounding).any()):
+        raise ValueError(f"{name} is not symmetric, so it is no covariance; take (S + S.T) / 2 if that was meant")
+    if (least := float(torch.linalg.eigvalsh(S.detach()).min())) < -rounding:
+        raise ValueError(
+            f"{name} has the negative eigenvalue {least * unit:.3g}, so it is no covariance; clamp its eigenvalues at 0"
+        )
+    return S, math.sqrt(unit)
 
 
 @checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, final
 
 import torch
@@ -37,6 +38,9 @@ def problem(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Prob
     if not torch.isfinite(C).all():
         raise ValueError("the cost matrix holds NaN or Inf; check the generator's output and the data")
     C64 = C.detach().to("cpu", torch.float64)
+    low, high = float(C64.min()), float(C64.max())
+    if high - low == math.inf:
+        raise ValueError(f"costs from {low:.3g} to {high:.3g} differ by more than float64 holds; use a larger unit")
     return Problem(C64, _masses("a", a, C64.shape[0], C64), _masses("b", b, C64.shape[1], C64))
 
 
@@ -48,7 +52,32 @@ def totals(a: Tensor | None, b: Tensor | None) -> tuple[float, float]:
         (1.0, 5.0)
     """
     left, right = (1.0 if mass is None else float(mass.detach().double().sum()) for mass in (a, b))
+    if max(left, right) == math.inf:
+        raise ValueError(
+            f"the totals of the masses, {left:g} and {right:g}, overflow float64; give them in a larger unit"
+        )
     return left, right
+
+
+def normalised(name: str, mass: Tensor) -> Tensor:
+    """Masses >= 0 divided by their total, in float64; the total itself may leave the range of any dtype.
+
+    Raises:
+        ValueError: a mass that is negative or not finite, or no positive one.
+
+    Example:
+        >>> normalised("a", torch.tensor([60000.0, 60000.0]).half())
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    mass = mass.detach().double()
+    largest = float(mass.max())
+    if not (torch.isfinite(mass).all() and bool((mass >= 0).all()) and largest > 0):
+        raise ValueError(
+            f"{name} must be finite masses >= 0 with a positive total, got masses from {float(mass.min()):g} to "
+            f"{largest:g}"
+        )
+    mass = mass / largest
+    return mass / mass.sum()  # equal totals to the last bit, as the simplex requires
 
 
 def _masses(name: str, mass: Tensor | None, size: int, C: Tensor) -> Tensor:
@@ -58,11 +87,4 @@ def _masses(name: str, mass: Tensor | None, size: int, C: Tensor) -> Tensor:
         raise ValueError(
             f"{name} must have shape ({size},) for a cost matrix {tuple(C.shape)}, got {tuple(mass.shape)}"
         )
-    mass = mass.detach().to("cpu", torch.float64)
-    total = float(mass.sum())
-    if not (torch.isfinite(mass).all() and bool((mass >= 0).all()) and total > 0):
-        raise ValueError(
-            f"{name} must be finite masses >= 0 with a positive total, got a minimum of {float(mass.min()):g} and a "
-            f"total of {total:g}"
-        )
-    return mass / total  # equal totals to the last bit, as the simplex requires
+    return normalised(name, mass.cpu())

@@ -10,10 +10,11 @@ from torch import Tensor
 from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import widened
 from ot_gen.transport.plan import Dual, Pairs, SparsePlan
-from ot_gen.transport.plans import exact_plan
+from ot_gen.transport.plans import exact_plan, relative_entropy
 from ot_gen.transport.problem import NotConverged, Problem, problem, totals
 from ot_gen.transport.simplex import vertex
 
+EXACT = 1e13  # largest costs from which on a penalty leaves no more mass than rounding
 _SMALLEST_MASS = 1e-9  # below it the constant by which POT keeps its divisions finite changes the result
 
 
@@ -76,8 +77,9 @@ def unbalanced_plan(
             "constant to the cost or use exact_plan"
         )
     P = given.a[:, None] * given.b
-    # The second term is rounding, all that there is where the costs are 0.
-    allowed = tol * min(float((P * given.C).sum()), 2 * penalty) + 1e-12 * penalty
+    # The other terms are rounding, all that there is where the costs are 0.
+    rounding = 1e-12 * min(float(given.C.max()), penalty) + 1e-24 * penalty
+    allowed = tol * min(float((P * given.C).sum()), 2 * penalty) + rounding
     done, steps = 0, min(30, max_iterations)
     while True:
         P = ot.unbalanced.mm_unbalanced(
@@ -208,21 +210,33 @@ def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:
     g = (C - f[:, None]).amin(dim=0)
     f = (C - g).amin(dim=1)
     p, q = (_softmax(-f / penalty, a), _softmax(-g / penalty, b))
+    if is_exact := bool(penalty > EXACT * C.max()):  # what the updates say is rounding
+        p, q = a, b
     exact = exact_plan(C, p, q)
-    # Of all multiples s of the exact plan the best; with it ⟨P, C⟩ + λ KL + λ KL is 2 λ (1 − s).
-    divergence = torch.xlogy(p, p / a).nansum() + torch.xlogy(q, q / b).nansum()
-    s = (-(exact.value / penalty + divergence) / 2).exp()
+    # Of all multiples s of the exact plan the best; with it ⟨P, C⟩ + λ KL + λ KL is 2 λ (1 − s). For a large λ, 1 − s
+    # and all like it are far below 1: they are computed without it.
+    logarithm = -(exact.value / penalty + relative_entropy(p, a) + relative_entropy(q, b)) / 2
+    s = logarithm.exp()
     # Of all (f + t, g − t) the best has the value 2 λ (1 − √(left · right)), its two sides keeping one mass.
-    way = torch.linspace(0, 1, 33, dtype=C.dtype).square()[:, None]
     u, v = exact.potentials
-    left = torch.logsumexp(-(f + way * (u - f)) / penalty + a.log(), dim=1)
-    right = torch.logsumexp(-(g + way * (v - g)) / penalty + b.log(), dim=1)
+    if is_exact:
+        f, g = u, v
+    way = torch.linspace(0, 1, 33, dtype=C.dtype).square()[:, None]
+    left = _log_mean_exp(-(f + way * (u - f)) / penalty, a)
+    right = _log_mean_exp(-(g + way * (v - g)) / penalty, b)
     best = (left + right).argmin()
     shift = penalty / 2 * (left - right)[best]
     f, g = f + way[best] * (u - f) + shift, g + way[best] * (v - g) - shift
-    value = 2 * penalty * (1 - ((left + right)[best] / 2).exp())
-    dual = Dual(f, g, value, 2 * penalty * (1 - s) - s * exact.value)
+    value = -2 * penalty * torch.expm1((left + right)[best] / 2)
+    dual = Dual(f, g, value, -2 * penalty * torch.expm1(logarithm) - s * exact.value)
     return SparsePlan(C, None, lambda: dual, exact.pairs._replace(mass=s * exact.pairs.mass))
+
+
+def _log_mean_exp(h: Tensor, weights: Tensor) -> Tensor:
+    """log Σ_i w_i exp(h_i) along rows (k, n), for weights of total 1, to all digits also where h is near 0."""
+    if float(h.abs().max()) < 0.1:
+        return (torch.expm1(h) @ weights).log1p()
+    return torch.logsumexp(h + weights.log(), dim=1)
 
 
 def _softmax(h: Tensor, weights: Tensor) -> Tensor:

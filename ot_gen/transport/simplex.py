@@ -37,7 +37,7 @@ def vertex(given: Problem) -> Vertex:
     for the cut costs are so for the larger ones too: if the plan uses none of these, both are optimal.
 
     Args:
-        given: costs of any sign and size, and masses of total 1.
+        given: costs of any sign and size, and masses >= 0 of total 1.
 
     Raises:
         NotConverged: the simplex did not finish, or a gap stayed.
@@ -48,6 +48,23 @@ def vertex(given: Problem) -> Vertex:
         >>> round(float((P * C).sum()) * 1e12, 6)
         0.666667
     """
+    C, a, b = given
+    rows, columns = a > 0, b > 0
+    if bool(rows.all() & columns.all()):
+        return _vertex(given)
+    # Points without mass take no part: their costs, of any size, would only hide the others.
+    inner = _vertex(Problem(C[rows][:, columns], a[rows], b[columns]))
+    P = torch.zeros_like(C)
+    P[rows.nonzero(), columns.nonzero().T] = inner.P
+    v = (C[rows] - inner.u[:, None]).amin(dim=0)
+    v[columns] = inner.v
+    u = (C - v).amin(dim=1)
+    u[rows] = inner.u
+    return Vertex(P, u, v)
+
+
+def _vertex(given: Problem) -> Vertex:
+    """The same for masses > 0."""
     C, a, b = given
     # A constant moves no plan, and the simplex takes costs < 0 for an infeasible problem.
     shift = C.min()

@@ -177,7 +177,7 @@ def test_a_run_has_a_folder_named_after_data_solver_and_seed(ot_gen):
 
 def test_the_recorded_configuration_repeats_the_run(ot_gen):
     ot_gen(*TINY, "solver=dual/wgan_lp", "hydra.run.dir=first")
-    overrides = OmegaConf.load("first/.hydra/overrides.yaml")
+    overrides = facts("first")["overrides"]
     ot_gen(*overrides, "hydra.run.dir=second")
     assert metrics("first") == metrics("second")
     assert facts("first")["judgement"] == facts("second")["judgement"]
@@ -185,7 +185,7 @@ def test_the_recorded_configuration_repeats_the_run(ot_gen):
 
 def test_a_job_returns_its_w1_to_the_sweep(ot_gen):
     pickler = "+hydra.callbacks.keep._target_=hydra.experimental.callbacks.PickleJobInfoCallback"
-    code, _, _ = ot_gen("-m", *TINY, "seed=1", "hydra.sweep.dir=sweep", pickler)
+    code, _, _ = ot_gen("-m", *TINY, "seed=1", "hydra.sweep.dir=sweep", "hydra.output_subdir=kept", pickler)
     (folder,) = (path.parent for path in Path("sweep").glob("*/run.json"))
     (kept,) = folder.rglob("job_return.pickle")
     assert code == 0

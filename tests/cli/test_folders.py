@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from recorded import experiment, record_run
 
 import ot_gen.cli.job as jobs
 from ot_gen.execution import read_progress
 from ot_gen.runs import judging
 from ot_gen.runs import run as runs
 from ot_gen.runs.claim import claimed, unclaimed
+from ot_gen.runs.record import read_metrics
 from ot_gen.training import CHECKPOINT_NAME
 
 TINY = ("trainer=smoke", "trainer.steps=3", "trainer.batch_size=16", "evaluation.samples=40")
@@ -68,6 +71,112 @@ def test_a_finished_run_is_not_overwritten(mistake, command):
     assert code == 2 and err.count("\n") == 1
     assert all(way in err for way in ("finished run", "hydra.run.dir=", "resume=done", "overwrite=true"))
     assert content(Path(folder)) == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that ended well: its folder, to be copied."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    record_run(folder, experiment(*TINY, "data=two_moons", seed=0), solver="primal/exact_plan", data="two_moons")
+    return folder
+
+
+MISTAKES = [
+    *("trainer.batch_size=abc", "trainer.batch_size=-1", "device=nope", "seed=null", "evaluation.samples=0"),
+    *("objective=nonsense", "+trainer.processes=0", "trainer=null", "metrics.samples=1", "tracker=nope"),
+    "generator.hidden=[100000000,100000000]",
+]
+ELSEWHERE = ["trainer.steps=2", "solver=dual/wgan_gp", "data=eight_gaussians", "data.size=65", "generator.hidden=[3]"]
+
+
+@pytest.mark.parametrize(
+    ("way", "mistake"),
+    [("resume=L", mistake) for mistake in MISTAKES + ELSEWHERE] + [("overwrite=true", mistake) for mistake in MISTAKES],
+)
+def test_a_command_that_is_wrong_leaves_a_result_as_it_was(way, mistake, finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    before = content(folder)
+    code, _, err = command(*TINY, "data=two_moons", "hydra.run.dir=L", way, mistake)
+    assert code == 2 and err.startswith("ot-gen: error: ") and err.count("\n") == 1
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("data", [("data=points", "data.path=typo.npy"), ("data=points",), ("data=nope",)])
+def test_data_that_are_not_there_overwrite_nothing(data, finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    before = content(folder)
+    assert command(*TINY[:4], *TINY[6:], *data, "hydra.run.dir=L", "overwrite=true")[0] == 2
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("way", ["resume=L", "overwrite=true"])
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_command_that_is_right_replaces_it(way, steps, finished, command):
+    shutil.copytree(finished, "L")
+    assert command(*TINY, "data=two_moons", "hydra.run.dir=L", way, f"trainer.steps={steps}")[0] == 0
+    told = facts(Path("L"))
+    assert told["status"] == "finished" and told["steps_done"] == told["steps"] == steps
+    assert told["overrides"] and len(read_metrics(Path("L"))) == steps
+    assert OmegaConf.load("L/config.yaml").trainer.steps == steps
+
+
+@pytest.mark.parametrize("name", ["overwrite", "retry"])
+@pytest.mark.parametrize("value", ["no", "yes", "", "1", "null", "'true'", "[true]", "on"])
+def test_what_is_neither_true_nor_false_is_refused(name, value, finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    before = content(folder)
+    for where in ("hydra.run.dir=L", "hydra.run.dir=${oc.env:PWD,.}/L/../L", "hydra.run.dir=new"):
+        code, _, err = command(*TINY, where, f"{name}={value}")
+        assert code == 2 and err.count("\n") == 1
+    assert f"{name}=true or {name}=false" in err and content(folder) == before
+
+
+@pytest.mark.parametrize("value", ["True", "TRUE", "true"])
+def test_true_is_taken_as_hydra_takes_it(value, finished, command):
+    shutil.copytree(finished, "L")
+    assert command(*TINY, "seed=3", "hydra.run.dir=L", f"overwrite={value}")[0] == 0
+    assert facts(Path("L"))["seed"] == 3
+
+
+@pytest.mark.parametrize("name", [".lock", "ot-gen.log", "metrics.csv", ".hydra", "tensorboard"])
+@pytest.mark.parametrize("more", [(), ("hydra.output_subdir=.hydra",), ("hydra/job_logging=default",)])
+def test_a_link_in_a_folder_leads_nothing_elsewhere(name, more, finished, command):
+    """The folder may be a stranger's, and the file at the end of the link the user's."""
+    folder, victim = Path(shutil.copytree(finished, "L")), Path("victim")
+    if name in (".hydra", "tensorboard"):
+        victim.mkdir()
+        victim = victim / "config.yaml"
+    victim.write_text("mine")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(Path("victim").absolute())
+    arguments = (*TINY, "data=two_moons", "trainer.steps=4", "resume=L", "hydra.run.dir=L", *more)
+    code, _, err = command(*arguments)
+    assert code == 2 and err.count("\n") == 1 and f"{name} is a link" in err
+    assert victim.read_text() == "mine" and len(list(Path().glob("victim/*"))) in (0, 1)
+
+
+def test_files_that_are_replaced_are_not_followed(finished, command):
+    folder = Path(shutil.copytree(finished, "L"))
+    for name in ("run.json", "checkpoint.safetensors"):
+        (folder / name).rename(f"victim-{name}")
+        (folder / name).symlink_to(Path(f"victim-{name}").absolute())
+    before = content(Path())
+    assert command(*TINY, "data=two_moons", "trainer.steps=4", "resume=L", "hydra.run.dir=L")[0] == 0
+    after = content(Path())
+    assert {path: after[path] for path in Path().glob("victim-*")} == {p: before[p] for p in Path().glob("victim-*")}
+
+
+def test_an_empty_name_is_no_folder(command):
+    for way in ("hydra.run.dir=", "++hydra.run.dir=", "hydra.run.dir=''"):
+        code, _, err = command(*TINY, way)
+        assert code == 2 and err.count("\n") == 1 and "names no folder" in err
+    assert list(Path().iterdir()) == []
+
+
+def test_without_a_result_the_record_says_what_failed(command):
+    for number, mistake in enumerate(("+trainer.processes=0", "seed=null")):
+        assert command(*TINY[:1], *TINY[2:], mistake, f"hydra.run.dir={number}")[0] == 2
+        assert facts(Path(str(number)))["status"] == "failed", mistake
 
 
 PLACES = {

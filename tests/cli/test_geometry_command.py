@@ -163,7 +163,7 @@ def test_a_decoder_with_kinks_is_named(run, ot_gen):
 BAD = {
     "--run nowhere": ("run.json", "give its folder"),
     "": ("--run", "--help"),
-    "--run run pairs=0": ("pairs", ">= 1"),
+    "--run run pairs=0": ("pairs", "[1, "),
     "--run run pairs=many": ("pairs", "many"),
     "--run run segments=7": ("even", "7"),
     "--run run start=middle": ("graph, line", "middle"),

@@ -111,6 +111,29 @@ def test_a_reader_that_leaves_and_a_terminal_of_few_letters():
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"Traceback" not in done.stderr
 
 
+CLOSED = [
+    ([*OT_GEN, "solver=primal/vae", "--cfg", "job"], 0),
+    ([*OT_GEN, "nope=1"], 2),
+    ([*OT_GEN, "evaluate", "--run", "nowhere"], 2),
+    ([*COMPARE, str(RECORDS), "--output", "page"], 0),
+    ([*COMPARE, "nowhere"], 2),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "code"), CLOSED)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(words, code, tmp_path):
+    def ended(ending):
+        shell = ["sh", "-c", f'"$@" {ending}', "sh", *words]
+        done = subprocess.run(shell, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        assert "Traceback" not in done.stderr and "Exception" not in done.stderr and done.stderr.count("\n") <= 1
+        return done.returncode
+
+    assert ended(">&-") == ended("2>&-") == ended(">&- 2>&-") == code
+    if Path("/dev/full").exists():
+        assert ended(">/dev/full") == 2
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux which signals a process handles")
 @pytest.mark.parametrize("words", [OT_GEN, [*OT_GEN, "evaluate", "--run", "x"], COMPARE], ids=["run", "judge", "page"])

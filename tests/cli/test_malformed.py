@@ -79,7 +79,7 @@ def test_any_override_works_or_gets_one_line(number, command, clean_process, und
         "data.seed=[1,2]": ("seed must be a whole number", "list"),
         "device={}": ("device must be a text",),
         "device=meta": ("device=meta", "device=cpu"),
-        "resume=0": ("path must be a path, got 0",),
+        "resume=0": ("resume=0 is no path",),
         "+trainer.foo=1": ("no setting foo", "max_seconds"),
         "evaluation=null": ("evaluation is null",),
         "space=null": ("space is null",),

@@ -139,6 +139,12 @@ def test_a_run_killed_after_training_continues_at_its_judgement(sweep, monkeypat
     assert outcome(folder) == expected
 
 
+def test_a_run_that_is_refused_says_it_in_its_record_and_begins_no_log(sweep):
+    assert sweep("hydra/job_logging=late", "trainer.batch_size=1")[0] == 2  # as it is anyway
+    (folder,) = folders()
+    assert facts(folder)["status"] == "failed" and not (folder / "ot-gen.log").exists()
+
+
 @pytest.mark.slow
 def test_failed_runs_are_told_and_tried_again_when_asked(sweep, monkeypatch):
     with monkeypatch.context() as within:

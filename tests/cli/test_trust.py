@@ -34,7 +34,10 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [(name, "solver.cost") for name in FOREIGN] + [("a command", place) for place in PLACES]
+    ("name", "place"),
+    [(name, "solver.cost") for name in FOREIGN]
+    + [("a command", place) for place in PLACES]
+    + [(f"a loader {how}", "generator.activation") for how in ("by name", "in part")],
 )
 @pytest.mark.parametrize("verb", ["evaluate", "geometry", "sample --output samples.npy"])
 def test_nothing_that_a_stranger_wrote_is_run(name, verb, place, folder, command):
@@ -66,6 +69,23 @@ def test_the_owner_of_a_folder_may_trust_it(folder, command, monkeypatch, tmp_pa
     assert code == 2 and "mine.Mine" in err and "mine" not in sys.modules
     assert command("evaluate", "--run", run, "--trust", "metrics=none", "evaluation.samples=40")[0] == 0
     assert "mine" in sys.modules
+
+
+@pytest.mark.parametrize("name", ["mnist_full", "image_folder", "points"])
+@pytest.mark.parametrize("kind", ["object", "class", "method"])
+def test_what_reads_or_asks_the_network_is_handed_to_nobody(name, kind):
+    """By its name it could be called by any part, with any arguments: only the data themselves are loaded by it."""
+    for target in (f"ot_gen.data.{name}", f"ot_gen.{name}"):
+        by_name = {"_target_": f"hydra.utils.get_{kind}", "path": target}
+        within = {"_target_": "functools.partial", "_args_": [by_name], "folder": "ran"}
+        for place, node in [("generator", by_name), ("data", by_name), ("data", within), ("noise", [within])]:
+            with pytest.raises(ValueError, match="--trust"):
+                check_trusted({place: {"_target_": "ot_gen.MLP", "activation": node}}, Path())
+            with pytest.raises(ValueError, match="--trust"):
+                check_trusted({place: node}, Path())
+        with pytest.raises(ValueError, match="another place than its data"):
+            check_trusted({"reference": {"_target_": target, "path": "x"}}, Path())
+    check_trusted({"data": {"_target_": "ot_gen.data.points", "path": "x"}}, Path())
 
 
 def test_a_class_that_is_handed_over_by_its_name_may_be_a_part():

@@ -231,3 +231,51 @@ def test_a_c_transform_finds_the_nearest_atom_of_a_far_cluster(cost):
     reached = exact.gather(1, argmin[:, None]).squeeze(1)
     assert float((reached / nearest).max()) < 1.001
     assert torch.allclose(values.double(), nearest ** (2 if isinstance(cost, SquaredEuclidean) else 1), rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("far", [1e6, 1e8, 1e10])
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(1, 2, 1), (40, 3, 1), (50, 60, 2), (20, 3, 5), (900, 300, 5), (50, 900, 20)]
+)
+def test_one_far_atom_costs_no_digits_of_the_other_distances(n, m, d, far, dtype):
+    x, y = (torch.randn(k, d, dtype=dtype, generator=torch.Generator().manual_seed(k)) for k in (n, m))
+    y[-1] = far
+    exact = torch.cdist(x.double(), y.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    assert torch.allclose(Euclidean().matrix(x, y).double(), exact, rtol=1e-4, atol=0)
+    assert torch.allclose(SquaredEuclidean().matrix(x, y).double(), exact.square(), rtol=1e-4, atol=0)
+    for rows in (x, x.repeat(-(-(2**17) // (n * m)), 1)):  # at once, and streamed
+        value, _ = c_transform(SquaredEuclidean(), rows, y, torch.zeros(m, dtype=dtype))
+        assert torch.allclose(value[:n].double(), exact.square().amin(dim=1), rtol=1e-4, atol=1e-6)
+    both = x[:1] + torch.zeros(2, d, dtype=dtype)
+    with_far = torch.cat([both[:1], y])
+    assert float(c_transform(SquaredEuclidean(), both[1:], with_far, torch.zeros(m + 1, dtype=dtype))[0]) == 0
+
+
+def test_two_far_groups_keep_their_distances_where_no_centre_is_near_both():
+    x = torch.tensor([[1e8, 0.0, 0.0, 0.0], [0.25, 0.0, 0.0, 0.0]], dtype=torch.float64).repeat(400, 1)
+    y = torch.tensor([[1e8, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]], dtype=torch.float64).repeat(300, 1)
+    C = Euclidean().matrix(x, y)
+    assert torch.allclose(C[0, 0], torch.tensor(3.0).double(), rtol=1e-12)
+    assert torch.allclose(C[1, 1], torch.tensor(0.25).double(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-15, 1.0, 1e5, 1e15])
+@pytest.mark.parametrize("p", [1.5, 3.0, 8.0, 100.0, 1000.0, 1e5, 1e300])
+def test_powers_of_distances_neither_underflow_nor_overflow(p, size, dtype):
+    x, y = (size * torch.randn(k, 4, dtype=dtype, generator=torch.Generator().manual_seed(k)) for k in (20, 30))
+    y[0] = x[0]
+    difference = (x[:, None] - y).abs().double()
+    largest = difference.amax(dim=2).clamp_min(1e-300)
+    exact = largest * (difference / largest[..., None]).pow(p).sum(dim=2).pow(1 / p)
+    for distances in (Lp(p).matrix(x, y), Lp(p)(x[:, None], y)):
+        assert torch.allclose(distances.double(), exact, rtol=1e-5, atol=0)
+
+
+def test_lp_tends_to_the_maximum_and_its_derivatives_stay_finite():
+    x, y = torch.tensor([[1e5, 0.0]], requires_grad=True), torch.zeros(1, 2)
+    for p in (8.0, 100.0, 1000.0, 1e300):
+        for distance in (Lp(p)(x, y), Lp(p).matrix(x, y)):
+            (slope,) = torch.autograd.grad(distance.sum(), x)
+            assert float(distance.detach()) == pytest.approx(1e5) and torch.equal(slope, torch.tensor([[1.0, 0.0]]))

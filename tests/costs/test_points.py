@@ -52,3 +52,11 @@ def test_what_is_made_of_squared_distances_never_is_nan(function):
         assert not function(x, -x).isnan().any()
     except ValueError as error:
         assert "overflow" in str(error)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_are_refused_by_name():
+    nested = torch.nested.nested_tensor([torch.zeros(2, 2), torch.zeros(3, 2)])
+    for function in (SquaredEuclidean().matrix, Euclidean(), squared_distances):
+        with pytest.raises(ValueError, match="got a nested one"):
+            function(nested, nested)

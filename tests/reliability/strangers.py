@@ -20,6 +20,15 @@ FOREIGN: dict[str, Any] = {  # each leaves a file named "ran", were it built
     "training": {"_target_": "ot_gen.fit", "_partial_": True, "checkpoint": "ran"},
     "a download": {"_target_": "ot_gen.data.mnist_full", "folder": "ran"},
     "a mirror": {"_target_": "ot_gen.data.mnist_full", "mirrors": ["http://127.0.0.1:1/"]},
+    "a loader by name": {
+        "_target_": "functools.partial",
+        "_args_": [{"_target_": "hydra.utils.get_method", "path": "ot_gen.data.mnist_full"}],
+        "folder": "ran",
+        "mirrors": ["http://127.0.0.1:1/"],
+    },
+    "a loader in part": {"_target_": "ot_gen.data.mnist_full", "_partial_": True},
+    "a lookup in part": {"_target_": "hydra.utils.get_method", "path": "torch.nn.GELU", "_partial_": True},
+    "a call by name": {"_target_": "hydra.utils.get_method", "path": "functools.partial"},
     "an interpolation": "${oc.env:HOME}",
     "no text": {"_target_": ["os.system"]},
 }

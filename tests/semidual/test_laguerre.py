@@ -328,6 +328,17 @@ TABLES = {
 }
 
 
+@pytest.mark.parametrize("far", [1e5, 1e9, 1e14])
+@pytest.mark.parametrize("d", [1, 2])
+def test_the_kept_index_answers_as_the_stream_beside_an_atom_that_is_far_away(d, far):
+    x, y = torch.randn(100, d).double(), torch.randn(1500, d).double()
+    y[7] = far
+    for h_tilde in (torch.zeros(1500).double(), 0.1 * torch.randn(1500).double()):
+        value, _ = LaguerreCells(SquaredEuclidean(), y, h_tilde)(x)
+        expected = (SquaredEuclidean().matrix(x, y) - h_tilde).amin(dim=1)
+        assert torch.allclose(value, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("cost", [SquaredEuclidean(), InnerProduct()], ids=str)
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("atoms", ATOMS)
@@ -379,3 +390,9 @@ def test_features_of_the_atoms_are_made_once():
     before = sum(calls)
     cells(torch.rand(3, 4))
     assert sum(calls) - before <= 12
+
+
+def test_a_table_that_overflows_the_scores_is_named():
+    y, h_tilde = torch.tensor([[0.0], [1.0]]), torch.tensor([3e38, -3e38])
+    with pytest.raises(ValueError, match=r"potentials of size 3e\+38 overflow"):
+        c_transform(SquaredEuclidean(), torch.tensor([[-1e19]]), y, -h_tilde.abs())

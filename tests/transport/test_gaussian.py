@@ -37,3 +37,22 @@ def test_powers_add_up():
     S = covariance(0, 4)
     root, inverse = powers(S, 0.5, -1.0)
     torch.testing.assert_close(root @ root @ inverse, torch.eye(4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("s", "r"), [(1e-30, 1e-30), (1e20, 1e20), (1e-30, 1e30), (1e38, 1e-38)])
+def test_gaussian_maps_do_not_depend_on_the_unit(s, r):
+    maps = gaussian_maps(s * torch.eye(2), r * torch.eye(2))
+    slope = (r / s) ** 0.5
+    assert torch.allclose(maps.forth / slope, torch.eye(2).to(maps.forth), rtol=1e-5)
+    assert torch.allclose(maps.back * slope, torch.eye(2).to(maps.forth), rtol=1e-5)
+    assert float(maps.overlap) == pytest.approx(2 * (s * r) ** 0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [([[1.0, 0.5], [0.0, 1.0]], "not symmetric"), ([[1.0, 0.0], [0.0, -1.0]], "negative eigenvalue")],
+)
+def test_what_is_no_covariance_is_refused(matrix, words):
+    for pair in ((torch.tensor(matrix), torch.eye(2)), (torch.eye(2), torch.tensor(matrix))):
+        with pytest.raises(ValueError, match=words):
+            gaussian_maps(*pair)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ot_gen import SquaredEuclidean, exact_plan, partial_plan, wasserstein
+from ot_gen import SquaredEuclidean, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan, wasserstein
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -88,3 +88,21 @@ def test_samples_with_copies_do_not_send_the_simplex_in_circles(unit):
     C = (rows[:, None] - torch.randn(64, 2)).norm(dim=2) * unit
     plan = exact_plan(C)
     assert float(plan.dual_value) == pytest.approx(float(plan.value), rel=1e-8)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1e3, 1e8, 1e12, 1e14, 1e16, 1e20, 1e100])
+def test_an_unbalanced_plan_becomes_exact_and_keeps_its_duality_as_its_penalty_grows(penalty):
+    C = torch.rand(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    plan, exact = unbalanced_plan(C, penalty=penalty), float(exact_plan(C).value)
+    low, high = plan.bracket.lower, plan.bracket.upper
+    assert low <= high + 1e-14 and high <= exact + 1e-14 and high - low <= 1e-3 * exact
+    assert abs(high - exact) <= 1 / penalty + 1e-14
+
+
+@pytest.mark.parametrize("epsilon", [1e-2, 1.0, 1e6, 1e12, 1e18, 1e100])
+def test_an_entropic_plan_keeps_its_duality_as_epsilon_grows(epsilon):
+    C = torch.rand(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    plan = sinkhorn_plan(C, epsilon=epsilon)
+    low, high = plan.bracket.lower, plan.bracket.upper
+    assert low <= high + 1e-14 and high - low <= 1e-5
+    assert epsilon < 1e6 or high == pytest.approx(float(C.mean()), rel=1e-6)  # the plan tends to the product
