@@ -19,7 +19,7 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-# The main job: a primal and two dual solvers on a toy and on MNIST, then the page that compares them.
+# The main job: a solver of each cell and a flow on a toy and on MNIST, then the page that compares them.
 demo: install
 	$(BIN)/ot-gen -m 'experiment=glob(demo_*)' hydra/launcher=joblib hydra.sweep.dir=$(RUNS)
 	$(BIN)/ot-gen-compare $(RUNS)

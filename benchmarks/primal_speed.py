@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from primal_quality import BATCH, peer, protocol_data, trained
+from primal_quality import BATCH, PROTOCOL, peer, protocol_data, trained
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy
@@ -105,7 +105,7 @@ CASES = {
 
 def bare_rate(case: Case, data: Dataset, steps: int) -> float:
     """Images per CPU second of the bare loop, with the optimizer of the entry."""
-    adam = parts("data=mnist", f"solver=primal/{case.entry}", *case.overrides, data=data).trainer["optimizer"]
+    adam = parts(*PROTOCOL, f"solver=primal/{case.entry}", *case.overrides, data=data).trainer["optimizer"]
     began = time.process_time()
     case.bare(data.train.atoms, steps, adam)
     return steps * BATCH / (time.process_time() - began)

@@ -95,7 +95,7 @@ def test_every_primal_entry_is_in_the_protocol(benchmark):
     assert {"vae", "wae_mmd", "sinkhorn_ae", "swae", "exact_plan"} <= set(quality.entries())
     assert len(data.train) == 6000 and len(data.test) == 2000
     for entry in quality.entries():
-        cfg = quality.parts("data=mnist", f"solver=primal/{entry}", data=data).config
+        cfg = quality.parts(*quality.PROTOCOL, f"solver=primal/{entry}", data=data).config
         assert cfg.reference.dim == 8 and list(cfg.generator.hidden) == [200, 400]
 
 
