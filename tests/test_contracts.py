@@ -17,6 +17,8 @@ from ot_gen import (
     EncoderCoupling,
     ImportanceCoupling,
     PlanCoupling,
+    TablePairing,
+    VelocityRegression,
     cli,
     fit,
 )
@@ -28,6 +30,7 @@ CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     PlanCoupling: (1, "table", "upper"),
     EncoderCoupling: (1, "network", None),
     ImportanceCoupling: (1, "network", None),
+    VelocityRegression: (1, "flow", None),
     DiscretePotential: (-1, "table", "lower"),
     Critic: (-1, "network", None),
     AnchorCritic: (-1, "network", "lower"),
@@ -56,6 +59,8 @@ XI = {
     "primal/ot_ae": EncoderCoupling,
     "primal/debiased_ot_ae": EncoderCoupling,
     "primal/rae": EncoderCoupling,
+    "primal/latent_flow": EncoderCoupling,
+    **{f"primal/flow_{pairs}": VelocityRegression for pairs in ("independent", "exact", "sinkhorn", "semidiscrete")},
     "dual/semidiscrete": DiscretePotential,
     "dual/wgan_clip": Critic,
     "dual/wgan_gp": Critic,
@@ -98,6 +103,8 @@ def one_thread():
 
 def parts(cfg, data, seed=0):
     made = cli.assembled(cfg, data, seed)
+    if isinstance(pairing := getattr(made.solver.xi, "pairing", None), TablePairing):
+        pairing.tol, pairing.max_samples = 1.0, 2**14  # its solve has tests of its own
     return made.mu, made.solver, dict(made.trainer)
 
 
@@ -151,6 +158,8 @@ def test_every_parameter_receives_a_gradient_and_none_of_the_generators_comes_fr
     cfg, found = load(data, f"solver={solver}")
     mu, solver, _ = parts(cfg, found)
     solver.prepare(mu, found.train)
+    if not solver.is_settled:
+        solver.settle(mu, found.train, None, None)
     mu.train()
     solver.train()
     value, penalty = solver(mu, found.train, BATCH)
@@ -228,7 +237,7 @@ def test_a_solver_entry_lies_in_the_cell_of_the_table_that_its_xi_says(solver, l
     side = solver.split("/")[0]
     built = parts(*load("eight_gaussians", f"solver={solver}"))[1]
     assert built.sense == {"primal": 1, "dual": -1}[side]
-    assert built.xi.kind in ("table", "network")
+    assert built.xi.kind in ("table", "network", "flow")
     assert built.xi.bound in {"primal": (None, "upper"), "dual": (None, "lower")}[side]
     if solver in XI:
         assert type(built.xi) is XI[solver]
