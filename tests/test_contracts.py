@@ -176,7 +176,8 @@ def test_every_parameter_receives_a_gradient_and_none_of_the_generators_comes_fr
         f"{group}={entry}"
         for group in ("generator", "cost", "reference")
         for entry in entries(group)
-        if entry != "likelihood"  # it needs a law p(·|z), which comes with noise=...
+        # A likelihood needs a law p(·|z), which comes with noise=..., and a flow the solver that trains its velocity.
+        if entry not in ("likelihood", "flow")
     ],
 )
 def test_every_generator_cost_and_reference_takes_a_step_on_images(override, load):

@@ -71,16 +71,25 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
         x = widened(x)
         small = len(x) * atoms.numel() <= SMALL and atoms.dtype == torch.float32
         gram, sizes, norms = expanded(x, torch.float64 if small else atoms.dtype)
+        try:
+            cancelled = is_cancelled(x, gram, sizes, norms, small)
+            share = float(torch.finfo(gram.dtype).eps) ** 0.5
+            gram = _measured_again(gram, x, atoms, share * sizes, share * norms) if cancelled else gram.clamp_min(0)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            gram = gram.clamp_min(0)  # torch.func.vmap shows no numbers, so no entry can be told from the others
+        return gram.to(atoms.dtype)
+
+    def is_cancelled(x: Tensor, gram: Tensor, sizes: Tensor, norms: Tensor, small: bool) -> bool:
+        """Whether entries of the expansion may have lost their digits."""
         share = float(torch.finfo(gram.dtype).eps) ** 0.5
         if small:  # one look is quicker than a search, which hardly any problem needs
-            cancelled = bool(gram.amin() < share * (sizes.amax() + norms.amax())) if gram.numel() else False
-        else:
-            check_in_range(norms)
-            if not searched:
-                searched.append(atoms.shape[1] >= NARROW or _far(norms))
-            cancelled = searched[0] or _close(x, atoms, kept[atoms.dtype][0], share) > 1 / 1024
-        gram = _measured_again(gram, x, atoms, share * sizes, share * norms) if cancelled else gram.clamp_min(0)
-        return gram.to(atoms.dtype)
+            return bool(gram.amin() < share * (sizes.amax() + norms.amax())) if gram.numel() else False
+        check_in_range(norms)
+        if not searched:
+            searched.append(atoms.shape[1] >= NARROW or _far(norms))
+        return searched[0] or _close(x, atoms, kept[atoms.dtype][0], share) > 1 / 1024
 
     return squared
 
