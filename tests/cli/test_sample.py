@@ -311,14 +311,14 @@ def test_bad_input_gets_one_line_that_says_what(arguments, words, run, refused):
 
 def test_a_strangers_folder_is_built_only_when_it_is_trusted(run, refused, command, monkeypatch):
     folder = run("toy")
-    Path("mine.py").write_text("from ot_gen import SquaredEuclidean\nclass Mine(SquaredEuclidean): pass\n")
+    Path("sampled_parts.py").write_text("from ot_gen import SquaredEuclidean\nclass Mine(SquaredEuclidean): pass\n")
     monkeypatch.syspath_prepend(".")
     config = OmegaConf.load(folder / "config.yaml")
-    OmegaConf.update(config, "solver.cost", {"_target_": "mine.Mine"}, merge=False)
+    OmegaConf.update(config, "solver.cost", {"_target_": "sampled_parts.Mine"}, merge=False)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
     draw = ("--run", folder, "-n", "3", "--output", "a.npy")
-    assert "mine.Mine" in (line := refused(*draw)) and "--trust" in line
-    with pytest.raises(ValueError, match=r"mine\.Mine"):
+    assert "sampled_parts.Mine" in (line := refused(*draw)) and "--trust" in line
+    with pytest.raises(ValueError, match=r"sampled_parts\.Mine"):
         ot_gen.load_run(folder)
     assert command("sample", *draw, "--trust")[0] == 0
     assert type(ot_gen.load_run(folder, trust=True).solver.cost).__name__ == "Mine"
