@@ -103,7 +103,7 @@ def test_no_cell_of_the_table_is_a_formula(payload, tmp_path):
     write_comparison(tmp_path, tmp_path)
     rows = table_of(tmp_path)
     texts = [value for row in rows for value in row.values() if value and not is_number(value)]
-    assert f"'{payload}" in texts
+    assert "'" + payload.replace("\t=", "\t'=") in texts  # some readers end a cell at a tab
     assert not [text for text in texts if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert {row["value"] for row in rows} == {"20.0", "-20.0"}
 
