@@ -57,7 +57,7 @@ def judge_flow(
     for number in at_few(mu):
         judged = judge_model(RunRecord(Status.RUNNING), mu, data.own, replace(judging, certificate=None))
         few.append(RecordedEvaluations(number, judged.judgement, judged.metrics))
-    flow = RecordedFlow(flows[0].evaluations, tuple(few))
+    flow = RecordedFlow(flows[0].evaluations or 0, tuple(few))
     if isinstance(trained.map, FlowMap):
         worth = price(SquaredEuclidean(), data.units).factor
         with undisturbed(trained):

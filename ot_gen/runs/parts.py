@@ -115,14 +115,14 @@ class RecordedFlow:
     """How a flow samples, and what its paths cost, in the data's own units.
 
     Attributes:
-        evaluations: of the velocity for a sample as it is judged; None: adaptive steps.
+        evaluations: of the velocity for a sample as it is judged; 0: adaptive steps.
         few: the same model at fewer evaluations.
         path_energy, path_energy_se: ∫ E‖v_t(x_t)‖² dt along its own paths, and the standard error. None: the flow is
             the prior of a decoder.
         w2_squared_lower, w2_squared_upper: a bracket of W₂²(ζ, ν), which no flow from ζ to ν undercuts.
     """
 
-    evaluations: int | None = None
+    evaluations: int
     few: tuple[RecordedEvaluations, ...] = ()
     path_energy: float | None = None
     path_energy_se: float | None = None
@@ -134,7 +134,7 @@ class RecordedFlow:
         """|energy − W₂²| / W₂², with the bracket's lower end for W₂²; None where either is not known.
 
         Example:
-            >>> round(RecordedFlow(path_energy=5.0, w2_squared_lower=4.0).normalised_path_energy, 2)
+            >>> round(RecordedFlow(8, path_energy=5.0, w2_squared_lower=4.0).normalised_path_energy, 2)
             0.25
         """
         if self.path_energy is None or not self.w2_squared_lower:

@@ -125,6 +125,6 @@ def test_points_that_a_plan_does_not_join_are_named(plan):
 def test_covariances_that_are_none_are_named():
     with pytest.raises(ValueError, match="must have one shape"):
         gaussian_maps(torch.eye(2), torch.eye(3))
-    with pytest.raises(ValueError, match="finite symmetric matrix"):
+    with pytest.raises(ValueError, match="finite covariance"):
         gaussian_maps(torch.eye(2) * torch.nan, torch.eye(2))
     assert gaussian_maps(torch.eye(2).half(), torch.eye(2).double()).forth.dtype == torch.float64
