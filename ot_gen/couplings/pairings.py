@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
+from ot_gen.couplings.plan import tried
 from ot_gen.measures import Measure, undisturbed
 from ot_gen.transport import Bracket, Plan
 
@@ -118,12 +119,7 @@ class PlanPairing(Pairing):
 
     def __init__(self, plan: Callable[[Tensor], Plan], size: Count = 256) -> None:
         super().__init__()
-        trial = plan(torch.zeros(2, 2))
-        if not isinstance(trial, Plan):
-            raise ValueError(
-                f"PlanPairing needs a function of the costs that returns a Plan, got a {type(trial).__name__}; "
-                "use exact_plan, or functools.partial(sinkhorn_plan, epsilon=...)"
-            )
+        tried(plan, "PlanPairing")
         self.plan = plan
         self.size = size
         # Pairs (z, y) that are made and not yet drawn: the last `left` rows. A training that is resumed has them.

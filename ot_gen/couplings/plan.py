@@ -19,6 +19,23 @@ Setting = tuple[Measure, Cost, int]  # (ν, c, n)
 _FLOOR_POINTS = 1024  # of the model side, shared out among the draws
 
 
+def tried(plan: Callable[[Tensor], Plan], name: str) -> Plan:
+    """The plan for a matrix of zeros, or a `ValueError` where a coupling of this name got something else.
+
+    Example:
+        >>> from ot_gen import exact_plan
+        >>> tried(exact_plan, "PlanCoupling").bound
+        'upper'
+    """
+    trial = plan(torch.zeros(2, 2))
+    if not isinstance(trial, Plan):
+        raise ValueError(
+            f"{name} needs a function of the costs that returns a Plan, got a {type(trial).__name__}; "
+            "use exact_plan, or functools.partial(sinkhorn_plan, epsilon=...)"
+        )
+    return trial
+
+
 @final
 @checked
 class PlanCoupling(Coupling):
@@ -58,14 +75,8 @@ class PlanCoupling(Coupling):
 
     def __init__(self, plan: Callable[[Tensor], Plan]) -> None:
         super().__init__()
-        trial = plan(torch.zeros(2, 2))
-        if not isinstance(trial, Plan):
-            raise ValueError(
-                f"PlanCoupling needs a function of the costs that returns a Plan, got a {type(trial).__name__}; "
-                "use exact_plan, or functools.partial(sinkhorn_plan, epsilon=...)"
-            )
         self.plan = plan
-        self.bound = trial.bound
+        self.bound = tried(plan, "PlanCoupling").bound
         self._last: tuple[Setting, Tensor] | None = None
         self._floors: dict[Setting, float] = {}
 

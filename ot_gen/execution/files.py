@@ -31,6 +31,7 @@ def written(path: str | Path) -> Iterator[Path]:
     the old file and nothing else. A kill may leave the temporary one, which the next writer of `path` removes.
 
     Raises:
+        ValueError: `path` has no name, or is a folder, a pipe or a device, which a file must not replace.
         OSError: the file cannot be written, with its name whatever library wrote it.
 
     Example:
@@ -44,6 +45,8 @@ def written(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if not path.name:
         raise ValueError(f"a file needs a name, got the path {str(path)!r}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a folder, a pipe or a device, and no file to write; give another name")
     temporary = path.with_name(f"{path.name}.{_here()}{os.getpid():08x}{secrets.token_hex(2)}.tmp")
     try:
         _remove_of_the_dead(path)

@@ -246,7 +246,10 @@ def whole():
 
 
 def stopped(file, number, at, **options):
-    act = lambda step: signal.raise_signal(number) if step == at else None  # noqa: E731
+    def act(step):
+        if step == at:
+            signal.raise_signal(number)
+
     with at_each_step(act), pytest.raises(Interrupted, match="before step 1, while the solver settled"):
         trained(table(), checkpoint=file, **options)
 

@@ -137,7 +137,7 @@ def test_pickles_are_refused(tmp_path, kind):
         ("1,2\n3\n4,5\n6,7\n", "number of columns changed"),
         ("1,2\n3,\n4,5\n6,7\n", "could not convert"),
         ("1,2\n3,nan\n4,5\n6,7\n", r"NaN or Inf in 1 of 4 rows \(first: line 2 of the file\)"),
-        ("1,2\n" * 3 + "1,1e300\n", r"too large for float32, in 1 of 4 rows"),
+        ("1,2\n" * 3 + "1,1e300\n", r"too large for float32, in 1 of 4 rows \(first: line 4 of the file\)"),
     ],
 )
 def test_bad_csv_is_refused(tmp_path, text, message):

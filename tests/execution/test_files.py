@@ -159,3 +159,12 @@ def test_text_is_utf_8_wherever_it_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C")
     write_text(str(tmp_path / "a.txt"), "ζ → W₂²\n")
     assert (tmp_path / "a.txt").read_bytes().decode("utf-8") == "ζ → W₂²\n"
+
+
+def test_no_file_replaces_a_pipe_or_a_folder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(ValueError, match=rf"{name} is a folder, a pipe or a device"):
+            write_text(tmp_path / name, "text")
+    assert (tmp_path / "pipe").is_fifo() and {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
