@@ -1,7 +1,9 @@
 """Problems of pairs, and the trainings of a flow that several tests start, each quick to import."""
 
+from contextlib import contextmanager
 from functools import partial
 
+import pytest
 import torch
 
 from ot_gen import (
@@ -23,6 +25,7 @@ from ot_gen import (
     sinkhorn_plan,
     standard_gaussian,
 )
+from ot_gen.semidual.ascent import Ascent, samples_for
 
 PAIRINGS = {
     "independent": IndependentPairing,
@@ -78,3 +81,22 @@ def losses_in_processes(processes, dtype, lowered):
         progress = fit(mu, nu, solver, steps=4, batch_size=16, processes=processes, precision=precision)
         rows[name] = [row["value"] for row in progress.rows]
     return rows
+
+
+@contextmanager
+def at_each_step(function):
+    """Calls a function at each step of a solve, with the number of the step; the solve tests its table often."""
+    step, count = Ascent.step, iter(range(1, 10**6))
+
+    def watched(self, *arguments):
+        step(self, *arguments)
+        function(next(count))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ascent, "step", watched)
+        patch.setattr("ot_gen.semidual.solve.samples_for", lambda tol, atoms: samples_for(tol, atoms) // 8)
+        yield
+
+
+def quiet(step):
+    """Nothing happens at a step."""

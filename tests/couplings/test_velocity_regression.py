@@ -4,12 +4,11 @@ import math
 import multiprocessing
 import shutil
 import signal
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
 import torch
-from couplings.pairs import PAIRINGS, losses_in_processes, problem, state, trained
+from couplings.pairs import PAIRINGS, at_each_step, losses_in_processes, problem, quiet, state, trained
 from networks.flows import energy_of_independent, independent, optimal
 from torch import nn
 
@@ -39,7 +38,6 @@ from ot_gen import (
     standard_gaussian,
 )
 from ot_gen.execution import inner_file
-from ot_gen.semidual.ascent import Ascent, samples_for
 
 MEAN, SCALE, D = 1.0, 0.5, 2
 W2 = D * (MEAN**2 + (SCALE - 1) ** 2)
@@ -216,25 +214,6 @@ def test_a_training_that_is_resumed_is_the_one_that_was_not_stopped(name, tmp_pa
 
 def table():
     return TablePairing(tol=0.06)
-
-
-@contextmanager
-def at_each_step(function):
-    """Calls a function at each step of a solve, with the number of the step; the solve tests its table often."""
-    step, count = Ascent.step, iter(range(1, 10**6))
-
-    def watched(self, *arguments):
-        step(self, *arguments)
-        function(next(count))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ascent, "step", watched)
-        patch.setattr("ot_gen.semidual.solve.samples_for", lambda tol, atoms: samples_for(tol, atoms) // 8)
-        yield
-
-
-def quiet(step):
-    """Nothing happens at a step."""
 
 
 @pytest.fixture(scope="module")
