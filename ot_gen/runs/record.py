@@ -51,7 +51,7 @@ class RunRecord:
         composition: the digest of the configuration, by which a sweep knows its runs.
         attempts: earlier starts in this folder.
         started, host, process: when and where.
-        side, cell, bound: primal or dual; table or network; what the value bounds: upper, lower or None.
+        side, cell, bound: primal or dual; table, network or flow; what the value bounds: upper, lower or None.
         units: of the data, where the networks see them standardised. All figures are in the data's own units, but costs
             of data with a scale for each column, which are those of standard coordinates.
         steps, steps_done: asked for, and done.

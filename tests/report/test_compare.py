@@ -392,3 +392,19 @@ def test_what_the_caller_can_mend_is_an_error_of_one_line(tmp_path, capsys, fold
     assert main([str(tmp_path / folder), "--output", str(tmp_path / output)]) == 2
     out, error = capsys.readouterr()
     assert not out and re.fullmatch(f"ot-gen-compare: error: .*{words}.*\n", error)
+
+
+def few(number, w2_squared):
+    return {"number": number, "judgement": judged(2.0, w2_squared=w2_squared)}
+
+
+def test_flows_are_compared_by_evaluations(tmp_path):
+    flow = {"evaluations": 32, "few": [few(1, 61.0), few(8, 43.0)], "path_energy": 5.0, "w2_squared_lower": 4.0}
+    write_run(tmp_path / "a", record("primal/flow_exact", cell="flow", flow=flow, judgement=judged(2.0)))
+    write_run(tmp_path / "b", record("primal/vae"))
+    page = page_of(tmp_path)
+    row = page.row("primal/flow_exact", "W₂² ↓", "61.0")
+    assert re.search(r"W₂² ↓ 61\.0 43\.0 38\.0 39\.0 5\.00 4\.00 0\.250$", row)
+    assert "pairs train a flow" in page.row("ξ is a table")
+    write_run(tmp_path / "only/b", record("primal/vae"))
+    assert "Flows, by evaluations" not in write_comparison(tmp_path / "only", tmp_path / "only").read_text("utf-8")
