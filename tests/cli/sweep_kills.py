@@ -89,7 +89,7 @@ def main(folder, kills, seed):
     done, met, kept = 0, {}, {}
     for number in range(kills):
         target = folder / str(number)
-        while not ended(started(target), draw.uniform(0.0, whole / 3) if done < kills else 100.0):
+        while not ended(started(target), draw.uniform(0.0, 0.6 * whole) if done < kills else 100.0):
             done += 1
             met[stage(target)] = met.get(stage(target), 0) + 1
             for path, content in kept.items():

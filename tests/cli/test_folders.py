@@ -122,7 +122,8 @@ def test_a_command_that_is_right_replaces_it(way, steps, finished, command):
 
 @pytest.mark.parametrize("name", ["overwrite", "retry"])
 @pytest.mark.parametrize("value", ["no", "yes", "", "1", "null", "'true'", "[true]", "on"])
-def test_what_is_neither_true_nor_false_is_refused(name, value, finished, command):
+def test_what_is_neither_true_nor_false_is_refused(name, value, finished, command, monkeypatch, tmp_path):
+    monkeypatch.setenv("PWD", str(tmp_path))  # as a shell has it in this folder
     folder = Path(shutil.copytree(finished, "L"))
     before = content(folder)
     for where in ("hydra.run.dir=L", "hydra.run.dir=${oc.env:PWD,.}/L/../L", "hydra.run.dir=new"):
