@@ -215,6 +215,7 @@ def test_slow_libraries_are_imported_where_they_are_used():
     assert {name: slow for name, slow in loaded.items() if slow} == {}
 
 
+@pytest.mark.slow
 def test_importing_ot_gen_loads_no_slow_library():
     code = "import sys, ot_gen; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -99,6 +99,7 @@ def test_every_primal_entry_is_in_the_protocol(benchmark):
         assert cfg.reference.dim == 8 and list(cfg.generator.hidden) == [200, 400]
 
 
+@pytest.mark.slow
 def test_the_bare_loops_train_and_the_speed_is_a_rate(benchmark):
     speed = benchmark("primal_speed")
     data = speed.protocol_data()

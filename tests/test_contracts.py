@@ -153,6 +153,7 @@ def test_every_data_and_solver_take_a_step_that_moves_both_sides(data, solver, l
     assert all(bool(torch.isfinite(p).all()) for p in [*mu.parameters(), *solver.parameters()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "solver"), COMBINATIONS)
 def test_every_parameter_receives_a_gradient_and_none_of_the_generators_comes_from_the_penalty(data, solver, load):
     cfg, found = load(data, f"solver={solver}")
@@ -170,6 +171,7 @@ def test_every_parameter_receives_a_gradient_and_none_of_the_generators_comes_fr
         assert all(gradient is None for gradient in gradients(penalty, mu))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [
@@ -187,6 +189,7 @@ def test_every_generator_cost_and_reference_takes_a_step_on_images(override, loa
     assert mu.sample(3).shape == (3, found.dim)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -264,6 +267,7 @@ def assert_same_weights(left, right):
         assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_fits_with_one_seed_are_identical(solver, load):
     cfg, found = load("eight_gaussians", f"solver={solver}")
@@ -272,6 +276,7 @@ def test_two_fits_with_one_seed_are_identical(solver, load):
     assert_same_weights((mu, xi), (mu_again, xi_again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "warmup"),
     [(s, 0) for s in SOLVERS]

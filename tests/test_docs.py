@@ -13,6 +13,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 DUAL = (DOCS / "dual.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

@@ -138,6 +138,7 @@ def test_value_plus_penalty_is_minus_elbo_for_a_bernoulli_decoder():
     assert (estimate.value + estimate.penalty).item() == pytest.approx(-elbo.item(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_encoder_coupling_is_no_bound():
     mu, nu = model(d=2), Empirical(torch.randn(32, 2) * 3)
     coupling = EncoderCoupling(DiracEncoder(MLP(2, 2, hidden=(64,))), MMD(InverseMultiquadric()), weight=1e-6)

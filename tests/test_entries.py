@@ -78,6 +78,7 @@ def test_every_entry_is_built_as_a_run_builds_it_and_repeats_no_default(group, e
     assert group not in AROUND or (around[group] is None) == (entry == "none" and group != "metrics")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", sorted({*entries("certificate")} - {"none"}))
 def test_every_certificate_holds_a_distance(entry):
     certified = build(composed(f"certificate={entry}").certificate)
@@ -94,6 +95,7 @@ def test_every_entry_of_metrics_measures_what_it_names(entry, load):
     assert {name for view in metrics.views.values() for name in view.metrics} <= set(found.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", entries("sweep"))
 def test_every_value_of_a_sweep_composes(entry):
     composed(f"sweep={entry}")
@@ -188,6 +190,7 @@ def test_a_repeated_default_is_seen():
     assert SETTING.findall("ot-gen solver.inner_steps=2 +encoder.layers=4 x.y == 1") == ["solver.inner_steps"]
 
 
+@pytest.mark.slow
 def test_what_the_pages_show_to_be_changed_is_there_without_a_plus():
     there = {name for pair in ENTRIES for name in settings(OmegaConf.to_container(composed(*given(*pair))))}
     assert {name for name in shown(DOCUMENTS) if not name.startswith("hydra.")} - there == set()

@@ -24,12 +24,14 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases(), ids=[case.name for case in cases()])
 def test_a_right_call_is_right(case):
     call, arguments = case.make()
     assert outcome(call, arguments) == Outcome("right")
 
 
+@pytest.mark.slow
 @settings(
     max_examples=CALLS,
     deadline=None,

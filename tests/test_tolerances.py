@@ -111,6 +111,7 @@ SOLVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solve", SOLVES)
 @pytest.mark.parametrize("scale", [1e-18, 1e18])
 def test_a_unit_changes_no_bracket(solve, scale):

@@ -144,6 +144,7 @@ def test_a_model_without_parameters_trains_the_potential_alone():
     assert sum(row["value"] for row in progress.rows[-20:]) / 20 == pytest.approx(2.0, abs=0.35)
 
 
+@pytest.mark.slow
 def test_the_table_knows_when_its_cells_have_the_right_mass():
     mu, nu = Empirical(torch.randn(500, 2)), Empirical(torch.randn(50, 2) + 1)
     xi = DualSolver(SquaredEuclidean(), DiscretePotential(3), inner_steps=10)

@@ -57,6 +57,7 @@ def trained(cfg, data, steps=2):
     return made.solver.cost, made.mu.in_own_units().sample(50), rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", entries("solver"))
 def test_training_is_equivariant(solver, load):
     cfg, _ = load("eight_gaussians", f"solver={solver}")

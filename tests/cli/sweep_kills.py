@@ -5,6 +5,7 @@ FOLDER/whole holds an undisturbed sweep, FOLDER/0, FOLDER/1, ... those that were
 is one line of JSON: the kills, and at how many of them each stage was met.
 """
 
+import importlib
 import io
 import json
 import os
@@ -14,10 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-import ot  # noqa: F401  (imported here, once for all sweeps)
-import scipy.optimize  # noqa: F401
 import torch
-import torch._dynamo  # what an optimizer imports
 from matplotlib.figure import Figure
 
 from ot_gen import cli
@@ -29,7 +27,9 @@ SWEEP = (*RUN, "solver=primal/exact_plan,dual/wgan_gp")
 
 
 def warmed():
-    """What each sweep would look up again: hydra's plugins, its grammar, the fonts."""
+    """What each sweep would look up again: what is imported late, hydra's plugins, its grammar, the fonts."""
+    for late in ("ot", "scipy.optimize", "torch._dynamo"):
+        importlib.import_module(late)
     cli.composed(RUN)
     Figure().savefig(io.BytesIO())
 

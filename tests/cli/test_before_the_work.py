@@ -47,6 +47,7 @@ def test_a_target_is_looked_at_first(verb, target, run, refused):
     assert not Path("file").read_text()
 
 
+@pytest.mark.slow
 def test_the_geometry_of_another_run_stays(run, refused, command):
     shutil.copytree(run, "other")
     Path("study").mkdir()
@@ -104,6 +105,7 @@ def test_data_beyond_memory_are_refused(command):
 WITHOUT_EFFECT = ["+nope=3", "++nope=3", "+nope.x=3", "space.dim=7", "++space.shape=[1]", "+seeds=1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", WITHOUT_EFFECT)
 def test_an_override_that_would_change_nothing_is_refused(override, command):
     code, _, err = command(*TINY, override)
@@ -130,6 +132,7 @@ def test_options_of_hydra_are_refused_in_one_line(option, command):
     assert code == 2 and err.startswith("ot-gen: error: ") and err.count("\n") == 1 and not Path("ran").exists()
 
 
+@pytest.mark.slow
 def test_numbers_that_float32_cannot_hold_are_told_from_nan(command):
     rows = {"large": "1e300,1\n2e300,2\n", "nan": "nan,1\n1,2\n", "near": "1e-300,2e-300\n3e-300,0\n"}
     told = {}

@@ -153,6 +153,7 @@ def test_a_last_row_cut_short_by_a_kill_is_left_out(tmp_path):
         assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["ex_post", "noise", "certificate", "tracker", "metrics"])
 def test_a_group_that_may_be_empty_takes_null_and_none(group):
     empty, same = (cli.composed(["solver=primal/swae", f"{group}={word}"])[0] for word in ("null", "none"))
@@ -168,6 +169,7 @@ def test_null_is_typed_on_the_command_line_and_in_a_sweep(ot_gen):
     assert sorted(facts(folder).get("ex_post", "") for folder in folders) == ["", "ex_post_prior"]
 
 
+@pytest.mark.slow
 def test_a_run_has_a_folder_named_after_data_solver_and_seed(ot_gen):
     code, _, _ = ot_gen(*TINY, "seed=3")
     (folder,) = Path("runs").iterdir()
@@ -175,6 +177,7 @@ def test_a_run_has_a_folder_named_after_data_solver_and_seed(ot_gen):
     assert folder.name.endswith("_eight_gaussians_primal-vae_3")
 
 
+@pytest.mark.slow
 def test_the_recorded_configuration_repeats_the_run(ot_gen):
     ot_gen(*TINY, "solver=dual/wgan_lp", "hydra.run.dir=first")
     overrides = facts("first")["overrides"]
@@ -262,6 +265,7 @@ def test_the_floor_of_a_plan_stands_next_to_its_value(tmp_path, parts, monkeypat
     assert set(facts(tmp_path / "run")["objective"]) == {"value", "penalty", "floor"}
 
 
+@pytest.mark.slow
 def test_help_names_the_groups_their_entries_and_the_most_used_overrides(ot_gen):
     code, out, _ = ot_gen("--help")
     assert code == 0
@@ -301,6 +305,7 @@ def test_a_users_own_folder_adds_a_solver_entry(ot_gen, tmp_path):
     assert facts("out")["cost"].startswith("Euclidean")
 
 
+@pytest.mark.slow
 def test_the_users_own_points_train(ot_gen_drawing, tmp_path):
     np.save(tmp_path / "my.npy", np.random.default_rng(0).normal(size=(80, 3)))
     code, _, err = ot_gen_drawing("data=points", "data.path=my.npy", *SMOKE, "hydra.run.dir=out")
@@ -311,6 +316,7 @@ def test_the_users_own_points_train(ot_gen_drawing, tmp_path):
 # --- several runs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_multirun_leaves_a_folder_for_each_combination(ot_gen):
     code, _, err = ot_gen("-m", "solver=primal/vae,dual/wgan_clip", *TINY, "hydra.sweep.dir=sweep")
     assert (code, err) == (0, "")
@@ -398,6 +404,7 @@ BAD = {  # overrides -> what the line must name: what was wrong, and the way out
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "words"), BAD.items(), ids=BAD)
 def test_bad_input_gets_one_line_that_says_what_and_the_run_says_failed(overrides, words, refused):
     line = refused(*(SMOKE if "data=" in overrides else TINY), *overrides.split(), "hydra.run.dir=out")
@@ -465,6 +472,7 @@ def test_resume_continues_bit_for_bit_with_every_row_once(solver, folder, ot_gen
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [

@@ -164,6 +164,7 @@ def test_a_users_own_metrics_and_certificate_are_entries_too(evaluate, monkeypat
     assert facts("out")["certificate"]["cost"] == "Euclidean()"
 
 
+@pytest.mark.slow
 def test_what_is_known_of_the_model_is_given_on_the_command_line_and_recorded(evaluate):
     np.save("my.npy", data.rings().sample(300).numpy())
     box = "+certificate.assuming={_target_: ot_gen.Box, low: [-9, -9], high: 9}"
@@ -273,6 +274,7 @@ def trained(undrawn, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [
@@ -324,6 +326,7 @@ def test_a_record_of_an_older_version_is_judged_by_the_metrics_of_today(evaluate
     assert facts("again")["metrics_n"] == 30
 
 
+@pytest.mark.slow
 def test_a_run_records_metrics_and_certificate_and_neither_changes_it(tmp_path, parts):
     seen = []
 
@@ -354,6 +357,7 @@ def test_too_few_held_out_points_are_refused_before_training(tmp_path, parts):
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["eight_gaussians", "two_moons", "swiss_roll", "digits", "mnist"])
 def test_the_metrics_of_an_entry_fit_its_data(name):
     made = cli.parts(f"data={name}")

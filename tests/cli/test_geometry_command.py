@@ -175,6 +175,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_bad_input_gets_one_line_that_says_what(run, ot_gen):
     run("vae")
     for arguments, words in BAD.items():
@@ -185,6 +186,7 @@ def test_bad_input_gets_one_line_that_says_what(run, ot_gen):
     assert not Path("run/geometry.json").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_finished_is_refused(run, ot_gen):
     folder = run("plan")
     record = json.loads((folder / "run.json").read_text())
@@ -201,6 +203,7 @@ def test_a_latent_space_of_more_dimensions_than_the_data_is_refused_without_a_ri
     assert ot_gen("geometry", "--run", folder, "pairs=2", "segments=4", "ridge=1e-2")[0] == 0
 
 
+@pytest.mark.slow
 def test_the_old_name_of_a_setting_works_and_is_told(run, ot_gen):
     folder = run("plan")
     assert (
@@ -222,6 +225,7 @@ def test_a_damaged_run_is_refused(run, ot_gen):
     assert "checkpoint" in ot_gen("geometry", "--run", folder)[2]
 
 
+@pytest.mark.slow
 def test_help_names_the_settings(ot_gen):
     code, out, _ = ot_gen("geometry", "--help")
     assert code == 0 and all(f"{name}=" in out for name in ("pairs", "segments", "start", "ridge", "seed", "threads"))

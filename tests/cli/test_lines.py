@@ -65,6 +65,7 @@ def test_a_full_disk_while_it_is_drawn_keeps_the_training(command, monkeypatch):
     assert told["status"] == "failed" and told["steps_done"] == 4 and Path("out/checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", ["generator.hidden=[100000000,100000000]", "generator.hidden=[1e400]"])
 def test_no_memory_gets_one_line(override, command, undrawn):
     code, _, err = command(*TINY, override, "hydra.run.dir=out")
@@ -74,6 +75,7 @@ def test_no_memory_gets_one_line(override, command, undrawn):
     assert json.loads(Path("out/run.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "c\\", "\\'", "ζ, [x]=1"])
 def test_a_folder_of_entries_may_have_any_name(name, tmp_path, command):
     entry = tmp_path / name / "solver" / "mine.yaml"

@@ -56,6 +56,7 @@ def within(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(COUNT))
 def test_any_override_works_or_gets_one_line(number, command, clean_process, undrawn):
     overrides = case(number)
@@ -65,6 +66,7 @@ def test_any_override_works_or_gets_one_line(number, command, clean_process, und
     assert code == 0 or (code == 2 and one), (overrides, code, err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "words"),
     {

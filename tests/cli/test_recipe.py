@@ -11,6 +11,7 @@ from ot_gen import cli
 SMALL = ("data=eight_gaussians", "data.size=64", "generator.hidden=[8]", "features.hidden=[8]", "trainer.steps=3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["primal/vae", "dual/wgan_gp"])
 def test_a_recipe_trains_what_the_command_trains(solver, clean_process, tmp_path, monkeypatch, undrawn):
     given = [f"solver={solver}", *SMALL, "trainer.batch_size=16"]

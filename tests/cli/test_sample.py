@@ -70,6 +70,7 @@ def drawn(folder, n, seed):
     return ot_gen.load_run(folder).mu.sample(n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize(("n", "seed"), [(7, 0), (2500, 3)])
 def test_the_command_writes_what_the_loaded_model_draws(name, n, seed, run, command):
@@ -117,8 +118,9 @@ def test_what_is_written_is_judged_as_the_samples_that_it_is(run, command):
 
 
 def test_a_loaded_run_is_what_was_trained(run):
+    folder = run("gmm")  # which may have to train first
     before = torch.get_rng_state()
-    loaded = ot_gen.load_run(run("gmm"))
+    loaded = ot_gen.load_run(folder)
     assert torch.equal(torch.get_rng_state(), before)
     assert not any(part.training for whole in (loaded.mu, loaded.solver, loaded.encoder) for part in whole.modules())
     assert loaded.record.solver == "primal/vae" and loaded.record.judgement.n == 40
@@ -131,6 +133,7 @@ def test_a_loaded_run_is_what_was_trained(run):
     assert all(torch.equal(state[name], weights) for name, weights in kept.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["semidiscrete", "wgan_gp", "wgan_sn", "anchors", "w2_maxmin"])
 def test_the_potential_of_a_dual_run_is_the_trained_one(solver, command):
     """On the run's own data: it is bound to them, and its values are those of the trainer's last weights."""
@@ -165,6 +168,7 @@ def test_a_prior_that_was_fitted_after_training_is_in_the_place_of_the_reference
     assert code == 2 and err.count("\n") == 1 and "prior.safetensors" in err
 
 
+@pytest.mark.slow
 def test_the_prior_of_a_run_that_was_replaced_is_gone(command):
     for more in (RUNS["gmm"], ("solver=primal/vae", *TOY, "overwrite=true")):
         assert command(*more, *SMOKE, "hydra.run.dir=again")[0] == 0
@@ -207,6 +211,7 @@ def test_a_picture_of_points_is_a_scatter(run, command):
         assert image.format == "PNG" and image.size == (506, 506)
 
 
+@pytest.mark.slow
 def test_what_is_there_stays_unless_it_may_be_replaced(run, command, refused):
     folder = run("digits")
     draw = ("--run", folder, "-n", "3", "--output")
@@ -324,6 +329,7 @@ def test_a_strangers_folder_is_built_only_when_it_is_trusted(run, refused, comma
     assert type(ot_gen.load_run(folder, trust=True).solver.cost).__name__ == "Mine"
 
 
+@pytest.mark.slow
 def test_a_flow_takes_as_many_evaluations_as_are_asked_for(run, command):
     draw = ("sample", "--run", run("flow"), "-n", "9", "--output")
     for nfe in (1, 6, 60, 1000):

@@ -88,6 +88,7 @@ def stopped_in(step):
 # --- started again ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_finished_runs_are_skipped_and_their_figures_returned(sweep, monkeypatch):
     code, _, first = sweep("seed=1")
     monkeypatch.setattr(jobs, "run", None)  # whatever trains now fails
@@ -183,6 +184,7 @@ def test_a_folder_of_another_configuration_or_version_is_not_taken(sweep):
     assert code == 2 and "damaged" in err
 
 
+@pytest.mark.slow
 def test_the_composition_tells_results_apart_and_nothing_else():
     def of(*overrides):
         return composition(cli.composed(overrides)[0])
@@ -236,6 +238,7 @@ def test_the_objective_is_any_figure_of_the_record(sweep):
     assert facts(folder)["status"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["judgement", "judgement.nothing", "w1", "seconds", "null", "metrics.frechet.median", "certificate.interval"],

@@ -33,6 +33,7 @@ def folder(tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "place"),
     [(name, "solver.cost") for name in FOREIGN]

@@ -132,6 +132,7 @@ def test_no_pairs_cost_less_than_the_optimal_ones(seed, cost):
     assert float(known.C.mean()) > known.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plan",
     [partial(sinkhorn_plan, epsilon=0.5), partial(partial_plan, mass=0.6), partial(unbalanced_plan, penalty=0.5)],
@@ -223,6 +224,7 @@ def test_a_function_that_makes_no_plan_is_refused():
 # --- the table
 
 
+@pytest.mark.slow
 def test_on_the_line_the_table_is_the_monotone_map_with_the_atoms_masses():
     nu = weighted(30, 1, torch.float64)
     zeta, pairing = standard_gaussian(1).double(), TablePairing(tol=0.03)

@@ -149,6 +149,7 @@ def test_the_path_energy_is_a_weighted_mean_that_a_first_step_fills():
     assert regression.diagnostics() == {}
 
 
+@pytest.mark.slow
 def test_the_normalised_energy_is_told_where_the_pairing_knows_w2():
     _, solver, progress = trained(TablePairing(tol=0.2))
     row, lower = progress.rows[-1], solver.coupling.pairing.bracket.lower
@@ -198,6 +199,7 @@ def test_problems_that_do_not_fit_are_named_before_the_first_step():
 # --- resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRINGS)
 def test_a_training_that_is_resumed_is_the_one_that_was_not_stopped(name, tmp_path):
     make, file = PAIRINGS[name], tmp_path / "checkpoint.safetensors"
@@ -238,6 +240,7 @@ def resumed(file, **options):
         return state(*trained(table(), resume=file, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
 def test_a_solve_that_a_signal_stops_goes_on_bit_for_bit(number, part, whole, tmp_path):
@@ -249,6 +252,7 @@ def test_a_solve_that_a_signal_stops_goes_on_bit_for_bit(number, part, whole, tm
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+@pytest.mark.slow
 def test_a_solve_that_is_killed_goes_on_bit_for_bit_from_its_last_test(whole, tmp_path):
     """Files are written atomically, so a copy of them at any moment is what a kill leaves."""
     file, copies = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "copies"
@@ -262,6 +266,7 @@ def test_a_solve_that_is_killed_goes_on_bit_for_bit_from_its_last_test(whole, tm
         assert torch.equal(resumed(folder), whole[0])
 
 
+@pytest.mark.slow
 def test_a_state_of_another_solve_is_not_taken(whole, tmp_path):
     file, other = tmp_path / "checkpoint.safetensors", tmp_path / "other" / "checkpoint.safetensors"
     stopped(other, signal.SIGINT, at=3, m=50)
@@ -318,6 +323,7 @@ def test_two_processes_have_the_losses_of_one_for_every_pairing(monkeypatch):
             assert together[name] == pytest.approx(alone[name], rel=tolerance), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRINGS)
 def test_in_bfloat16_the_losses_are_those_of_float32_to_its_rounding(name):
     mine = partial(losses_in_processes, Processes())

@@ -168,6 +168,7 @@ def test_the_multiquadrics_derivative_is_that_of_its_formula():
     torch.testing.assert_close(InverseMultiquadric()(x, y), expected)
 
 
+@pytest.mark.slow
 def test_gaussian_mmd_has_its_closed_form():
     """E k(x, y) = (1 + 2σ²/s)^(−k/2) exp(−‖m‖² / (2(s + 2σ²))) for k = exp(−‖x − y‖²/(2s)) and N(0, σ²), N(m, σ²)."""
     k, n = 2, 4000

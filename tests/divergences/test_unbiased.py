@@ -139,6 +139,7 @@ def test_every_divergence_is_examined():
     assert {type(divergence) for divergence in CASES} == {c for c in public if issubclass(c, Divergence)} - {Divergence}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divergence", CASES, ids=lambda d: type(d).__name__)
 @torch.no_grad()
 def test_the_claim_to_be_unbiased_is_true(divergence):
@@ -146,6 +147,7 @@ def test_the_claim_to_be_unbiased_is_true(divergence):
     assert worst < 4 if divergence.unbiased else worst > 8
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_debiased_transport_is_unbiased_where_it_matters_for_every_size_and_for_every_translation():
     """At equal laws, and for W₂² at translations, whose pairing costs nothing: only other shapes show a bias."""

@@ -227,6 +227,7 @@ def test_the_random_state_and_the_models_mode_stay():
     assert mu.training and mu.map[1].training
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_intervals():
     mu, nu, cost, _ = PROBLEMS["discrete W2"]
     first, second, third = (certify(mu, nu, cost, seed=seed, max_samples=2**13, width=0.9) for seed in (0, 0, 1))
@@ -246,6 +247,7 @@ def test_the_rows_that_judge_are_none_that_fit():
     assert len(drawn) == len(drawn.unique()) == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda x, path: x, lambda x, path: _saved(x, path)], ids=["tensor", "file"])
 def test_a_sample_speaks_for_its_law(make, tmp_path):
     mu, nu, cost, value = PROBLEMS["discrete W1"]
@@ -353,6 +355,7 @@ def test_it_is_exported():
     assert evaluation.certify is certify
 
 
+@pytest.mark.slow
 def test_plan_solve_and_certificate_answer_in_one_shape():
     x, y = cloud(40, 2, seed=1), cloud(30, 2, seed=2)
     mu, nu, cost = Empirical(x), Empirical(y), SquaredEuclidean()

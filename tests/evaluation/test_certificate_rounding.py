@@ -15,6 +15,7 @@ class Scaled:
         return self.size * torch.randn(n, self.dim, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("d", [1, 3])
 @pytest.mark.parametrize("cost", [Euclidean(), SquaredEuclidean()], ids=str)

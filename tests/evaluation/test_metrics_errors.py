@@ -63,6 +63,7 @@ def assert_honest(found, truth):
     assert statistics.fmean(se for _, se in found) < 2.5 * spread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POINTS)
 @pytest.mark.parametrize("model", [gaussian(), gaussian(0.8, 0.5)], ids=["equal laws", "different laws"])
 def test_the_errors_of_a_metric_of_points_cover_its_mean(name, model):
@@ -82,6 +83,7 @@ def test_the_errors_of_memorisation_cover_one_for_new_samples():
     assert_honest(found, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mmd", "energy", "kernel"])
 def test_a_kernel_metric_is_unbiased_at_every_size(name):
     metric = POINTS[name]

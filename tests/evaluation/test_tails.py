@@ -148,6 +148,7 @@ KNOWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [False, True], ids=["sampler", "rows"])
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_true_bound_warrants_the_level(name, rows):
@@ -164,6 +165,7 @@ def test_a_true_bound_warrants_the_level(name, rows):
     assert held >= least(10, 0.95)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["discrete W1", "discrete W2"])
 def test_a_bound_holds_in_the_plane_and_narrows_with_samples(name):
     mu, nu, cost, value = PROBLEMS[name]
@@ -258,6 +260,7 @@ def test_a_bound_that_is_none_is_refused(make, said):
 # The lower end
 
 
+@pytest.mark.slow
 def test_a_cost_that_is_not_negative_has_no_negative_end():
     nu = Empirical(cloud(20, 2))
     for cost in (Euclidean(), FeatureCost(nn.Identity(), SquaredEuclidean())):

@@ -55,6 +55,7 @@ def test_bf16_learns_a_circle_as_well_as_float32(solver):
     assert all(p.dtype == torch.float32 for p in mu.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_trains_in_bf16_with_values_near_those_in_float32(solver):
     cfg = composed("data=eight_gaussians", f"solver={solver}")

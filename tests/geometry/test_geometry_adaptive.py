@@ -42,6 +42,7 @@ def test_under_a_flat_metric_it_is_the_normal():
     assert torch.allclose(torch.cov(drawn.T), SKEW, atol=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.3, 0.7])
 def test_the_constant_on_the_sphere(sigma):
     law = LocallyAdaptiveNormal(LatentGeometry(stereographic), torch.zeros(2), sigma**2 / 4 * torch.eye(2))  # M(0) = 4I
@@ -87,6 +88,7 @@ def test_draws_have_the_moments_of_the_density_and_those_of_the_wrapped_normal_d
     assert truth > 2.5 * sigma**2
 
 
+@pytest.mark.slow
 def test_the_density_integrates_to_one():
     law = LocallyAdaptiveNormal(half_plane(), torch.tensor([0.0, 1.0]), 0.16 * torch.eye(2))
     x, y = torch.linspace(-2.5, 2.5, 50), torch.linspace(0.15, 4, 50)

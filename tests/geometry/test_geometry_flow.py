@@ -35,6 +35,7 @@ def test_exp_in_the_hyperbolic_plane_goes_up_exponentially():
     assert torch.allclose(end, torch.tensor([[0.5, 2 * math.exp(1.5)]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_exp_and_log_are_inverse(k):
     geo = LatentGeometry(mlp(k).requires_grad_(False))
@@ -45,6 +46,7 @@ def test_exp_and_log_are_inverse(k):
     assert torch.equal(geo.log(a, a), torch.zeros_like(a))
 
 
+@pytest.mark.slow
 def test_the_two_ways_to_a_geodesic_agree():
     """The solution of the boundary value problem lies on that of the initial value problem."""
     geo = LatentGeometry(mlp().requires_grad_(False))

@@ -251,6 +251,7 @@ def test_too_few_rounds_are_reported_and_the_best_curve_is_returned():
     assert bool((geo.length(hasty) <= straight * (1 + 1e-2)).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [5, 8])
 def test_searches_converge_where_the_hessian_is_indefinite_on_the_way(k):
     centres, weights = torch.randn(40, k), torch.randn(40, 30).abs() / 4

@@ -42,6 +42,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_the_old_name_means_the_same_and_warns(name):
     call = CALLS[name]

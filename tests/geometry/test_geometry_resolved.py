@@ -15,6 +15,7 @@ def sphere(z):
     return torch.cat([2 * z, r - 1], dim=1) / (1 + r)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.5, 1.0, 3.0, 1e3, 1e4, 1e5, 1e6, 1e8])
 def test_a_converged_geodesic_of_the_sphere_has_the_length_of_a_great_circle(size):
     z = torch.full((1, 2), size, dtype=torch.float64)

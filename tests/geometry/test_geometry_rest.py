@@ -20,6 +20,7 @@ def geometries(decoder):
     yield LatentGeometry(conformal(lambda z: 1 + z.square().sum(dim=1)))
 
 
+@pytest.mark.slow
 def test_a_point_is_at_distance_0_from_itself_alone_and_among_others(decoder):
     z = torch.randn(3, 2)
     for w in (z, torch.stack([z[0], z[1] + 0.3, z[2]])):

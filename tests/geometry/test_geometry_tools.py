@@ -19,6 +19,7 @@ def test_the_mean_on_a_flat_surface_is_the_average():
     assert found.variance == pytest.approx(float(weights @ (z - weights @ z).square().sum(dim=1)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mean_on_the_sphere_is_a_stationary_point_and_knows_no_chart():
     geo, (z, _) = LatentGeometry(sphere), SPHERE.pairs(7)
     found = frechet_mean(geo, z, tol=1e-5)
@@ -66,6 +67,7 @@ def test_brownian_motion_in_the_hyperbolic_plane_drifts_from_the_boundary():
     assert abs(float(height.var()) - 0.5) <= 0.1
 
 
+@pytest.mark.slow
 def test_a_normal_on_a_flat_surface_is_one_and_on_the_sphere_has_its_radius():
     z = WrappedNormal(LatentGeometry(lambda z: 2 * z), torch.tensor([1.0, -1.0]), 0.5).sample(4000)
     assert torch.allclose(z.mean(dim=0), torch.tensor([1.0, -1.0]), atol=0.03)

@@ -219,6 +219,7 @@ def test_a_fixed_deviation_is_the_squared_cost_with_weight_two_sigma_squared(flo
     assert torch.allclose(likely, squares / (2 * std**2) + D / 2 * math.log(2 * math.pi * std**2))
 
 
+@pytest.mark.slow
 def test_the_linear_vae_reaches_the_optimum_of_probabilistic_pca():
     """Tipping and Bishop 1999, https://doi.org/10.1111/1467-9868.00196: the maximum of the likelihood in closed form.
 

@@ -165,6 +165,7 @@ def test_a_map_that_is_no_bijection_says_so(method, d):
 # --- the density
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rk4", "dopri5"])
 def test_the_density_of_a_gaussian_flow_is_that_of_the_gaussian(method):
     x = torch.randn(50, 2, dtype=torch.float64)
@@ -210,6 +211,7 @@ def trained():
     return mu.double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "method"), [(1, "euler"), (2, "euler"), (4, "heun"), (16, "heun")])
 def test_the_density_of_a_trained_flow_has_integral_one_for_any_number_of_steps(trained, steps, method):
     line = torch.arange(-4.5, 4.5, 0.15, dtype=torch.float64)
@@ -272,6 +274,7 @@ def test_points_without_an_inverse_that_is_finite_are_named():
 # --- among other parts
 
 
+@pytest.mark.slow
 def test_a_flow_is_judged_and_certified_like_any_model(trained):
     mu = Pushforward(FlowMap(trained.map.velocity, 4), trained.base).float()
     nu = Empirical(torch.randn(200, 2))

@@ -38,6 +38,7 @@ def steepest(h, dim, n=400, width=3.0):
     return max(float(secants.max()), float(gradient.norm(dim=1).max()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("lipschitz", [WeightClip(0.1), GradientPenalty(), OneSidedPenalty(), Orthogonal()], ids=str)
 def test_a_trained_critic_is_higher_on_generated_samples(lipschitz):

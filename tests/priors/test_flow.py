@@ -22,6 +22,7 @@ AS_THEY_ARE = DiracEncoder(nn.Identity())
 QUICK = {"steps": 5, "width": 16, "depth": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairing", [IndependentPairing(), TablePairing(tol=0.2)], ids=["product", "table"])
 def test_the_flow_of_gaussian_codes_is_gaussian(pairing):
     torch.manual_seed(0)
@@ -36,6 +37,7 @@ def test_the_flow_of_gaussian_codes_is_gaussian(pairing):
     assert torch.allclose(whitened.pow(4).mean(dim=0), torch.tensor(3.0), atol=0.5)
 
 
+@pytest.mark.slow
 def test_two_clusters_stay_apart_and_keep_their_masses():
     torch.manual_seed(0)
     truth = gaussian_mixture(torch.tensor([[-4.0, 0.0], [4.0, 0.0]]), 0.6, torch.tensor([0.25, 0.75]))

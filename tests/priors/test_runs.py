@@ -34,6 +34,7 @@ PRIORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PRIORS)
 def test_a_run_keeps_its_prior_and_samples_as_before(kind, tmp_path, undrawn):
     record_run(tmp_path, experiment(*SMALL, seed=0, ex_post=PRIORS[kind]))
@@ -52,6 +53,7 @@ def test_a_run_keeps_its_prior_and_samples_as_before(kind, tmp_path, undrawn):
     assert torch.equal(*clouds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_while_the_prior_is_fitted_keeps_the_trained_run(number, tmp_path, undrawn):
     def stopped(parameters):

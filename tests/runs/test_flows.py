@@ -58,6 +58,7 @@ def test_few_evaluations_are_those_below_the_flows_own_and_the_flow_is_put_back(
     assert [number for number in at_few(adaptive)] == [1, 2, 4, 8] and adaptive.map.method == "dopri5"
 
 
+@pytest.mark.slow
 def test_straight_paths_give_the_same_samples_and_judgement_at_every_number():
     mu, given = moved(), gaussian_data()
     samples = samples_at_few(mu, 20, seed=3)
@@ -70,6 +71,7 @@ def test_straight_paths_give_the_same_samples_and_judgement_at_every_number():
             assert few.measured(name).value == pytest.approx(record.measured(name).value, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_the_path_energy_is_that_of_the_paths_in_the_datas_own_units(scale):
     given, mu = gaussian_data(scale), moved()

@@ -168,6 +168,7 @@ def test_planar_interpolations_are_paths_with_their_ends_marked():
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [None, (1, 2, 2)])
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("has_encoder", [True, False])

@@ -57,6 +57,7 @@ def values(kind, name=""):
     return simple[kind]
 
 
+@pytest.mark.slow
 @given(values(RunRecord))
 def test_reading_what_was_written_gives_the_record(tmp_path_factory, record):
     folder = tmp_path_factory.getbasetemp()

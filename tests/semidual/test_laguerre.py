@@ -109,6 +109,7 @@ def dense_of(scores, epsilon):
     return scores.min(dim=1).values if epsilon == 0 else -epsilon * torch.logsumexp(-scores / epsilon, dim=1)
 
 
+@pytest.mark.slow
 @EVERY_COST
 @pytest.mark.parametrize("kept", [0, 2**22])
 @pytest.mark.parametrize("epsilon", [0.0, 0.05, 2.0])
@@ -339,6 +340,7 @@ def test_the_kept_index_answers_as_the_stream_beside_an_atom_that_is_far_away(d,
         assert torch.allclose(value, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", [SquaredEuclidean(), InnerProduct()], ids=str)
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("atoms", ATOMS)

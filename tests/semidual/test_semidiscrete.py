@@ -84,6 +84,7 @@ def test_a_data_set_resampled_has_the_value_of_the_linear_programme():
     assert value * 0.995 < exact <= value * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cost",
     [
@@ -141,6 +142,7 @@ def test_a_tighter_tolerance_takes_more_samples_and_has_a_higher_lower_value():
     assert loose.lower <= tight.lower + 3 * (loose.lower_se + tight.lower_se)
 
 
+@pytest.mark.slow
 def test_a_gap_is_certified():
     solution = solved(GAUSS, PLANE, SquaredEuclidean(), gap_tol=0.05)
     assert solution.converged

@@ -35,6 +35,7 @@ def test_the_reference_on_the_line_is_the_monotone_map():
     assert value == pytest.approx(float((x - y[torch.searchsorted(ends, x)]).square().mean()), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "n"), [(1, 10), (2, 10), (2, 30)])
 def test_semidiscrete_reaches_the_known_value_and_states_its_true_marginal_error(d, n):
     cells = random_cells(d, n)

@@ -53,6 +53,7 @@ def test_two_points_with_five_times_the_mass_on_one_side():
     assert float(plan.dual_value) == pytest.approx((1 - 5**0.5) ** 2)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(n=st.integers(1, 3), m=st.integers(1, 3), seed=st.integers(0, 99), penalty=st.sampled_from([0.2, 1.0, 5.0]))
 def test_an_unbalanced_plan_has_the_least_objective(n, m, seed, penalty):
