@@ -22,6 +22,7 @@ from ot_gen.costs import (
 )
 from ot_gen.couplings import (
     Coupling,
+    DebiasedPlanCoupling,
     EncoderCoupling,
     Estimate,
     ImportanceCoupling,
@@ -144,6 +145,7 @@ __all__ = [
     "Coupling",
     "CramerWold",
     "Critic",
+    "DebiasedPlanCoupling",
     "DebiasedTransport",
     "DenseVelocity",
     "Dirac",

@@ -13,6 +13,7 @@ from ot_gen import (
     BatchCritic,
     BrenierPotential,
     Critic,
+    DebiasedPlanCoupling,
     DiscretePotential,
     EncoderCoupling,
     ImportanceCoupling,
@@ -28,6 +29,7 @@ from ot_gen.execution import load_weights
 BATCH = 16
 CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     PlanCoupling: (1, "table", "upper"),
+    DebiasedPlanCoupling: (1, "table", None),
     EncoderCoupling: (1, "network", None),
     ImportanceCoupling: (1, "network", None),
     VelocityRegression: (1, "flow", None),
@@ -47,6 +49,8 @@ XI = {
     "primal/sinkhorn_plan": PlanCoupling,
     "primal/unbalanced_plan": PlanCoupling,
     "primal/partial_plan": PlanCoupling,
+    "primal/sinkhorn_divergence": DebiasedPlanCoupling,
+    "primal/debiased_exact_plan": DebiasedPlanCoupling,
     "primal/vae": EncoderCoupling,
     "primal/beta_vae": EncoderCoupling,
     "primal/iwae": ImportanceCoupling,

@@ -6,6 +6,7 @@ trains a flow.
 """
 
 from ot_gen.couplings.coupling import Coupling, Estimate
+from ot_gen.couplings.debiased import DebiasedPlanCoupling
 from ot_gen.couplings.encoder import EncoderCoupling
 from ot_gen.couplings.importance import ImportanceCoupling, iwae_bound
 from ot_gen.couplings.pairings import IndependentPairing, Pairing, PlanPairing
@@ -15,6 +16,7 @@ from ot_gen.couplings.velocity import VelocityRegression, flow_model
 
 __all__ = [
     "Coupling",
+    "DebiasedPlanCoupling",
     "EncoderCoupling",
     "Estimate",
     "ImportanceCoupling",

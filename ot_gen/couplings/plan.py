@@ -11,12 +11,9 @@ from torch import Tensor
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
-from ot_gen.measures import Measure, undisturbed
+from ot_gen.couplings.floor import RealAgainstReal, Setting
+from ot_gen.measures import Measure
 from ot_gen.transport import Plan
-
-Setting = tuple[Measure, Cost, int]  # (ν, c, n)
-
-_FLOOR_POINTS = 1024  # of the model side, shared out among the draws
 
 
 def tried(plan: Callable[[Tensor], Plan], name: str) -> Plan:
@@ -78,11 +75,11 @@ class PlanCoupling(Coupling):
         self.plan = plan
         self.bound = tried(plan, "PlanCoupling").bound
         self._last: tuple[Setting, Tensor] | None = None
-        self._floors: dict[Setting, float] = {}
+        self._floor = RealAgainstReal(lambda x, y, cost: self._join(x, y, cost).value, points=1024, most=8)
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         self._last = None
-        self._floors = {setting: floor for setting, floor in self._floors.items() if setting[:2] == (nu, cost)}
+        self._floor.keep(nu, cost)
 
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
         x, y = mu.rsample(n), nu.sample(n)
@@ -99,17 +96,8 @@ class PlanCoupling(Coupling):
         if self._last is None:
             return {}
         setting, mass = self._last
-        if setting not in self._floors:
-            self._floors[setting] = self._real_against_real(*setting)
-        figures = {"floor": self._floors[setting]}
+        figures = {"floor": self._floor(*setting)}
         return figures if self.bound == "upper" else figures | {"mass": mass.item()}
-
-    def _real_against_real(self, nu: Measure, cost: Cost, n: int) -> float:
-        with undisturbed(nu, cost):
-            torch.manual_seed(0)  # of its own: a resumed run reports the same floor
-            repeats = max(2, min(8, _FLOOR_POINTS // n))  # large batches cost more and vary less
-            draws = [self._join(nu.sample(n), nu.sample(n), cost).value.item() for _ in range(repeats)]
-        return sum(draws) / len(draws)
 
     def extra_repr(self) -> str:
         return getattr(self.plan, "__name__", repr(self.plan))

@@ -121,15 +121,14 @@ def sinkhorn_plan(
             f"epsilon = {epsilon:g}; raise epsilon (mean cost: {float(given.C.mean()):.3g}), tol or max_iterations"
         )
 
-    # Σ ab (f + g) + ε − ε Σ P, entry by entry: for a large ε its terms are far above their sum.
-    each = torch.where(
-        z.abs() < 1e-3, given.C - epsilon * (torch.expm1(z) - z), f[:, None] + g - epsilon * torch.expm1(z)
-    )
-    value = (product * each).sum()
     P = rounded(P, given.a, given.b)
 
     def dual() -> Dual:
-        return Dual(f, g, value, epsilon * relative_entropy(P, product))
+        # Σ ab (f + g) + ε − ε Σ P, entry by entry: for a large ε its terms are far above their sum.
+        each = torch.where(
+            z.abs() < 1e-3, given.C - epsilon * (torch.expm1(z) - z), f[:, None] + g - epsilon * torch.expm1(z)
+        )
+        return Dual(f, g, (product * each).sum(), epsilon * relative_entropy(P, product))
 
     return DensePlan(C, "upper", dual, P.to(C))
 

@@ -352,6 +352,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "DiscretePotential": lambda: bound(og.DiscretePotential()),
     "BrenierPotential": lambda: bound(paraboloids(), og.SquaredEuclidean()),
     "PlanCoupling": lambda: og.PlanCoupling(og.exact_plan),
+    "DebiasedPlanCoupling": lambda: og.DebiasedPlanCoupling(og.exact_plan),
     "EncoderCoupling": lambda: og.EncoderCoupling(og.GaussianEncoder(og.MLP(2, 4, (4,))), og.KL(), 1.0),
     "PrimalSolver": lambda: og.PrimalSolver(og.SquaredEuclidean(), og.PlanCoupling(og.exact_plan)),
     "LaguerreCells": lambda: semidual.LaguerreCells(og.SquaredEuclidean(), numbers(5, 2, seed=1), numbers(5)),
