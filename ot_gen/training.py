@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated
+
+from torch import nn
 
 from ot_gen.arguments import Count, Index, Interval, checked
 from ot_gen.couplings import Estimate
@@ -19,39 +20,29 @@ from ot_gen.execution import (
     ALONE,
     CHECKPOINT_NAME,
     Clock,
+    Decay,
     Descent,
     Doors,
     MixedPrecision,
     OptimizerFactory,
     Processes,
     Progress,
+    WeightAverage,
     adam,
     checkpoint_in,
     fingerprint,
     frozen,
-    inner_file,
-    load_checkpoint,
     networks,
     row_maps,
-    save_checkpoint,
     stop_signal,
     target,
 )
+from ot_gen.keeper import Interrupted, Keeper, NonFiniteLoss
 from ot_gen.measures import Empirical, Measure, undisturbed, warn_of_scale
 from ot_gen.schedules import Schedule, factor_at
 from ot_gen.solvers import Solver, check_order
 
 __all__ = ["CHECKPOINT_NAME", "Callback", "Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
-
-
-@final
-class NonFiniteLoss(ValueError):
-    """The value or the penalty became NaN or Inf; training stopped before the step was taken."""
-
-
-@final
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped by a signal, between two steps and after writing a checkpoint."""
 
 
 Callback = Callable[[Progress], None]
@@ -70,6 +61,7 @@ def fit(
     optimizer: OptimizerFactory = adam,
     inner_optimizer: OptimizerFactory | None = None,
     schedule: Schedule | None = None,
+    average: Decay | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
     checkpoint_every: Count = 1000,
@@ -95,6 +87,8 @@ def fit(
         optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
         inner_optimizer: the same for ξ; None means the solver's choice, or `optimizer` where it has none.
         schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them.
+        average: β of an exponential moving average of the weights of θ (`WeightAverage`), e.g. 0.999. The model has it
+            in the end, in its checkpoints and when callbacks see it; ξ meets the weights that move. None: the last.
         callbacks: called with the `Progress` after each step; they must leave the random state alone. A
             `KeyboardInterrupt` that one raises stops the training as a signal does.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
@@ -134,14 +128,17 @@ def fit(
     _check_sizes(nu, batch_size, processes)
     precision = precision or MixedPrecision()
     solver.prepare(mu, nu)
-    descent = _descent(mu, solver, optimizer, inner_optimizer, precision, processes)
+    theta = _theta(mu, solver)
+    descent = _descent(theta, solver, optimizer, inner_optimizer, precision, processes)
     progress = Progress(steps)
     with undisturbed():  # to describe itself a normalising flow draws
         problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=repr(solver))
-    keeper = _Keeper(progress, {"mu": mu, "solver": solver}, descent, checkpoint, problem)
+    mean = WeightAverage([] if average is None else theta, average or 0.0)
+    modules = {"mu": mu, "solver": solver} | ({} if average is None else {"average": mean})
+    keeper = Keeper(progress, modules, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)
-    processes.align(mu, solver)
+    processes.align(*modules.values())
     keeper.settle(mu, nu, solver, resume)
     if descent.theta is not None:
         mu.train()
@@ -151,7 +148,7 @@ def fit(
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []
     clock = Clock(progress, max_seconds, processes)
-    with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors:
+    with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors, mean.moving():
         while clock.runs:
             solver.at(clock.fraction)
             descent.scale_rates(factor_at(schedule, clock.fraction))
@@ -166,16 +163,19 @@ def fit(
                     estimate = keeper.checked(sampled)
                 descent.step(estimate.value + estimate.penalty, theta=theta_moves, xi=together)
                 moved = estimate if together else moved  # where ξ moves; the penalty of θ's own estimate is 0
+            if theta_moves:
+                mean.update()
             progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
             clock.tick()
             progress.rows.append(_row(progress, Estimate(estimate.value, moved.penalty), solver))
-            with doors.aside():
-                asked = _called(callbacks, progress)
-            if processes.any(asked or stopped()):
-                keeper.save()
-                raise Interrupted(f"stopped after step {progress.step} of {steps}")
-            if progress.step % checkpoint_every == 0 and progress.step < steps:
-                keeper.save()
+            with mean.shown():
+                with doors.aside():
+                    asked = _called(callbacks, progress)
+                if processes.any(asked or stopped()):
+                    keeper.save()
+                    raise Interrupted(f"stopped after step {progress.step} of {steps}")
+                if progress.step % checkpoint_every == 0 and progress.step < steps:
+                    keeper.save()
     keeper.save()
     return progress
 
@@ -190,112 +190,25 @@ def _called(callbacks: Sequence[Callback], progress: Progress) -> bool:
     return False
 
 
+def _theta(mu: Measure, solver: Solver) -> list[nn.Parameter]:
+    """The parameters of θ; those that ξ holds as well, of a learned reference, are trained as ξ."""
+    held = {id(p) for p in solver.xi.parameters()}
+    return [p for p in mu.parameters() if id(p) not in held]
+
+
 def _descent(
-    mu: Measure,
+    theta: list[nn.Parameter],
     solver: Solver,
     optimizer: OptimizerFactory,
     inner_optimizer: OptimizerFactory | None,
     precision: MixedPrecision,
     processes: Processes,
 ) -> Descent:
-    """The optimizers of both sides; parameters that both hold, of a learned reference, are trained as ξ."""
-    xi = list(solver.xi.parameters())
-    held = {id(p) for p in xi}
-    theta = [p for p in mu.parameters() if id(p) not in held]
+    """The optimizers of both sides."""
     of_xi = inner_optimizer or solver.optimizer()
     if of_xi is None and not solver.inner_steps == solver.warmup_steps == 0:
         of_xi = optimizer
-    return Descent(theta, xi, optimizer, of_xi, precision, processes)
-
-
-@final
-class _Keeper:
-    """Keeps a training's last good state: writes and reads its checkpoint, and refuses a loss that is not finite."""
-
-    def __init__(
-        self,
-        progress: Progress,
-        modules: dict[str, Measure | Solver],
-        descent: Descent,
-        file: Path | None,
-        problem: dict[str, Any] | None,
-    ) -> None:
-        self.progress = progress
-        self.modules = modules
-        self.descent = descent
-        self.file = file
-        self.problem = problem
-        self.first = 0
-
-    def save(self) -> None:
-        if self.file is None or self.descent.processes.rank > 0:
-            return
-        progress, scaler = self.progress, self.descent.scaler
-        state: dict[str, Any] = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
-        state |= {"scaler": scaler.state_dict()} if scaler.is_enabled() else {}
-        save_checkpoint(self.file, self.modules, self.descent.optimizers, state, self.problem)
-
-    def load(self, file: Path) -> None:
-        progress = self.progress
-        state = load_checkpoint(file, self.modules, self.descent.optimizers, self.problem)
-        progress.step, progress.images, progress.seconds = state["step"], state["images"], state["seconds"]
-        if progress.step > progress.steps:
-            raise ValueError(f"{file} is at step {progress.step}, beyond steps = {progress.steps}; give more steps")
-        self.descent.scaler.load_state_dict(state.get("scaler", {}))
-        self.first = progress.step
-
-    def settle(self, mu: Measure, nu: Measure, solver: Solver, resume: Path | None) -> None:
-        """Let the solver settle, in every process alike; a training that is stopped meanwhile goes on from there."""
-        processes, began = self.descent.processes, time.perf_counter()
-        keep = None if self.file is None or processes.rank > 0 else inner_file(self.file)
-        if keep is not None and (resume is None or solver.is_settled):
-            keep.unlink(missing_ok=True)  # of another training
-        if solver.is_settled:
-            return
-        self.save()
-        stopped = False
-        try:
-            solver.settle(mu, nu, keep, None if resume is None else inner_file(resume))
-        except KeyboardInterrupt:
-            stopped = True
-        stopped = processes.any(stopped)
-        if not stopped:
-            processes.align(solver)
-        if solver.is_settled:
-            self.progress.seconds += time.perf_counter() - began
-            self.save()
-            if keep is not None:
-                keep.unlink(missing_ok=True)
-        if stopped:
-            raise Interrupted("stopped before step 1, while the solver settled")
-
-    def checked(self, estimate: Callable[[], Estimate]) -> Estimate:
-        """An estimate that is finite.
-
-        Raises:
-            NonFiniteLoss: it is not, or the parts refuse what they accepted in the first step.
-        """
-        try:
-            value, penalty = made = estimate()
-        except ValueError as error:
-            if self.progress.step == self.first:
-                raise
-            raise self._ran_away(str(error)) from error
-        loss = (value + penalty).item()
-        if not math.isfinite(loss):
-            raise self._ran_away(f"the loss became {loss}")
-        return made
-
-    def _ran_away(self, what: str) -> NonFiniteLoss:
-        solver = self.modules["solver"]
-        assert isinstance(solver, Solver)
-        kept = self.file is not None and self.file.exists()
-        return NonFiniteLoss(
-            f"training stopped at step {self.progress.step + 1} of {type(solver).__name__}"
-            f"({type(solver.xi).__name__}): {what}; "
-            + (f"the last good checkpoint is {self.file}" if kept else "no checkpoint had been written")
-            + "; lower the learning rates of optimizer and inner_optimizer, or check the data's scale"
-        )
+    return Descent(theta, solver.xi.parameters(), optimizer, of_xi, precision, processes)
 
 
 def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """How a computation is carried out, never what it is: processes, signals, precision, files, maps of rows."""
 
+from ot_gen.execution.averaging import Decay, WeightAverage
 from ot_gen.execution.checkpoints import (
     CHECKPOINT_NAME,
     checkpoint_in,
@@ -35,6 +36,7 @@ __all__ = [
     "CHECKPOINT_NAME",
     "LARGEST",
     "Clock",
+    "Decay",
     "Descent",
     "Doors",
     "Ending",
@@ -43,6 +45,7 @@ __all__ = [
     "OptimizerFactory",
     "Processes",
     "Progress",
+    "WeightAverage",
     "absolute",
     "adam",
     "by_old_name",
