@@ -64,7 +64,7 @@ class DebiasedPlanCoupling(Coupling):
         super().__init__()
         tried(plan, "DebiasedPlanCoupling")
         self.plan = plan
-        self._real = RealAgainstReal(self._between, points=8192, most=32)
+        self._real = RealAgainstReal(plan, points=8192, most=32)
         self._figures: dict[str, float] = {}
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
@@ -84,9 +84,6 @@ class DebiasedPlanCoupling(Coupling):
     @torch.no_grad()
     def _join(self, x: Tensor, y: Tensor, cost: Cost) -> Plan:
         return self.plan(cost.matrix(x, y))
-
-    def _between(self, x: Tensor, y: Tensor, cost: Cost) -> Tensor:
-        return self._join(x, y, cost).value
 
     def diagnostics(self) -> dict[str, float]:
         return dict(self._figures)

@@ -10,22 +10,23 @@ from torch import Tensor
 
 from ot_gen.costs import Cost
 from ot_gen.measures import Measure, undisturbed
+from ot_gen.transport import Plan
 
 Setting = tuple[Measure, Cost, int]  # (ν, c, n)
 
 
 @final
 class RealAgainstReal:
-    """The mean of a value between two independent samples of ν of one size n, computed once for each (ν, c, n).
+    """The mean value of a plan between two independent samples of ν of one size n, computed once for each (ν, c, n).
 
     Args:
-        value: (x, y, c) -> the value of a plan between them, ().
+        plan: C (n, n) -> `Plan`.
         points: of one side, shared out among the draws: large batches cost more and vary less.
         most: the largest number of draws.
     """
 
-    def __init__(self, value: Callable[[Tensor, Tensor, Cost], Tensor], points: int, most: int) -> None:
-        self._value = value
+    def __init__(self, plan: Callable[[Tensor], Plan], points: int, most: int) -> None:
+        self._plan = plan
         self._points = points
         self._most = most
         self._known: dict[Setting, float] = {}
@@ -44,5 +45,5 @@ class RealAgainstReal:
         with undisturbed(nu, cost):
             torch.manual_seed(0)  # of its own: a resumed run has the same
             repeats = max(2, min(self._most, self._points // n))
-            draws = [self._value(nu.sample(n), nu.sample(n), cost).item() for _ in range(repeats)]
+            draws = [self._plan(cost.matrix(nu.sample(n), nu.sample(n))).value.item() for _ in range(repeats)]
         return sum(draws) / len(draws)

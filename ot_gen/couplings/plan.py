@@ -75,7 +75,7 @@ class PlanCoupling(Coupling):
         self.plan = plan
         self.bound = tried(plan, "PlanCoupling").bound
         self._last: tuple[Setting, Tensor] | None = None
-        self._floor = RealAgainstReal(lambda x, y, cost: self._join(x, y, cost).value, points=1024, most=8)
+        self._floor = RealAgainstReal(plan, points=1024, most=8)
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         self._last = None

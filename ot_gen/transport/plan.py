@@ -259,7 +259,13 @@ class DensePlan(Plan):
 
     def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
         self._check_sizes(x, y)
-        return (self.P * cost.matrix(x, y)).sum()
+        form = cost.bilinear(y)
+        if form is None:
+            return (self.P * cost.matrix(x, y)).sum()
+        # Σ_ij P_ij (u_i·v_j + r_i + s_j) needs P v alone, for ‖x − y‖² the barycentres: no graph through the matrix.
+        (u, r), (v, s) = form.left(x), form.right(y)
+        P = self.P.to(u)
+        return (u * (P @ v)).sum() + P.sum(dim=1) @ r + P.sum(dim=0) @ s
 
     def _row_sums(self, y: Tensor) -> Tensor:
         dtype = torch.promote_types(self.P.dtype, y.dtype)
