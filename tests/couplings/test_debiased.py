@@ -1,6 +1,7 @@
 """A debiased plan draws a model to the data and no further: value and gradient vanish where they agree."""
 
 import math
+import pickle
 from functools import partial
 
 import pytest
@@ -114,6 +115,12 @@ def test_data_of_one_point_have_no_spread_to_compare_with():
     one = Empirical(torch.zeros(3, 2))
     assert float(coupling(one, one, SquaredEuclidean(), 3).value) == 0
     assert coupling.diagnostics() == {"floor": 0.0}
+
+
+def test_it_is_copied_and_pickled_with_its_plan():
+    copied = pickle.loads(pickle.dumps(DebiasedPlanCoupling(ENTROPIC)))
+    value, penalty = copied(standard_gaussian(2), standard_gaussian(2), SquaredEuclidean(), 4)
+    assert torch.isfinite(value) and penalty == 0 and not copied.state_dict()
 
 
 def test_what_is_no_plan_is_refused_in_its_own_name():
