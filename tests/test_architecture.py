@@ -26,7 +26,7 @@ FLOORS = (
     *("data", "geometry", "evaluation", "runs", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("arguments", "execution", "measures", "costs")
-LAZY = {"matplotlib", "ot", "geomloss", "sklearn", "scipy", "pooch", "PIL", "zuko", "torchdiffeq"}
+LAZY = {"matplotlib", "ot", "geomloss", "pykeops", "sklearn", "scipy", "pooch", "PIL", "zuko", "torchdiffeq"}
 LAZY |= {"tensorboardX", "mlflow", "wandb"}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MAX_LINES = 320

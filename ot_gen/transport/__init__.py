@@ -1,7 +1,7 @@
 """Discrete optimal transport as functions of a cost matrix: plans between weighted samples, with their potentials.
 
-C is a cost matrix (n, m); a (n,) and b (m,) are probability vectors. POT is imported inside the functions: its import
-takes seconds, and `--help` and every job of a sweep would pay them.
+C is a cost matrix (n, m); a (n,) and b (m,) are probability vectors. POT and GeomLoss are imported inside the
+functions: their imports take seconds, and `--help` and every job of a sweep would pay them.
 """
 
 from ot_gen.transport.assignment import assignment, assignment_potentials

@@ -17,11 +17,11 @@ from ot_gen.arguments import Count, Interval, Nonnegative, Positive, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, widened_pair
+from ot_gen.transport.large_clouds import STREAMED, streamed_divergence
 from ot_gen.transport.problem import NotConverged, normalised, problem
+from ot_gen.transport.sweeps import CLAMP, WINDOW, relaxation
 
-CLAMP = 50.0  # exponents stay within: products of the kernel neither overflow nor become slow subnormal numbers
 LARGE = 1e7  # ε beyond so many squared sizes of the points is replaced: the divergence differs by 1e-7 of them at most
-WINDOW = 4  # sweeps between two looks at the error
 
 
 @checked
@@ -89,6 +89,9 @@ def sinkhorn_divergence(
     It is 0 at α = β, tends to W₂² as ε → 0 and to ‖E x − E y‖² as ε → ∞. By the envelope theorem the gradient has a
     closed form, ∇_{x_i} S_ε = 2 a_i (T_α x_i − T_β x_i), with T_β x_i the mean of β under the plan's row of x_i.
 
+    From 20,000 points on GeomLoss starts the solve and streamed sweeps finish it, in memory that grows with n + m. It
+    starts by its multiscale solver with KeOps and d <= 3, unless ε is small, and from a sample of the points elsewhere.
+
     Args:
         x, y: points, (n, d) and (m, d); both have gradients.
         epsilon: ε > 0, in the units of ‖x − y‖²; beyond 10⁷ squared sizes of the points, also ∞, the limit counts.
@@ -151,18 +154,14 @@ class _Divergence(torch.autograd.Function):
         dtype = torch.float32 if single else torch.float64
         x_, y_ = (x_ / unit).to(dtype), (y_ / unit).to(dtype)
         a, b = (mass.to(dtype) / mass.to(dtype).sum() for mass in (a, b))
-        f, g, K = _potentials(squared_distances(x_, y_), a, b, epsilon, tol, max_iterations)
-        value = a @ f + b @ g
-        differences: list[Tensor | None] = []
-        for points, others, weights, kernel, mine in ((x_, y_, b, K, a), (y_, x_, a, K.T, b)):
-            h, own = _symmetric_potential(points, mine, epsilon, tol, max_iterations)
-            value = value - h
-            if ctx.needs_input_grad[len(differences)]:
-                mean = _barycentres(own, mine, points) - _barycentres(kernel, weights, others)
-                differences.append((2 * unit * mine[:, None] * mean).to(x.dtype))
-            else:
-                differences.append(None)
-        ctx.save_for_backward(*differences)
+        solve = streamed_divergence if max(len(x), len(y)) >= STREAMED else _dense_divergence
+        value, *moves = solve(x_, y_, a, b, epsilon, tol, max_iterations)
+        ctx.save_for_backward(
+            *(
+                (2 * unit * mass[:, None] * move).to(x.dtype) if needed else None
+                for mass, move, needed in zip((a, b), moves, ctx.needs_input_grad, strict=False)
+            )
+        )
         value = (value.double() * unit * unit).to(x.dtype)
         if not bool(torch.isfinite(value)):
             raise ValueError(f"the divergence of points of size {unit:.2g} overflows {x.dtype}; use a larger unit")
@@ -173,6 +172,20 @@ class _Divergence(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         parts = (None if part is None else gradient * part for part in ctx.saved_tensors)
         return (*parts, None, None, None, None, None)
+
+
+def _dense_divergence(
+    x: Tensor, y: Tensor, a: Tensor, b: Tensor, epsilon: float, tol: float, max_iterations: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """S_ε, and T_α − T_β at the points of both clouds, by matrices that are kept."""
+    f, g, K = _potentials(squared_distances(x, y), a, b, epsilon, tol, max_iterations)
+    value = a @ f + b @ g
+    moves = []
+    for points, others, weights, kernel, mine in ((x, y, b, K, a), (y, x, a, K.T, b)):
+        h, own = _symmetric_potential(points, mine, epsilon, tol, max_iterations)
+        value = value - h
+        moves.append(_barycentres(own, mine, points) - _barycentres(kernel, weights, others))
+    return value, moves[0], moves[1]
 
 
 def _barycentres(K: Tensor, b: Tensor, y: Tensor) -> Tensor:
@@ -226,23 +239,10 @@ def _scalings(K: Tensor, a: Tensor, b: Tensor, tol: float, limit: int) -> tuple[
                 error = float((b * (v * column - 1).abs()).sum())
             if error <= tol or not error < math.inf or float(u.log().abs().max()) > CLAMP / 2:
                 break
-            omega = _relaxation(omega, error / before)
+            omega = relaxation(omega, error / before)
         v.mul_(column.mul_(v).pow_(-omega))
         u.mul_(torch.mv(K, b * v).mul_(u).pow_(-omega))
     return u, v, error, sweep
-
-
-def _relaxation(omega: float, decrease: float) -> float:
-    """The next ω from the decrease of the error over a window, by the theory of successive over-relaxation.
-
-    A rate λ a sweep at ω reveals the contraction η of plain sweeps, (λ + ω − 1)² = λ ω² η, and the best ω is
-    2 / (1 + √(1 − η)).
-    """
-    if not 0 < decrease < 1:
-        return max(1.0, omega - 0.2) if decrease >= 1 else omega
-    rate = decrease ** (1 / WINDOW)
-    eta = min((rate + omega - 1) ** 2 / (rate * omega**2), 0.999)
-    return max(omega, min(2 / (1 + math.sqrt(1 - eta)), 1.9))
 
 
 def _symmetric_potential(
