@@ -10,7 +10,7 @@ a training batch of codes ε = 0.1. A cell holds the time, the relative error of
 with an algorithm and code of its own, confirms it.
 
 `--large` compares the two solves behind `sinkhorn_divergence`: dense matrices, and GeomLoss with streamed sweeps, which
-`STREAMED` chooses between. Each call is a process of its own. Cells hold CPU seconds and the gigabytes that the call
+`DENSE_BYTES` chooses between. Each call is a process of its own. Cells hold CPU seconds and the gigabytes that the call
 added at its peak, medians of the repeats; the last cells are the ratio of the times and the differences of value and
 gradient. GeomLoss alone (scaling 0.9, its multiscale solver, which needs KeOps and d <= 3) checks no tolerance. The
 last line says from which sizes on the streamed solve is as quick as the dense one.
@@ -39,7 +39,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from geomloss import SamplesLoss  # noqa: E402
 
-from ot_gen.transport import entropic, sinkhorn_divergence  # noqa: E402
+from ot_gen.transport import large_clouds, sinkhorn_divergence  # noqa: E402
 
 try:
     import jax
@@ -129,7 +129,7 @@ def measured(which, n, d, share, results):
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(n, d, generator=generator) for _ in range(2))
     x = 0.8 * x + 0.3
-    entropic.STREAMED = 1 if which == "streamed" else 10**9
+    large_clouds.DENSE_BYTES = 0 if which == "streamed" else math.inf
     run = geomloss(0.9, "multiscale") if which == "GeomLoss" else ours(1e-3)
     run(x[:1000], y[:1000], share * d)  # KeOps compiles in it
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()

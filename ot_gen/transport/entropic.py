@@ -17,7 +17,7 @@ from ot_gen.arguments import Count, Interval, Nonnegative, Positive, checked
 from ot_gen.costs import squared_distances
 from ot_gen.execution import keyword_only
 from ot_gen.measures import check_cloud, widened_pair
-from ot_gen.transport.large_clouds import STREAMED, streamed_divergence
+from ot_gen.transport.large_clouds import is_large, streamed_divergence
 from ot_gen.transport.problem import NotConverged, normalised, problem
 from ot_gen.transport.sweeps import CLAMP, WINDOW, relaxation
 
@@ -89,8 +89,9 @@ def sinkhorn_divergence(
     It is 0 at α = β, tends to W₂² as ε → 0 and to ‖E x − E y‖² as ε → ∞. By the envelope theorem the gradient has a
     closed form, ∇_{x_i} S_ε = 2 a_i (T_α x_i − T_β x_i), with T_β x_i the mean of β under the plan's row of x_i.
 
-    From 20,000 points on GeomLoss starts the solve and streamed sweeps finish it, in memory that grows with n + m. It
-    starts by its multiscale solver with KeOps and d <= 3, unless ε is small, and from a sample of the points elsewhere.
+    Clouds whose dense matrices would take more than 8 GB (23,000 points in float32, 16,000 in float64) keep none:
+    GeomLoss starts the solve, by its multiscale solver where KeOps is installed, d <= 3 and ε is not small, and from a
+    sample of the points elsewhere. Streamed sweeps finish it. They save memory, not time: up to five times slower.
 
     Args:
         x, y: points, (n, d) and (m, d); both have gradients.
@@ -154,7 +155,7 @@ class _Divergence(torch.autograd.Function):
         dtype = torch.float32 if single else torch.float64
         x_, y_ = (x_ / unit).to(dtype), (y_ / unit).to(dtype)
         a, b = (mass.to(dtype) / mass.to(dtype).sum() for mass in (a, b))
-        solve = streamed_divergence if max(len(x), len(y)) >= STREAMED else _dense_divergence
+        solve = streamed_divergence if is_large(x_, y_) else _dense_divergence
         value, *moves = solve(x_, y_, a, b, epsilon, tol, max_iterations)
         ctx.save_for_backward(
             *(

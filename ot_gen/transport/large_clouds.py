@@ -23,14 +23,24 @@ from ot_gen.costs.squared import is_scattered
 from ot_gen.transport.problem import NotConverged
 from ot_gen.transport.sweeps import CLAMP, WINDOW, relaxation
 
-# Points of a cloud from which its solve is streamed. By benchmarks/sinkhorn_divergence.py --large the matrices of the
-# dense solve then take more than 6 GB in float32; below, they are as quick or quicker.
-STREAMED = 20_000
+# Bytes of dense matrices beyond which a solve is streamed: 23,000 points in float32. On a CPU dense matrices are as
+# quick or up to five times quicker as long as they fit, by benchmarks/sinkhorn_divergence.py --large.
+DENSE_BYTES = 8 * 2**30
 SAMPLE = 1_500  # points of a cloud that GeomLoss solves without KeOps
 BLOCK = 2**17  # entries of the kernel at a time: they stay in the cache
 STEPS = (1 / (1.5 - 8**-0.5), 1 / (1.5 + 8**-0.5))
 COARSE = 3.0  # sides of a voxel beyond so many blurs, √(ε / 2), are too coarse
 CELLS = 200  # occupied voxels below which the coarse problem says too little about the fine one
+
+
+def is_large(x: Tensor, y: Tensor) -> bool:
+    """Whether the divergence of clouds (n, d) and (m, d) is streamed: four dense matrices would take too much memory.
+
+    Example:
+        >>> is_large(torch.zeros(100, 2), torch.zeros(200, 2)), is_large(torch.zeros(100, 2), torch.zeros(10**5, 2))
+        (False, True)
+    """
+    return 4 * max(len(x), len(y)) ** 2 * x.element_size() > DENSE_BYTES
 
 
 @torch.no_grad()
@@ -71,7 +81,8 @@ def streamed_divergence(
 
 def _kernels(x: Tensor, y: Tensor, f: Tensor, g: Tensor, epsilon: float) -> Iterator[tuple[slice, Tensor]]:
     """exp((f + g − C) / ε), rows and rows of it."""
-    blocks = [slice(first, first + max(1, BLOCK // len(y))) for first in range(0, len(x), max(1, BLOCK // len(y)))]
+    size = max(1, BLOCK // len(y))
+    blocks = [slice(first, first + size) for first in range(0, len(x), size)]
     if is_scattered(x) and is_scattered(y):  # then (f_i + g_j − ‖x_i − y_j‖²) / ε is a matrix product
         above, beside = ((h - p.square().sum(dim=1)).div_(epsilon)[:, None] for p, h in ((x, f), (y, g)))
         left = torch.cat([x * (2 / epsilon), above, torch.ones_like(above)], dim=1)
@@ -183,12 +194,17 @@ def _voxels(x: Tensor, y: Tensor, epsilon: float) -> bool:
     if not 0 < side < COARSE * math.sqrt(epsilon / 2):  # finer plans take it many sweeps over all points
         return False
     occupied = (len((p / side).floor().unique(dim=0)) for p in (x, y))
-    return min(occupied) >= CELLS and _multiscale_works(d, x.dtype, x.device.type)
+    return min(occupied) >= CELLS and multiscale_works(d, x.dtype, x.device.type)
 
 
 @functools.cache
-def _multiscale_works(d: int, dtype: torch.dtype, device: str) -> bool:
-    """Whether KeOps is installed and compiles here; it does so once for each number of coordinates and dtype."""
+def multiscale_works(d: int, dtype: torch.dtype, device: str) -> bool:
+    """Whether KeOps is installed and compiles here; it does so once for each number of coordinates and dtype.
+
+    Example:
+        >>> multiscale_works(2, torch.float32, "cpu") in (True, False)
+        True
+    """
     if importlib.util.find_spec("pykeops") is None:
         return False
     x = torch.rand(64, d, generator=torch.Generator().manual_seed(0)).to(device, dtype)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ot_gen import NotConverged
-from ot_gen.transport import entropic, large_clouds, sinkhorn_divergence
+from ot_gen.transport import large_clouds, sinkhorn_divergence
 from ot_gen.transport.large_clouds import streamed_divergence
 
 F64 = torch.float64
@@ -24,7 +24,7 @@ def masses(n, seed=1):
 
 def solved(patch, x, y, large, **options):
     """The divergence and both gradients, streamed or dense."""
-    patch.setattr(entropic, "STREAMED", 1 if large else 10**9)
+    patch.setattr(large_clouds, "DENSE_BYTES", 0 if large else math.inf)
     x, y = (p.clone().requires_grad_() for p in (x, y))
     value = sinkhorn_divergence(x, y, **options)
     return value.detach(), *torch.autograd.grad(value, (x, y))
@@ -105,10 +105,46 @@ def test_an_unfinished_streamed_solve_fails_loudly():
 def test_a_solve_leaves_no_gradients_switched_on(monkeypatch):
     """GeomLoss switches them on for the process."""
     x, y = clouds(50, 50, 2)
-    monkeypatch.setattr(entropic, "STREAMED", 1)
+    monkeypatch.setattr(large_clouds, "DENSE_BYTES", 0)
     with torch.no_grad():
         sinkhorn_divergence(x, y, epsilon=0.5)
         assert not torch.is_grad_enabled()
+
+
+def test_geomloss_samples_the_points_where_keops_does_not_work(monkeypatch):
+    """A stand-in for KeOps that cannot be compiled: the check of it runs, fails and is not repeated."""
+    import geomloss
+
+    solver, modes = geomloss.SamplesLoss, []
+
+    def broken(*arguments, backend, **options):
+        modes.append(backend)
+        if backend == "multiscale":
+            raise OSError("no compiler")
+        return solver(*arguments, backend=backend, **options)
+
+    large_clouds.multiscale_works.cache_clear()
+    monkeypatch.setattr(geomloss, "SamplesLoss", broken)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(large_clouds, "SAMPLE", 300)
+    x, y = (torch.rand(1200, 2, generator=torch.Generator().manual_seed(seed)).half().double() for seed in (0, 1))
+    value, *_ = solved(monkeypatch, x, y, True, epsilon=0.1)
+    monkeypatch.undo()
+    large_clouds.multiscale_works.cache_clear()
+    expected, *_ = solved(monkeypatch, x, y, False, epsilon=0.1)
+    assert float(value) == pytest.approx(float(expected), abs=1e-6)
+    assert modes.count("tensorized") == 3 and modes.count("multiscale") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_the_multiscale_solver_agrees_where_keops_is_installed(dtype, monkeypatch):
+    pytest.importorskip("pykeops")
+    x, y = (p.to(dtype) for p in clouds(3000, 2500, 2))
+    value, gradient, _ = solved(monkeypatch, x, y, True, epsilon=0.1)
+    expected, slope, _ = solved(monkeypatch, x, y, False, epsilon=0.1)
+    assert float(value) == pytest.approx(float(expected), rel=1e-4)
+    assert float((gradient - slope).norm() / slope.norm()) < 1e-2
 
 
 @pytest.mark.slow
