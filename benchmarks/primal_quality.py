@@ -4,7 +4,7 @@
     python benchmarks/primal_quality.py --pythae pythae/bin/python     # adds Pythae's rows, see primal_pythae.py
     python benchmarks/primal_quality.py --entries vae --overrides cost=bernoulli trainer.schedule=null
 
-Protocol: each entry with the defaults of conf/, on conf's data=mnist with generator=mlp_image and reference.dim=8 (the
+Protocol: each entry with the defaults of conf/, on conf's data=mnist with generator=mlp_image and reference.dim=8 (an
 MLP 8-200-400-784 with a sigmoid, and its mirror as encoder), but trained on the 6,000 digits that `digit_judge` sets
 apart for it in place of the entry's own 8,000; 2,400 steps of batch 100, 240,000 images; Adam 1e-3, and conf's linear
 decay of it for our entries (Pythae's schedule is its default, none). 2,000 generated digits, the decoder's means, are
@@ -45,7 +45,7 @@ from ot_gen.cli import conf_dir, parts
 from ot_gen.data import Dataset
 
 STEPS, BATCH, SAMPLES, COMPONENTS = 2400, 100, 2000, 50
-PROTOCOL = ("data=mnist", "generator=mlp_image", "reference.dim=8")
+PROTOCOL = ("data=mnist", "generator=mlp_image", "generator.hidden=[200,400]", "reference.dim=8")
 EXTRAS = ("recon", "var", "square", "img/CPU s")
 PEERS = {
     "Pythae VAE, squares": "vae",
