@@ -25,7 +25,7 @@ PICTURES = {  # row by row: a picture of the run of a solver on some data, and t
     DIGITS: (
         ("primal/latent_flow", "evaluations", None),
         ("primal/latent_flow", "samples", "frechet"),
-        ("primal/exact_plan", "samples", "frechet"),
+        ("primal/sinkhorn_divergence", "samples", "frechet"),
         ("dual/semidiscrete", "samples", "frechet"),
         ("dual/wgan_gp", "samples", "frechet"),
     ),
