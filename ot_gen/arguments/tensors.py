@@ -102,8 +102,8 @@ def classes() -> Kind:
     def take(value: Any, name: str, call: Call) -> Tensor:
         if isinstance(value, list | tuple) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
             array = _array(value, name)
-            if array.dtype.kind in "iu":
-                value = torch.from_numpy(array.astype(np.int64))
+            if array.dtype.kind in "iu" or not array.size:
+                value = torch.from_numpy(array.astype(np.int64)).to(_company(call)[1])
         return kind.take(value, name, call)
 
     return Kind("a tensor of whole numbers", take)
@@ -146,9 +146,9 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
         raise ValueError(_not_real(torch.complex128, name))
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold numbers, in rows of one length, got {described(value)} that does not")
-    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        native = np.float64
+    native: Any = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch hardly computes with these
+        native = np.int64 if not array.size or int(array.max()) < 2**63 else np.float64
     return np.array(array, native, order="C")  # a copy: the caller's array is not ours to change
 
 
