@@ -38,9 +38,9 @@ def is_blurred(numbers: Tensor, dtype: torch.dtype) -> bool:
     """Whether a dtype moves points (n, ...) by more than √eps of their spread, so that half of the digits are lost.
 
     Example:
-        >>> is_blurred(torch.tensor([[0.1], [0.3]]).double(), torch.float32)
+        >>> is_blurred(torch.tensor([[0.1], [0.3]], dtype=torch.float64), torch.float32)
         False
-        >>> is_blurred(torch.tensor([[1e9], [1e9 + 2]]).double(), torch.float32)
+        >>> is_blurred(torch.tensor([[1e9], [1e9 + 2]], dtype=torch.float64), torch.float32)
         True
     """
     if numbers.dtype in EXACT or numbers.dtype == dtype or numbers.ndim == 0 or not numbers.numel():
@@ -55,8 +55,8 @@ def check_distinct(numbers: Tensor, dtype: torch.dtype, name: str, remedy: str =
     """Raise a `ValueError` where a dtype loses half of the digits of points, and makes different ones equal.
 
     Example:
-        >>> check_distinct(torch.tensor([[1e9], [1e9 + 100]]).double(), torch.float32, "x")
-        >>> check_distinct(torch.tensor([[1e9], [1e9 + 2]]).double(), torch.float32, "x")  # doctest: +ELLIPSIS
+        >>> check_distinct(torch.tensor([[1e9], [1e9 + 100]], dtype=torch.float64), torch.float32, "x")
+        >>> check_distinct(torch.tensor([[2**24], [2**24 + 1]]), torch.float32, "x")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: different rows of x are equal in torch.float32; center or rescale them, or ...
     """
