@@ -46,7 +46,8 @@ def points(
 
     Raises:
         ValueError: no such file, another kind of file, pickled objects, entries that are not finite numbers (of a .csv
-            file with their line), not two axes, fewer than four rows, or a fraction outside (0, 1).
+            file with their line), not two axes, fewer than four rows, rows that become equal in float32, or a fraction
+            outside (0, 1).
 
     A column of a .csv file that counts its rows, or alone has no name, is kept with a warning: it may be an index.
 
