@@ -119,6 +119,9 @@ def test_a_file_keeps_the_digits_that_an_offset_would_cost(tmp_path):
     near = standardised(Dataset.split(cloud()), "shared")
     torch.testing.assert_close(far.train.atoms, near.train.atoms, rtol=0, atol=1e-6)
     assert far.train.atoms.dtype == torch.float32 and far.own.train.atoms.dtype == torch.float64
+    with pytest.raises(ValueError, match=r"equal in torch.float32; center or rescale them, or take standardize="):
+        points(path)
+    np.savetxt(path, cloud().numpy() + 1e3, delimiter=",", fmt="%.17g")
     assert points(path).train.atoms.dtype == torch.float32 and points(path).units is None
 
 

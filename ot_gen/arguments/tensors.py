@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments.kind import Call, Kind
+from ot_gen.arguments.rounding import check_distinct, floating, is_blurred
 from ot_gen.arguments.wording import described
 
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -56,7 +57,8 @@ def tensor(shape: Shape | None = None, default: bool = False) -> Kind:
 
     Tensors are passed on as they are. An array takes the floating dtype and the device of the tensors that it comes
     with, or of the weights of the modules. Alone it keeps its own dtype, and a list of numbers gets torch's default
-    one. Integers of arrays and lists become floats.
+    one, or float64 where that is needed to tell its numbers apart. Integers of arrays and lists become floats alike.
+    Where points that differ become equal in the dtype of the company, it is refused.
 
     Args:
         shape: the number of dimensions that it must have; None for any.
@@ -102,8 +104,8 @@ def classes() -> Kind:
     def take(value: Any, name: str, call: Call) -> Tensor:
         if isinstance(value, list | tuple) or (hasattr(value, "__array__") and not isinstance(value, Tensor)):
             array = _array(value, name)
-            if array.dtype.kind in "iu":
-                value = torch.from_numpy(array.astype(np.int64))
+            if array.dtype.kind in "iu" or not array.size:
+                value = torch.from_numpy(array.astype(np.int64)).to(_company(call)[1])
         return kind.take(value, name, call)
 
     return Kind("a tensor of whole numbers", take)
@@ -124,14 +126,49 @@ def _converted(value: Any, name: str, call: Call, default: bool) -> Tensor:
     is_list = isinstance(value, list | tuple)
     if not is_list and not hasattr(value, "__array__"):
         raise ValueError(f"{name} must be a torch tensor, an array or a list of numbers, got {described(value)}")
-    array = _array(value, name)
     dtype, device = _company(call)
-    if dtype is None:
-        dtype = torch.get_default_dtype() if is_list or default or array.dtype.kind != "f" else None
-    converted = torch.from_numpy(array).to(device, dtype)
-    if converted.dtype.itemsize < array.dtype.itemsize and np.isfinite(array).all() and not converted.isfinite().all():
-        raise ValueError(f"{name} holds numbers that are infinite in {converted.dtype}; rescale them, or use float64")
+    if dtype is None and not default:
+        alone = _alone(value, name)
+        return alone if _is_of_floats(value) or not _needs_double(call) else alone.double()
+    exact = torch.from_numpy(_array(value, name))
+    dtype = dtype or torch.get_default_dtype()
+    converted = exact.to(device, dtype)
+    if dtype.itemsize < exact.dtype.itemsize and not converted.isfinite().all() and exact.isfinite().all():
+        raise ValueError(f"{name} holds numbers that are infinite in {dtype}; rescale them, or use float64")
+    check_distinct(exact, dtype, name)
     return converted
+
+
+def _is_of_floats(value: Any) -> bool:
+    """Whether this is an array that has a floating dtype of its own."""
+    return not isinstance(value, list | tuple) and np.asarray(value).dtype.kind == "f"
+
+
+def _alone(value: Any, name: str) -> Tensor:
+    """What comes without a tensor: lists and whole numbers in the default dtype, unless that would lose them."""
+    exact = torch.from_numpy(_array(value, name))
+    if _is_of_floats(value):
+        return exact
+    if not exact.is_floating_point():
+        return floating(exact, name)
+    converted = exact.to(torch.get_default_dtype())
+    if is_blurred(exact, converted.dtype) or bool((converted.isinf() & exact.isfinite()).any()):
+        return exact
+    whole = (exact == exact.round()) & (exact.abs() < 2**53) & (converted.to(exact.dtype) != exact)
+    return exact if bool(whole.any()) else converted
+
+
+def _needs_double(call: Call) -> bool:
+    """Whether a list or array of a call is in float64, so that all of them are."""
+    args, kwargs = call
+    for other in (*args, *kwargs.values()):
+        if isinstance(other, list | tuple | np.ndarray):
+            try:
+                if _alone(other, "").dtype == torch.float64:
+                    return True
+            except ValueError:  # no numbers, which its own parameter refuses or takes
+                continue
+    return False
 
 
 def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
@@ -146,9 +183,9 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
         raise ValueError(_not_real(torch.complex128, name))
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold numbers, in rows of one length, got {described(value)} that does not")
-    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        native = np.float64
+    native: Any = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch hardly computes with these
+        native = np.int64 if not array.size or int(array.max()) < 2**63 else np.float64
     return np.array(array, native, order="C")  # a copy: the caller's array is not ours to change
 
 

@@ -85,6 +85,11 @@ class Cost(nn.Module, ABC):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """c(x_i, y_i) on paired points: (*, d), (*, d) -> (*), with broadcasting."""
 
+    def _paired(self, x: Tensor, y: Tensor) -> Tensor:
+        """`forward` of pairs out of clouds whose range `matrix` or `bilinear` has seen: these may be close."""
+        values: Tensor = self(x, y)
+        return values
+
     @abstractmethod
     def matrix(self, x: Cloud, y: Cloud) -> Tensor:
         """C_ij = c(x_i, y_j) on all pairs: (n, d), (m, d) -> (n, m)."""

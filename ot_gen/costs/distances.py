@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, Growth, typical
-from ot_gen.costs.squared import is_scattered, middle, squared_distances_to
+from ot_gen.costs.squared import check_apart, is_scattered, is_small, middle, squared_distances_to
 from ot_gen.measures import check_defined, widened
 from ot_gen.measures.points import comparable
 
@@ -40,6 +40,12 @@ class SquaredEuclidean(Cost):
         return Growth(1.0, 2.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        squares = self._paired(x, y)
+        if is_small(squares):
+            check_apart(*comparable(x, y))
+        return squares
+
+    def _paired(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = comparable(x, y)
         return (x - y).square().sum(dim=-1)
 
@@ -54,13 +60,16 @@ class SquaredEuclidean(Cost):
         # is left out where the cloud surrounds the origin anyway.
         sample = widened(typical(y))
         centre = middle(sample)
-        far = bool(centre.square().sum() > 8 * (sample - centre).square().sum(dim=1).mean())
+        squares = (sample - centre).square().sum(dim=1)
+        far, near = bool(centre.square().sum() > 8 * squares.mean()), is_small(squares)
 
         def centred(points: Tensor) -> Tensor:
             points = widened(points)
             return points - centre if far else points
 
         def left(x: Tensor) -> tuple[Tensor, Tensor]:
+            if near:
+                check_apart(x, y)
             x = centred(x)
             return -2 * x, _squared_norms(x)
 
@@ -129,6 +138,12 @@ class Euclidean(Cost):
         return Growth(1.0, 1.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        distances = self._paired(x, y)
+        if is_small(distances.detach().square()):
+            check_apart(*comparable(x, y))
+        return distances
+
+    def _paired(self, x: Tensor, y: Tensor) -> Tensor:
         x, y = comparable(x, y)
         return torch.linalg.vector_norm(x - y, dim=-1)
 
@@ -137,9 +152,9 @@ class Euclidean(Cost):
         return self.against(y)(x)
 
     def against(self, y: Cloud) -> Callable[[Tensor], Tensor]:
-        squared, tiny = squared_distances_to(y), torch.finfo(widened(y[:0]).dtype).tiny
-        # The floor is inside the root: clamped entries get gradient 0 instead of 0/0.
-        return lambda x: squared(x).clamp_min(tiny).sqrt()
+        squared, held = squared_distances_to(y), torch.finfo(widened(y[:0]).dtype)
+        # The floor is inside the root: clamped entries get gradient 0 instead of 0/0. It is the least number > 0.
+        return lambda x: squared(x).clamp_min(held.tiny * held.eps).sqrt()
 
 
 @final

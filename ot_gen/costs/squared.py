@@ -17,6 +17,7 @@ SMALL = 2**18  # products up to which double precision takes hardly longer
 FAR = 64.0  # squares of norms above so many times their median are those of points far from the others
 NARROW = 16  # coordinates below which a search of all entries would take longer than their product
 PAIR_ENTRIES = 2**20  # of the pairs that are measured again together
+LEAST = 64.0  # times the least normal number: squares that are all smaller keep too few digits
 MANY_PAIRS = 16  # one in so many entries of the matrix: beyond it all of them are measured again
 
 
@@ -42,6 +43,9 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
     search is left out for large problems where y shows neither clusters nor far atoms. The derivatives are those of
     the expansion, which do not cancel like squares.
 
+    Raises:
+        ValueError: when called, squares that overflow in a large problem, or points so close that all underflow.
+
     Example:
         >>> squared_distances_to(torch.tensor([[3.0, 4.0]]))(torch.zeros(1, 2))
         tensor([[25.]])
@@ -50,7 +54,7 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
     """
     atoms = widened(y)
     if atoms.shape[1] == 1:
-        return lambda x: (widened(x) - atoms.T).square()
+        return _on_the_line(atoms)
     kept: dict[torch.dtype, tuple[Tensor, Tensor, Tensor]] = {}
     searched: list[bool] = []
 
@@ -85,11 +89,30 @@ def squared_distances_to(y: Tensor) -> Callable[[Tensor], Tensor]:
         """Whether entries of the expansion may have lost their digits."""
         share = float(torch.finfo(gram.dtype).eps) ** 0.5
         if small:  # one look is quicker than a search, which hardly any problem needs
-            return bool(gram.amin() < share * (sizes.amax() + norms.amax())) if gram.numel() else False
+            if not gram.numel():
+                return False
+            largest = sizes.amax() + norms.amax()
+            if is_small(largest, atoms.dtype):
+                check_apart(x, atoms)
+            return bool(gram.amin() < share * largest)
         check_in_range(norms)
+        if is_small(norms):
+            check_apart(x, atoms)
         if not searched:
             searched.append(atoms.shape[1] >= NARROW or _far(norms))
         return searched[0] or _close(x, atoms, kept[atoms.dtype][0], share) > 1 / 1024
+
+    return squared
+
+
+def _on_the_line(atoms: Tensor) -> Callable[[Tensor], Tensor]:
+    """`squared_distances_to` atoms (m, 1)."""
+    near = is_small((atoms - atoms[:1]).square())
+
+    def squared(x: Tensor) -> Tensor:
+        if near:
+            check_apart(x, atoms)
+        return (widened(x) - atoms.T).square()
 
     return squared
 
@@ -127,6 +150,45 @@ def check_in_range(squares: Tensor) -> None:
     """
     if squares.numel() and bool(squares.amax() > torch.finfo(squares.dtype).max / 8):
         raise ValueError(f"squares of distances overflow {squares.dtype}; rescale the points, or use float64")
+
+
+def is_small(squares: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Whether squares are all so small that they keep too few digits in a dtype, their own by default.
+
+    Example:
+        >>> is_small(torch.tensor([1e-40, 1e-30])), is_small(torch.tensor([1e-40, 0.0]))
+        (False, True)
+    """
+    if not squares.numel():
+        return False
+    try:
+        return bool(squares.detach().amax() < LEAST * torch.finfo(dtype or squares.dtype).tiny)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        return False  # torch.func.vmap shows no numbers
+
+
+def check_apart(x: Tensor, y: Tensor) -> None:
+    """Raise a `ValueError` where points (*, d) of both differ, and by so little that squares of distances underflow.
+
+    Points that are all equal have distances 0, which are exact.
+
+    Example:
+        >>> check_apart(torch.zeros(3, 2), torch.zeros(4, 2))
+        >>> check_apart(1e-25 * torch.eye(2), torch.zeros(4, 2))
+        Traceback (most recent call last):
+        ValueError: points differ by at most 1e-25, whose squares underflow torch.float32; rescale the points, or use \
+float64
+    """
+    clouds = [widened(points.detach()).reshape(-1, points.shape[-1]) for points in (x, y) if points.numel()]
+    if not clouds:
+        return
+    ends = torch.stack([end for cloud in clouds for end in (cloud.amin(dim=0), cloud.amax(dim=0))]).double()
+    spread, dtype = float((ends.amax(dim=0) - ends.amin(dim=0)).max()), clouds[0].dtype
+    if 0 < spread < (LEAST * torch.finfo(dtype).tiny) ** 0.5:
+        remedy = "rescale the points" + ("" if dtype == torch.float64 else ", or use float64")
+        raise ValueError(f"points differ by at most {spread:.3g}, whose squares underflow {dtype}; {remedy}")
 
 
 def is_scattered(y: Tensor) -> bool:

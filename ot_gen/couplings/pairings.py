@@ -13,13 +13,18 @@ from torch import Tensor, nn
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.plan import tried
-from ot_gen.measures import Measure, undisturbed
+from ot_gen.measures import Empirical, Measure, undisturbed
 from ot_gen.transport import Bracket, Plan
+
+Problem = tuple[Measure, Measure, Cost]  # (ζ, ν, c)
+SAMPLE = 16  # points that tell one law from another
 
 
 @checked
 class Pairing(nn.Module, ABC):
     """A coupling π of ζ and ν, measures on one space R^d, that is sampled."""
+
+    _bound: Problem | None = None
 
     @staticmethod
     def instead_of(thing: object) -> str:
@@ -41,6 +46,14 @@ class Pairing(nn.Module, ABC):
                 f"the reference lives in dimension {zeta.dim} and the data in dimension {nu.dim}, and pairs have one "
                 f"space; give the reference the data's dimension, standard_gaussian({nu.dim})"
             )
+        self._bound = zeta, nu, cost
+
+    def _is_of(self, zeta: Measure, nu: Measure, cost: Cost) -> bool:
+        """Whether this is the problem that was taken up; of none that is not known."""
+        if self._bound is None:
+            return True
+        of, to, by = self._bound
+        return _is_one_law(of, zeta) and _is_one_law(to, nu) and _is_one_cost(by, cost)
 
     @property
     def is_settled(self) -> bool:
@@ -64,6 +77,31 @@ class Pairing(nn.Module, ABC):
     def diagnostics(self) -> dict[str, float]:
         """Named figures that say how well the pairing is solved."""
         return {}
+
+
+def _is_one_law(one: Measure, other: Measure) -> bool:
+    """Whether two measures are one: the same atoms and masses, or the same sample from one random state."""
+    if one is other:
+        return True
+    if one.dim != other.dim:
+        return False
+    if isinstance(one, Empirical) and isinstance(other, Empirical):
+        return torch.equal(one.atoms, other.atoms) and torch.equal(one.weights, other.weights)
+    with undisturbed(one, other):
+        samples = []
+        for law in (one, other):
+            torch.manual_seed(0)
+            samples.append(law.sample(SAMPLE))
+    return torch.equal(*samples)
+
+
+def _is_one_cost(one: Cost, other: Cost) -> bool:
+    """Whether two costs are one, by their settings and parameters."""
+    if one is other:
+        return True
+    known, state = one.state_dict(), other.state_dict()
+    alike = repr(one) == repr(other) and known.keys() == state.keys()
+    return alike and all(torch.equal(known[name], state[name]) for name in known)
 
 
 @final
@@ -95,7 +133,8 @@ class PlanPairing(Pairing):
     point is thus taken once, and pairs that were drawn for one step are not repeated in the next.
 
     A plan of few points differs from the coupling of the laws (its bias falls with `size`). A partial or unbalanced
-    plan pairs the mass that it carries: outliers of either side are left out.
+    plan pairs the mass that it carries: outliers of either side are left out. For another problem than the bound one
+    each call makes a plan of its own, and the pairs that are held stay.
 
     Args:
         plan: C (size, size) -> `Plan`, e.g. `exact_plan` or `functools.partial(sinkhorn_plan, epsilon=0.1)`.
@@ -136,7 +175,7 @@ class PlanPairing(Pairing):
     @torch.no_grad()
     @checked
     def forward(self, zeta: Measure, nu: Measure, cost: Cost, n: Count) -> tuple[Tensor, Tensor]:
-        if n > self.size or self.held.shape[2] != nu.dim:
+        if n > self.size or self.held.shape[2] != nu.dim or not self._is_of(zeta, nu, cost):
             z, y = self._pairs(zeta, nu, cost, max(n, self.size))
             return z[:n], y[:n]
         parts = []

@@ -41,7 +41,8 @@ class TablePairing(Pairing):
         progress: shows the progress bar of the solve, on a terminal.
 
     Raises:
-        ValueError: when it is bound, data without atoms, or with an atom of mass 0.
+        ValueError: when it is bound, data without atoms, or with an atom of mass 0; when it is called, another ζ, ν or
+            cost than those of the table.
 
     Source: Genevay, Cuturi, Peyré, Bach, 2016, https://arxiv.org/abs/1605.08527;
         Mousavi-Hosseini et al., 2026, https://arxiv.org/abs/2509.25519
@@ -87,6 +88,7 @@ class TablePairing(Pairing):
 
     def settle(self, zeta: Measure, nu: Measure, cost: Cost, keep: Path | None, resume: Path | None) -> None:
         if self.is_settled:
+            self._check(zeta, nu, cost)
             return
         with stop_signal() as stopped:
             solution = semidiscrete(
@@ -104,6 +106,7 @@ class TablePairing(Pairing):
             if solution.ending is Ending.STOPPED:
                 raise KeyboardInterrupt
             self._take(solution)
+            self._bound = zeta, nu, cost
             _stop_between_steps(stopped)
         if not solution.converged:
             log.warning(
@@ -122,11 +125,19 @@ class TablePairing(Pairing):
     def forward(self, zeta: Measure, nu: Measure, cost: Cost, n: Count) -> tuple[Tensor, Tensor]:
         if not self.is_settled:
             raise ValueError("this TablePairing is not solved yet: call settle first, as `fit` does")
+        self._check(zeta, nu, cost)
         data = _with_atoms(nu)
         with torch.no_grad():
             z = zeta.sample(n)
             _, j = self._index(data, cost)(z)
         return z, data.atoms.index_select(0, j)
+
+    def _check(self, zeta: Measure, nu: Measure, cost: Cost) -> None:
+        if not self._is_of(zeta, nu, cost):
+            raise ValueError(
+                "the table of this TablePairing was solved for another reference, data or cost; bind and settle a new "
+                "one for these"
+            )
 
     def _index(self, nu: Empirical, cost: Cost) -> LaguerreCells:
         """The cells, made once for the same data, cost and table."""

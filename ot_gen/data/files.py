@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import check_distinct, checked
 from ot_gen.data.arrays import read_array
 from ot_gen.data.dataset import Dataset
 from ot_gen.data.images import read_images
@@ -46,7 +46,8 @@ def points(
 
     Raises:
         ValueError: no such file, another kind of file, pickled objects, entries that are not finite numbers (of a .csv
-            file with their line), not two axes, fewer than four rows, or a fraction outside (0, 1).
+            file with their line), not two axes, fewer than four rows, rows that become equal in float32, or a fraction
+            outside (0, 1).
 
     A column of a .csv file that counts its rows, or alone has no name, is kept with a warning: it may be an index.
 
@@ -64,6 +65,10 @@ def points(
     dtype = np.float32 if array.dtype == np.float32 else exact
     with np.errstate(over="ignore"):  # too large for float32: reported with its row below
         cloud = torch.from_numpy(array if mapped else np.array(array, dtype=dtype))
+    if dtype == np.float32 and array.dtype.itemsize > 2 and array.dtype != np.float32 and array.ndim == 2:
+        remedy = 'take standardize="shared", which does so in the precision of the file'
+        name = f"the points of {absolute(path)}"
+        check_distinct(torch.from_numpy(np.array(array, np.float64)), torch.float32, name, remedy)
     # Before the split, so that an error names the row of the file.
     check_cloud(cloud, f"the points of {absolute(path)}")
     if mapped:

@@ -37,7 +37,8 @@ class Geodesics:
         curve: the cubic spline through the nodes.
         length: (B,), extrapolated from 2T and T chords of the curve, (4L_2T − L_T)/3: the error is O(T⁻⁴).
         energy: (B,), extrapolated in the same way; it is length² where the speed is constant.
-        converged: (B,). Where it is False the curve is the best one found, never longer than its start.
+        converged: (B,). Where it is False the curve is the best one found, never longer than its start. So it is where
+            the points are so close that the decoder's rounding hides their distance.
         rounds: (B,), steps of the solver.
     """
 
@@ -211,11 +212,12 @@ def _solution(minimum: Minimum) -> _Solution:
 def _resolved(squares: Squares) -> Tensor:
     """Whether the chords can be those of a geodesic, (B,): about equally long, and of squares that the dtype holds.
 
+    Between points that differ chords of length 0 are lost to rounding, and say nothing of the distance.
     (Σ √s_i)² <= T Σ s_i, with equality at constant speed. One chord that jumps over all of a curve is far from it.
     """
     fine = squares.fine.double()
     mean = fine.mean(dim=1)
-    held = (mean == 0) | (mean >= 16 * torch.finfo(squares.fine.dtype).tiny)
+    held = mean >= 16 * torch.finfo(squares.fine.dtype).tiny
     return held & (mean <= UNEVEN * fine.sqrt().mean(dim=1).square())
 
 

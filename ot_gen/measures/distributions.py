@@ -257,6 +257,8 @@ def log_density(law: Distribution, z: Tensor) -> Tensor:
     """
     if type(law).log_prob is Distribution.log_prob:
         raise NotImplementedError(f"{law} has no density")
+    if not z.numel():  # which torch's constraints do not take
+        return z.new_empty(torch.broadcast_shapes(z.shape[: z.ndim - len(law.event_shape)], law.batch_shape))
     try:
         support = law.support
     except NotImplementedError:  # torch raises it for a law that states no support

@@ -25,8 +25,8 @@ class Empirical(Measure):
             the atoms, and in float32 for atoms in half precision.
 
     Raises:
-        ValueError: atoms that are not a finite (m, d) cloud of at least two points, or weights that are not a
-            probability vector of length m.
+        ValueError: atoms that are not a finite (m, d) cloud of at least two points, rows of an array that are equal in
+            torch's default dtype, or weights that are not a probability vector of length m.
 
     Atoms and weights are buffers that stay out of the state dict: a checkpoint holds the model, not the data.
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import described
+from ot_gen.arguments import described, floating
 
 
 def check_tensor(numbers: object, name: str, shape: str = "(n, d)") -> None:
@@ -51,7 +51,7 @@ def check_cloud(points: Tensor, name: str) -> None:
 
 
 def widened(numbers: Tensor, name: str = "points") -> Tensor:
-    """Real numbers to compute with: integers in torch's default dtype, half precision in float32, others as they are.
+    """Real numbers to compute with: whole ones as `floating` makes them, half precision in float32, others as they are.
 
     Differences of unsigned integers wrap around. In half precision sums of squares overflow, and near atoms become
     equal.
@@ -66,7 +66,7 @@ def widened(numbers: Tensor, name: str = "points") -> Tensor:
     if numbers.is_complex():
         refuse_complex(numbers, name)
     if not numbers.is_floating_point():
-        return numbers.to(torch.get_default_dtype())
+        return floating(numbers, name)
     return numbers.float() if numbers.itemsize < 4 else numbers
 
 
@@ -77,10 +77,11 @@ def widened_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         >>> [points.dtype for points in widened_pair(torch.tensor([3]), torch.zeros(1).double())]
         [torch.float64, torch.float64]
     """
+    x, y = widened(x), widened(y)
     if x.dtype == y.dtype:
-        return widened(x), widened(y)
+        return x, y
     dtype = torch.promote_types(x.dtype, y.dtype)
-    return widened(x.to(dtype)), widened(y.to(dtype))
+    return x.to(dtype), y.to(dtype)
 
 
 def comparable(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,8 @@ def adaptive(f: Field, x: Tensor, times: Sequence[float], rtol: float, atol: flo
         >>> adaptive(lambda t, x: x, torch.ones(1, 1), [0.0, 1.0], 1e-6, 1e-6)[-1]
         tensor([[2.7183]])
     """
+    if not len(x):
+        return x.new_empty(len(times), *x.shape)
     places = torch.tensor(times, dtype=x.dtype, device=x.device)
     try:
         return torchdiffeq()(lambda t, at: f(float(t), at), x, places, method=ADAPTIVE, rtol=rtol, atol=atol)

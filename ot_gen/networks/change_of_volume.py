@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
+from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 from torch.func import jvp, vmap
 
 from ot_gen.arguments import checked
 from ot_gen.execution import load_forward_mode
-from ot_gen.measures import Measure
+from ot_gen.measures import Measure, UniformSphere
 
 EXACT = 64  # dimensions up to which derivatives are taken in all directions
 HELD = 2**16  # points times directions at a time
@@ -37,6 +38,8 @@ def jacobians(map: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tenso
         tensor([[[3., 0.],
                  [0., 3.]]])
     """
+    if not len(x):  # which vmap does not take
+        return map(x), x.new_empty(0, x.shape[1], x.shape[1])
     load_forward_mode()
     basis = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     # The value comes along: each direction computes it, and the first one's is kept.
@@ -85,6 +88,8 @@ def with_divergence(field: Callable[[float, Tensor], Tensor], signs: Tensor | No
 def density(zeta: Measure | Distribution, x: Tensor) -> Distribution:
     """The law of ζ, which has a density on the space of the points x (n, d), or a `ValueError`.
 
+    A law on a sphere, on a simplex or on points of their own has none there: its `log_prob` is of another measure.
+
     Example:
         >>> from ot_gen import standard_gaussian
         >>> density(standard_gaussian(2), torch.zeros(3, 2)).event_shape
@@ -96,6 +101,11 @@ def density(zeta: Measure | Distribution, x: Tensor) -> Distribution:
             f"log_prob needs a reference with a density, got {zeta}; give a Reference or a torch Distribution, "
             "e.g. standard_gaussian(d)"
         )
+    if _is_thin(law):
+        raise ValueError(
+            f"log_prob needs a reference with a density on R^d, got {zeta}, which lies on a surface or on points; "
+            "give one that spreads in all directions, e.g. standard_gaussian(d)"
+        )
     if law.event_shape != x.shape[1:] or law.batch_shape:
         raise ValueError(
             f"the points have dimension {x.shape[1]}, and the reference is {law}, with event_shape "
@@ -103,6 +113,20 @@ def density(zeta: Measure | Distribution, x: Tensor) -> Distribution:
             f"standard_gaussian({x.shape[1]})"
         )
     return law
+
+
+def _is_thin(law: Distribution) -> bool:
+    """Whether a law on R^d lies on a set of volume 0, by its kind or that of the laws which it is made of."""
+    if isinstance(law, UniformSphere | ExpRelaxedCategorical):
+        return True
+    inner = (getattr(law, name, None) for name in ("base_dist", "base", "component_distribution"))
+    if any(isinstance(part, Distribution) and _is_thin(part) for part in inner):
+        return True
+    try:
+        support = law.support
+    except NotImplementedError:  # torch raises it for a law that states no support
+        return False
+    return support is not None and (support.is_discrete or isinstance(support, type(constraints.simplex)))
 
 
 @checked

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Cloud, Count, Positive, checked
+from ot_gen.arguments import Cloud, Count, Labels, Positive, checked
 from ot_gen.measures import Measure, log_density
 from ot_gen.networks import change_of_volume as volume
 from ot_gen.networks.adaptive import ADAPTIVE, adaptive, torchdiffeq
 from ot_gen.networks.inversion import inverted
 from ot_gen.networks.runge_kutta import METHODS, Field, RungeKutta
+from ot_gen.networks.velocities import check_velocity
 
 Method = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
 
@@ -40,7 +41,7 @@ class FlowMap(nn.Module):
         rtol, atol: tolerances of "dopri5", relative and absolute.
 
     Raises:
-        ValueError: steps < 1, an unknown method, or torchdiffeq is not installed.
+        ValueError: steps < 1, an unknown method, a module that does not take (t, x), or torchdiffeq is not installed.
 
     Source: Chen et al., 2018, https://arxiv.org/abs/1806.07366; Lipman et al., 2023, https://arxiv.org/abs/2210.02747
 
@@ -60,6 +61,7 @@ class FlowMap(nn.Module):
         atol: Positive = 1e-5,
     ) -> None:
         super().__init__()
+        check_velocity(velocity)
         if method == ADAPTIVE:
             torchdiffeq()
         self.velocity = velocity
@@ -77,11 +79,11 @@ class FlowMap(nn.Module):
         """Evaluations of the velocity for a sample; None for "dopri5", which decides as it goes."""
         return None if self.rule is None else self.steps * self.rule.stages
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, label: Labels | None = None) -> Tensor:
         """x(1), (n, d), of z (n, d), differentiable in both and in the velocity's parameters."""
         return self._solved(self._field(label), z)
 
-    def velocity_at(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def velocity_at(self, t: Tensor, x: Tensor, label: Labels | None = None) -> Tensor:
         """v(t, x), (n, d), at times t (n,) and points x (n, d).
 
         Raises:
@@ -96,7 +98,7 @@ class FlowMap(nn.Module):
             )
         return v
 
-    def trajectory(self, z: Cloud, label: Tensor | None = None) -> Tensor:
+    def trajectory(self, z: Cloud, label: Labels | None = None) -> Tensor:
         """The path x(0) = z, x(1/steps), ..., x(1): (steps + 1, n, d)."""
         field, points = self._field(label), [z]
         if self.rule is None:
@@ -105,7 +107,7 @@ class FlowMap(nn.Module):
             points.append(step(points[-1]))
         return torch.stack(points)
 
-    def path_energy(self, z: Cloud, label: Tensor | None = None) -> Tensor:
+    def path_energy(self, z: Cloud, label: Labels | None = None) -> Tensor:
         """∫₀¹ ‖v(t, x(t))‖² dt of each path, (n,), by the method's own quadrature.
 
         Its mean over ζ is >= W₂²(ζ, g#ζ), by Benamou and Brenier's formula, up to the error of the steps.
@@ -125,7 +127,7 @@ class FlowMap(nn.Module):
 
     @torch.no_grad()
     @checked
-    def inverse(self, x: Cloud, label: Tensor | None = None) -> Tensor:
+    def inverse(self, x: Cloud, label: Labels | None = None) -> Tensor:
         """z with g(z) = x, (n, d), no graph: of the map as it is computed, step by step, and not of its ODE.
 
         Each step x -> x + h φ(x) is inverted by fixed-point iterations from the step back, and, up to d = 64, by
@@ -147,7 +149,7 @@ class FlowMap(nn.Module):
 
     @torch.no_grad()
     @checked
-    def log_prob(self, x: Cloud, zeta: Measure | Distribution, label: Tensor | None = None) -> Tensor:
+    def log_prob(self, x: Cloud, zeta: Measure | Distribution, label: Labels | None = None) -> Tensor:
         """The log-density of g#ζ in nats at x (n, d), (n,), no graph: log ζ(z) − log |∂g/∂z| at z = g⁻¹(x).
 
         Up to d = 64 the determinant is exact, that of each step as it is computed: for any number of steps the density
@@ -161,7 +163,7 @@ class FlowMap(nn.Module):
             label: labels (n,) where the velocity takes them.
 
         Raises:
-            ValueError: ζ has no density, or as of `inverse`.
+            ValueError: ζ has no density on R^d, such as a law on a sphere, or as of `inverse`.
 
         Source: Grathwohl et al., 2019, https://arxiv.org/abs/1810.01367
 
@@ -177,7 +179,7 @@ class FlowMap(nn.Module):
         return torch.cat([values for values, _ in parts])
 
     def bits_per_dim(
-        self, x: Cloud, zeta: Measure | Distribution, levels: Count = 1, label: Tensor | None = None
+        self, x: Cloud, zeta: Measure | Distribution, levels: Count = 1, label: Labels | None = None
     ) -> Tensor:
         """−log₂ p(x) / d, (n,), in bits for each coordinate.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Count, Labels, checked, described
 from ot_gen.networks.convolutional import image_shape
 
 FREQUENCIES = 8  # of the features of time
@@ -44,7 +45,7 @@ class DenseVelocity(nn.Module):
         self.conditions = _Conditions(classes)
         self.body = _Residual(dim, self.conditions.dim, width, depth)
 
-    def forward(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, t: Tensor, x: Tensor, label: Labels | None = None) -> Tensor:
         _check_points(x, self.dim)
         out: Tensor = self.body(torch.cat([x, self.conditions(t, x, label)], dim=1))
         return out
@@ -83,10 +84,35 @@ class UNetVelocity(nn.Module):
         self.conditions = _Conditions(classes)
         self.body = _UNet(shape, self.conditions.dim, width)
 
-    def forward(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, t: Tensor, x: Tensor, label: Labels | None = None) -> Tensor:
         _check_points(x, self.dim)
         out: Tensor = self.body(torch.cat([x, self.conditions(t, x, label)], dim=1))
         return out
+
+
+def check_velocity(velocity: nn.Module) -> None:
+    """Raise a `ValueError` unless a module can be called as v(t, x), or as v(t, x, label).
+
+    Example:
+        >>> check_velocity(nn.Linear(2, 2))
+        Traceback (most recent call last):
+        ValueError: a velocity takes times and points, v(t, x), and a Linear does not; give DenseVelocity(d), or a \
+module whose forward takes (t, x)
+    """
+    try:
+        signature = inspect.signature(velocity.forward)
+    except (TypeError, ValueError):  # of compiled code, which says nothing
+        return
+    for arguments in (("t", "x"), ("t", "x", "label")):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return
+    raise ValueError(
+        f"a velocity takes times and points, v(t, x), and {described(velocity)} does not; give DenseVelocity(d), or a "
+        "module whose forward takes (t, x)"
+    )
 
 
 def _check_points(x: Tensor, dim: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Nonnegative, Seed, checked
 from ot_gen.execution import keyword_only
-from ot_gen.measures import FullMixture, Measure, Reference
+from ot_gen.measures import FullMixture, Measure, Reference, Units
 from ot_gen.priors.codes import codes_of
 
 
@@ -26,7 +26,8 @@ def ex_post_prior(
 
     `Pushforward(generator, prior)` then samples where the codes are, which an encoder matches to ζ only roughly. Codes
     are drawn from q(·|y), not taken at its mean, as the aggregate is made of these laws. Successive samples are
-    independent, not grouped by component. The fit is scikit-learn's `GaussianMixture`.
+    independent, not grouped by component. The fit is scikit-learn's `GaussianMixture`, of the codes in standard
+    coordinates, so that it does not depend on their units.
 
     A Gaussian mixture leaves a bounded support: for codes on a sphere or in a cube it also samples points off it.
 
@@ -37,7 +38,8 @@ def ex_post_prior(
         seed: of the codes, of the k-means that starts the fit, and of draws from ν. The caller's random state, and the
             encoder's training mode, stay as they were.
         samples: the number of these draws, and the largest number of atoms; of more atoms a random part is taken.
-        regularisation: added to the diagonal of each Σ_c, in squared units of the codes.
+        regularisation: added to the diagonal of each Σ_c, as a share of the variance of the codes in that coordinate.
+            Where they are constant it is a share of the largest variance.
 
     Raises:
         ValueError: components < 1, fewer codes than components, or codes that are not finite (n, k) vectors.
@@ -58,8 +60,16 @@ def ex_post_prior(
     codes = codes_of(encoder, nu, samples, seed)
     if len(codes) < max(2, components):
         raise ValueError(f"{components} components need at least {max(2, components)} codes, got {len(codes)}")
+    units = _units(codes)
     fit = GaussianMixture(components, reg_covar=regularisation, max_iter=200, random_state=seed)
-    fit.fit(codes.double().cpu().numpy())
+    fit.fit(units.standard(codes.double().cpu()).numpy())
     weights, means, covariances = (torch.from_numpy(a) for a in (fit.weights_, fit.means_, fit.covariances_))
-    cholesky = torch.linalg.cholesky(covariances)
-    return Reference(FullMixture(weights.to(codes), means.to(codes), cholesky.to(codes)))
+    cholesky = units.scale[:, None] * torch.linalg.cholesky(covariances)
+    return Reference(FullMixture(weights.to(codes), units(means).to(codes), cholesky.to(codes)))
+
+
+def _units(codes: Tensor) -> Units:
+    """The coordinates' means and deviations; where one is constant, the largest of the deviations."""
+    std, mean = torch.std_mean(codes.double().cpu(), dim=0, correction=0)
+    largest = std.max() if bool(std.max() > 0) else std.new_ones(())
+    return Units(mean, torch.where(std > 0, std, largest))

@@ -223,9 +223,9 @@ def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, 
 def _paired(cost: Cost, x: Tensor, y: Tensor, argmin: Tensor) -> Tensor:
     size = max(1, PAIR_ENTRIES // x.shape[1])
     if len(x) <= size:
-        return cost(x, y.index_select(0, argmin))
+        return cost._paired(x, y.index_select(0, argmin))
     parts = zip(x.split(size), argmin.split(size), strict=True)
-    return torch.cat([cost(part, y.index_select(0, at)) for part, at in parts])
+    return torch.cat([cost._paired(part, y.index_select(0, at)) for part, at in parts])
 
 
 def all_finite(tensor: Tensor) -> bool:

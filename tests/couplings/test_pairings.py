@@ -1,5 +1,6 @@
 """Pairings: every pair is of the coupling that it says."""
 
+import copy
 import math
 from collections import Counter
 from functools import partial
@@ -14,6 +15,7 @@ from problems import discrete
 from ot_gen import (
     Empirical,
     Euclidean,
+    FeatureCost,
     IndependentPairing,
     PlanPairing,
     Reference,
@@ -264,17 +266,52 @@ def test_no_pairing_costs_less_than_the_lower_end_of_the_tables_bracket(atoms):
     assert table.bracket.lower - 0.1 < means["table"] < means["plan"] < means["independent"]
 
 
-def test_pairs_are_those_of_the_present_table_data_and_cost():
-    """Cells are kept from batch to batch: none of an earlier table, of other data or another cost."""
-    zeta, nu, other, pairing = standard_gaussian(2), weighted(9, 2), weighted(9, 2), TablePairing(tol=0.3)
+def test_pairs_are_those_of_the_present_table():
+    """Cells are kept from batch to batch: none of an earlier table."""
+    zeta, nu, pairing = standard_gaussian(2), weighted(9, 2), TablePairing(tol=0.3)
     pairing.settle(zeta, nu, COST, None, None)
     for table in (pairing.h_tilde.clone(), torch.zeros(9), torch.randn(9)):
         with torch.no_grad():
             pairing.h_tilde.copy_(table)
-        for atoms in (nu, other, nu):
-            for cost in (COST, Euclidean()):
-                z, y = pairing(zeta, atoms, cost, 200)
-                assert torch.equal(y, atoms.atoms[(cost.matrix(z, atoms.atoms) - table).argmin(dim=1)])
+        z, y = pairing(zeta, nu, COST, 200)
+        assert torch.equal(y, nu.atoms[(COST.matrix(z, nu.atoms) - table).argmin(dim=1)])
+
+
+def others(zeta, nu, cost):
+    """Problems that differ in one part each."""
+    moved = Reference(torch.distributions.Independent(torch.distributions.Normal(torch.ones(2), 1.0), 1))
+    yield moved, nu, cost
+    yield zeta, Empirical(nu.atoms + 1000, nu.weights), cost
+    yield zeta, Empirical(nu.atoms, nu.weights.flip(0)), cost
+    yield zeta, nu, Euclidean()
+
+
+def test_a_table_is_of_one_problem():
+    zeta, nu, pairing = standard_gaussian(2), weighted(9, 2), TablePairing(tol=0.3)
+    pairing.settle(zeta, nu, COST, None, None)
+    for other in others(zeta, nu, COST):
+        for call in (lambda *of: pairing(*of, 8), lambda *of: pairing.settle(*of, None, None)):
+            with pytest.raises(ValueError, match="solved for another reference, data or cost; bind and settle"):
+                call(*other)
+    pairing(standard_gaussian(2), Empirical(nu.atoms.clone(), nu.weights.clone()), SquaredEuclidean(), 8)
+    second = Empirical(nu.atoms + 1000, nu.weights)
+    pairing.bind(zeta, second, COST)
+    pairing.settle(zeta, second, COST, None, None)
+    assert float(pairing(zeta, second, COST, 8)[1].min()) > 900
+
+
+@pytest.mark.parametrize("cost", [SquaredEuclidean(), FeatureCost(torch.nn.Linear(2, 2), SquaredEuclidean())])
+def test_pairs_of_another_problem_are_none_that_were_held(cost):
+    zeta, nu, pairing = standard_gaussian(2), weighted(40, 2), PlanPairing(exact_plan, 32)
+    pairing.bind(zeta, nu, cost)
+    pairing(zeta, nu, cost, 8)
+    held = pairing.held.clone()
+    for other in others(zeta, nu, cost):
+        z, y = pairing(*other, 8)
+        assert not bool((z[:, None] == held[None, :, 0]).all(dim=2).any())
+        assert bool((y[:, None] == other[1].atoms).all(dim=2).any(dim=1).all())
+    z, _ = pairing(standard_gaussian(2), Empirical(nu.atoms.clone(), nu.weights), copy.deepcopy(cost), 8)
+    assert torch.equal(z, held[8:16, 0])
 
 
 def test_a_table_that_is_not_certified_says_so_and_serves(atoms, caplog):

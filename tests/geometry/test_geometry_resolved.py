@@ -35,6 +35,19 @@ def test_codes_whose_squares_the_dtype_does_not_hold_are_not_called_converged():
         assert bool(geodesic.converged.all()) or size < 1e-17
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("power", [-2, -4, -5, -6, -8, -10, -15, -20, -30])
+def test_a_distance_that_rounding_hides_is_not_called_converged(power, dtype):
+    A, b = (torch.randn(5, k, generator=torch.Generator().manual_seed(0)).to(dtype) for k in (2, 1))
+    geometry, z = LatentGeometry(lambda points: points @ A.T + b.T), torch.zeros(1, 2, dtype=dtype)
+    w = torch.full((1, 2), 10.0**power, dtype=dtype)
+    geodesic, exact = geometry.geodesic(z, w), float((w @ A.T).norm())
+    assert not bool(geodesic.converged) or float(geodesic.length) == pytest.approx(exact, rel=1e-3)
+    assert bool(geodesic.converged) or 10.0**power < 1e5 * torch.finfo(dtype).eps
+    both = geometry.geodesic(torch.cat([z, w]), torch.cat([w, w]))  # from a point to itself all is known
+    assert both.converged.tolist() == [bool(geodesic.converged), True] and float(both.length[1]) == 0
+
+
 def test_medoids_of_distances_that_are_not_symmetric_are_refused():
     with pytest.raises(ValueError, match="symmetric"):
         k_medoids(torch.tensor([[0.0, 1.0], [5.0, 0.0]]), 1)

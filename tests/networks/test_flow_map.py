@@ -2,12 +2,27 @@
 
 import math
 import sys
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from networks.flows import Function, energy_of_independent, independent, linear, optimal
 from torch import nn
-from torch.distributions import Gamma, Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    AffineTransform,
+    Categorical,
+    Dirichlet,
+    Gamma,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+    Poisson,
+    RelaxedOneHotCategorical,
+    TransformedDistribution,
+)
 
 from ot_gen import (
     MLP,
@@ -19,6 +34,7 @@ from ot_gen import (
     PrimalSolver,
     Pushforward,
     SquaredEuclidean,
+    UniformSphere,
     VelocityRegression,
     certify,
     exact_plan,
@@ -26,6 +42,7 @@ from ot_gen import (
     judge,
     standard_gaussian,
     uniform_cube,
+    uniform_sphere,
 )
 from ot_gen.networks import RungeKutta, change_of_volume, evaluations
 from ot_gen.networks.runge_kutta import METHODS
@@ -256,6 +273,56 @@ def test_a_reference_without_such_a_density_is_refused(zeta):
     }
     with pytest.raises(ValueError, match="with a density" if zeta == "empirical" else "dimension 2.*standard_gaussian"):
         flow.log_prob(torch.randn(5, 2), laws[zeta])
+
+
+THIN = {
+    "sphere": UniformSphere(torch.zeros(2)),
+    "reference": uniform_sphere(2),
+    "moved sphere": TransformedDistribution(UniformSphere(torch.zeros(2)), AffineTransform(1.0, 2.0, event_dim=1)),
+    "simplex": Dirichlet(torch.ones(2)),
+    "relaxed": RelaxedOneHotCategorical(torch.tensor(1.0), torch.ones(2)),
+    "counts": Independent(Poisson(torch.ones(2)), 1),
+    "corners": OneHotCategorical(torch.ones(2)),
+    "mixture": MixtureSameFamily(Categorical(torch.ones(3)), Independent(Poisson(torch.ones(3, 2)), 1)),
+}
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_a_law_on_a_surface_or_on_points_has_no_density_in_the_plane(name):
+    flow = FlowMap(Function(lambda t, x: x))
+    with pytest.raises(ValueError, match=r"with a density on R\^d, got [^;]*on a surface or on points; give"):
+        flow.log_prob(torch.tensor([[math.e, 0.0]]), THIN[name])
+    with pytest.raises(ValueError, match="with a density"):
+        flow.bits_per_dim(torch.zeros(0, 2), THIN[name])
+
+
+@pytest.mark.parametrize("method", [*ORDERS, "dopri5"])
+@pytest.mark.parametrize("d", [2, 70])
+def test_of_no_points_there_are_no_values(method, d):
+    flow, none = FlowMap(DenseVelocity(d, width=8), 2, method), torch.zeros(0, d)
+    zeta = standard_gaussian(d)
+    assert flow(none).shape == flow.inverse(none).shape == (0, d) and flow.trajectory(none).shape == (3, 0, d)
+    assert flow.log_prob(none, zeta).shape == flow.bits_per_dim(none, zeta).shape == (0,)
+    assert flow.path_energy(none).shape == (0,)
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array, partial(np.array, dtype=np.uint16), torch.tensor])
+def test_labels_are_whole_numbers_of_any_container(make):
+    flow, x = FlowMap(DenseVelocity(2, width=8, classes=3), steps=2), torch.randn(3, 2)
+    label, zeta = torch.tensor([2, 0, 1]), standard_gaussian(2)
+    for function in (flow, flow.inverse, flow.trajectory, flow.path_energy):
+        assert torch.equal(function(x, make([2, 0, 1])), function(x, label))
+    assert torch.equal(flow.log_prob(x, zeta, make([2, 0, 1])), flow.log_prob(x, zeta, label))
+    assert torch.equal(flow.velocity(torch.zeros(3), x, make([2, 0, 1])), flow.velocity(torch.zeros(3), x, label))
+    assert flow(x[:0], []).shape == (0, 2)
+    with pytest.raises(ValueError, match="labels must be whole numbers"):
+        flow(x, [2.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("module", [nn.Linear(2, 2), MLP(2, 2), nn.Sequential(nn.Linear(2, 2))])
+def test_a_module_of_points_alone_is_no_velocity(module):
+    with pytest.raises(ValueError, match=r"v\(t, x\), and an? \w+ does not; give DenseVelocity\(d\)"):
+        FlowMap(module)
 
 
 def test_points_without_an_inverse_that_is_finite_are_named():

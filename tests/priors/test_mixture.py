@@ -58,6 +58,25 @@ def test_the_prior_matches_correlations_between_coordinates():
     assert torch.allclose(prior.sample(20_000).T.cov(), z.T.cov(), atol=0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+def test_the_prior_of_codes_in_another_unit_is_the_same_law_in_it(scale, dtype):
+    z = torch.randn(200, 2, dtype=dtype)
+    one, other = (ex_post_prior(DiracEncoder(nn.Identity()), Empirical(s * z), 3, samples=100) for s in (1.0, scale))
+    for name, power in (("means", 1), ("scale_tril", 1), ("weights", 0)):
+        part, known = other.state_dict()[f"family.{name}"] / scale**power, one.state_dict()[f"family.{name}"]
+        assert torch.allclose(part, known, rtol=1e-3, atol=1e-4)
+    assert torch.allclose(other.sample(4000).std(dim=0) / scale, z.std(dim=0), rtol=0.2)
+
+
+def test_coordinates_of_unlike_units_and_constant_ones_keep_theirs():
+    z = torch.randn(500, 3) * torch.tensor([1.0, 1e-6, 0.0]) * 1e-3
+    std = ex_post_prior(DiracEncoder(nn.Identity()), Empirical(z), 2).sample(4000).std(dim=0)
+    assert torch.allclose(std[:2], z.std(dim=0)[:2], rtol=0.2) and float(std[2]) < 2e-3 * float(std[0])
+    same = ex_post_prior(DiracEncoder(nn.Identity()), Empirical(torch.ones(20, 2)), 1)
+    assert torch.allclose(same.sample(100), torch.ones(100, 2), atol=1e-2)
+
+
 def test_samples_are_not_grouped_by_component():
     prior = ex_post_prior(DiracEncoder(nn.Identity()), Empirical(TRUTH.sample(1000)), components=2)
     sides = prior.sample(1000)[:, 0].sign()
