@@ -25,9 +25,9 @@ from ot_gen.data import Dataset
 from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, is_out_of_memory, load_weights, on_one_line
 from ot_gen.measures import Pushforward, Units, undisturbed
 from ot_gen.priors import load_prior
+from ot_gen.priors.files import PRIOR_NAME, has_file
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
-from ot_gen.runs.judging import PRIOR_NAME
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
 from ot_gen.solvers import Solver
@@ -209,7 +209,7 @@ def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
     if record.ex_post is None:
         return mu
     if (path := folder / PRIOR_NAME).exists():
-        return Pushforward(mu.map, load_prior(path))
+        return Pushforward(mu.map, load_prior(path, made.mu))
     ex_post = build(made.config.get("ex_post"))  # no mixture, so it is in no file
     if ex_post is None or made.encoder is None:
         raise ValueError(
@@ -217,4 +217,7 @@ def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
             f"ex_post of its {CONFIG} says which; train the run again"
         )
     with undisturbed(made.mu, made.solver):
-        return Pushforward(mu.map, ex_post(made.encoder, made.data.own.train))
+        prior = ex_post(made.encoder, made.data.own.train)
+    if has_file(prior):
+        warnings.warn(f"{path.absolute()} is gone; its prior was fitted again, as the configuration says", stacklevel=4)
+    return Pushforward(mu.map, prior)

@@ -16,7 +16,7 @@ from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import naming, remove_leftovers, write_text, written
-from ot_gen.execution.fingerprints import fingerprint
+from ot_gen.execution.fingerprints import difference, fingerprint
 from ot_gen.execution.forward_mode import load_forward_mode
 from ot_gen.execution.launching import launch
 from ot_gen.execution.parser import OneLineParser
@@ -52,6 +52,7 @@ __all__ = [
     "cell",
     "check_sums",
     "checkpoint_in",
+    "difference",
     "exit_code",
     "fingerprint",
     "former_names",
