@@ -186,14 +186,14 @@ def load_run(folder: str | Path, trust: bool = False) -> TrainedRun:
     if record.status is not Status.FINISHED:
         raise ValueError(
             f"the run in {folder.absolute()} has not finished (its status: {record.status}); continue it with "
-            f"ot-gen ... resume={folder}"
+            f"ot-gen ... resume={folder} hydra.run.dir={folder}"
         )
     try:
         made = trained(folder, saved, saved.seed)
         if made.encoder is None:  # a potential, which judges of samples need not have
             _load_solver(made, checkpoint_in(folder))
         mu = _with_prior(made, record, folder)
-    except (CompactHydraException, OmegaConfBaseException) as error:
+    except (CompactHydraException, OmegaConfBaseException, NotImplementedError) as error:
         raise ValueError(one_line(error)) from error
     encoder = made.encoder
     for part in (mu, made.solver, encoder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ot_gen.arguments import Count, Seed, checked
-from ot_gen.cli.errors import failures, one_line, usage
+from ot_gen.cli.errors import failures, one_line, say, usage
 from ot_gen.cli.finished import load_run
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, is_out_of_memory
@@ -29,8 +28,7 @@ def sample(arguments: Sequence[str]) -> int:
         if failures.shows(error):
             raise
         return usage(one_line(error))
-    sys.stdout.write(shown + "\n")
-    return 0
+    return say(shown)
 
 
 def _parser() -> argparse.ArgumentParser:

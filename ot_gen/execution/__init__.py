@@ -26,7 +26,7 @@ from ot_gen.execution.progress import Clock, Progress
 from ot_gen.execution.reading import LARGEST, absolute, opened, read_bytes, read_text
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import exit_code, interruptible, stop_signal
-from ot_gen.execution.streams import plain_streams
+from ot_gen.execution.streams import drop_output, plain_streams
 from ot_gen.execution.tensor_files import check_sums, read_tensors, write_tensors
 from ot_gen.execution.threads import use_threads
 from ot_gen.execution.wording import cell, is_out_of_memory, kind_and_message, on_one_line, reason
@@ -53,6 +53,7 @@ __all__ = [
     "check_sums",
     "checkpoint_in",
     "difference",
+    "drop_output",
     "exit_code",
     "fingerprint",
     "former_names",

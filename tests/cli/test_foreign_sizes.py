@@ -40,6 +40,7 @@ def changed(run, **values):
     (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
 
 
+@pytest.mark.slow
 def test_an_adaptive_flow_is_loaded_in_a_process_that_has_not_met_its_library(command, run, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchdiffeq"]:
         monkeypatch.delitem(sys.modules, name)
@@ -49,6 +50,7 @@ def test_an_adaptive_flow_is_loaded_in_a_process_that_has_not_met_its_library(co
     assert ot_gen.load_run(run).mu.sample(3).isfinite().all()
 
 
+@pytest.mark.slow
 def test_what_looks_at_its_numbers_when_it_is_built_is_loaded_and_its_size_checked(run, monkeypatch):
     before = DenseVelocity.__init__
 
@@ -63,6 +65,7 @@ def test_what_looks_at_its_numbers_when_it_is_built_is_loaded_and_its_size_check
         ot_gen.load_run(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "part"),
     [
@@ -80,6 +83,7 @@ def test_sizes_of_a_stranger_are_refused_before_memory_is_taken_for_them(place, 
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_steps_without_end_are_refused_wherever_they_come_from(run, command):
     flow = FlowMap(DenseVelocity(2, width=8))
     with pytest.raises(ValueError, match=r"steps must be a whole number in \[1, 10000\]"):
