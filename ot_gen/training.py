@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from torch import nn
 
 from ot_gen.arguments import Count, Index, Interval, checked
@@ -49,6 +50,7 @@ Callback = Callable[[Progress], None]
 Seconds = Annotated[float, Interval(0, math.inf, "(")]
 
 
+@torch.inference_mode(False)  # gradients are its own affair, under a caller's no_grad too
 @checked
 def fit(
     mu: Measure,
@@ -108,7 +110,8 @@ def fit(
         The `Progress`, with one row of figures for each step.
 
     Raises:
-        ValueError: measures, solver and sizes that do not fit together, or a checkpoint of another composition.
+        ValueError: measures, solver and sizes that do not fit together, tensors that were made under
+            `torch.inference_mode`, or a checkpoint of another composition.
         NonFiniteLoss: the loss became NaN or Inf; the last checkpoint is left as it was.
 
     Example:
@@ -122,6 +125,7 @@ def fit(
         (3, 48)
     """
     check_order(mu, nu)
+    _check_gradients(mu=mu, nu=nu, solver=solver)
     warn_of_scale(mu, nu)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
@@ -178,6 +182,15 @@ def fit(
                     keeper.save()
     keeper.save()
     return progress
+
+
+def _check_gradients(**parts: nn.Module) -> None:
+    for name, part in parts.items():
+        if any(tensor.is_inference() for tensor in (*part.parameters(), *part.buffers())):
+            raise ValueError(
+                f"{name} holds tensors that were made under torch.inference_mode, and no gradient passes these; make "
+                "it outside, or under torch.no_grad"
+            )
 
 
 def _called(callbacks: Sequence[Callback], progress: Progress) -> bool:

@@ -434,3 +434,25 @@ def test_the_penalty_of_a_step_is_the_one_that_the_critic_paid(mechanism):
     rows = fit(mu, nu, solver, steps=5, batch_size=16).rows
     assert [row["penalty"] for row in rows] == [penalty.item() for penalty in paid[1::2]]
     assert isinstance(mechanism, OneSidedPenalty) or all(row["penalty"] > 0 for row in rows)
+
+
+@KINDS
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_training_is_the_same_under_a_mode_without_gradients(kind, mode):
+    ends = []
+    for mode_ in (torch.enable_grad, mode):
+        torch.manual_seed(0)
+        mu, nu, xi = model(), toy().train, solver(kind)
+        with mode_():
+            fit(mu, nu, xi, steps=3, batch_size=16)
+        ends.append(weights(mu, xi))
+    assert torch.equal(*ends)
+
+
+def test_networks_that_no_gradient_passes_are_named():
+    with torch.inference_mode():
+        mu, nu = model(), toy().train
+    with pytest.raises(ValueError, match=r"mu holds tensors that were made under torch\.inference_mode"):
+        fit(mu, toy().train, solver(), steps=3, batch_size=16)
+    with pytest.raises(ValueError, match=r"nu holds tensors that were made under torch\.inference_mode"):
+        fit(model(), nu, solver(), steps=3, batch_size=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,9 @@ def build(node: Any) -> Any:
             the node that was built.
     """
     try:
-        return hydra.utils.instantiate(node, _convert_="all")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using '_target_: functools.partial' is deprecated")  # of Hydra 1.4
+            return hydra.utils.instantiate(node, _convert_="all")
     except Exception as error:
         inner, where = error, str(error)
         while isinstance(inner, InstantiationException) and isinstance(inner.__cause__, Exception):

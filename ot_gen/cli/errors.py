@@ -15,7 +15,7 @@ from hydra.errors import CompactHydraException, MissingConfigException, Override
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from ot_gen.cli.compose import entries_of
-from ot_gen.execution import is_out_of_memory, kind_and_message, on_one_line
+from ot_gen.execution import drop_output, is_out_of_memory, kind_and_message, on_one_line
 from ot_gen.transport import NotConverged
 
 # Entries that Hydra's plugins bring, and the extras that bring the plugins.
@@ -36,6 +36,8 @@ SPOKEN = {
     "use a BatchCritic": "solver=dual/batch_critic",
     "flat_dim=0": "solver.potential.flat_dim=0",
     "use an MLP": "generator=mlp",
+    "use a DenseVelocity": "velocity=dense",
+    "Pushforward(FlowMap(v), zeta)": "generator=flow",
     "generator with nn.Sigmoid()": "generator=mlp_image",
     "give the generator noise": "noise=fixed",
     "toy(law, size=2000)": "data.size=2000",
@@ -148,7 +150,7 @@ def one_line(error: BaseException) -> str:
     if is_out_of_memory(error):
         return (
             f"the memory of this machine is not enough ({on_one_line(error)}); lower trainer.batch_size, "
-            "evaluation.samples, data.size or the widths of the networks"
+            "solver.coupling.pairing.size, evaluation.samples, data.size or the widths of the networks"
         )
     if isinstance(error, OSError) and error.errno in FULL:
         return f"{on_one_line(error)}; free some space, or choose another folder"
@@ -156,6 +158,8 @@ def one_line(error: BaseException) -> str:
         text = on_one_line(error) or kind_and_message(error)
         overrides = [override for words, override in SPOKEN.items() if words in text and override not in text]
         return f"{text} (on the command line: {', '.join(overrides)})" if overrides else text
+    if isinstance(error, NotImplementedError) and "forward" in str(error):  # so torch says it of an abstract module
+        return f"{on_one_line(error)}: the configuration names a _target_ that computes nothing; name a class that does"
     return f"{kind_and_message(error)}; check the overrides; HYDRA_FULL_ERROR=1 shows where it happened"
 
 
@@ -184,6 +188,24 @@ def warn_in_one_line() -> None:
         return before(message, category, file, number, line)
 
     warnings.formatwarning = shown  # type: ignore[assignment]
+
+
+def say(text: str) -> int:
+    """Write what a command found to stdout; returns the exit code, 2 where that cannot be written.
+
+    The work is done by then, so the error ends with the last line of the text: where its result is.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # of a reader that left
+        raise
+    except OSError as error:
+        drop_output()
+        return usage(
+            f"cannot write what there is to say ({on_one_line(error)}), but it is done: {text.splitlines()[-1]}"
+        )
+    return 0
 
 
 def usage(message: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.cli.building import build, check_needed, completed
 from ot_gen.cli.compose import composed
-from ot_gen.cli.errors import failures, one_line, usage
+from ot_gen.cli.errors import failures, one_line, say, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parts import JUDGING, judging_of
 from ot_gen.cli.targets import check_folder
@@ -44,8 +43,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         if failures.shows(error):
             raise
         return usage(one_line(error))
-    sys.stdout.write(judged + "\n")
-    return 0
+    return say(judged)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -15,6 +13,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from yaml import YAMLError
 
 from ot_gen.arguments import checked
@@ -23,12 +22,12 @@ from ot_gen.cli.errors import one_line
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
 from ot_gen.data import Dataset
-from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, load_weights, on_one_line
+from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, is_out_of_memory, load_weights, on_one_line
 from ot_gen.measures import Pushforward, Units, undisturbed
 from ot_gen.priors import load_prior
+from ot_gen.priors.files import PRIOR_NAME, has_file
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
-from ot_gen.runs.judging import PRIOR_NAME
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
 from ot_gen.solvers import Solver
@@ -68,44 +67,55 @@ def read_run(folder: Path, trusted: bool = False) -> tuple[RunRecord, DictConfig
         raise ValueError(f"the seed in {(folder / CONFIG).absolute()} is {seed!r:.60}, no whole number below 2^64")
     if not trusted:
         check_trusted(words, folder)
-        _check_weights(saved, folder)
+        _check_sizes(saved, folder)
     return record, saved
 
 
-def _check_weights(saved: DictConfig, folder: Path) -> None:
-    """Refuse networks with more weights than the checkpoint holds, before memory is taken for them.
-
-    They are built of tensors without numbers, which take none.
-    """
+def _check_sizes(saved: DictConfig, folder: Path) -> None:
+    """Refuse parts that are larger than the checkpoint, before memory is taken for their numbers."""
     file = folder / CHECKPOINT_NAME
-    held = file.stat().st_size if file.is_file() else math.inf  # that there is none is said where it is read
-    for name in ("generator", "noise", "solver"):
-        for node in _nodes(saved.get(name)):
-            if (takes := _bytes(node)) > held:
-                raise ValueError(
-                    f"the {name} in {(folder / CONFIG).absolute()} has weights of {takes:,} bytes, and its checkpoint "
-                    f"has {held:,}: it was not trained with it; train the run again"
-                )
+    if not file.is_file():  # said where it is read
+        return
+    held = file.stat().st_size
+    for name in ("reference", "generator", "noise", "solver"):
+        node: Any = saved.get(name)
+        sizes = node.items() if name == "reference" and isinstance(node, DictConfig) else ()
+        large = [f"{key!s}={value:,}" for key, value in sizes if isinstance(value, int) and value > held]
+        if large or not _fits(node, 2 * held):
+            what = f"has {', '.join(large)}" if large else "has more than twice as many bytes of weights"
+            raise ValueError(
+                f"the {name} in {(folder / CONFIG).absolute()} does not belong to its checkpoint of {held:,} bytes: it "
+                f"{what}; train the run again"
+            )
 
 
-def _nodes(node: Any) -> Iterator[DictConfig]:
-    """A node that names what it builds, and those in it: a part of a part may be built of tensors without numbers."""
-    if isinstance(node, DictConfig):
-        if "_target_" in node:
-            yield node
-        for item in node.values():
-            yield from _nodes(item)
+def _fits(node: Any, most: int) -> bool:
+    """Whether what a node builds registers weights of at most so many bytes, copies included.
 
+    It is built to see this, up to the weight that is too much: layers register their weights before they fill them.
+    """
+    total = 0
 
-def _bytes(node: DictConfig) -> int:
-    """Of the weights of the network that a node builds; 0 where it builds none, or only of numbers."""
+    def count(_: nn.Module, name: str, weight: nn.Parameter | None) -> None:
+        nonlocal total
+        total += 0 if weight is None else weight.numel() * weight.element_size()
+        if total > most:
+            raise _TooLarge(name)
+
+    hook = register_module_parameter_registration_hook(count)
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            part = build(node)
-    except Exception:  # what cannot be built is said where it is built in earnest
-        return 0
-    return sum(p.numel() * p.element_size() for p in part.parameters()) if isinstance(part, nn.Module) else 0
+            build(node)
+    except Exception as error:  # what else cannot be built is said where it is built in earnest
+        return total <= most and not is_out_of_memory(error)
+    finally:
+        hook.remove()
+    return True
+
+
+class _TooLarge(Exception):
+    """Ends a construction."""
 
 
 def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
@@ -176,14 +186,14 @@ def load_run(folder: str | Path, trust: bool = False) -> TrainedRun:
     if record.status is not Status.FINISHED:
         raise ValueError(
             f"the run in {folder.absolute()} has not finished (its status: {record.status}); continue it with "
-            f"ot-gen ... resume={folder}"
+            f"ot-gen ... resume={folder} hydra.run.dir={folder}"
         )
     try:
         made = trained(folder, saved, saved.seed)
         if made.encoder is None:  # a potential, which judges of samples need not have
             _load_solver(made, checkpoint_in(folder))
         mu = _with_prior(made, record, folder)
-    except (CompactHydraException, OmegaConfBaseException) as error:
+    except (CompactHydraException, OmegaConfBaseException, NotImplementedError) as error:
         raise ValueError(one_line(error)) from error
     encoder = made.encoder
     for part in (mu, made.solver, encoder):
@@ -199,7 +209,7 @@ def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
     if record.ex_post is None:
         return mu
     if (path := folder / PRIOR_NAME).exists():
-        return Pushforward(mu.map, load_prior(path))
+        return Pushforward(mu.map, load_prior(path, made.mu))
     ex_post = build(made.config.get("ex_post"))  # no mixture, so it is in no file
     if ex_post is None or made.encoder is None:
         raise ValueError(
@@ -207,4 +217,7 @@ def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
             f"ex_post of its {CONFIG} says which; train the run again"
         )
     with undisturbed(made.mu, made.solver):
-        return Pushforward(mu.map, ex_post(made.encoder, made.data.own.train))
+        prior = ex_post(made.encoder, made.data.own.train)
+    if has_file(prior):
+        warnings.warn(f"{path.absolute()} is gone; its prior was fitted again, as the configuration says", stacklevel=4)
+    return Pushforward(mu.map, prior)

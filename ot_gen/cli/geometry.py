@@ -12,7 +12,7 @@ from typing import Annotated, Any, final
 from omegaconf import OmegaConf
 
 from ot_gen.arguments import Interval, Seed, checked
-from ot_gen.cli.errors import failures, one_line, usage
+from ot_gen.cli.errors import failures, one_line, say, usage
 from ot_gen.cli.finished import load_run
 from ot_gen.cli.targets import check_study
 from ot_gen.cli.trust import TRUST_HELP
@@ -51,8 +51,7 @@ def geometry(arguments: Sequence[str]) -> int:
         if failures.shows(error):
             raise
         return usage(one_line(error))
-    sys.stdout.write(shown + "\n")
-    return 0
+    return say(shown)
 
 
 def _parser() -> argparse.ArgumentParser:

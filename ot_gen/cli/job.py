@@ -56,7 +56,11 @@ def job(cfg: DictConfig) -> float | None:
                 check_free(output, cfg.resume)
             return _experiment(cfg, output, sweep)
     except Interrupted as stop:
-        way = f"resume={output}" if sweep is None else f"the same command and hydra.sweep.dir={sweep}"
+        way = (
+            f"resume={output} hydra.run.dir={output}"
+            if sweep is None
+            else f"the same command and hydra.sweep.dir={sweep}"
+        )
         raise Interrupted(f"{stop}; continue with {way}") from None
     except Exception as error:
         if failures.shows(error):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 import torch
 
 from ot_gen.arguments import Count, Seed, checked
-from ot_gen.cli.errors import failures, one_line, usage
+from ot_gen.cli.errors import failures, one_line, say, usage
 from ot_gen.cli.finished import load_run
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, is_out_of_memory
 from ot_gen.measures import check_cloud
-from ot_gen.networks import evaluations
+from ot_gen.networks.flow_map import Steps, evaluations
 from ot_gen.runs.samples import FORMS, SampleFile
 
 
@@ -28,11 +27,8 @@ def sample(arguments: Sequence[str]) -> int:
     except Exception as error:
         if failures.shows(error):
             raise
-        if is_out_of_memory(error):
-            return usage(f"{given.n} samples do not fit into the memory of this machine; give a smaller -n")
         return usage(one_line(error))
-    sys.stdout.write(shown + "\n")
-    return 0
+    return say(shown)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,14 +53,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @checked
-def _sampled(n: Count, seed: Seed, nfe: Count | None, given: argparse.Namespace) -> str:
+def _sampled(n: Count, seed: Seed, nfe: Steps | None, given: argparse.Namespace) -> str:
     """Draw n samples and write them; returns what the user reads."""
     file = SampleFile(given.output, given.overwrite)
     run = load_run(given.run, given.trust)
     file.check(n, run.data.shape)
     torch.manual_seed(seed)
-    with nullcontext() if nfe is None else evaluations(run.mu, nfe):
-        points = run.mu.sample(n)
+    try:
+        with nullcontext() if nfe is None else evaluations(run.mu, nfe):
+            points = run.mu.sample(n)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(f"{n} samples do not fit into the memory of this machine; give a smaller -n") from error
     check_cloud(points, f"the samples of {given.run}")
     file.write(points, run.data)
     return f"{run.record.label}: {n} samples, seed {seed}, in {given.output}"

@@ -16,7 +16,7 @@ from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only
 from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import naming, remove_leftovers, write_text, written
-from ot_gen.execution.fingerprints import fingerprint
+from ot_gen.execution.fingerprints import difference, fingerprint
 from ot_gen.execution.forward_mode import load_forward_mode
 from ot_gen.execution.launching import launch
 from ot_gen.execution.parser import OneLineParser
@@ -26,7 +26,7 @@ from ot_gen.execution.progress import Clock, Progress
 from ot_gen.execution.reading import LARGEST, absolute, opened, read_bytes, read_text
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import exit_code, interruptible, stop_signal
-from ot_gen.execution.streams import plain_streams
+from ot_gen.execution.streams import drop_output, plain_streams
 from ot_gen.execution.tensor_files import check_sums, read_tensors, write_tensors
 from ot_gen.execution.threads import use_threads
 from ot_gen.execution.wording import cell, is_out_of_memory, kind_and_message, on_one_line, reason
@@ -52,6 +52,8 @@ __all__ = [
     "cell",
     "check_sums",
     "checkpoint_in",
+    "difference",
+    "drop_output",
     "exit_code",
     "fingerprint",
     "former_names",

@@ -60,8 +60,8 @@ def inner_file(checkpoint: Path) -> Path:
 
 
 @checked
-def target(path: str | Path) -> Path:
-    """`path` as a file to write checkpoints to; its folder is made where it is missing.
+def target(path: str | Path, kind: str = "checkpoint") -> Path:
+    """`path` as a file to write checkpoints to, or priors; its folder is made where it is missing.
 
     Raises:
         ValueError: `path` is a folder, or its folder cannot be written to.
@@ -75,14 +75,14 @@ def target(path: str | Path) -> Path:
     file = _as_path(path)
     if file.is_dir():
         raise ValueError(
-            f"a checkpoint is one file, and {file} is a folder; give a name in it, {file / CHECKPOINT_NAME}"
+            f"a {kind} is one file, and {file} is a folder; give a name in it, {file / f'{kind}.safetensors'}"
         )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"no checkpoint can be written to {file}: {error}; choose another place") from error
+        raise ValueError(f"no {kind} can be written to {file}: {error}; choose another place") from error
     if not os.access(file.parent, os.W_OK):
-        raise ValueError(f"no checkpoint can be written to {file}: its folder is read-only; choose another place")
+        raise ValueError(f"no {kind} can be written to {file}: its folder is read-only; choose another place")
     return file
 
 
@@ -206,6 +206,9 @@ def _read(path: Path, needs: Sequence[str]) -> tuple[dict[str, str], dict[str, T
         raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
     _progress(path, header, needs)  # says more than a checksum
     check_sums(path, header, tensors, without=WITHOUT_SUMS)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"{path} is damaged: {name} holds NaN or Inf, which is not written; train again")
     return header, tensors
 
 

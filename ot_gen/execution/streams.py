@@ -39,9 +39,14 @@ def plain_streams() -> Iterator[None]:
 def _flush() -> None:
     try:
         sys.stdout.flush()
-    except OSError:  # nothing more can be written there, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        drop_output()
         raise
+
+
+def drop_output() -> None:
+    """From now on the standard output, which cannot be written, is as /dev/null, at exit too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _nowhere() -> TextIOWrapper:

@@ -97,7 +97,7 @@ class ConvFeatures(nn.Module):
         return out
 
 
-def image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
+def image_shape(shape: Sequence[int] | None, instead: str = "use an MLP") -> tuple[int, int, int]:
     """The three sizes, or a `ValueError` where they are no image that can be halved twice.
 
     Example:
@@ -107,6 +107,6 @@ def image_shape(shape: Sequence[int] | None) -> tuple[int, int, int]:
     if shape is None or len(shape) != 3 or shape[1] % 4 or shape[2] % 4:
         raise ValueError(
             "convolutional networks need an image shape (channels, height, width) with height and width divisible by "
-            f"4, got {None if shape is None else tuple(shape)}; for other data use an MLP"
+            f"4, got {None if shape is None else tuple(shape)}; for other data {instead}"
         )
     return shape[0], shape[1], shape[2]

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Cloud, Count, Labels, Positive, checked
+from ot_gen.arguments import Cloud, Count, Interval, Labels, Positive, checked
 from ot_gen.measures import Measure, log_density
 from ot_gen.networks import change_of_volume as volume
 from ot_gen.networks.adaptive import ADAPTIVE, adaptive, torchdiffeq
@@ -22,6 +22,7 @@ from ot_gen.networks.runge_kutta import METHODS, Field, RungeKutta
 from ot_gen.networks.velocities import check_velocity
 
 Method = Literal["euler", "midpoint", "heun", "rk4", "dopri5"]
+Steps = Annotated[int, Interval(1, 10_000)]  # beyond, a number is a slip, or a stranger's that costs hours and memory
 
 
 @final
@@ -34,14 +35,15 @@ class FlowMap(nn.Module):
     Args:
         velocity: v, (t (n,), x (n, d)) -> (n, d), e.g. `DenseVelocity` or `UNetVelocity`; with a label (n,) as a third
             argument where it takes one.
-        steps: equal steps of the method from t = 0 to t = 1.
+        steps: equal steps of the method from t = 0 to t = 1, at most 10,000.
         method: "euler", "midpoint", "heun" or "rk4", of 1, 2, 2 and 4 evaluations of v a step; a `RungeKutta` tableau;
             or "dopri5", which chooses its steps itself by `rtol` and `atol`, for which steps counts nothing. It needs
             the library torchdiffeq: pip install ot_gen[ode].
         rtol, atol: tolerances of "dopri5", relative and absolute.
 
     Raises:
-        ValueError: steps < 1, an unknown method, a module that does not take (t, x), or torchdiffeq is not installed.
+        ValueError: steps outside [1, 10000], an unknown method, a module that does not take (t, x), or torchdiffeq is
+            not installed.
 
     Source: Chen et al., 2018, https://arxiv.org/abs/1806.07366; Lipman et al., 2023, https://arxiv.org/abs/2210.02747
 
@@ -55,7 +57,7 @@ class FlowMap(nn.Module):
     def __init__(
         self,
         velocity: nn.Module,
-        steps: Count = 16,
+        steps: Steps = 16,
         method: Method | RungeKutta = "heun",
         rtol: Positive = 1e-5,
         atol: Positive = 1e-5,
@@ -269,14 +271,14 @@ class FlowMap(nn.Module):
 
 @contextmanager
 @checked
-def evaluations(module: nn.Module, number: Count) -> Iterator[None]:
+def evaluations(module: nn.Module, number: Steps) -> Iterator[None]:
     """While the context lasts, every `FlowMap` in a module takes `number` evaluations of its velocity.
 
     They are steps of its own method where these are at least four and come out even, else of Euler's: with few
     evaluations shorter steps are worth more than a higher order.
 
     Raises:
-        ValueError: there is no `FlowMap` in the module.
+        ValueError: there is no `FlowMap` in the module, or a number above 10,000.
 
     Example:
         >>> from ot_gen import DenseVelocity

@@ -77,7 +77,7 @@ class UNetVelocity(nn.Module):
 
     def __init__(self, shape: Sequence[Count] | None, width: Count = 32, classes: Count | None = None) -> None:
         super().__init__()
-        shape = image_shape(shape)
+        shape = image_shape(shape, "use a DenseVelocity")
         if width % 8:
             raise ValueError(f"the width of a U-Net must be a multiple of 8, for its groups of channels, got {width}")
         self.dim = math.prod(shape)

@@ -20,6 +20,7 @@ from ot_gen.semidual.transform import check_table
 
 log = logging.getLogger("ot_gen")
 ENTRIES = 2**22  # costs held at a time, 16 MB in float32
+LARGEST = 2**26  # numbers in the pairs of a mix, 256 MB in float32
 PILOT = 4096  # mixes that set the largest jump
 NEIGHBOURS = 5  # of a code, that say how dense codes are around it
 AGAIN = 1000  # rounds of rejection
@@ -82,6 +83,10 @@ class CellMixture(Measure):
         check_table(codes, h_tilde)
         if mix > len(codes):
             raise ValueError(f"a mix of {mix} cells needs as many codes, got {len(codes)}; lower mix")
+        if mix * mix * codes.shape[1] > LARGEST:
+            raise ValueError(
+                f"a mix of {mix} cells in dimension {codes.shape[1]} compares {mix * mix:,} pairs of codes; lower mix"
+            )
         if len(units.shift) != codes.shape[1]:
             raise ValueError(
                 f"the codes have dimension {codes.shape[1]} and their units {len(units.shift)}; take Units.columns of "
@@ -117,7 +122,10 @@ class CellMixture(Measure):
     def draw(self, n: Count) -> tuple[Tensor, Tensor]:
         """n mixes in standard coordinates, (n, k), and their jumps, (n,), before any is rejected."""
         x = torch.randn(n, self.dim, dtype=self.codes.dtype, device=self.codes.device)
-        parts = [self._mixed(part) for part in x.split(max(1, ENTRIES // len(self.codes)))]
+        parts = [
+            self._mixed(part)
+            for part in x.split(max(1, ENTRIES // max(len(self.codes), self.mix * self.mix * self.dim)))
+        ]
         return torch.cat([mixes for mixes, _ in parts]), torch.cat([jumps for _, jumps in parts])
 
     def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ot_gen.arguments import checked
-from ot_gen.execution import check_sums, on_one_line, read_tensors, write_tensors
+from ot_gen.execution import check_sums, difference, fingerprint, on_one_line, read_tensors, target, write_tensors
 from ot_gen.measures import FullMixture, Measure, Placed, Pushforward, Reference, Units, standard_gaussian
 from ot_gen.networks import DenseVelocity, FlowMap
 from ot_gen.priors.cells import CellMixture
@@ -19,7 +19,9 @@ from ot_gen.priors.cells import CellMixture
 MIXTURE, WITHOUT_SUMS = "ot_gen prior 1", ""  # formats of mixtures
 OF_A_KIND = "ot_gen prior 2"  # the header's entry "kind" says which
 FLOW, CELLS = "flow", "cells"
-MOST_STEPS = 10_000  # of a flow that a file asks for
+BODY = "map.velocity.body"  # of a flow's velocity
+PRIOR_NAME = "prior.safetensors"  # in a run's folder
+MODEL = "model"  # the header's entry that tells the model on whose codes the prior is; earlier files have none
 
 
 def has_file(prior: Measure) -> bool:
@@ -33,51 +35,90 @@ def has_file(prior: Measure) -> bool:
 
 
 @checked
-def save_prior(prior: Measure, path: str | Path) -> None:
+def save_prior(prior: Measure, path: str | Path, model: nn.Module | None = None, overwrite: bool = False) -> None:
     """Write a prior of `ex_post_prior`, `flow_prior` or `semidiscrete_prior` to a safetensors file, atomically.
 
+    Args:
+        prior: a measure on the codes.
+        path: of the file; its folder is made where it is missing.
+        model: whose codes they are. The file tells it from others by its weights.
+        overwrite: whether the file may take the place of one that is there.
+
     Raises:
-        ValueError: the measure is no such prior.
+        ValueError: the measure is no such prior or has weights that are not finite, or something is at `path`.
     """
-    path = Path(path)
-    if isinstance(prior, Reference) and isinstance(prior.family, FullMixture):
-        write_tensors(path, prior.family.state_dict(), {"format": MIXTURE})
-    elif isinstance(prior, CellMixture):
-        _write(path, CELLS, prior.state_dict(), {"mix": prior.mix})
-    elif (flow := _flow(prior)) is not None:
-        assert isinstance(prior, Pushforward)
-        _write(path, FLOW, prior.map.state_dict(), {"steps": flow.steps, "method": str(flow.method)})
-    else:
+    if not has_file(prior):
         raise ValueError(
             f"save_prior writes priors of ex_post_prior, flow_prior and semidiscrete_prior, got {prior}; "
             "save its state_dict()"
         )
+    path = target(path, "prior")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} is there already; give another name, or replace it with overwrite=True")
+    header = {} if model is None else {MODEL: json.dumps(fingerprint(model=model))}
+    if isinstance(prior, Reference):
+        assert isinstance(prior.family, FullMixture)
+        tensors, header = prior.family.state_dict(), {"format": MIXTURE} | header
+    elif isinstance(prior, CellMixture):
+        tensors, header = prior.state_dict(), _of_a_kind(CELLS, {"mix": prior.mix}) | header
+    else:
+        flow: Any = _flow(prior)
+        assert isinstance(prior, Pushforward)
+        tensors = prior.map.state_dict()
+        header = _of_a_kind(FLOW, {"steps": flow.steps, "method": flow.method}) | header
+    _check_finite(tensors)
+    write_tensors(path, tensors, header)
 
 
 @checked
-def load_prior(path: str | Path) -> Measure:
+def load_prior(path: str | Path, model: nn.Module | None = None) -> Measure:
     """Read a prior that `save_prior` wrote. After one seed it samples what the prior sampled that was saved.
 
+    Args:
+        path: of the file, or of the folder of a run that keeps one.
+        model: whose codes it is to be a law of. Files that tell no model are taken for any.
+
     Raises:
-        ValueError: the file is missing, damaged or something else.
+        ValueError: the file is missing, damaged or something else, or belongs to another model.
 
     Example:
         >>> load_prior("runs/best/prior.safetensors")  # doctest: +SKIP
     """
     path = Path(path)
+    path = path / PRIOR_NAME if path.is_dir() else path
     try:
         header, tensors = read_tensors(path, (MIXTURE, OF_A_KIND, WITHOUT_SUMS))
         check_sums(path, header, tensors, without=WITHOUT_SUMS)
-        if header.get("format", WITHOUT_SUMS) != OF_A_KIND:
-            return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
-        kinds = {FLOW: _read_flow, CELLS: _read_cells}
-        if (kind := header.get("kind", "")) not in kinds:
-            raise ValueError(f"it is of a kind {kind!r} that this ot_gen does not know: upgrade it")
-        return kinds[kind](tensors, json.loads(header["settings"]))
+        prior = _read(header, tensors)
+        there = None if model is None or MODEL not in header else json.loads(header[MODEL])
+        differs = None if there is None else difference(there, fingerprint(model=model))
     except KeyError as error:
         raise ValueError(f"{path} holds no prior of save_prior: it lacks {error}") from error
-    except (ValueError, RuntimeError, TypeError, IndexError, RecursionError) as error:
+    except (ValueError, RuntimeError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} holds no prior of save_prior ({on_one_line(error)})") from error
+    if differs is not None:
+        raise ValueError(
+            f"{path} holds the prior of another model ({differs}): its codes mean nothing to this one; take the file "
+            "that was saved with it, or fit a prior anew"
+        )
+    return prior
+
+
+def _read(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Measure:
+    _check_finite(tensors)
+    if header.get("format", WITHOUT_SUMS) != OF_A_KIND:
+        return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
+    kinds = {FLOW: _read_flow, CELLS: _read_cells}
+    if (kind := header.get("kind", "")) not in kinds:
+        raise ValueError(f"it is of a kind {kind!r} that this ot_gen does not know: upgrade it")
+    return kinds[kind](tensors, json.loads(header["settings"]))
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse NaN and Inf; the largest jump of cells alone may be infinite."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all() and not (name == "jump" and not tensor.isnan().any()):
+            raise ValueError(f"{name} of the prior holds NaN or Inf; fit it again")
 
 
 def _is_mixture(prior: Measure) -> bool:
@@ -95,8 +136,8 @@ def _flow(prior: Measure) -> FlowMap | None:
     return flow if isinstance(velocity, DenseVelocity) and velocity.conditions.classes is None else None
 
 
-def _write(path: Path, kind: str, tensors: Mapping[str, Tensor], settings: Mapping[str, object]) -> None:
-    write_tensors(path, tensors, {"format": OF_A_KIND, "kind": kind, "settings": json.dumps(settings)})
+def _of_a_kind(kind: str, settings: Mapping[str, object]) -> dict[str, str]:
+    return {"format": OF_A_KIND, "kind": kind, "settings": json.dumps(settings)}
 
 
 def _units(tensors: Mapping[str, Tensor]) -> Units:
@@ -109,14 +150,27 @@ def _read_cells(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> C
 
 
 def _read_flow(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Pushforward:
-    """The sizes of the velocity are those of its tensors: no header can ask for more memory than the file has."""
-    body = "map.velocity.body"
-    dim, width = tensors[f"{body}.last.weight"].shape
-    layers = {match for name in tensors if (match := re.fullmatch(rf"{body}\.layers\.(\d+)\.weight", name)) is not None}
-    if not isinstance(steps := settings["steps"], int) or steps > MOST_STEPS:
-        raise ValueError(f"it asks for {steps!r} steps of its flow; this ot_gen takes at most {MOST_STEPS}")
-    velocity = DenseVelocity(dim, width, 1 + len(layers))
-    flow = FlowMap(velocity, steps=steps, method=settings["method"])
-    placed = Placed(flow.to(tensors[f"{body}.last.weight"].dtype), _units(tensors))
+    """No header can ask for more memory than the file has: all tensors fit each other before anything is built."""
+    depth = 1 + sum(re.fullmatch(rf"{BODY}\.layers\.\d+\.weight", name) is not None for name in tensors)
+    dim, width = tensors[f"{BODY}.last.weight"].shape
+    asked = _shapes(dim, width, depth, tuple(tensors["units.scale"].shape))
+    if lacks := asked.keys() - tensors.keys():
+        raise KeyError(min(lacks))
+    for name, tensor in tensors.items():
+        if (shape := tuple(tensor.shape)) != asked.get(name) or not tensor.is_floating_point() or not all(shape):
+            raise ValueError(f"{name} has shape {shape} of {tensor.dtype}, where {asked.get(name, 'nothing')} is asked")
+    flow = FlowMap(DenseVelocity(dim, width, depth), steps=settings["steps"], method=settings["method"])
+    placed = Placed(flow.to(tensors[f"{BODY}.last.weight"].dtype), _units(tensors))
     placed.load_state_dict(dict(tensors))
     return Pushforward(placed, standard_gaussian(dim)).requires_grad_(False).eval()
+
+
+def _shapes(dim: int, width: int, depth: int, scale: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Of all tensors of a flow of codes, (dim,), whose velocity has hidden layers of this width."""
+    extra = DenseVelocity(1, 1).conditions.dim
+    layers = {"first": (width, dim + extra), "last": (dim, width)}
+    layers |= {f"layers.{number}": (width, width + extra) for number in range(depth - 1)}
+    shapes: dict[str, tuple[int, ...]] = {"units.shift": (dim,), "units.scale": scale}
+    for name, shape in layers.items():
+        shapes |= {f"{BODY}.{name}.weight": shape, f"{BODY}.{name}.bias": shape[:1]}
+    return shapes

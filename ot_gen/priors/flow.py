@@ -25,6 +25,7 @@ log = logging.getLogger("ot_gen")
 
 
 @keyword_only
+@torch.inference_mode(False)  # what it trains, and the codes that it trains on, take gradients
 @checked
 def flow_prior(
     encoder: nn.Module,

@@ -36,12 +36,10 @@ from ot_gen.measures import (
     undisturbed,
 )
 from ot_gen.priors import save_prior
-from ot_gen.priors.files import has_file
+from ot_gen.priors.files import PRIOR_NAME, has_file
 from ot_gen.runs.parts import CertifiedInterval, RecordedMetric
 from ot_gen.runs.record import RunRecord
 from ot_gen.solvers import Solver
-
-PRIOR_NAME = "prior.safetensors"
 
 T = TypeVar("T")
 ExPost = Callable[[torch.nn.Module, Measure], Measure]
@@ -154,13 +152,13 @@ def judge_run(
     if encoder is not None:
         record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
         record = replace(record, encoder=judged)
-    mu, data = mu.in_own_units(), data.own
+    trained, mu, data = mu, mu.in_own_units(), data.own
     if encoder is None or ex_post is None:
         return judge_model(record, mu, data, judging), mu
     # The encoder is judged above, at the ζ of training; the prior fitted to the codes samples from now on.
     prior = ex_post(encoder, data.train)
     if has_file(prior):
-        save_prior(prior, folder / PRIOR_NAME)
+        save_prior(prior, folder / PRIOR_NAME, model=trained)
     at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
     record = judge_model(record, mu, data, judging)
     record = replace(record, ex_post=_name(ex_post))

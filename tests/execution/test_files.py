@@ -93,7 +93,7 @@ WRITERS = {
     "checkpoint": lambda path: save_checkpoint(path, {"net": torch.nn.Linear(2, 2)}, {}, {"step": 1}),
     "figure": lambda path: save(Figure(figsize=(1, 1)), path),
     "prior": lambda path: save_prior(
-        Reference(FullMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])), path
+        Reference(FullMixture(torch.ones(1), torch.zeros(1, 2), torch.eye(2)[None])), path, overwrite=True
     ),
 }
 

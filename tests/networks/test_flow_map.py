@@ -397,7 +397,7 @@ def test_a_velocity_of_another_shape_is_named(value):
 def test_steps_methods_and_points_that_do_not_fit_are_named():
     v = DenseVelocity(2, width=4)
     for arguments, message in (
-        ({"steps": 0}, "steps must be a whole number >= 1, got 0"),
+        ({"steps": 0}, r"steps must be a whole number in \[1, 10000\], got 0"),
         ({"method": "rk5"}, "method must be"),
         ({"rtol": 0.0}, "rtol must be"),
     ):

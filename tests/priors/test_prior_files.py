@@ -88,21 +88,43 @@ SPOILED = {
     "codes that are NaN": ("cells", {}, {"codes": torch.full((40, 3), torch.nan)}),
     "a jump of two": ("cells", {}, {"jump": torch.ones(2)}),
     "a jump that is NaN": ("cells", {}, {"jump": torch.tensor(torch.nan)}),
+    "a flow that is NaN": ("flow", {}, {"map.velocity.body.last.bias": torch.full((3,), torch.nan)}),
+    "a flow that is infinite": ("flow", {}, {"map.velocity.body.last.bias": torch.full((3,), torch.inf)}),
+    "a flow of whole numbers": ("flow", {}, {"map.velocity.body.last.bias": torch.zeros(3, dtype=torch.int64)}),
+    "a width of its last layer alone": ("deep", {}, {"map.velocity.body.last.weight": torch.zeros(1, 30_000)}),
+    "empty layers": (
+        *("flow", {}),
+        {f"map.velocity.body.layers.{n}.{part}": torch.zeros(0) for n in range(500) for part in ("weight", "bias")},
+    ),
+    "a network without width": (
+        *("flow", {}),
+        {
+            "map.velocity.body.last.weight": torch.zeros(3, 0),
+            "map.velocity.body.first.weight": torch.zeros(0, 20),
+            "map.velocity.body.first.bias": torch.zeros(0),
+        },
+    ),
+    "a tensor too many": ("flow", {}, {"more": torch.zeros(2)}),
+    "no steps": ("flow", {"settings": '{"method": "heun"}'}, {}),
+    "steps that go back": ("flow", {"settings": '{"steps": -3, "method": "heun"}'}, {}),
     "a unit of 0": ("cells", {}, {"units.scale": torch.zeros(3)}),
     "a unit for fewer": ("flow", {}, {"units.scale": torch.ones(2), "units.shift": torch.ones(2)}),
 }
 
 
 @pytest.mark.parametrize("case", SPOILED)
-def test_a_file_of_a_stranger_is_refused_in_words(case, tmp_path):
+def test_a_file_of_a_stranger_is_refused_in_words(case, tmp_path, monkeypatch):
     kind, header, tensors = SPOILED[case]
     save_prior(fitted(kind), tmp_path / "prior")
     texts, kept = read_tensors(tmp_path / "prior", ("ot_gen prior 2",))
     del texts["checksums"]
     texts, kept = ({k: v for k, v in (a | b).items() if v is not None} for a, b in ((texts, header), (kept, tensors)))
     write_tensors(tmp_path / "prior", kept, texts)
+    built = []
+    monkeypatch.setattr("ot_gen.priors.files.FlowMap", lambda *a, **k: built.append(1) or FlowMap(*a, **k))
     with pytest.raises(ValueError, match="holds no prior of save_prior"):
         load_prior(tmp_path / "prior")
+    assert not (built and tensors)  # shapes are compared before
 
 
 def test_other_measures_are_refused(tmp_path):
@@ -111,3 +133,54 @@ def test_other_measures_are_refused(tmp_path):
         with pytest.raises(ValueError, match="save_prior writes priors of ex_post_prior, flow_prior and"):
             save_prior(other, tmp_path / "prior")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["mixture", "flow", "cells"])
+def test_a_prior_is_bound_to_its_model_by_the_weights(kind, tmp_path):
+    model, other = (Pushforward(nn.Linear(3, 5), standard_gaussian(3)) for _ in range(2))
+    save_prior(prior := fitted(kind), tmp_path / "prior", model=model)
+    save_prior(prior, tmp_path / "unbound")
+    same = Pushforward(nn.Linear(3, 5), standard_gaussian(3))
+    same.load_state_dict(model.state_dict())
+    for again in (load_prior(tmp_path / "prior", same), load_prior(tmp_path / "prior")):
+        assert torch.equal(drawn(again), drawn(prior))
+    with pytest.raises(ValueError, match=r"prior of another model \(model.map.weight: other contents"):
+        load_prior(tmp_path / "prior", other)
+    assert load_prior(tmp_path / "unbound", other).dim == 3  # as files that know no model
+
+
+def test_a_flow_that_is_not_finite_is_not_written(tmp_path):
+    prior = fitted("flow")
+    next(prior.map.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match="holds NaN or Inf"):
+        save_prior(prior, tmp_path / "prior")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_saved_prior_is_not_replaced_unasked_and_its_folder_is_made(tmp_path):
+    first, second = fitted("mixture"), fitted("table")
+    save_prior(first, tmp_path / "new" / "prior.safetensors")
+    with pytest.raises(ValueError, match=r"is there already; .* overwrite=True"):
+        save_prior(second, tmp_path / "new" / "prior.safetensors")
+    assert torch.equal(drawn(load_prior(tmp_path / "new")), drawn(first))  # by its folder
+    save_prior(second, tmp_path / "new" / "prior.safetensors", overwrite=True)
+    assert torch.equal(drawn(load_prior(tmp_path / "new")), drawn(second))
+
+
+def test_places_that_hold_no_file_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="no prior can be written to"):
+        save_prior(fitted("mixture"), tmp_path / "file" / "prior")
+    with pytest.raises(ValueError, match=r"a prior is one file, and .* is a folder"):
+        save_prior(fitted("mixture"), tmp_path)
+    with pytest.raises(ValueError, match=r"there is no file .*prior\.safetensors"):
+        load_prior(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["mixture", "flow", "table"])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_prior_is_the_same_under_a_mode_without_gradients(kind, mode):
+    prior = fitted(kind)
+    with mode():
+        again = fitted(kind)
+    assert torch.equal(drawn(prior), drawn(again))
