@@ -63,7 +63,7 @@ def test_training_is_equivariant(solver, load):
     cfg, _ = load("eight_gaussians", f"solver={solver}")
     cost, x, rows = trained(cfg, moved(1.0, 0.0))
     unscaled = {"step", "seconds", "images", "cell_mass_error", "mass"}
-    unscaled |= {"pair_marginal_error", "pair_chi_squared", "normalised_path_energy"}
+    unscaled |= {"spread", "pair_marginal_error", "pair_chi_squared", "normalised_path_energy"}
     for a, b in MOVES:
         _, image, others = trained(cfg, moved(a, b))
         torch.testing.assert_close((image - b) / a, x.double(), rtol=0, atol=1e-5)

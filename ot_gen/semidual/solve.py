@@ -315,7 +315,6 @@ class _Solve:
             seconds=seconds,
             converged=converged,
             ending=ending,
-            message=f"{self._said(ending)} after {self.ascent.samples} samples and {self.tested} of its tests, "
-            f"marginal error {error:.2g}",
+            message=f"{self._said(ending)} after {self.ascent.samples} samples, {self.tested} in tests; {error=:.2g}",
             coupling=lambda: slack().above(lower, lower_se),
         )

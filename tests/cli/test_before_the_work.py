@@ -75,9 +75,9 @@ CHANGES = {
     "seed": (10**30, "no whole number below 2^64"),
     "seed ": ("abc", "no whole number below 2^64"),
     "seed  ": (True, "no whole number below 2^64"),
-    "generator.hidden": ([10**9, 10**9], "its checkpoint has"),
-    "generator.hidden ": ([10**5, 10**4], "its checkpoint has"),
-    "solver.potential.net.body.hidden": ([10**9], "its checkpoint has"),
+    "generator.hidden": ([10**9, 10**9], "its checkpoint of"),
+    "generator.hidden ": ([10**5, 10**4], "its checkpoint of"),
+    "solver.potential.net.body.hidden": ([10**9], "its checkpoint of"),
 }
 
 
