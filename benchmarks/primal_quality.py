@@ -64,8 +64,8 @@ def entries() -> list[str]:
 
 def protocol_data() -> Dataset:
     """The judge's 6,000 training digits, with A held out."""
-    images = digits()[0]
-    return Dataset(Empirical(images[TRAIN]), Empirical(images[A]), shape=(1, 28, 28))
+    images, labels = digits()
+    return Dataset(Empirical(images[TRAIN]), Empirical(images[A]), (1, 28, 28), labels[TRAIN], labels[A])
 
 
 def trained(

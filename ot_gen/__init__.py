@@ -10,12 +10,14 @@ from ot_gen import starting as starting  # first: what follows takes seconds
 
 # isort: split
 from ot_gen import data, evaluation, geometry
+from ot_gen.conditioning import by_label, with_classes
 from ot_gen.costs import (
     BernoulliNLL,
     Cost,
     Euclidean,
     FeatureCost,
     InnerProduct,
+    LabelCost,
     Lp,
     NegativeLogLikelihood,
     SquaredEuclidean,
@@ -27,6 +29,7 @@ from ot_gen.couplings import (
     Estimate,
     ImportanceCoupling,
     IndependentPairing,
+    LabelPairing,
     Pairing,
     PlanCoupling,
     PlanPairing,
@@ -38,6 +41,7 @@ from ot_gen.divergences import (
     MMD,
     AdversarialJS,
     BatchTransport,
+    ByLabel,
     CodeNorm,
     CramerWold,
     DebiasedTransport,
@@ -58,6 +62,8 @@ from ot_gen.measures import (
     Dirac,
     Empirical,
     FullMixture,
+    Labelled,
+    LabelledData,
     LearnedMixture,
     Measure,
     Mixture,
@@ -66,17 +72,21 @@ from ot_gen.measures import (
     Transported,
     UniformSphere,
     Units,
+    WithLabel,
     gaussian_mixture,
     gaussian_shell,
+    labelled,
     learned_mixture,
     standard_gaussian,
     uniform_cube,
     uniform_sphere,
+    unlabelled,
 )
 from ot_gen.networks import (
     ICNN,
     MLP,
     BernoulliDecoder,
+    Conditional,
     ConvFeatures,
     ConvGenerator,
     DenseVelocity,
@@ -88,6 +98,7 @@ from ot_gen.networks import (
     GaussianEncoder,
     GradientPenalty,
     GroupSort,
+    LabelledVelocity,
     LearnedStd,
     NoisyEncoder,
     OneSidedPenalty,
@@ -108,6 +119,7 @@ from ot_gen.potentials import (
     DiscretePotential,
     Displacement,
     Frame,
+    LabelPotential,
     Paraboloid,
     Potential,
 )
@@ -116,7 +128,15 @@ from ot_gen.schedules import cyclic, linear_decay, linear_warmup
 from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, ShardedAtoms, c_transform, semidiscrete
 from ot_gen.solvers import DualSolver, PrimalSolver, Solver
 from ot_gen.training import Interrupted, NonFiniteLoss, Progress, adam, fit
-from ot_gen.transport import NotConverged, Plan, exact_plan, partial_plan, sinkhorn_plan, unbalanced_plan
+from ot_gen.transport import (
+    NotConverged,
+    Plan,
+    exact_plan,
+    partial_plan,
+    plan_by_blocks,
+    sinkhorn_plan,
+    unbalanced_plan,
+)
 
 if TYPE_CHECKING:
     from ot_gen.cli import load_run, recipe
@@ -137,8 +157,10 @@ __all__ = [
     "BernoulliNLL",
     "Box",
     "BrenierPotential",
+    "ByLabel",
     "Certificate",
     "CodeNorm",
+    "Conditional",
     "ConvFeatures",
     "ConvGenerator",
     "Cost",
@@ -175,6 +197,12 @@ __all__ = [
     "InnerProduct",
     "Interrupted",
     "InverseMultiquadric",
+    "LabelCost",
+    "LabelPairing",
+    "LabelPotential",
+    "Labelled",
+    "LabelledData",
+    "LabelledVelocity",
     "LaguerreCells",
     "LatentGeometry",
     "LearnedMixture",
@@ -223,8 +251,10 @@ __all__ = [
     "VelocityRegression",
     "WeightClip",
     "WeightedSum",
+    "WithLabel",
     "adam",
     "add_head",
+    "by_label",
     "c_transform",
     "certify",
     "cyclic",
@@ -239,6 +269,7 @@ __all__ = [
     "geometry",
     "judge",
     "judge_encoder",
+    "labelled",
     "launch",
     "learned_mixture",
     "linear_decay",
@@ -247,6 +278,7 @@ __all__ = [
     "load_run",
     "load_weights",
     "partial_plan",
+    "plan_by_blocks",
     "recipe",
     "save_prior",
     "semidiscrete",
@@ -256,7 +288,9 @@ __all__ = [
     "unbalanced_plan",
     "uniform_cube",
     "uniform_sphere",
+    "unlabelled",
     "wasserstein",
+    "with_classes",
 ]
 
 

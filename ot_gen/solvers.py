@@ -17,7 +17,7 @@ from ot_gen.arguments import Count, Index, Nonnegative, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, Pushforward, undisturbed
+from ot_gen.measures import Measure, Pushforward, joint, undisturbed
 from ot_gen.potentials import Potential
 
 
@@ -231,7 +231,7 @@ class DualSolver(Solver):
         return self.potential.optimizer()
 
     def forward(self, mu: Measure, nu: Measure, n: Count) -> Estimate:
-        x, y = mu.rsample(n), nu.sample(n)
+        x, y = joint(mu, nu, n)
         with parametrize.cached():  # constrained weights are made once, not once for h(x) and once for h̃(y)
             value = self.potential(x).mean() + self.potential.conjugate_mean(x, y)
         # With ξ frozen the penalty is a constant that nobody descends.

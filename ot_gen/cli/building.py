@@ -40,6 +40,7 @@ def completed(cfg: DictConfig, data: Dataset) -> DictConfig:
     cfg = copy.deepcopy(cfg)
     cfg.space.update(dim=data.dim, shape=data.shape and list(data.shape))
     cfg.space.update(variance=data.variance, own_variance=data.own.variance)
+    cfg.space.classes = None if cfg.get("condition") is None else int(data.labels[0].max()) + 1
     return cfg
 
 

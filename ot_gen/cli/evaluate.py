@@ -105,7 +105,7 @@ def _judge_run(given: argparse.Namespace) -> str:
         )
     cfg, _ = composed([f"data={run.data}", *given.overrides], given.config_dir)
     use_threads(cfg.threads)
-    for name in ("data", "reference", "generator", "noise", "encoder", "solver", "cost", "ex_post"):
+    for name in ("data", "reference", "generator", "noise", "condition", "encoder", "solver", "cost", "ex_post"):
         cfg[name] = saved.get(name)
     model = trained(given.run, cfg, saved.seed)
     data, solver, cfg = model.data, model.solver, model.config

@@ -126,7 +126,8 @@ def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
     load_weights(checkpoint, made.mu, "mu")
     units, now = made.mu.units, made.data.units  # of training, and of the data as they are by now
     if units is not None and now is not None and not (units.shift.equal(now.shift) and units.scale.equal(now.scale)):
-        made = replace(made, data=made.data.own.standardised(units))
+        data = made.data.own.standardised(units)
+        made = replace(made, data=data if made.mu.classes is None else data.by_label())
     if made.encoder is not None:
         _load_solver(made, checkpoint)
     return made
@@ -217,7 +218,8 @@ def _with_prior(made: Parts, record: RunRecord, folder: Path) -> Pushforward:
             f"ex_post of its {CONFIG} says which; train the run again"
         )
     with undisturbed(made.mu, made.solver):
-        prior = ex_post(made.encoder, made.data.own.train)
+        own = made.data.own
+        prior = ex_post(made.encoder, own.train if mu.classes is None else own.by_label().train)
     if has_file(prior):
         warnings.warn(f"{path.absolute()} is gone; its prior was fitted again, as the configuration says", stacklevel=4)
     return Pushforward(mu.map, prior)

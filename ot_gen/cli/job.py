@@ -169,7 +169,7 @@ def _built(cfg: DictConfig, writer: RecordWriter | None, resume: Path | None, pr
             "callbacks": (leave_orphan,),
         }
     return Experiment(
-        data,
+        made.data,
         made.mu,
         made.solver,
         made.trainer,

@@ -16,9 +16,10 @@ from torch import nn
 from ot_gen.cli.building import build, build_trainer, check_needed, completed, generator_of
 from ot_gen.cli.compose import composed
 from ot_gen.cli.errors import one_line
+from ot_gen.conditioning import with_classes
 from ot_gen.costs import price
 from ot_gen.data import Dataset
-from ot_gen.measures import Pushforward
+from ot_gen.measures import Labelled, Pushforward
 from ot_gen.runs.judging import Judging, encoder_of
 from ot_gen.solvers import Solver
 
@@ -83,9 +84,13 @@ def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = N
     if seed is not None:
         torch.manual_seed(seed)
     trainer = build_trainer(cfg.trainer)
-    reference = build(cfg.reference)
-    mu = Pushforward(generator_of(cfg), reference, data.units)
+    generator, reference = generator_of(cfg), build(cfg.reference)
     solver = _of(Solver, "solver", build(cfg.solver))
+    if (condition := build(cfg.get("condition"))) is not None:
+        data, classes = data.by_label(), cfg.space.classes
+        generator, reference = with_classes(generator, classes), Labelled(reference, data.train.shares)
+        solver = condition(solver, classes)
+    mu = Pushforward(generator, reference, data.units)
     held = "coupling" if solver.sense > 0 else "potential"
     _of(nn.Module, f"solver.{held}", solver.xi)
     price(solver.cost, data.units)  # raises where standardised data have no such cost

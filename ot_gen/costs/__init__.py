@@ -12,6 +12,7 @@ from ot_gen.costs.distances import (
     SquaredEuclidean,
 )
 from ot_gen.costs.features import FeatureCost
+from ot_gen.costs.labels import LabelCost
 from ot_gen.costs.likelihood import BernoulliNLL, NegativeLogLikelihood
 from ot_gen.costs.price import Price, price
 from ot_gen.costs.squared import squared_distances, squared_distances_to
@@ -25,6 +26,7 @@ __all__ = [
     "FeatureCost",
     "Growth",
     "InnerProduct",
+    "LabelCost",
     "Lp",
     "NegativeLogLikelihood",
     "Price",

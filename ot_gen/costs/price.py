@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, final
 
 from ot_gen.costs.cost import Cost
+from ot_gen.costs.labels import LabelCost
 from ot_gen.costs.likelihood import NegativeLogLikelihood
 from ot_gen.measures import Units
 
@@ -43,6 +45,8 @@ def price(cost: Cost, units: Units | None) -> Price:
     """
     if units is None:
         return Price()
+    if isinstance(cost, LabelCost) and cost.weight == math.inf:
+        cost = cost.within
     if isinstance(cost, NegativeLogLikelihood):
         return Price(constant=units.log_volume())
     if cost.degree is None:

@@ -9,6 +9,7 @@ from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.debiased import DebiasedPlanCoupling
 from ot_gen.couplings.encoder import EncoderCoupling
 from ot_gen.couplings.importance import ImportanceCoupling, iwae_bound
+from ot_gen.couplings.label_pairing import LabelPairing
 from ot_gen.couplings.pairings import IndependentPairing, Pairing, PlanPairing
 from ot_gen.couplings.plan import PlanCoupling
 from ot_gen.couplings.table_pairing import TablePairing
@@ -21,6 +22,7 @@ __all__ = [
     "Estimate",
     "ImportanceCoupling",
     "IndependentPairing",
+    "LabelPairing",
     "Pairing",
     "PlanCoupling",
     "PlanPairing",

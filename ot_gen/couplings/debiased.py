@@ -13,8 +13,8 @@ from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.floor import RealAgainstReal
 from ot_gen.couplings.plan import tried
-from ot_gen.measures import Measure
-from ot_gen.transport import Plan
+from ot_gen.measures import Measure, alike, joint
+from ot_gen.transport import Plan, plan_by_blocks
 
 
 @final
@@ -72,8 +72,8 @@ class DebiasedPlanCoupling(Coupling):
         self._real.keep(nu, cost)
 
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
-        x, y = mu.rsample(n), nu.sample(n)
-        own = mu.sample(n)
+        x, y = joint(mu, nu, n)
+        own = alike(mu, x)
         to_data, to_own = self._join(x, y, cost), self._join(x, own, cost)
         real, kind = self._real(nu, cost, n), to_own.value
         self._figures = {"floor": 0.0} | ({"spread": float(kind) / real} if real > 0 else {})
@@ -83,7 +83,7 @@ class DebiasedPlanCoupling(Coupling):
 
     @torch.no_grad()
     def _join(self, x: Tensor, y: Tensor, cost: Cost) -> Plan:
-        return self.plan(cost.matrix(x, y))
+        return plan_by_blocks(self.plan, cost.matrix(x, y))
 
     def diagnostics(self) -> dict[str, float]:
         return dict(self._figures)

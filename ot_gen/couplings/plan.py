@@ -12,8 +12,8 @@ from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.floor import RealAgainstReal, Setting
-from ot_gen.measures import Measure
-from ot_gen.transport import Plan
+from ot_gen.measures import Measure, joint
+from ot_gen.transport import Plan, plan_by_blocks
 
 
 def tried(plan: Callable[[Tensor], Plan], name: str) -> Plan:
@@ -82,7 +82,7 @@ class PlanCoupling(Coupling):
         self._floor.keep(nu, cost)
 
     def forward(self, mu: Measure, nu: Measure, cost: Cost, n: Count) -> Estimate:
-        x, y = mu.rsample(n), nu.sample(n)
+        x, y = joint(mu, nu, n)
         plan = self._join(x, y, cost)
         self._last = (nu, cost, n), plan.mass
         value = plan.cost_of(cost, x, y)
@@ -90,7 +90,7 @@ class PlanCoupling(Coupling):
 
     def _join(self, x: Tensor, y: Tensor, cost: Cost) -> Plan:
         with torch.no_grad():
-            return self.plan(cost.matrix(x, y))
+            return plan_by_blocks(self.plan, cost.matrix(x, y))
 
     def diagnostics(self) -> dict[str, float]:
         if self._last is None:

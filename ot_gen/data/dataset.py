@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Interval, Labels, checked
-from ot_gen.measures import Empirical, Measure, Standardised, Units, moments
+from ot_gen.measures import Empirical, LabelledData, Measure, Standardised, Units, labelled, moments
 
 Share = Annotated[float, Interval(0, 1, "()")]  # of the points that is held out
 
@@ -31,7 +31,7 @@ class Dataset:
         units: where `train` and `test` are in standard coordinates, the units that these stand for.
         original: then the data in their own units; None says that these are in their own units.
 
-    No solver reads the labels: they colour pictures and train judges.
+    Solvers read the labels of `by_label` alone; else they colour pictures and train judges.
 
     Raises:
         ValueError: train and test differ in dimension, `shape` is not three positive sizes whose product is it, or
@@ -79,6 +79,28 @@ class Dataset:
         test = units.standardised(self.test)
         assert isinstance(test, Empirical)
         return replace(self, train=train, test=test, units=units, original=self)
+
+    def by_label(self) -> Dataset:
+        """These data as labelled rows (y, k), for a model that generates by class; `own` are still points.
+
+        Raises:
+            ValueError: data without labels, or a class with fewer than two training atoms.
+
+        Example:
+            >>> data = Dataset.split(torch.eye(6), 0.34, seed=None, labels=torch.tensor([0, 0, 1, 1, 0, 1]))
+            >>> rows = data.by_label()
+            >>> rows.train.classes, rows.test.atoms[:, -1], rows.own.dim
+            (2, tensor([0., 1.]), 6)
+        """
+        of_train, of_test = self.labels
+        train = LabelledData(self.train, of_train)
+        if int(of_test.max()) >= train.classes:
+            raise ValueError(
+                f"held-out points have the class {int(of_test.max())}, and the training points classes 0 to "
+                f"{train.classes - 1}; give training points of every class"
+            )
+        rows = Empirical(labelled(self.test.atoms, of_test))
+        return Dataset(train, rows, units=self.units, original=self.own)
 
     @property
     def own(self) -> Dataset:

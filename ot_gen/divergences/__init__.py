@@ -5,6 +5,7 @@ q is the batched posterior q(·|y_i), batch_shape (n,). The aggregate is q̄ = 1
 
 from ot_gen.divergences.adversarial import AdversarialJS
 from ot_gen.divergences.aggregate import MinibatchWeightedKL, StratifiedKL
+from ot_gen.divergences.by_label import ByLabel
 from ot_gen.divergences.conditional import KL, CodeNorm, closed_kl, log_ratio, sampled_kl
 from ot_gen.divergences.cramer_wold import CramerWold
 from ot_gen.divergences.divergence import Divergence
@@ -27,6 +28,7 @@ __all__ = [
     "MMD",
     "AdversarialJS",
     "BatchTransport",
+    "ByLabel",
     "CodeNorm",
     "CramerWold",
     "CubicKernel",

@@ -35,6 +35,7 @@ class KL(Divergence):
     """
 
     unbiased = True
+    is_conditional = True
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         exact = closed_kl(q, zeta)
@@ -59,6 +60,7 @@ class CodeNorm(Divergence):
     """
 
     unbiased = True
+    is_conditional = True
 
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         check_codes(q, zeta, "CodeNorm")

@@ -17,10 +17,12 @@ class Divergence(nn.Module, ABC):
     """A measure of how far the codes are from the reference.
 
     `unbiased` says whether the estimate from n codes has the divergence between the laws as its expectation, for
-    every n. A biased one may have another minimum: mini-batch transport, for one, shrinks the codes.
+    every n. A biased one may have another minimum: mini-batch transport, for one, shrinks the codes. `is_conditional`
+    says whether it looks at each posterior by itself.
     """
 
     unbiased: bool
+    is_conditional = False
 
     @staticmethod
     def instead_of(thing: object) -> str:

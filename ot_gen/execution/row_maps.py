@@ -17,6 +17,7 @@ LAYERS = (
     *WEIGHTED,
     *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LogSigmoid, nn.Softsign),
     *(nn.Hardtanh, nn.Identity, nn.LayerNorm, nn.GroupNorm, nn.Unflatten, nn.AvgPool2d, nn.MaxPool2d, nn.Upsample),
+    nn.Embedding,
 )
 
 

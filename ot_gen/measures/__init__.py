@@ -6,6 +6,8 @@ generator, so `torch.manual_seed` (set by the caller, never here) makes every dr
 
 from ot_gen.measures.distributions import Dirac, Mixture, Transported, UniformSphere, log_density
 from ot_gen.measures.empirical import Empirical
+from ot_gen.measures.label_maps import LabelledLaw, Unlabelled, WithLabel
+from ot_gen.measures.labels import Labelled, LabelledData, alike, joint, labelled, unlabelled
 from ot_gen.measures.measure import Measure, advice, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
 from ot_gen.measures.points import (
@@ -26,6 +28,9 @@ __all__ = [
     "Dirac",
     "Empirical",
     "FullMixture",
+    "Labelled",
+    "LabelledData",
+    "LabelledLaw",
     "LearnedMixture",
     "Measure",
     "Mixture",
@@ -37,13 +42,18 @@ __all__ = [
     "Transported",
     "UniformSphere",
     "Units",
+    "Unlabelled",
+    "WithLabel",
     "advice",
+    "alike",
     "check_cloud",
     "check_defined",
     "check_tensor",
     "check_weights",
     "gaussian_mixture",
     "gaussian_shell",
+    "joint",
+    "labelled",
     "learned_mixture",
     "log_density",
     "moments",
@@ -52,6 +62,7 @@ __all__ = [
     "undisturbed",
     "uniform_cube",
     "uniform_sphere",
+    "unlabelled",
     "warn_of_scale",
     "widened",
     "widened_pair",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Count, Labels, checked
 
 
 @checked
@@ -22,11 +22,13 @@ class Measure(nn.Module, ABC):
     """A probability measure on R^dim that can be sampled.
 
     `cube_dim` is k where `from_cube` maps the uniform law on the cube (0, 1)^k to this one, else None. There
-    low-discrepancy points can replace random ones.
+    low-discrepancy points can replace random ones. `classes` is the number of classes where its points are rows (x, k)
+    with a class, else None.
     """
 
     dim: int
     cube_dim: int | None = None
+    classes: int | None = None
 
     @abstractmethod
     def sample(self, n: Count) -> Tensor:
@@ -35,6 +37,14 @@ class Measure(nn.Module, ABC):
     def rsample(self, n: Count) -> Tensor:
         """n points, (n, dim), differentiable in the measure's parameters where it has any."""
         return self.sample(n)
+
+    def rsample_given(self, labels: Labels) -> Tensor:
+        """One point of each class in labels (n,), (n, dim), differentiable as `rsample`.
+
+        Raises:
+            NotImplementedError: the measure has no classes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no classes; make it of rows (x, k) with Labelled")
 
     def from_cube(self, u: Tensor) -> Tensor:
         """The images, (n, dim), of points u (n, cube_dim), uniform in the open cube.

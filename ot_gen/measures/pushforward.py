@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Count, checked
+from ot_gen.arguments import Count, Index, Labels, checked
+from ot_gen.measures.label_maps import Unlabelled
 from ot_gen.measures.measure import Measure, undisturbed
 from ot_gen.measures.probing import probe
 from ot_gen.measures.units import Placed, Units
@@ -59,24 +60,38 @@ class Pushforward(Measure):
         )
         self.map = map
         self.base = base
+        self.keeps_label = bool(getattr(map, "keeps_label", False))
         self.dim = _mean(out).shape[1]
-        if units is not None and len(units.shift) != self.dim:
+        self.classes = base.classes
+        space = self.dim - bool(getattr(map, "keeps_label", False))
+        if units is not None and len(units.shift) != space:
             raise ValueError(
-                f"the model lives in dimension {self.dim} and its units in dimension {len(units.shift)}; "
+                f"the model lives in dimension {space} and its units in dimension {len(units.shift)}; "
                 "give the generator the data's dimension as its output"
             )
         self.units = copy.deepcopy(units)  # a part of the model: loaded with its weights
         self.cube_dim = base.cube_dim if isinstance(out, Tensor) else None  # the noise is no image of the cube
 
     def in_own_units(self) -> Pushforward:
-        """The law of b + a x for x ~ μ_θ, in the data's own units, on the same weights; without units μ_θ itself.
+        """The law of b + a x for x ~ μ_θ, in the data's own units and without its class, on the same weights.
 
         Raises:
             ValueError: a decoder with noise that is not Gaussian has no other units.
         """
-        if self.units is None:
-            return self
-        return Pushforward(Placed(self.map, self.units), self.base)
+        map = Unlabelled(self.map) if self.keeps_label else self.map
+        if self.units is not None:
+            map = Placed(map, self.units)
+        return self if map is self.map else Pushforward(map, self.base)
+
+    def given(self, label: Index) -> Pushforward:
+        """The law of the points of one class, on the same weights.
+
+        Raises:
+            ValueError: the model has no classes, or no such one.
+        """
+        if self.classes is None:
+            raise ValueError("this model has no classes; train one with them, condition=label")
+        return Pushforward(self.map, self.base.given(label), self.units)  # type: ignore[operator]  of a Labelled
 
     def decode(self, z: Tensor) -> Tensor | Distribution:
         """What the map returns, (n, k) -> g_θ(z) (n, d), or the law p_θ(·|z) of a decoder with noise."""
@@ -92,7 +107,13 @@ class Pushforward(Measure):
 
         A law whose draws have no derivative (Bernoulli) gives its mean instead.
         """
-        out = self.decode(self.base.rsample(n))
+        return self._differentiable(self.base.rsample(n))
+
+    def rsample_given(self, labels: Labels) -> Tensor:
+        return self._differentiable(self.base.rsample_given(labels))
+
+    def _differentiable(self, z: Tensor) -> Tensor:
+        out = self.decode(z)
         if isinstance(out, Tensor):
             return out
         return out.rsample() if out.has_rsample else out.mean

@@ -154,6 +154,8 @@ class Placed(nn.Module):
 class OfOwnUnits(nn.Module):
     """An encoder of standard coordinates as one of points in the data's own units: y -> f((y − b)/a).
 
+    Labelled rows (y, k) keep their class.
+
     Example:
         >>> units = Units(torch.tensor([10.0]).double(), torch.tensor(2.0).double())
         >>> OfOwnUnits(nn.Linear(1, 1), units)(torch.ones(3, 1).double()).dtype
@@ -166,7 +168,9 @@ class OfOwnUnits(nn.Module):
         self.units = units
 
     def forward(self, y: Tensor) -> Tensor | Distribution:
-        out: Tensor | Distribution = self.encoder(_as_weights(self.encoder, self.units.standard(y)))
+        d = len(self.units.shift)  # the class of a labelled row has no units
+        standard = torch.cat([self.units.standard(y[:, :d]), y[:, d:]], dim=1)
+        out: Tensor | Distribution = self.encoder(_as_weights(self.encoder, standard))
         return out
 
 

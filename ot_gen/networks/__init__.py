@@ -3,6 +3,7 @@
 A point cloud is always (n, d). Networks that work on images reshape at their own door.
 """
 
+from ot_gen.networks.conditional import Conditional, LabelledVelocity
 from ot_gen.networks.convolutional import ConvFeatures, ConvGenerator
 from ot_gen.networks.decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
 from ot_gen.networks.dense import MLP
@@ -34,6 +35,7 @@ __all__ = [
     "ICNN",
     "MLP",
     "BernoulliDecoder",
+    "Conditional",
     "ConvFeatures",
     "ConvGenerator",
     "DenseVelocity",
@@ -45,6 +47,7 @@ __all__ = [
     "GaussianEncoder",
     "GradientPenalty",
     "GroupSort",
+    "LabelledVelocity",
     "LearnedStd",
     "Lipschitz",
     "NoisyEncoder",

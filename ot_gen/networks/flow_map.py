@@ -67,6 +67,7 @@ class FlowMap(nn.Module):
         if method == ADAPTIVE:
             torchdiffeq()
         self.velocity = velocity
+        self.keeps_label = bool(getattr(velocity, "keeps_label", False))
         self.steps = steps
         self.method = method
         self.rtol, self.atol = float(rtol), float(atol)

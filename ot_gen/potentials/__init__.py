@@ -4,6 +4,7 @@ h lives on the model's side and h̃ on the data's, so a trained h is higher on g
 always descends ∫ h(g_θ(z)) dζ(z).
 """
 
+from ot_gen.potentials.by_label import LabelPotential
 from ot_gen.potentials.critics import AnchorCritic, BatchCritic, Critic
 from ot_gen.potentials.discrete import DiscretePotential, NaturalDescent
 from ot_gen.potentials.potential import Potential
@@ -17,6 +18,7 @@ __all__ = [
     "DiscretePotential",
     "Displacement",
     "Frame",
+    "LabelPotential",
     "NaturalDescent",
     "Paraboloid",
     "Potential",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, final
 
@@ -162,7 +162,7 @@ class NaturalDescent(Optimizer):
 
     Args:
         parameters: the table.
-        potential: the `DiscretePotential` that owns it.
+        potential: the `DiscretePotential` that owns it, or a list of those that own the tables.
         lr: a factor that schedules move.
 
     Example:
@@ -171,7 +171,12 @@ class NaturalDescent(Optimizer):
         1.0
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], potential: DiscretePotential, lr: Nonnegative = 1.0) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        potential: DiscretePotential | Sequence[DiscretePotential],
+        lr: Nonnegative = 1.0,
+    ) -> None:
         refused = isinstance(parameters, Tensor | np.ndarray | str | bytes)
         tables = [] if refused else list(parameters)
         if not tables or not all(isinstance(table, Tensor | dict) for table in tables):
@@ -179,13 +184,15 @@ class NaturalDescent(Optimizer):
                 f"parameters must be a list of tables, e.g. [potential.h_tilde], got {described(parameters)}"
             )
         super().__init__(tables, {"lr": lr})
-        self.potential = potential
+        self.potentials = [potential] if isinstance(potential, DiscretePotential) else list(potential)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         if closure is not None:
             raise ValueError("NaturalDescent re-evaluates nothing: call step() without a closure")
-        nu, _ = self.potential.problem()
+        owners = {id(potential.h_tilde): potential for potential in self.potentials}
         for group in self.param_groups:
             for table in group["params"]:
-                natural.step(table, table.grad, nu.weights, group["lr"] * self.potential.epsilon)
+                if table.grad is not None:  # a class of which a batch has no points
+                    owner = owners[id(table)]
+                    natural.step(table, table.grad, owner.problem()[0].weights, group["lr"] * owner.epsilon)

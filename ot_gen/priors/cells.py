@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from functools import partial
 from typing import Annotated, final
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from ot_gen.arguments import Cloud, Count, Interval, Seed, Vector, checked
 from ot_gen.costs import SquaredEuclidean
 from ot_gen.execution import Ending, keyword_only
-from ot_gen.measures import Empirical, Measure, Units, check_cloud, standard_gaussian
+from ot_gen.measures import Empirical, Labelled, LabelledData, Measure, Units, check_cloud, standard_gaussian
+from ot_gen.priors.by_label import fitted_by_label
 from ot_gen.priors.codes import codes_of
 from ot_gen.semidual import semidiscrete
 from ot_gen.semidual.transform import check_table
@@ -160,7 +162,7 @@ def semidiscrete_prior(
     seed: Seed = 0,
     samples: Count = 10_000,
     progress: bool = False,
-) -> CellMixture:
+) -> CellMixture | Labelled:
     """The optimal map of N(0, I) to codes z ~ q(·|y), y ~ ν, softened to mixes of neighbouring codes (AE-OT).
 
     A table h̃ is solved by `semidiscrete` on the codes, standardised coordinate by coordinate. Nothing is trained. The
@@ -169,7 +171,7 @@ def semidiscrete_prior(
 
     Args:
         encoder: y (n, d) -> q(·|y), trained.
-        nu: the data, coded as for `ex_post_prior`.
+        nu: the data, coded as for `ex_post_prior`. Each class of `LabelledData` has a table of its own.
         mix: the number of cells that are mixed.
         reject: the share of draws that are rejected, those of the largest jumps. They are counted once, on 4,096 draws.
         tol: the marginal error of the table to certify, in (0, 2).
@@ -194,6 +196,9 @@ def semidiscrete_prior(
         >>> bool((prior.sample(5)[:, None] - nu.atoms).norm(dim=2).amin(dim=1).max() < 1e-5)  # codes as they are
         True
     """
+    if isinstance(nu, LabelledData):
+        settings = {"tol": tol, "max_samples": max_samples, "seed": seed, "samples": samples, "progress": progress}
+        return fitted_by_label(partial(semidiscrete_prior, mix=mix, reject=reject, **settings), encoder, nu)
     codes = Empirical(codes_of(encoder, nu, samples, seed))
     units = Units.columns(codes)
     target = units.standardised(codes)

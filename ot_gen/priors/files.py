@@ -11,15 +11,29 @@ from typing import Any
 from torch import Tensor, nn
 
 from ot_gen.arguments import checked
+from ot_gen.conditioning import with_classes
 from ot_gen.execution import check_sums, difference, fingerprint, on_one_line, read_tensors, target, write_tensors
-from ot_gen.measures import FullMixture, Measure, Placed, Pushforward, Reference, Units, standard_gaussian
-from ot_gen.networks import DenseVelocity, FlowMap
+from ot_gen.measures import (
+    FullMixture,
+    Labelled,
+    Measure,
+    Placed,
+    Pushforward,
+    Reference,
+    Units,
+    Unlabelled,
+    WithLabel,
+    standard_gaussian,
+)
+from ot_gen.networks import DenseVelocity, FlowMap, LabelledVelocity
+from ot_gen.networks.velocities import FREQUENCIES
 from ot_gen.priors.cells import CellMixture
 
 MIXTURE, WITHOUT_SUMS = "ot_gen prior 1", ""  # formats of mixtures
 OF_A_KIND = "ot_gen prior 2"  # the header's entry "kind" says which
-FLOW, CELLS = "flow", "cells"
-BODY = "map.velocity.body"  # of a flow's velocity
+FLOW, CELLS, CLASSES = "flow", "cells", "classes"
+VELOCITY, SHARES = "map.velocity", "shares"  # of a flow, and of its classes
+BODY, LABELS = f"{VELOCITY}.body", f"{VELOCITY}.conditions.label.weight"
 PRIOR_NAME = "prior.safetensors"  # in a run's folder
 MODEL = "model"  # the header's entry that tells the model on whose codes the prior is; earlier files have none
 
@@ -31,6 +45,12 @@ def has_file(prior: Measure) -> bool:
         >>> has_file(standard_gaussian(2))
         False
     """
+    if isinstance(prior, Labelled):
+        return len(prior.parts) == prior.classes and all(map(_is_plain, prior.parts))
+    return _is_plain(prior)
+
+
+def _is_plain(prior: nn.Module) -> bool:
     return isinstance(prior, CellMixture) or _is_mixture(prior) or _flow(prior) is not None
 
 
@@ -56,16 +76,8 @@ def save_prior(prior: Measure, path: str | Path, model: nn.Module | None = None,
     if path.exists() and not overwrite:
         raise ValueError(f"{path} is there already; give another name, or replace it with overwrite=True")
     header = {} if model is None else {MODEL: json.dumps(fingerprint(model=model))}
-    if isinstance(prior, Reference):
-        assert isinstance(prior.family, FullMixture)
-        tensors, header = prior.family.state_dict(), {"format": MIXTURE} | header
-    elif isinstance(prior, CellMixture):
-        tensors, header = prior.state_dict(), _of_a_kind(CELLS, {"mix": prior.mix}) | header
-    else:
-        flow: Any = _flow(prior)
-        assert isinstance(prior, Pushforward)
-        tensors = prior.map.state_dict()
-        header = _of_a_kind(FLOW, {"steps": flow.steps, "method": flow.method}) | header
+    tensors, own = _written(prior)
+    header = own | header
     _check_finite(tensors)
     write_tensors(path, tensors, header)
 
@@ -108,7 +120,7 @@ def _read(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Measure:
     _check_finite(tensors)
     if header.get("format", WITHOUT_SUMS) != OF_A_KIND:
         return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
-    kinds = {FLOW: _read_flow, CELLS: _read_cells}
+    kinds = {FLOW: _read_flow, CELLS: _read_cells, CLASSES: _read_classes}
     if (kind := header.get("kind", "")) not in kinds:
         raise ValueError(f"it is of a kind {kind!r} that this ot_gen does not know: upgrade it")
     return kinds[kind](tensors, json.loads(header["settings"]))
@@ -121,22 +133,45 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} of the prior holds NaN or Inf; fit it again")
 
 
-def _is_mixture(prior: Measure) -> bool:
+def _is_mixture(prior: nn.Module) -> bool:
     return isinstance(prior, Reference) and isinstance(prior.family, FullMixture)
 
 
-def _flow(prior: Measure) -> FlowMap | None:
-    """The flow of a prior of `flow_prior`."""
-    if not isinstance(prior, Pushforward) or not isinstance(prior.map, Placed):
+def _flow(prior: nn.Module) -> tuple[FlowMap, DenseVelocity, Units] | None:
+    """The flow of a prior of `flow_prior`, its velocity, and the units of the codes."""
+    placed = getattr(prior, "map", None)
+    placed = placed.map if isinstance(placed, WithLabel) else placed
+    if not isinstance(placed, Placed):
         return None
-    flow = prior.map.map
+    flow = placed.map.map if isinstance(placed.map, Unlabelled) else placed.map
     if not isinstance(flow, FlowMap) or not isinstance(flow.method, str):
         return None
-    velocity = flow.velocity
-    return flow if isinstance(velocity, DenseVelocity) and velocity.conditions.classes is None else None
+    velocity = flow.velocity.velocity if isinstance(flow.velocity, LabelledVelocity) else flow.velocity
+    return (flow, velocity, placed.units) if isinstance(velocity, DenseVelocity) else None
 
 
-def _of_a_kind(kind: str, settings: Mapping[str, object]) -> dict[str, str]:
+def _written(prior: Measure) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a prior, and a header that tells how it is made of them."""
+    if isinstance(prior, Labelled):
+        parts = [_written(prior.part(k)) for k in range(prior.classes)]
+        tensors = {f"{k}.{name}": tensor for k, (part, _) in enumerate(parts) for name, tensor in part.items()}
+        return tensors | {SHARES: prior.shares}, _of_a_kind(CLASSES, [header for _, header in parts])
+    if isinstance(prior, Reference):
+        assert isinstance(prior.family, FullMixture)
+        return dict(prior.family.state_dict()), {"format": MIXTURE}
+    if isinstance(prior, CellMixture):
+        return dict(prior.state_dict()), _of_a_kind(CELLS, {"mix": prior.mix})
+    known = _flow(prior)
+    assert known is not None  # as `has_file` says
+    flow, velocity, units = known
+    tensors = {f"{VELOCITY}.{name}": tensor for name, tensor in velocity.state_dict().items()}
+    tensors |= {"units.shift": units.shift, "units.scale": units.scale}
+    base = prior.base if isinstance(prior, Pushforward) else None
+    tensors |= {SHARES: base.shares} if isinstance(base, Labelled) else {}
+    return tensors, _of_a_kind(FLOW, {"steps": flow.steps, "method": flow.method})
+
+
+def _of_a_kind(kind: str, settings: object) -> dict[str, str]:
     return {"format": OF_A_KIND, "kind": kind, "settings": json.dumps(settings)}
 
 
@@ -149,28 +184,51 @@ def _read_cells(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> C
     return CellMixture(tensors["codes"], tensors["h_tilde"], _units(tensors), settings["mix"], jump).eval()
 
 
+def _read_classes(tensors: Mapping[str, Tensor], settings: list[Mapping[str, str]]) -> Labelled:
+    if any(header.get("kind") == CLASSES for header in settings):
+        raise ValueError("a class of the prior has classes itself")
+    parts = []
+    for k, header in enumerate(settings):
+        start = f"{k}."
+        parts.append(
+            _read(header, {name[len(start) :]: part for name, part in tensors.items() if name.startswith(start)})
+        )
+    return Labelled(parts, tensors[SHARES])
+
+
 def _read_flow(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Pushforward:
     """No header can ask for more memory than the file has: all tensors fit each other before anything is built."""
     depth = 1 + sum(re.fullmatch(rf"{BODY}\.layers\.\d+\.weight", name) is not None for name in tensors)
     dim, width = tensors[f"{BODY}.last.weight"].shape
-    asked = _shapes(dim, width, depth, tuple(tensors["units.scale"].shape))
+    classes = len(tensors[LABELS]) if LABELS in tensors else None
+    asked = _shapes(dim, width, depth, tuple(tensors["units.scale"].shape), classes)
     if lacks := asked.keys() - tensors.keys():
         raise KeyError(min(lacks))
     for name, tensor in tensors.items():
         if (shape := tuple(tensor.shape)) != asked.get(name) or not tensor.is_floating_point() or not all(shape):
             raise ValueError(f"{name} has shape {shape} of {tensor.dtype}, where {asked.get(name, 'nothing')} is asked")
-    flow = FlowMap(DenseVelocity(dim, width, depth), steps=settings["steps"], method=settings["method"])
-    placed = Placed(flow.to(tensors[f"{BODY}.last.weight"].dtype), _units(tensors))
-    placed.load_state_dict(dict(tensors))
-    return Pushforward(placed, standard_gaussian(dim)).requires_grad_(False).eval()
+    velocity, start = DenseVelocity(dim, width, depth, classes), f"{VELOCITY}."
+    velocity = velocity.to(tensors[f"{BODY}.last.weight"].dtype)
+    velocity.load_state_dict({name[len(start) :]: part for name, part in tensors.items() if name.startswith(start)})
+    flow, zeta = FlowMap(velocity, steps=settings["steps"], method=settings["method"]), standard_gaussian(dim)
+    if classes is None:
+        prior = Pushforward(Placed(flow, _units(tensors)), zeta)
+    else:
+        told = Placed(Unlabelled(with_classes(flow, classes)), _units(tensors))
+        prior = Pushforward(WithLabel(told), Labelled(zeta, tensors[SHARES]))
+    return prior.requires_grad_(False).eval()
 
 
-def _shapes(dim: int, width: int, depth: int, scale: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    dim: int, width: int, depth: int, scale: tuple[int, ...], classes: int | None
+) -> dict[str, tuple[int, ...]]:
     """Of all tensors of a flow of codes, (dim,), whose velocity has hidden layers of this width."""
-    extra = DenseVelocity(1, 1).conditions.dim
+    extra = DenseVelocity(1, 1, classes=None if classes is None else 1).conditions.dim
     layers = {"first": (width, dim + extra), "last": (dim, width)}
     layers |= {f"layers.{number}": (width, width + extra) for number in range(depth - 1)}
     shapes: dict[str, tuple[int, ...]] = {"units.shift": (dim,), "units.scale": scale}
     for name, shape in layers.items():
         shapes |= {f"{BODY}.{name}.weight": shape, f"{BODY}.{name}.bias": shape[:1]}
+    if classes is not None:
+        shapes |= {SHARES: (classes,), LABELS: (classes, 2 * FREQUENCIES)}
     return shapes

@@ -10,15 +10,26 @@ import torch
 from torch import nn
 
 from ot_gen.arguments import Count, Seed, checked
+from ot_gen.conditioning import by_label, with_classes
 from ot_gen.costs import SquaredEuclidean
 from ot_gen.couplings import Pairing, TablePairing, VelocityRegression
 from ot_gen.execution import OptimizerFactory, adam, keyword_only
 from ot_gen.execution.progress_bar import ProgressBar
-from ot_gen.measures import Empirical, Measure, Pushforward, Units, standard_gaussian
+from ot_gen.measures import (
+    Empirical,
+    Labelled,
+    LabelledData,
+    Measure,
+    Pushforward,
+    Units,
+    WithLabel,
+    standard_gaussian,
+)
 from ot_gen.networks import DenseVelocity, FlowMap
+from ot_gen.priors.by_label import labelled_codes
 from ot_gen.priors.codes import codes_of
 from ot_gen.schedules import Schedule, linear_decay
-from ot_gen.solvers import PrimalSolver
+from ot_gen.solvers import PrimalSolver, Solver
 from ot_gen.training import fit
 
 log = logging.getLogger("ot_gen")
@@ -54,7 +65,8 @@ def flow_prior(
 
     Args:
         encoder: y (n, d) -> q(·|y), trained.
-        nu: the data, coded as for `ex_post_prior`. An encoder with noise gives one draw of each point.
+        nu: the data, coded as for `ex_post_prior`. An encoder with noise gives one draw of each point. For
+            `LabelledData` one velocity is told the class, and each class has a pairing of its own.
         pairing: of N(0, I) and the codes. None: a fresh `TablePairing(tol=0.1)`, the semi-discrete table of the codes.
         steps, batch_size, optimizer, schedule: of `fit`. A batch holds no more pairs than there are codes.
         width, depth: of the velocity, a `DenseVelocity`.
@@ -82,16 +94,27 @@ def flow_prior(
         >>> prior.dim, prior.sample(5).shape
         (2, torch.Size([5, 2]))
     """
-    codes = Empirical(codes_of(encoder, nu, samples, seed))
+    points, labels = (
+        labelled_codes(encoder, nu, samples, seed)
+        if isinstance(nu, LabelledData)
+        else (codes_of(encoder, nu, samples, seed), None)
+    )
+    codes = Empirical(points)
     units = Units.columns(codes)
     target = units.standardised(codes)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         device = codes.atoms.device
-        flow = FlowMap(DenseVelocity(codes.dim, width, depth), steps=flow_steps).to(device)
-        mu = Pushforward(flow, standard_gaussian(codes.dim).to(device), units)
         pairing = TablePairing(tol=0.1, progress=progress) if pairing is None else pairing
-        solver = PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing))
+        solver: Solver = PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing))
+        zeta: Measure = standard_gaussian(codes.dim).to(device)
+        classes = None
+        if labels is not None and isinstance(target, Empirical):
+            target = LabelledData(target, labels)
+            classes, zeta = target.classes, Labelled(zeta, target.shares)
+            solver = by_label(solver, classes)
+        flow = FlowMap(DenseVelocity(codes.dim, width, depth, classes), steps=flow_steps).to(device)
+        mu = Pushforward(flow if classes is None else with_classes(flow, classes), zeta, units)
         with ProgressBar("the prior") if progress else nullcontext() as bar:
             done = fit(
                 mu,
@@ -104,4 +127,5 @@ def flow_prior(
                 callbacks=[] if bar is None else [bar],
             )
     log.info("the prior, a flow: %d steps on %d codes in %.3g s", done.step, len(codes), done.seconds)
-    return mu.in_own_units().requires_grad_(False).eval()
+    prior = mu.in_own_units().requires_grad_(False).eval()
+    return prior if classes is None else Pushforward(WithLabel(prior.map), zeta)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Nonnegative, Seed, checked
 from ot_gen.execution import keyword_only
-from ot_gen.measures import FullMixture, Measure, Reference, Units
+from ot_gen.measures import FullMixture, Labelled, LabelledData, Measure, Reference, Units
+from ot_gen.priors.by_label import fitted_by_label
 from ot_gen.priors.codes import codes_of
 
 
@@ -21,7 +24,7 @@ def ex_post_prior(
     seed: Seed = 0,
     samples: Count = 10_000,
     regularisation: Nonnegative = 1e-6,
-) -> Reference:
+) -> Reference | Labelled:
     """The ex-post density: a mixture Σ_c w_c N(m_c, Σ_c) with full covariances, fitted to codes z ~ q(·|y), y ~ ν.
 
     `Pushforward(generator, prior)` then samples where the codes are, which an encoder matches to ζ only roughly. Codes
@@ -33,7 +36,8 @@ def ex_post_prior(
 
     Args:
         encoder: y (n, d) -> q(·|y), trained.
-        nu: the data; of an unweighted `Empirical` every atom is coded once, of other measures random draws.
+        nu: the data; of an unweighted `Empirical` every atom is coded once, of other measures random draws. Each class
+            of `LabelledData` has a mixture of its own, with its part of the components.
         components: C.
         seed: of the codes, of the k-means that starts the fit, and of draws from ν. The caller's random state, and the
             encoder's training mode, stay as they were.
@@ -57,6 +61,11 @@ def ex_post_prior(
 
     if samples < components:
         raise ValueError(f"ex_post_prior needs as many samples as components, got {samples} and {components}")
+    if isinstance(nu, LabelledData):
+        share = {"seed": seed, "samples": samples, "regularisation": regularisation}
+        return fitted_by_label(
+            partial(ex_post_prior, components=max(1, components // nu.classes), **share), encoder, nu
+        )
     codes = codes_of(encoder, nu, samples, seed)
     if len(codes) < max(2, components):
         raise ValueError(f"{components} components need at least {max(2, components)} codes, got {len(codes)}")

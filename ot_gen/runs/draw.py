@@ -35,17 +35,23 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
         torch.manual_seed(seed)
         drawn["samples"] = figures.sample_figure(mu.sample(100 if shape else 2000), points, shape)
         ends = mu.base.sample(2 * SEGMENTS)
+        k = mu.base.dim - (mu.classes is not None)  # of a code without its class
+        rows = points if mu.classes is None else data.by_label().test.atoms[:2000]
         if encoder is not None:
-            y = points[: 20 if shape else 200]
-            drawn["reconstructions"] = figures.reconstruction_figure(y, mu(encoder(y).mean), shape)
+            some = 20 if shape else 200
+            drawn["reconstructions"] = figures.reconstruction_figure(
+                points[:some], mu(encoder(rows[:some]).mean), shape
+            )
             labels = None if data.test_labels is None else data.test_labels[:2000]
-            drawn["codes"] = latents.code_figure(encoder(points).sample(), labels, mu.base.sample(2000))
-            some = points[: min(2 * SEGMENTS, len(points) // 2 * 2)]
-            ends = encoder(some).mean
+            codes = encoder(rows).sample()[:, :k]
+            drawn["codes"] = latents.code_figure(codes, labels, mu.base.sample(2000)[:, :k])
+            ends = encoder(rows[: min(2 * SEGMENTS, len(points) // 2 * 2)]).mean
         manifold = latents.manifold_figure(mu, points, shape)
         if manifold is not None:
             drawn["manifold"] = manifold
         ends = ends.unflatten(0, (-1, 2))
+        if mu.classes is not None:
+            ends[:, 1, -1] = ends[:, 0, -1]  # a segment stays in its class
         drawn["interpolations"] = latents.interpolation_figure(mu, ends, points, shape)
     if flows_in(mu):
         made = samples_at_few(mu, 10 if shape else 1000, seed)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ot_gen.costs import SquaredEuclidean, price
+from ot_gen.costs import LabelCost, SquaredEuclidean, price
 from ot_gen.couplings import VelocityRegression
 from ot_gen.data import Dataset
-from ot_gen.measures import Empirical, Placed, Pushforward, undisturbed
+from ot_gen.measures import Empirical, Placed, Pushforward, Unlabelled, undisturbed
 from ot_gen.networks import FlowMap, evaluations
 from ot_gen.runs.judging import Judging, judge_model
 from ot_gen.runs.parts import RecordedEvaluations, RecordedFlow, Status
@@ -96,7 +96,8 @@ def bracket_of(trained: Pushforward, solver: Solver, data: Dataset, seed: int) -
     None where the data have no atoms, or too many or too wide ones for a solve of some seconds.
     """
     coupling: Any = solver.xi
-    if isinstance(solver.cost, SquaredEuclidean) and isinstance(coupling, VelocityRegression):
+    within = solver.cost.within if isinstance(solver.cost, LabelCost) else solver.cost
+    if isinstance(within, SquaredEuclidean) and isinstance(coupling, VelocityRegression):
         known: Bracket | None = coupling.pairing.bracket
         if known is not None:
             return known
@@ -125,11 +126,12 @@ def samples_at_few(mu: Pushforward, n: int, seed: int) -> dict[str, Tensor]:
 def plane_paths(mu: Pushforward, n: int, seed: int) -> Tensor | None:
     """The paths of n points of ζ under a flow of the plane, (steps + 1, n, 2), in the data's own units; else None."""
     flow, units = (mu.map.map, mu.map.units) if isinstance(mu.map, Placed) else (mu.map, None)
+    flow = flow.map if isinstance(flow, Unlabelled) else flow
     if not isinstance(flow, FlowMap) or mu.dim != 2:
         return None
     with undisturbed(mu):
         torch.manual_seed(seed)
-        paths = flow.trajectory(mu.base.sample(n))
+        paths = flow.trajectory(mu.base.sample(n))[..., :2]
         return paths if units is None else units(paths)
 
 

@@ -156,7 +156,7 @@ def judge_run(
     if encoder is None or ex_post is None:
         return judge_model(record, mu, data, judging), mu
     # The encoder is judged above, at the ζ of training; the prior fitted to the codes samples from now on.
-    prior = ex_post(encoder, data.train)
+    prior = ex_post(encoder, data.train if mu.classes is None else data.by_label().train)
     if has_file(prior):
         save_prior(prior, folder / PRIOR_NAME, model=trained)
     at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
@@ -236,6 +236,8 @@ def _drawn(measure: Measure) -> Measure | Tensor:
 
 
 def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> EncoderJudgement:
+    if mu.classes is not None:
+        raise ValueError("an encoder that is told the class is not judged by itself")
     coupling: Any = solver.xi
     # The weight of a squared cost is twice a decoder's variance only next to a KL.
     is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)

@@ -5,6 +5,7 @@ functions: their imports take seconds, and `--help` and every job of a sweep wou
 """
 
 from ot_gen.transport.assignment import assignment, assignment_potentials
+from ot_gen.transport.blocks import BlockPlan, plan_by_blocks
 from ot_gen.transport.bracket import Bracket
 from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
 from ot_gen.transport.gaussian import GaussianMaps, gaussian_maps, powers
@@ -14,6 +15,7 @@ from ot_gen.transport.problem import NotConverged
 from ot_gen.transport.relaxed import partial_plan, unbalanced_plan
 
 __all__ = [
+    "BlockPlan",
     "Bracket",
     "DensePlan",
     "Dual",
@@ -27,6 +29,7 @@ __all__ = [
     "exact_plan",
     "gaussian_maps",
     "partial_plan",
+    "plan_by_blocks",
     "powers",
     "sinkhorn_divergence",
     "sinkhorn_plan",

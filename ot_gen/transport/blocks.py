@@ -1,0 +1,134 @@
+"""Plans where some pairs are forbidden: the problem falls into blocks, and a plan into plans of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from ot_gen.arguments import Cloud, checked
+from ot_gen.costs import Cost
+from ot_gen.transport.plan import Dual, Pairs, Plan
+
+
+@final
+class Block(NamedTuple):
+    """A part of a problem: its rows i and columns j, its share of the mass, and its plan, of mass 1."""
+
+    i: Tensor
+    j: Tensor
+    share: float
+    plan: Plan
+
+
+@final
+@checked
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockPlan(Plan):
+    """A plan that is 0 outside of its blocks, Σ_k s_k P_k with s_k the share of block k.
+
+    Value, penalty and dual are the sums of those of the blocks: penalties are within blocks.
+
+    Example:
+        >>> from ot_gen import exact_plan
+        >>> inf = float("inf")
+        >>> plan = plan_by_blocks(exact_plan, torch.tensor([[1.0, inf], [inf, 3.0]]))
+        >>> plan.matrix, float(plan.value)
+        (tensor([[0.5000, 0.0000],
+                [0.0000, 0.5000]]), 2.0)
+    """
+
+    blocks: Sequence[Block]
+
+    @property
+    def matrix(self) -> Tensor:
+        P = torch.zeros_like(self.C)
+        for i, j, share, plan in self.blocks:
+            P[i[:, None], j] = share * plan.matrix
+        return P
+
+    @property
+    def value(self) -> Tensor:
+        return torch.stack([share * plan.value for _, _, share, plan in self.blocks]).sum()
+
+    @property
+    def marginals(self) -> tuple[Tensor, Tensor]:
+        p, q = self.C.new_zeros(self.C.shape[0]), self.C.new_zeros(self.C.shape[1])
+        for i, j, share, plan in self.blocks:
+            p[i], q[j] = (share * side for side in plan.marginals)
+        return p, q
+
+    @property
+    def pairs(self) -> Pairs:
+        return Pairs.of(self.matrix)
+
+    def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
+        self._check_sizes(x, y)
+        parts = [share * plan.cost_of(cost, x[i], y[j]) for i, j, share, plan in self.blocks]
+        return torch.stack(parts).sum()
+
+    def _row_sums(self, y: Tensor) -> Tensor:
+        sums = y.new_zeros(len(self.C), y.shape[1])
+        for i, j, share, plan in self.blocks:
+            sums[i] = (share * plan.matrix).to(y) @ y[j]
+        return sums
+
+
+@checked
+def plan_by_blocks(plan: Callable[[Tensor], Plan], C: Tensor) -> Plan:
+    """The plan for costs C (n, m) of which some may be ∞: these pairs are forbidden, and the others must form blocks.
+
+    With weights by classes (`LabelCost`) the blocks are the classes. Each block is planned by itself, with uniform
+    masses, in proportion to its size; without an ∞ this is `plan(C)`.
+
+    Args:
+        plan: C_k (n_k, m_k) -> `Plan` of uniform masses, e.g. `exact_plan`.
+        C: costs, +∞ where a pair is forbidden.
+
+    Raises:
+        ValueError: a row of which all pairs are forbidden, allowed pairs that form no blocks, or a block whose rows and
+            columns have different masses.
+
+    Example:
+        >>> from ot_gen import exact_plan
+        >>> inf = float("inf")
+        >>> C = torch.tensor([[0.0, inf, 2.0], [inf, 1.0, inf], [2.0, inf, 0.0]])
+        >>> plan_by_blocks(exact_plan, C).pairs.j
+        tensor([0, 1, 2])
+    """
+    allowed = torch.inf != C
+    if bool(allowed.all()):
+        return plan(C)
+    n, m = C.shape
+    left = allowed.new_ones(n)
+    blocks = []
+    while bool(left.any()):
+        columns = allowed[int(left.int().argmax())]
+        rows = (allowed == columns).all(dim=1)
+        i, j = rows.nonzero()[:, 0], columns.nonzero()[:, 0]
+        if len(j) == 0 or bool(allowed[:, j].sum(dim=0).ne(len(i)).any()):
+            raise ValueError(
+                "the pairs of finite cost form no blocks, or a row has none: give costs of ∞ between classes alone"
+            )
+        if len(i) * m != len(j) * n:
+            raise ValueError(
+                f"a block holds {len(i)} of {n} rows and {len(j)} of {m} columns, so its masses differ and each plan "
+                "costs ∞; draw as many of each class on both sides"
+            )
+        blocks.append(Block(i, j, len(i) / n, plan(C[i[:, None], j])))
+        left &= ~rows
+
+    def dual() -> Dual:
+        f, g = C.new_zeros(n), C.new_zeros(m)
+        for i, j, _, part in blocks:
+            f[i], g[j] = (side.to(C) for side in part.potentials)
+        value, penalty = (
+            torch.stack([b.share * getattr(b.plan, name) for b in blocks]).sum() for name in ("dual_value", "penalty")
+        )
+        return Dual(f, g, value, penalty)
+
+    bound: Literal["upper"] | None = "upper" if all(b.plan.bound == "upper" for b in blocks) else None
+    return BlockPlan(C.detach(), bound, dual, blocks)
