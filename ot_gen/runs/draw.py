@@ -58,7 +58,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
         drawn["evaluations"] = flow_figures.evaluation_figure(made, points, shape)
         if (paths := plane_paths(mu, flow_figures.PATHS, seed)) is not None:
             drawn["trajectories"] = flow_figures.trajectory_figure(paths, points)
-    if rows := read_metrics(folder):
-        drawn["curves"] = figures.curve_figure(rows)
+    if steps := read_metrics(folder):
+        drawn["curves"] = figures.curve_figure(steps)
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
