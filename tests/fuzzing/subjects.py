@@ -22,10 +22,13 @@ from ot_gen.evaluation import classes, transports
 
 ROOMS = (
     *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
-    *("solvers", "training", "priors", "data", "geometry", "evaluation"),
+    *("solvers", "conditioning", "training", "priors", "data", "geometry", "evaluation"),
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
+    **{f"{name}.given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law")},
+    **{f"{name}.rsample_given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law")},
+    "LabelledData.from_cube": "is no image of a cube",
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
     "VolumeMap": "a result",
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
@@ -47,6 +50,37 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def law(n: int = 5, d: int = 2) -> Independent:
     return Independent(Normal(numbers(n, d, seed=3), torch.ones(n, d)), 1)
+
+
+def of_classes(kind: str) -> Any:
+    """A part of a small problem with two classes."""
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    nu = og.LabelledData(og.Empirical(numbers(6, 2, seed=1)), labels)
+    zeta = og.Labelled(og.standard_gaussian(2), nu.shares)
+    parts: dict[str, Callable[[], Any]] = {
+        "labels": lambda: labels,
+        "data": lambda: nu,
+        "reference": lambda: zeta,
+        "rows": lambda: og.labelled(numbers(6, 2), labels),
+        "net": lambda: og.Conditional(og.MLP(2, 2, (4,)), 2),
+        "model": lambda: og.Pushforward(og.WithLabel(og.Conditional(og.MLP(2, 2, (4,)), 2)), zeta),
+        "velocity": lambda: og.LabelledVelocity(og.DenseVelocity(2, 8, classes=2)),
+        "pairing": lambda: og.LabelPairing(og.IndependentPairing(), 2),
+        "potential": lambda: og.LabelPotential(og.DiscretePotential(), 2),
+        "bound": _of_classes_bound,
+        "solver": lambda: og.PrimalSolver(og.SquaredEuclidean(), og.PlanCoupling(og.exact_plan)),
+    }
+    return parts[kind]()
+
+
+def _of_classes_bound() -> og.Potential:
+    potential: og.Potential = of_classes("potential")
+    potential.bind(of_classes("model"), of_classes("data"), og.SquaredEuclidean())
+    return potential
+
+
+def part(kind: str) -> Callable[[], Any]:
+    return lambda: of_classes(kind)
 
 
 def bound(potential: og.Potential, cost: og.Cost | None = None) -> og.Potential:
@@ -194,6 +228,20 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "WeightedSum": {"terms": lambda: [og.KL(), og.CodeNorm()], "weights": lambda: [1.0, 0.5]},
     "FullMixture": {"weights": lambda: torch.ones(3) / 3, "scale_tril": lambda: torch.eye(2).expand(3, 2, 2)},
     "Transported": {"base": law},
+    "Labelled": {"parts": lambda: og.standard_gaussian(2), "shares": lambda: torch.tensor([0.5, 0.5])},
+    "LabelledData": {"data": lambda: og.Empirical(numbers(6, 2)), "labels": part("labels")},
+    "labelled": {"x": lambda: numbers(6, 2), "labels": part("labels")},
+    **{name: {"rows": part("rows")} for name in ("unlabelled", "Conditional.forward", "WithLabel.forward")},
+    "LabelledVelocity.forward": {"t": lambda: torch.rand(6), "rows": part("rows")},
+    **{f"LabelCost.{face}": {"x": part("rows"), "y": part("rows")} for face in ("forward", "matrix")},
+    **{f"LabelPairing.{of}": {"zeta": part("reference"), "nu": part("data")} for of in ("forward", "bind", "settle")},
+    **{
+        f"LabelPotential.{of}": {"x": part("rows"), "y": part("rows")}
+        for of in ("forward", "conjugate_mean", "penalty")
+    },
+    "LabelPotential.bind": {"mu": part("model"), "nu": part("data")},
+    "by_label": {"solver": part("solver"), "classes": lambda: 2},
+    "with_classes": {"map": lambda: og.MLP(2, 2, (4,)), "classes": lambda: 2},
     "Reference": {"law": lambda: Independent(Normal(torch.zeros(2), torch.ones(2)), 1)},
     "BrenierPotential": {
         "phi": lambda: og.Paraboloid(og.MLP(2, 1, (4,))),
@@ -262,6 +310,9 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "BernoulliNLL.decoded": {"out": lambda: torch.rand(5, 2), "y": lambda: torch.rand(5, 2)},
     "NegativeLogLikelihood.decoded": {"out": law},
     **{f"{measure}.from_cube": {"u": lambda: torch.rand(5, 2)} for measure in ("Reference", "Pushforward")},
+    "Labelled.from_cube": {"u": lambda: torch.rand(5, 3)},
+    "LabelledData.rsample_given": {"labels": part("labels")},
+    "Labelled.rsample_given": {"labels": part("labels")},
     "Empirical.from_cube": {"u": lambda: torch.rand(5, 1)},
     "UniformSphere.expand": {"batch_shape": lambda: (4,), "_instance": lambda: None},
     **{f"{coupling}.bind": {"mu": pushforward} for coupling in ("EncoderCoupling", "ImportanceCoupling")},
@@ -308,6 +359,14 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "GeodesicCost": lambda: og.GeodesicCost(latent()),
     "Empirical": VALUES["nu"],
     "Reference": lambda: og.standard_gaussian(2),
+    "Labelled": part("reference"),
+    "LabelledData": part("data"),
+    "Conditional": part("net"),
+    "WithLabel": lambda: og.WithLabel(of_classes("net")),
+    "LabelledVelocity": part("velocity"),
+    "LabelCost": lambda: og.LabelCost(og.SquaredEuclidean()),
+    "LabelPairing": part("pairing"),
+    "LabelPotential": part("bound"),
     "CellMixture": lambda: priors.CellMixture(numbers(5, 2), torch.zeros(5), og.Units(torch.zeros(2), torch.ones(2))),
     "Pushforward": pushforward,
     "Dirac": lambda: og.Dirac(numbers(2)),
