@@ -13,8 +13,8 @@ from ot_gen.data import Dataset
 from ot_gen.evaluation import (
     EXACT,
     FrechetDistance,
-    MetricValue,
     Metrics,
+    MetricValue,
     NearestLabels,
     View,
     attempted,
