@@ -95,7 +95,7 @@ def pooled_accuracy(parts: Sequence[MetricValue], n: Sequence[int], shares: Sequ
         >>> pooled_accuracy(parts, [50, 50], [0.5, 0.5]).value
         0.75
     """
-    value = sum(p * part.value for part, p in zip(parts, shares, strict=True))
+    value = min(1.0, math.fsum(p * part.value for part, p in zip(parts, shares, strict=True)))
     variance = sum(p**2 * a.value * (1 - a.value) / size for a, size, p in zip(parts, n, shares, strict=True))
     total = sum(n)
     laplace = (total * value + 1) / (total + 2)

@@ -65,7 +65,7 @@ def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) 
     margin = 0.15 * (high - low).max()
     low, high = low - margin, high + margin
     across, up = high - low
-    figure = blank(7.6, 1.05 + min(4.5, max(1.2, 3.4 * up / across)))
+    figure = blank(7.6, 1.15 + min(4.5, max(1.2, 3.4 * up / across)))
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     classes = np.union1d(labels.cpu().numpy(), asked.cpu().numpy())
     for axes, points, of in ((left, real, labels), (right, made, asked)):
@@ -77,7 +77,7 @@ def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) 
     left.set_title(f"{len(real)} held-out points by class", fontsize=10)
     right.set_title(f"{len(made)} samples by the class asked for", fontsize=10)
     if outside := int(((made < low) | (made > high)).any(axis=1).sum()):
-        right.set_xlabel(f"{names[0]}      ({outside} samples outside the frame)")
+        right.set_xlabel(f"{names[0]}      ({outside} outside the frame)")
     if len(classes) <= len(COLOURS):
         for number, colour in zip(classes, COLOURS, strict=False):
             left.scatter([], [], color=colour, s=8, linewidths=0, label=str(number))
