@@ -9,7 +9,7 @@ from ot_gen.report.quantities import Quantity, Statistic, quantity, summary
 from ot_gen.report.runs import Run
 from ot_gen.runs.parts import RecordedClasses, RecordedMetric
 
-OPEN = 24  # rows up to which the table is unfolded
+OPEN = 24, 12  # rows and classes up to which the table is unfolded
 
 
 @final
@@ -41,7 +41,7 @@ class ClassTable(NamedTuple):
     @property
     def is_short(self) -> bool:
         """Whether it need not be folded."""
-        return sum(len(rows) for _, rows in self.groups) <= OPEN
+        return sum(len(rows) for _, rows in self.groups) <= OPEN[0] and self.classes <= OPEN[1]
 
 
 def class_table(groups: Sequence[Sequence[Run]]) -> ClassTable | None:

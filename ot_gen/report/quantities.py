@@ -12,6 +12,7 @@ from ot_gen.runs.parts import RecordedMetric
 
 _EXACT = {"w1": "W₁", "w2_squared": "W₂²"}
 _METRICS = {  # name: how the page calls it, and which way is better
+    "class_accuracy": ("class accuracy", "higher"),
     "sinkhorn": ("Sinkhorn divergence", "lower"),
     "sliced_w2": ("sliced W₂", "lower"),
     "mmd": ("MMD²", "lower"),
@@ -22,7 +23,6 @@ _METRICS = {  # name: how the page calls it, and which way is better
     "recall": ("recall", "higher"),
     "density": ("density", "higher"),
     "coverage": ("coverage", "higher"),
-    "class_accuracy": ("class accuracy", "higher"),
     "class_error": ("class error", "lower"),
     "mode_coverage": ("mode coverage", "higher"),
     "memorisation": ("memorisation", None),

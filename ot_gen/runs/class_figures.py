@@ -61,13 +61,14 @@ def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) 
         labels: their classes, (m,).
     """
     made, real, names = planar(samples, data)
+    classes = np.union1d(labels.cpu().numpy(), asked.cpu().numpy())
     low, high = real.min(axis=0), real.max(axis=0)
     margin = 0.15 * (high - low).max()
     low, high = low - margin, high + margin
     across, up = high - low
-    figure = blank(7.6, 1.15 + min(4.5, max(1.2, 3.4 * up / across)))
+    words = 0.85 if len(classes) > len(COLOURS) else 1.15  # inches, without or with a legend
+    figure = blank(7.6, words + min(4.5, max(1.2, 3.4 * up / across)))
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    classes = np.union1d(labels.cpu().numpy(), asked.cpu().numpy())
     for axes, points, of in ((left, real, labels), (right, made, asked)):
         _scatter(axes, points, of.cpu().numpy(), classes)
         axes.set_xlabel(names[0])
@@ -99,12 +100,14 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.nda
 
 
 def _number(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> None:
-    """The number of each class, at a point near its middle."""
+    """The number of each class, beside a point near its middle."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2.8, foreground="white")]
     for number in classes:
         own = points[labels == number]
         if len(own):
-            x, y = own[np.square(own - np.median(own, axis=0)).sum(axis=1).argmin()]
-            axes.text(x, y, str(number), ha="center", va="center", fontsize=10, weight="bold", path_effects=halo)
+            middle = own[np.square(own - np.median(own, axis=0)).sum(axis=1).argmin()]
+            axes.annotate(
+                str(number), middle, (6, 6), textcoords="offset points", fontsize=9, weight="bold", path_effects=halo
+            )
