@@ -58,10 +58,10 @@ class NearestLabels:
 
     def _classes(self, y: Tensor) -> Tensor:
         nearest = squared_distances(y, self.points).topk(self.k, dim=1, largest=False).indices
-        found = self.labels[nearest]
-        votes = (found[:, :, None] == found[:, None]).sum(dim=2).double()
+        classes = self.labels[nearest]
+        votes = (classes[:, :, None] == classes[:, None]).sum(dim=2).double()
         first = votes - torch.arange(self.k) / self.k  # so that of equal votes the nearest point's are most
-        return found.gather(1, first.argmax(dim=1, keepdim=True))[:, 0]
+        return classes.gather(1, first.argmax(dim=1, keepdim=True))[:, 0]
 
 
 @checked

@@ -9,15 +9,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen.data import Dataset
+from ot_gen.measures import Pushforward, undisturbed
 from ot_gen.runs.figures import blank, canvas, planar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+A_CLASS = 10  # images of each class
+SHOWN = 2000  # points
 ROWS = 25  # classes that a figure has room for
 # Paul Tol's "muted" colours, which colour-blind readers tell apart, for up to nine classes.
 COLOURS = (*("#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"),)
+
+
+def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:
+    """Images by class, one column from the same draw of the reference; or points, as many of each as are held out.
+
+    Args:
+        mu: a model with classes, in the data's own units.
+        data: with labels, in their own units.
+        seed: of the draws.
+
+    Raises:
+        ValueError: data without labels.
+    """
+    points, labels = data.test.atoms[:SHOWN], data.labels[1][:SHOWN]
+    classes = mu.classes or 0
+
+    def of_class(k: int, n: int) -> Tensor:
+        torch.manual_seed(seed)
+        return mu.given(k).sample(n)
+
+    with undisturbed(mu):
+        if data.shape is not None:
+            return class_grid([of_class(k, A_CLASS) for k in range(classes)], data.shape)
+        counts = torch.bincount(labels.cpu(), minlength=classes)
+        samples = torch.cat([of_class(k, n) for k, n in enumerate(counts.tolist()) if n])
+    return class_scatter(samples, torch.arange(classes).repeat_interleave(counts), points, labels)
 
 
 def class_grid(samples: Sequence[Tensor], shape: Sequence[int]) -> Figure:
@@ -96,7 +126,8 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.nda
     colours = list(COLOURS) if few else list(colormaps["viridis"](np.linspace(0, 1, len(classes))))
     order = np.random.default_rng(0).permutation(len(points))  # no class hides the others
     colour_of = [colours[place] for place in np.searchsorted(classes, labels[order])]
-    axes.scatter(*points[order].T, c=colour_of, s=8, linewidths=0, alpha=0.85)
+    x, y = points[order].T
+    axes.scatter(x, y, c=colour_of, s=8, linewidths=0, alpha=0.85)
 
 
 def _number(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -61,7 +61,8 @@ def judge_classes(record: RunRecord, mu: Pushforward, data: Dataset, judging: Ju
         return record
     own = data.own
     of_train, of_test = own.labels
-    classifier = metrics.classifier or NearestLabels(own.train.atoms, of_train)  # type: ignore[attr-defined]  labelled
+    assert isinstance(own.train, Empirical)  # as it has labels
+    classifier = metrics.classifier or NearestLabels(own.train.atoms, of_train)
     judge = named(classifier) if metrics.classifier else str(classifier)
     within = Metrics(_views(metrics))
     counts = torch.bincount(of_test.cpu(), minlength=mu.classes).tolist()
@@ -154,9 +155,8 @@ def _views(metrics: Metrics) -> dict[str, View]:
     return views
 
 
-def _atoms_of(k: int, measure: Any, labels: Tensor) -> Tensor:
-    atoms: Tensor = measure.atoms
-    return atoms[labels.to(atoms.device) == k]
+def _atoms_of(k: int, measure: Empirical, labels: Tensor) -> Tensor:
+    return measure.atoms[labels.to(measure.atoms.device) == k]
 
 
 def _row(one: OneClass | str | None, name: str) -> RecordedMetric | None:

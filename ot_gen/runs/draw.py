@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ot_gen.data import Dataset
 from ot_gen.measures import Pushforward, undisturbed
@@ -14,11 +13,7 @@ from ot_gen.runs import class_figures, figures, flow_figures, latents
 from ot_gen.runs.flows import flows_in, plane_paths, samples_at_few
 from ot_gen.runs.record import read_metrics
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 SEGMENTS = 8  # of the interpolations
-A_CLASS = 10  # images of each class
 
 
 def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset, seed: int = 0) -> None:
@@ -60,30 +55,13 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
             ends[:, 1, -1] = ends[:, 0, -1]  # a segment stays in its class
         drawn["interpolations"] = latents.interpolation_figure(mu, ends, points, shape)
         if mu.classes is not None:
-            drawn["classes"] = _class_figure(mu, mu.classes, data, seed)
+            drawn["classes"] = class_figures.class_figure(mu, data, seed)
     if flows_in(mu):
         made = samples_at_few(mu, 10 if shape else 1000, seed)
         drawn["evaluations"] = flow_figures.evaluation_figure(made, points, shape)
         if (paths := plane_paths(mu, flow_figures.PATHS, seed)) is not None:
             drawn["trajectories"] = flow_figures.trajectory_figure(paths, points)
-    if rows := read_metrics(folder):
-        drawn["curves"] = figures.curve_figure(rows)
+    if steps := read_metrics(folder):
+        drawn["curves"] = figures.curve_figure(steps)
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
-
-
-def _class_figure(mu: Pushforward, classes: int, data: Dataset, seed: int) -> Figure:
-    """Images by class, one column from the same draw of the reference; or points, as many of each as are held out."""
-    _, labels = data.labels
-    points, labels = data.test.atoms[:2000], labels[:2000]
-
-    def of_class(k: int, n: int) -> Tensor:
-        torch.manual_seed(seed)
-        return mu.given(k).sample(n)
-
-    if data.shape is not None:
-        return class_figures.class_grid([of_class(k, A_CLASS) for k in range(classes)], data.shape)
-    counts = torch.bincount(labels, minlength=classes).tolist()
-    samples = torch.cat([of_class(k, n) for k, n in enumerate(counts) if n])
-    asked = torch.arange(classes).repeat_interleave(torch.tensor(counts))
-    return class_figures.class_scatter(samples, asked, points, labels)

@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from torch import Tensor
@@ -124,10 +124,10 @@ class SampleFile:
 
     def _array(self, samples: Tensor, _: Dataset, labels: Tensor | None, __: int | None) -> None:
         points = samples.numpy()
-        classes = {} if labels is None else {"labels": labels.cpu().numpy()}
+        arrays: dict[str, Any] = {"points": points} | ({} if labels is None else {"labels": labels.cpu().numpy()})
         with written(self.path) as temporary, temporary.open("wb") as file:  # given a path, numpy adds a suffix
             if self.suffix == ".npz":
-                np.savez(file, points=points, **classes)
+                np.savez(file, **arrays)
             else:
                 np.save(file, points)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from test_classes import data, perfect
 
-from ot_gen.runs.class_figures import COLOURS, ROWS, class_grid, class_scatter
-from ot_gen.runs.draw import _class_figure, draw
+from ot_gen.runs.class_figures import COLOURS, ROWS, class_figure, class_grid, class_scatter
+from ot_gen.runs.draw import draw
 
 
 def texts(labels):
@@ -65,7 +65,7 @@ def test_samples_outside_the_frame_are_counted():
 
 def test_a_run_shows_as_many_samples_of_a_class_as_held_out_points():
     given = data(60)
-    figure = _class_figure(perfect(given), 3, given, seed=0)
+    figure = class_figure(perfect(given), given, seed=0)
     for axes in figure.axes:
         assert len(axes.collections[0].get_offsets()) == len(given.test)
     colours = np.unique(figure.axes[1].collections[0].get_facecolors(), axis=0, return_counts=True)[1]
