@@ -9,6 +9,7 @@ from ot_gen.report.quantities import Quantity, Statistic, quantity, summary
 from ot_gen.report.runs import Run
 from ot_gen.runs.parts import RecordedClasses, RecordedMetric
 
+SHOWN = 100  # classes that have a column
 OPEN = 24, 12  # rows and classes up to which the table is unfolded
 
 
@@ -31,9 +32,10 @@ class ClassRow(NamedTuple):
 
 @final
 class ClassTable(NamedTuple):
-    """The number of classes, their judges and sizes, and the rows of each group of runs that have classes."""
+    """The number of classes, and of those with a column, their judges and sizes, and the rows of each group of runs."""
 
     classes: int
+    shown: int
     judges: tuple[str, ...]
     sizes: tuple[int, int]
     groups: tuple[tuple[Sequence[Run], tuple[ClassRow, ...]], ...]
@@ -60,19 +62,20 @@ def class_table(groups: Sequence[Sequence[Run]]) -> ClassTable | None:
     n = sorted(number for part in parts for number in part.n) or [0]
     return ClassTable(
         size,
+        min(size, SHOWN),
         tuple(dict.fromkeys(part.judge for part in parts)),
         (n[0], n[-1]),
-        tuple((members, _rows(members, size)) for members in labelled),
+        tuple((members, _rows(members, min(size, SHOWN))) for members in labelled),
     )
 
 
-def _rows(runs: Sequence[Run], size: int) -> tuple[ClassRow, ...]:
+def _rows(runs: Sequence[Run], shown: int) -> tuple[ClassRow, ...]:
     names = dict.fromkeys(name for run in runs for name in _of(run).metrics)
     return tuple(
         ClassRow(
             quantity(name),
             _cell([run.record.metrics.get(name) for run in runs] if name == "class_accuracy" else []),
-            tuple(_cell([_figure(run, name, k) for run in runs]) for k in range(size)),
+            tuple(_cell([_figure(run, name, k) for run in runs]) for k in range(shown)),
         )
         for name in names
     )

@@ -61,6 +61,12 @@ def test_a_long_table_is_folded(tmp_path, number, is_open):
     assert "Samples by class" in html and 'alt="classes of primal/vae' in html
 
 
+def test_of_very_many_classes_the_first_have_a_column(tmp_path):
+    write_run(tmp_path / "a", labelled(0.5, classes=classes(*[0.5] * 2000)))
+    html = write_comparison(tmp_path, tmp_path).read_text("utf-8")
+    assert "Figures of the first 100 of 2000 classes" in html and len(html) < 10**5
+
+
 @pytest.mark.parametrize(
     "strange",
     [
