@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from torch import nn
 
@@ -25,7 +25,6 @@ from ot_gen.potentials import BatchCritic, Critic, LabelPotential, Potential
 from ot_gen.solvers import DualSolver, PrimalSolver, Solver
 
 Weight = Annotated[float, Interval(0, math.inf, "(]")]
-NetCritic = TypeVar("NetCritic", Critic, BatchCritic)
 
 
 @checked
@@ -116,7 +115,7 @@ def _coupling(coupling: Coupling, classes: int, weight: float) -> Coupling:
 
 def _divergence(divergence: Divergence, classes: int) -> Divergence:
     if isinstance(divergence, WeightedSum):
-        terms = [_divergence(term, classes) for term in divergence.terms]  # type: ignore[arg-type]  divergences
+        terms = [_divergence(term, classes) for term in divergence.terms if isinstance(term, Divergence)]
         return WeightedSum(terms, divergence.weights)
     if isinstance(divergence, MinibatchWeightedKL | StratifiedKL):
         raise ValueError(
@@ -128,13 +127,9 @@ def _divergence(divergence: Divergence, classes: int) -> Divergence:
 
 
 def _potential(potential: Potential, classes: int) -> Potential:
-    if isinstance(potential, Critic | BatchCritic):
-        return _told(potential, classes)
-    return LabelPotential(potential, classes)
-
-
-def _told(critic: NetCritic, classes: int) -> NetCritic:
-    critic = copy.deepcopy(critic)
+    if not isinstance(potential, Critic | BatchCritic):
+        return LabelPotential(potential, classes)
+    critic = copy.deepcopy(potential)
     critic.net = Conditional(critic.net, classes)
     return critic
 

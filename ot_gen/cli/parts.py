@@ -19,7 +19,7 @@ from ot_gen.cli.errors import one_line
 from ot_gen.conditioning import with_classes
 from ot_gen.costs import price
 from ot_gen.data import Dataset
-from ot_gen.measures import Labelled, Pushforward
+from ot_gen.measures import Labelled, LabelledData, Pushforward
 from ot_gen.runs.judging import Judging, encoder_of
 from ot_gen.solvers import Solver
 
@@ -88,6 +88,7 @@ def assembled(cfg: DictConfig, data: Dataset | None = None, seed: int | None = N
     solver = _of(Solver, "solver", build(cfg.solver))
     if (condition := build(cfg.get("condition"))) is not None:
         data, classes = data.by_label(), cfg.space.classes
+        assert isinstance(data.train, LabelledData)
         generator, reference = with_classes(generator, classes), Labelled(reference, data.train.shares)
         solver = condition(solver, classes)
     mu = Pushforward(generator, reference, data.units)

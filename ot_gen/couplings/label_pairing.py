@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import final
 
@@ -53,7 +54,7 @@ class LabelPairing(Pairing):
             part.bind(*self._problem(zeta, nu, cost, k))
 
     def _pairings(self) -> list[Pairing]:
-        return list(self.parts)  # type: ignore[arg-type]  modules of this kind
+        return [part for part in self.parts if isinstance(part, Pairing)]
 
     def _problem(self, zeta: Measure, nu: Measure, cost: Cost, k: int) -> tuple[Measure, Measure, Cost]:
         """(ζ, ν_k, c)."""
@@ -103,20 +104,19 @@ class LabelPairing(Pairing):
 
     @property
     def bracket(self) -> Bracket | None:
-        """Σ_k p_k [lower_k, upper_k], of equal classes' shares as the last bound data have them."""
-        known = [part.bracket for part in self._pairings()]
-        if self._bound is None or any(one is None for one in known):
+        """Σ_k p_k [lower_k, upper_k], with the shares of the data that were bound last."""
+        known = [one for part in self._pairings() if (one := part.bracket) is not None]
+        if self._bound is None or len(known) < len(self.parts):
             return None
-        shares = self._bound[1].shares.tolist()  # type: ignore[union-attr]  LabelledData, as `bind` has seen
-        sums = {
-            name: sum(share * getattr(one, name) for share, one in zip(shares, known, strict=True))
-            for name in ("lower", "upper")
-        }
-        errors = {
-            name: sum((share * getattr(one, name)) ** 2 for share, one in zip(shares, known, strict=True)) ** 0.5
-            for name in ("lower_se", "upper_se")
-        }
-        return Bracket(**sums, **errors)
+        data = self._bound[1]
+        assert isinstance(data, LabelledData)  # as `bind` has seen
+        terms = list(zip(data.shares.tolist(), known, strict=True))
+        return Bracket(
+            lower=sum(share * one.lower for share, one in terms),
+            upper=sum(share * one.upper for share, one in terms),
+            lower_se=math.hypot(*(share * one.lower_se for share, one in terms)),
+            upper_se=math.hypot(*(share * one.upper_se for share, one in terms)),
+        )
 
     def diagnostics(self) -> dict[str, float]:
         """Those of the parts, their means over the classes."""

@@ -93,6 +93,7 @@ class Dataset:
             (2, tensor([0., 1.]), 6)
         """
         of_train, of_test = self.labels
+        assert isinstance(self.train, Empirical)  # labels belong to atoms
         train = LabelledData(self.train, of_train)
         if int(of_test.max()) >= train.classes:
             raise ValueError(

@@ -94,10 +94,13 @@ def naming(error: OSError | SafetensorError, path: Path) -> OSError:
     Example:
         >>> naming(SafetensorError("I/O error: No space left on device (os error 28)"), Path("a.safetensors"))
         OSError(28, 'No space left on device')
+        >>> naming(SafetensorError('IoError(Os { code: 27, kind: FileTooLarge })'), Path("a.safetensors")).errno
+        27
     """
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (match := re.search(r"\(os error (\d+)\)", str(error))):
-        number = int(match[1])
+    # safetensors' words, of versions since 0.5 and of earlier ones
+    if number is None and (match := re.search(r"\(os error (\d+)\)|\bcode: (\d+)", str(error))):
+        number = int(match[1] or match[2])
     if number is None:
         return OSError(errno.EIO, str(error) or os.strerror(errno.EIO), str(path))
     return OSError(number, os.strerror(number), str(path))

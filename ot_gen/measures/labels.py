@@ -56,26 +56,29 @@ class Labelled(Measure):
         (torch.Size([4, 3]), tensor([1., 1.]))
     """
 
+    classes: int
     shares: Tensor
 
     def __init__(self, parts: Measure | Sequence[Measure], shares: Vector) -> None:
         super().__init__()
         self.classes = len(shares)
         check_weights(shares, self.classes)
-        self.parts = nn.ModuleList([parts] if isinstance(parts, Measure) else list(parts))
-        if len(self.parts) not in (1, self.classes):
-            raise ValueError(f"{self.classes} classes need one law, or one for each, got {len(self.parts)}")
-        dims = {part.dim for part in self.parts}
+        laws = [parts] if isinstance(parts, Measure) else list(parts)
+        if len(laws) not in (1, self.classes):
+            raise ValueError(f"{self.classes} classes need one law, or one for each, got {len(laws)}")
+        dims = {law.dim for law in laws}
         if len(dims) > 1:
             raise ValueError(f"the laws of the classes live in dimensions {sorted(dims)}; give laws of one space")
+        self.parts = nn.ModuleList(laws)
         self.register_buffer("shares", shares)
         self.dim = dims.pop() + 1
-        cube = self.parts[0].cube_dim
-        self.cube_dim = None if cube is None or len(self.parts) > 1 else cube + 1
+        cube = laws[0].cube_dim
+        self.cube_dim = None if cube is None or len(laws) > 1 else cube + 1
 
     def part(self, label: Index) -> Measure:
         """ζ_k, the law of the points of one class."""
-        part: Measure = self.parts[min(label, len(self.parts) - 1)]
+        part = self.parts[min(label, len(self.parts) - 1)]
+        assert isinstance(part, Measure)
         return part
 
     def given(self, label: Index) -> Labelled:
@@ -88,7 +91,7 @@ class Labelled(Measure):
             raise ValueError(f"there are classes 0 to {self.classes - 1}, got {label}")
         shares = torch.zeros_like(self.shares)
         shares[label] = 1
-        return Labelled(list(self.parts), shares) if len(self.parts) > 1 else Labelled(self.part(0), shares)
+        return Labelled([self.part(k) for k in range(len(self.parts))], shares)
 
     def sample(self, n: Count) -> Tensor:
         with torch.no_grad():
@@ -136,6 +139,7 @@ class LabelledData(Measure):
         (tensor([0., 0., 0., 1., 1., 1.]), 2)
     """
 
+    classes: int
     shares: Tensor
 
     def __init__(self, data: Empirical, labels: Labels) -> None:
@@ -162,7 +166,8 @@ class LabelledData(Measure):
 
     def part(self, label: Index) -> Empirical:
         """ν_k, the atoms of one class."""
-        part: Empirical = self.parts[label]
+        part = self.parts[label]
+        assert isinstance(part, Empirical)
         return part
 
     def labels(self, n: Count) -> Tensor:

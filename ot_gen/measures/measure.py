@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Count, Labels, checked
+from ot_gen.arguments import Count, Index, Labels, checked
 
 
 @checked
@@ -42,9 +42,17 @@ class Measure(nn.Module, ABC):
         """One point of each class in labels (n,), (n, dim), differentiable as `rsample`.
 
         Raises:
-            NotImplementedError: the measure has no classes.
+            ValueError: the measure has no classes.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no classes; make it of rows (x, k) with Labelled")
+        raise ValueError(f"{type(self).__name__} has no classes; make it of rows (x, k) with Labelled")
+
+    def given(self, label: Index) -> Measure:
+        """The law of the points of one class.
+
+        Raises:
+            ValueError: the measure has no classes.
+        """
+        raise ValueError(f"{type(self).__name__} has no classes; make it of rows (x, k) with Labelled")
 
     def from_cube(self, u: Tensor) -> Tensor:
         """The images, (n, dim), of points u (n, cube_dim), uniform in the open cube.

@@ -91,7 +91,7 @@ class Pushforward(Measure):
         """
         if self.classes is None:
             raise ValueError("this model has no classes; train one with them, condition=label")
-        law = Pushforward(self.map, self.base.given(label), self.units)  # type: ignore[operator]  of a Labelled
+        law = Pushforward(self.map, self.base.given(label), self.units)
         law.training = self.training  # the map keeps its own mode
         return law
 

@@ -50,9 +50,10 @@ class Conditional(nn.Module):
             )
         self.net = net
         self.classes = classes
-        self.biases = nn.ModuleList(nn.Embedding(classes, _channels(layer)) for layer in layers)
-        for bias in self.biases:
+        biases = [nn.Embedding(classes, _channels(layer)) for layer in layers]
+        for bias in biases:
             nn.init.normal_(bias.weight, std=bias.embedding_dim**-0.5)
+        self.biases = nn.ModuleList(biases)
         vars(self)["_layers"] = layers  # parts of the net already
 
     def forward(self, rows: Tensor) -> Any:

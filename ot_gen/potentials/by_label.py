@@ -49,7 +49,7 @@ class LabelPotential(Potential):
         self.bound = potential.bound
 
     def _potentials(self) -> list[Potential]:
-        return list(self.parts)  # type: ignore[arg-type]  modules of this kind
+        return [part for part in self.parts if isinstance(part, Potential)]
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         base = getattr(mu, "base", None)

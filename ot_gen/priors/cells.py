@@ -197,8 +197,17 @@ def semidiscrete_prior(
         True
     """
     if isinstance(nu, LabelledData):
-        settings = {"tol": tol, "max_samples": max_samples, "seed": seed, "samples": samples, "progress": progress}
-        return fitted_by_label(partial(semidiscrete_prior, mix=mix, reject=reject, **settings), encoder, nu)
+        of_class = partial(
+            semidiscrete_prior,
+            mix=mix,
+            reject=reject,
+            tol=tol,
+            max_samples=max_samples,
+            seed=seed,
+            samples=samples,
+            progress=progress,
+        )
+        return fitted_by_label(of_class, encoder, nu)
     codes = Empirical(codes_of(encoder, nu, samples, seed))
     units = Units.columns(codes)
     target = units.standardised(codes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def _read(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Measure:
     _check_finite(tensors)
     if header.get("format", WITHOUT_SUMS) != OF_A_KIND:
         return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
-    kinds = {FLOW: _read_flow, CELLS: _read_cells, CLASSES: _read_classes}
+    kinds: dict[str, Callable[..., Measure]] = {FLOW: _read_flow, CELLS: _read_cells, CLASSES: _read_classes}
     if (kind := header.get("kind", "")) not in kinds:
         raise ValueError(f"it is of a kind {kind!r} that this ot_gen does not know: upgrade it")
     return kinds[kind](tensors, json.loads(header["settings"]))

@@ -108,13 +108,12 @@ def flow_prior(
         pairing = TablePairing(tol=0.1, progress=progress) if pairing is None else pairing
         solver: Solver = PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing))
         zeta: Measure = standard_gaussian(codes.dim).to(device)
-        classes = None
-        if labels is not None and isinstance(target, Empirical):
+        classes = None if labels is None else int(labels.max()) + 1
+        flow: nn.Module = FlowMap(DenseVelocity(codes.dim, width, depth, classes), steps=flow_steps).to(device)
+        if classes is not None and labels is not None and isinstance(target, Empirical):
             target = LabelledData(target, labels)
-            classes, zeta = target.classes, Labelled(zeta, target.shares)
-            solver = by_label(solver, classes)
-        flow = FlowMap(DenseVelocity(codes.dim, width, depth, classes), steps=flow_steps).to(device)
-        mu = Pushforward(flow if classes is None else with_classes(flow, classes), zeta, units)
+            flow, zeta, solver = with_classes(flow, classes), Labelled(zeta, target.shares), by_label(solver, classes)
+        mu = Pushforward(flow, zeta, units)
         with ProgressBar("the prior") if progress else nullcontext() as bar:
             done = fit(
                 mu,

@@ -62,10 +62,14 @@ def ex_post_prior(
     if samples < components:
         raise ValueError(f"ex_post_prior needs as many samples as components, got {samples} and {components}")
     if isinstance(nu, LabelledData):
-        share = {"seed": seed, "samples": samples, "regularisation": regularisation}
-        return fitted_by_label(
-            partial(ex_post_prior, components=max(1, components // nu.classes), **share), encoder, nu
+        of_class = partial(
+            ex_post_prior,
+            components=max(1, components // nu.classes),
+            seed=seed,
+            samples=samples,
+            regularisation=regularisation,
         )
+        return fitted_by_label(of_class, encoder, nu)
     codes = codes_of(encoder, nu, samples, seed)
     if len(codes) < max(2, components):
         raise ValueError(f"{components} components need at least {max(2, components)} codes, got {len(codes)}")
