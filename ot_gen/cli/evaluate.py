@@ -23,6 +23,7 @@ from ot_gen.execution import OneLineParser, use_threads, write_text
 from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
 from ot_gen.runs.claim import claimed, unclaimed
+from ot_gen.runs.classes import class_table, judge_classes
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
 from ot_gen.runs.flows import judge_flow
@@ -115,6 +116,7 @@ def _judge_run(given: argparse.Namespace) -> str:
     def work(folder: Path, record: RunRecord) -> RunRecord:
         record, sampled = judge_run(record, folder, model.mu, solver, data, judging, ex_post)
         record = judge_flow(record, model.mu, sampled, solver, data, judging)
+        record = judge_classes(record, sampled, data, judging)
         draw(folder, sampled, model.encoder, data.own)
         return record
 
@@ -145,7 +147,8 @@ def _judged(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[Pa
         writer.write(replace(judged, status=Status.FINISHED, seconds_judging=round(time.monotonic() - began, 3)))
     n = judged.n
     head = f"{record.label}: {n} of its samples against {n} held-out points; the floor is that of {n} training points"
-    return "\n".join([head, "", metric_table(judged), "", f"record in {folder}"])
+    tables = [table for table in (metric_table(judged), class_table(judged)) if table]
+    return "\n\n".join([head, *tables, f"record in {folder}"])
 
 
 def _resolved(cfg: DictConfig, name: str) -> Any:

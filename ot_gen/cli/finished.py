@@ -168,7 +168,8 @@ def load_run(folder: str | Path, trust: bool = False) -> TrainedRun:
     """The trained model of a finished run, ready to be sampled, with its solver, its data and its record.
 
     After `torch.manual_seed(s)` the points of `load_run(folder).mu.sample(n)` are those that
-    `ot-gen sample --run folder -n n --seed s` writes, as an .npy file. torch's random state stays as it was.
+    `ot-gen sample --run folder -n n --seed s` writes, as an .npy file. With `--class k` they are those of
+    `.mu.given(k).sample(n)`, for several classes one after the other. torch's random state stays as it was.
 
     Args:
         folder: of the run, as `ot-gen` left it. Its data are loaded again: files that they came from must be there.

@@ -1,20 +1,22 @@
-"""`ot-gen sample`: draw from a finished run, into an array, a picture or a folder of images."""
+"""`ot-gen sample`: draw from a finished run, or from classes of it, into an array, a picture or a folder of images."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ot_gen.arguments import Count, Seed, checked
 from ot_gen.cli.errors import failures, one_line, say, usage
 from ot_gen.cli.finished import load_run
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, is_out_of_memory
-from ot_gen.measures import check_cloud
+from ot_gen.measures import Pushforward, check_cloud, unlabelled
 from ot_gen.networks.flow_map import Steps, evaluations
 from ot_gen.runs.samples import FORMS, SampleFile
 
@@ -23,7 +25,7 @@ def sample(arguments: Sequence[str]) -> int:
     """Run `ot-gen sample` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
         given = _parser().parse_args(arguments)
-        shown = _sampled(given.n, given.seed, given.nfe, given)
+        shown = _sampled(given.n, given.seed, given.nfe, _numbers(given.classes), given)
     except Exception as error:
         if failures.shows(error):
             raise
@@ -41,7 +43,17 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: ot-gen sample --run runs/NAME -n 10000 --output samples.npy",
     )
     parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run of ot-gen")
-    parser.add_argument("-n", type=int, default=1000, help="the number of samples; the default is 1000")
+    parser.add_argument(
+        "-n", type=int, default=1000, help="the number of samples, with --class of each class; the default is 1000"
+    )
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        metavar="CLASS",
+        action="append",
+        default=[],
+        help="of a run with condition=label: the class to draw, or several (3,7), n of each in this order",
+    )
     parser.add_argument("--output", required=True, help=FORMS)
     parser.add_argument("--seed", type=int, default=0, help="of the samples; the default is 0")
     parser.add_argument(
@@ -53,19 +65,59 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @checked
-def _sampled(n: Count, seed: Seed, nfe: Steps | None, given: argparse.Namespace) -> str:
-    """Draw n samples and write them; returns what the user reads."""
+def _sampled(n: Count, seed: Seed, nfe: Steps | None, classes: list[int], given: argparse.Namespace) -> str:
+    """Draw n samples, or n of each class, and write them; returns what the user reads."""
     file = SampleFile(given.output, given.overwrite)
     run = load_run(given.run, given.trust)
-    file.check(n, run.data.shape)
-    torch.manual_seed(seed)
+    several = len(classes) > 1
+    _check_classes(classes, run.mu.classes, given.run)
+    total = n * max(1, len(classes))
+    file.check(total, run.data.shape)
     try:
         with nullcontext() if nfe is None else evaluations(run.mu, nfe):
-            points = run.mu.sample(n)
+            points, labels = _drawn(run.mu, n, seed, classes)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise ValueError(f"{n} samples do not fit into the memory of this machine; give a smaller -n") from error
+        raise ValueError(f"{total} samples do not fit into the memory of this machine; give a smaller -n") from error
     check_cloud(points, f"the samples of {given.run}")
-    file.write(points, run.data)
-    return f"{run.record.label}: {n} samples, seed {seed}, in {given.output}"
+    file.write(points, run.data, labels, columns=n if several else None)
+    of = f" of class {classes[0]}" if classes else ""
+    of = f", {n} each of the classes {', '.join(map(str, classes))}" if several else of
+    return f"{run.record.label}: {total} samples{of}, seed {seed}, in {given.output}"
+
+
+def _drawn(mu: Pushforward, n: int, seed: int, classes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    """n samples, or n of each class; and their classes, where there are several."""
+    torch.manual_seed(seed)
+    if classes:
+        points = torch.cat([mu.given(k).sample(n) for k in classes])
+        return points, torch.tensor(classes).repeat_interleave(n) if len(classes) > 1 else None
+    points = mu.sample(n)
+    if mu.classes is None:
+        return points, None
+    torch.manual_seed(seed)  # a draw begins with its latent rows, which hold the classes
+    return points, unlabelled(mu.base.sample(n))[1]
+
+
+def _numbers(words: Sequence[str]) -> list[int]:
+    """The classes of --class 3 --class 5,7."""
+    parts = [part.strip() for word in words for part in word.split(",")]
+    if wrong := [part for part in parts if not re.fullmatch("[0-9]{1,9}", part)]:
+        raise ValueError(f"--class takes numbers of classes, as in --class 7 or --class 3,7, got {wrong[0]!r:.60}")
+    numbers = [int(part) for part in parts]
+    if twice := [k for k in numbers if numbers.count(k) > 1]:
+        raise ValueError(f"--class names class {twice[0]} more than once; give each class once, and a larger -n")
+    return numbers
+
+
+def _check_classes(asked: Sequence[int], classes: int | None, folder: Path) -> None:
+    if not asked:
+        return
+    if classes is None:
+        raise ValueError(
+            f"the run in {folder} was not trained with condition=label, so it has no classes to draw from; leave "
+            "--class out, or train one with condition=label"
+        )
+    if beyond := [k for k in asked if k >= classes]:
+        raise ValueError(f"there is no class {beyond[0]} in {folder}; its classes are 0 to {classes - 1}")

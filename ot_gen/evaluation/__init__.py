@@ -4,6 +4,7 @@ from ot_gen.couplings import iwae_bound
 from ot_gen.divergences import CubicKernel, EnergyKernel, GaussianScales
 from ot_gen.evaluation.assumptions import Ball, Box, MomentBound
 from ot_gen.evaluation.certificate import certify
+from ot_gen.evaluation.class_accuracy import NearestLabels, class_accuracy
 from ot_gen.evaluation.classes import ClassError, Components, ModeCoverage
 from ot_gen.evaluation.classifier import DigitClassifier, digit_classes, digit_features
 from ot_gen.evaluation.discrepancies import MeanDiscrepancy
@@ -54,6 +55,7 @@ __all__ = [
     "ModeCoverage",
     "MomentBound",
     "MonteCarlo",
+    "NearestLabels",
     "Precision",
     "Recall",
     "SinkhornDistance",
@@ -63,6 +65,7 @@ __all__ = [
     "aggregate_kl",
     "attempted",
     "certify",
+    "class_accuracy",
     "conditional_kl",
     "digit_classes",
     "digit_features",

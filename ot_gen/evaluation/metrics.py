@@ -77,6 +77,8 @@ class Metrics:
     Args:
         views: ways to look at the samples, by name, each with its metrics.
         memorisation: measured on the points themselves, where the training data are points and no law; None: left out.
+        classifier: points -> classes (n,) in the numbering of the data's labels, the judge of models that generate by
+            class; None: the nearest training points (`NearestLabels`) are that judge.
 
     Raises:
         ValueError: two metrics of one name.
@@ -91,9 +93,12 @@ class Metrics:
         (True, True)
     """
 
-    def __init__(self, views: Mapping[str, View], memorisation: Memorisation | None = None) -> None:
+    def __init__(
+        self, views: Mapping[str, View], memorisation: Memorisation | None = None, classifier: Map | None = None
+    ) -> None:
         self.views = dict(views)
         self.memorisation = memorisation
+        self.classifier = classifier
         names = [name for view in self.views.values() for name in view.metrics]
         names += [] if memorisation is None else ["memorisation"]
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -91,7 +91,9 @@ class Pushforward(Measure):
         """
         if self.classes is None:
             raise ValueError("this model has no classes; train one with them, condition=label")
-        return Pushforward(self.map, self.base.given(label), self.units)
+        law = Pushforward(self.map, self.base.given(label), self.units)
+        law.training = self.training  # the map keeps its own mode
+        return law
 
     def decode(self, z: Tensor) -> Tensor | Distribution:
         """What the map returns, (n, k) -> g_θ(z) (n, d), or the law p_θ(·|z) of a decoder with noise."""

@@ -18,6 +18,7 @@ from ot_gen.report.runs import Run
 
 PICTURES = {  # and what the page calls them
     "samples": "Samples, side by side under equal seeds",
+    "classes": "Samples by class",
     "reconstructions": "Reconstructions: held-out y and g(f(y))",
     "codes": "Codes of held-out points by class, over the reference",
     "manifold": "The decoded latent plane",

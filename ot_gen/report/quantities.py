@@ -12,6 +12,7 @@ from ot_gen.runs.parts import RecordedMetric
 
 _EXACT = {"w1": "W₁", "w2_squared": "W₂²"}
 _METRICS = {  # name: how the page calls it, and which way is better
+    "class_accuracy": ("class accuracy", "higher"),
     "sinkhorn": ("Sinkhorn divergence", "lower"),
     "sliced_w2": ("sliced W₂", "lower"),
     "mmd": ("MMD²", "lower"),
@@ -26,7 +27,8 @@ _METRICS = {  # name: how the page calls it, and which way is better
     "mode_coverage": ("mode coverage", "higher"),
     "memorisation": ("memorisation", None),
 }
-_FIRST = ("frechet", "sliced_w2", "precision", "coverage", "mode_coverage")  # the columns that are shown unasked
+# The columns that are shown unasked.
+_FIRST = ("frechet", "class_accuracy", "sliced_w2", "precision", "coverage", "mode_coverage")
 
 
 @final
@@ -60,7 +62,7 @@ class Statistic(NamedTuple):
 
 def judged() -> list[Quantity]:
     """The exact W₁ and W₂² of every run's judgement."""
-    return [Quantity(name, name, words, "lower", True, is_exact=True) for name, words in _EXACT.items()]
+    return [quantity(name) for name in _EXACT]
 
 
 def metrics(runs: Iterable[Run]) -> list[Quantity]:
@@ -74,6 +76,18 @@ def metrics(runs: Iterable[Run]) -> list[Quantity]:
     names = [name for name in _METRICS if name in recorded] + [name for name in recorded if name not in _METRICS]
     first = [name for name in _FIRST if name in recorded][:3] or names[:3]
     return [Quantity(name, f"m{i}", *_METRICS.get(name, (name, None)), name in first) for i, name in enumerate(names)]
+
+
+def quantity(name: str) -> Quantity:
+    """One of any name, for a table that is not sorted or hidden by column.
+
+    Example:
+        >>> quantity("w1").words, quantity("my_own").words
+        ('W₁', 'my_own')
+    """
+    if name in _EXACT:
+        return Quantity(name, name, _EXACT[name], "lower", True, is_exact=True)
+    return Quantity(name, "", *_METRICS.get(name, (name, None)), True)
 
 
 def statistic(runs: Iterable[Run], name: str) -> Statistic | None:

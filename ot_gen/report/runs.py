@@ -18,7 +18,10 @@ from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network", "flow")
 SMALLEST = 1e-100  # of the sizes of numbers on the page, and the inverse of the largest
-FIGURES = ("samples", "reconstructions", "codes", "manifold", "interpolations", "evaluations", "trajectories", "curves")
+FIGURES = (
+    *("samples", "classes", "reconstructions", "codes", "manifold", "interpolations", "evaluations", "trajectories"),
+    "curves",
+)
 
 
 @final

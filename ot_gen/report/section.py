@@ -11,6 +11,7 @@ from typing import NamedTuple, final
 
 from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.axes import LinearAxis
+from ot_gen.report.classes import class_table
 from ot_gen.report.flows import flow_table
 from ot_gen.report.paired import Difference, holm, paired_difference
 from ot_gen.report.quantities import Quantity, judged, metrics, places
@@ -67,6 +68,7 @@ class Section:
         encoders = [[run for run in group if run.record.encoder and run.is_finished] for group in self.groups]
         self.encoders = [members for members in encoders if members]
         self.flows = flow_table(self.groups)
+        self.classes = class_table(self.groups)
         self.encoder_sizes = {name: _values(self.finished, name) for name in EncoderJudgement._fields}
         self.quantities = [*judged(), *metrics(self.finished)]
         self.scales = {quantity.name: _scale(self.finished, quantity) for quantity in self.quantities}

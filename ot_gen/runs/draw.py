@@ -9,7 +9,7 @@ from torch import nn
 
 from ot_gen.data import Dataset
 from ot_gen.measures import Pushforward, undisturbed
-from ot_gen.runs import figures, flow_figures, latents
+from ot_gen.runs import class_figures, figures, flow_figures, latents
 from ot_gen.runs.flows import flows_in, plane_paths, samples_at_few
 from ot_gen.runs.record import read_metrics
 
@@ -26,6 +26,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
     interpolations.png     images of straight segments between codes, or between draws of ζ without an encoder
     evaluations.png        of a flow: the same samples at few evaluations of its velocity and at all of them
     trajectories.png       of a flow in the plane: the paths of points of the reference
+    classes.png            of a model that generates by class: images, a row for each; points, beside the data
     curves.png             of training
     """
     modules = [mu] if encoder is None else [mu, encoder]
@@ -53,6 +54,8 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
         if mu.classes is not None:
             ends[:, 1, -1] = ends[:, 0, -1]  # a segment stays in its class
         drawn["interpolations"] = latents.interpolation_figure(mu, ends, points, shape)
+        if mu.classes is not None:
+            drawn["classes"] = class_figures.class_figure(mu, data, seed)
     if flows_in(mu):
         made = samples_at_few(mu, 10 if shape else 1000, seed)
         drawn["evaluations"] = flow_figures.evaluation_figure(made, points, shape)

@@ -161,7 +161,7 @@ def judge_run(
         save_prior(prior, folder / PRIOR_NAME, model=trained)
     at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
     record = judge_model(record, mu, data, judging)
-    record = replace(record, ex_post=_name(ex_post))
+    record = replace(record, ex_post=named(ex_post))
     if record.judgement is None:  # then there is nothing to stand beside
         return record, mu
     beside = partial(judge_beside, seed=judging.seed)
@@ -252,7 +252,12 @@ def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) ->
     return judged._replace(negative_elbo=judged.negative_elbo + nats, negative_iwae=judged.negative_iwae + nats)
 
 
-def _name(function: Any) -> str:
-    """Of a function, also of one with some arguments bound."""
+def named(function: Any) -> str:
+    """The name of a function, also of one with some arguments bound, or else of the object's class.
+
+    Example:
+        >>> named(partial(max, 3))
+        'max'
+    """
     named = getattr(function, "func", function)
     return getattr(named, "__name__", type(named).__name__)

@@ -56,6 +56,23 @@ class RecordedMetric:
 
 @final
 @dataclass(frozen=True)
+class RecordedClasses:
+    """What each class of a model that generates by class is worth; the share of all that is right is a metric.
+
+    Attributes:
+        judge: the classifier that says which class a sample is of.
+        n: samples of each class, and as many held-out points of it; 0 where fewer than two are held out.
+        metrics: by name the figure of each class: class_accuracy, w1 between points, frechet between features where
+            there are any. The floor of class_accuracy is that of the held-out points with their true classes.
+    """
+
+    judge: str
+    n: tuple[int, ...] = ()
+    metrics: Mapping[str, tuple[RecordedMetric | None, ...]] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
 class CertifiedInterval:
     """Bounds of W_c(μ, ν) with their standard errors, and the interval that holds it with probability `level`.
 

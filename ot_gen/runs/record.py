@@ -29,6 +29,7 @@ from ot_gen.runs.parts import (
     Attempt,
     CertifiedInterval,
     Objective,
+    RecordedClasses,
     RecordedFlow,
     RecordedMetric,
     RecordedUnits,
@@ -62,6 +63,8 @@ class RunRecord:
         judgement: exact W₁ and W₂²; None where one of them could not be computed, the other is then a metric.
         metrics: all others by name, on `metrics_n` samples a side; None (null in run.json, a dash on the page) where
             one could not be computed, for the reason in `metrics_failed`.
+        classes: of a model that generates by class: what each class is worth. Then `metrics` has class_accuracy, on
+            the samples of all classes.
         certificate: bounds of W_c(μ, ν).
         flow: of a model that is a flow, or has one as its prior: its samples at few evaluations, and its path energy.
         seconds, seconds_judging: of training, and of `ot-gen evaluate`.
@@ -100,6 +103,7 @@ class RunRecord:
     metrics: Mapping[str, RecordedMetric | None] = field(default_factory=dict)
     metrics_n: int | None = None
     metrics_failed: Mapping[str, str] = field(default_factory=dict)
+    classes: RecordedClasses | None = None
     certificate: CertifiedInterval | None = None
     flow: RecordedFlow | None = None
     seconds_judging: float | None = None

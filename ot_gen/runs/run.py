@@ -16,6 +16,7 @@ from ot_gen.data import Dataset
 from ot_gen.execution import ALONE, Processes, on_one_line
 from ot_gen.execution.progress_bar import ProgressBar
 from ot_gen.measures import Pushforward, Units
+from ot_gen.runs.classes import judge_classes
 from ot_gen.runs.draw import draw
 from ot_gen.runs.flows import judge_flow
 from ot_gen.runs.judging import ExPost, Judging, check_judging, encoder_of, judge_run
@@ -140,6 +141,7 @@ def _judged(writer: RecordWriter, experiment: Experiment, label: str) -> float:
         writer.record, writer.folder, experiment.mu, solver, data, experiment.judging, experiment.ex_post
     )
     record = judge_flow(record, experiment.mu, mu, solver, data, experiment.judging)
+    record = judge_classes(record, mu, data, experiment.judging)
     draw(writer.folder, mu, encoder_of(solver, experiment.mu), data.own)
     # The last write of all: a record that says "finished" is complete.
     finished = replace(record, status=Status.FINISHED)

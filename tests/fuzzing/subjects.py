@@ -307,6 +307,8 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "WrappedNormal": {"mean": lambda: torch.zeros(2)},
     "volume_map": {"size": lambda: 3, "bounds": lambda: torch.tensor([[-1.0, -1.0], [1.0, 1.0]])},
     "Components": {"law": lambda: og.gaussian_mixture(numbers(3, 2), 0.5)},
+    "NearestLabels": {"points": lambda: numbers(6, 2), "labels": lambda: torch.arange(6) % 2},
+    "class_accuracy": {"found": lambda: torch.arange(5) % 2, "asked": lambda: torch.arange(5) % 3},
     "BernoulliNLL.decoded": {"out": lambda: torch.rand(5, 2), "y": lambda: torch.rand(5, 2)},
     "NegativeLogLikelihood.decoded": {"out": law},
     **{f"{measure}.from_cube": {"u": lambda: torch.rand(5, 2)} for measure in ("Reference", "Pushforward")},

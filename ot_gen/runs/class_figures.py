@@ -1,0 +1,144 @@
+"""Figures of a model that generates by class. Each function returns a matplotlib `Figure`, as in `figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ot_gen.data import Dataset
+from ot_gen.measures import Pushforward, undisturbed
+from ot_gen.runs.figures import blank, canvas, planar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+A_CLASS = 10  # images of each class
+SHOWN = 2000  # points
+ROWS = 25  # classes that a figure has room for
+# Paul Tol's "muted" colours, which colour-blind readers tell apart, for up to nine classes.
+COLOURS = (*("#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"),)
+
+
+def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:
+    """Images by class, one column from the same draw of the reference; or points, as many of each as are held out.
+
+    Args:
+        mu: a model with classes, in the data's own units.
+        data: with labels, in their own units.
+        seed: of the draws.
+
+    Raises:
+        ValueError: data without labels.
+    """
+    points, labels = data.test.atoms[:SHOWN], data.labels[1][:SHOWN]
+    classes = mu.classes or 0
+
+    def of_class(k: int, n: int) -> Tensor:
+        torch.manual_seed(seed)
+        return mu.given(k).sample(n)
+
+    with undisturbed(mu):
+        if data.shape is not None:
+            return class_grid([of_class(k, A_CLASS) for k in range(classes)], data.shape)
+        counts = torch.bincount(labels.cpu(), minlength=classes)
+        samples = torch.cat([of_class(k, n) for k, n in enumerate(counts.tolist()) if n])
+    return class_scatter(samples, torch.arange(classes).repeat_interleave(counts), points, labels)
+
+
+def class_grid(samples: Sequence[Tensor], shape: Sequence[int]) -> Figure:
+    """Images by class, one row for each, its number at the left; of many classes the first 25.
+
+    Args:
+        samples: of each class, (m, c·h·w).
+        shape: (channels, height, width), channels 1 or 3.
+    """
+    shown = samples[:ROWS]
+    columns, height = len(shown[0]), shape[1]
+    grid = canvas(torch.cat(list(shown)), shape, columns)
+    left, right, top, bottom = 0.42, 0.02, 0.3 if len(samples) > ROWS else 0.02, 0.02  # inches
+    across = 4.6 - left - right
+    high = across * grid.shape[0] / grid.shape[1]
+    total = high + top + bottom
+    figure = blank(4.6, total, layout=None)
+    axes = figure.add_axes((left / 4.6, bottom / total, across / 4.6, high / total))
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    middles = [row * (height + 2) + (height - 1) / 2 for row in range(len(shown))]
+    axes.set_yticks(middles, [str(k) for k in range(len(shown))], fontsize=9 if len(shown) <= 12 else 7)
+    axes.set_xticks([])
+    axes.tick_params(length=0, pad=2)
+    axes.spines[:].set_visible(False)
+    axes.set_ylabel("class", fontsize=9, labelpad=2)
+    if len(samples) > ROWS:
+        axes.set_title(f"the first {ROWS} of {len(samples)} classes", fontsize=9)
+    return figure
+
+
+def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) -> Figure:
+    """Held-out data, coloured by class, beside samples, coloured by the class that they were drawn for.
+
+    Points of more than two dimensions are shown by the two directions in which the data vary most. Up to nine classes
+    have a legend; up to 25 have their numbers in the picture of the data.
+
+    Args:
+        samples: of the model, (n, d).
+        asked: their classes, (n,).
+        data: held-out data, (m, d).
+        labels: their classes, (m,).
+    """
+    made, real, names = planar(samples, data)
+    classes = np.union1d(labels.cpu().numpy(), asked.cpu().numpy())
+    low, high = real.min(axis=0), real.max(axis=0)
+    margin = 0.15 * (high - low).max()
+    low, high = low - margin, high + margin
+    across, up = high - low
+    words = 0.85 if len(classes) > len(COLOURS) else 1.15  # inches, without or with a legend
+    figure = blank(7.6, words + min(4.5, max(1.2, 3.4 * up / across)))
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, points, of in ((left, real, labels), (right, made, asked)):
+        _scatter(axes, points, of.cpu().numpy(), classes)
+        axes.set_xlabel(names[0])
+        axes.set_aspect("equal")
+        axes.locator_params(nbins=6)
+    left.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), ylabel=names[1])
+    left.set_title(f"{len(real)} held-out points by class", fontsize=10)
+    right.set_title(f"{len(made)} samples by the class asked for", fontsize=10)
+    if outside := int(((made < low) | (made > high)).any(axis=1).sum()):
+        right.set_xlabel(f"{names[0]}      ({outside} outside the frame)")
+    if len(classes) <= len(COLOURS):
+        for number, colour in zip(classes, COLOURS, strict=False):
+            left.scatter([], [], color=colour, s=8, linewidths=0, label=str(number))
+        close: dict[str, Any] = {"columnspacing": 0.9, "handletextpad": 0.1, "fontsize": 10, "markerscale": 3}
+        figure.legend(loc="outside upper center", ncols=len(COLOURS), frameon=False, **close)
+    elif len(classes) <= ROWS:
+        _number(left, real, labels.cpu().numpy(), classes)
+    return figure
+
+
+def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> None:
+    from matplotlib import colormaps
+
+    few = len(classes) <= len(COLOURS)
+    colours = list(COLOURS) if few else list(colormaps["viridis"](np.linspace(0, 1, len(classes))))
+    order = np.random.default_rng(0).permutation(len(points))  # no class hides the others
+    colour_of = [colours[place] for place in np.searchsorted(classes, labels[order])]
+    x, y = points[order].T
+    axes.scatter(x, y, c=colour_of, s=8, linewidths=0, alpha=0.85)
+
+
+def _number(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> None:
+    """The number of each class, beside a point near its middle."""
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2.8, foreground="white")]
+    for number in classes:
+        own = points[labels == number]
+        if len(own):
+            middle = own[np.square(own - np.median(own, axis=0)).sum(axis=1).argmin()]
+            axes.annotate(
+                str(number), middle, (6, 6), textcoords="offset points", fontsize=9, weight="bold", path_effects=halo
+            )
