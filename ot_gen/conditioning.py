@@ -108,8 +108,8 @@ def _coupling(coupling: Coupling, classes: int, weight: float) -> Coupling:
         encoder = WithLabel(Conditional(coupling.encoder, classes))
         return EncoderCoupling(encoder, _divergence(coupling.divergence, classes), coupling.weight, coupling.schedule)
     raise ValueError(
-        f"{type(coupling).__name__} knows no classes; leave condition out, or take a solver that does, e.g. "
-        "solver=primal/vae, primal/sinkhorn_divergence, primal/flow_semidiscrete"
+        f"{type(coupling).__name__} knows no classes; take an EncoderCoupling, a VelocityRegression or a plan between "
+        "batches, or train without them"
     )
 
 

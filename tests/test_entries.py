@@ -19,6 +19,7 @@ from ot_gen.cli import build, conf_dir
 
 ROOT = Path(__file__).parent.parent
 TRAINING = ("cost", "data", "encoder", "generator", "noise", "precision", "reference", "solver", "trainer", "velocity")
+TRAINING += ("condition",)
 AROUND = ("certificate", "ex_post", "metrics", "tracker")  # what a run builds beside the parts of its training
 CHOICES = ("experiment", "sweep")  # of entries of the other groups
 ELSEWHERE = ("base", "dense", "hydra")  # parts of entries, and entries for Hydra's plugins: each has its own test

@@ -86,8 +86,8 @@ class LabelCost(Cost):
     def _apart(self, cost: Tensor, differ: Tensor) -> Tensor:
         return torch.where(differ, self.weight if math.isinf(self.weight) else cost + self.weight, cost)
 
-    def extra_repr(self) -> str:
-        return f"weight={self.weight:g}"
+    def __repr__(self) -> str:
+        return f"LabelCost({self.within}, weight={self.weight:g})"
 
 
 def _split(rows: Tensor) -> tuple[Tensor, Tensor]:

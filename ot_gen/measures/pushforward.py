@@ -90,7 +90,7 @@ class Pushforward(Measure):
             ValueError: the model has no classes, or no such one.
         """
         if self.classes is None:
-            raise ValueError("this model has no classes; train one with them, condition=label")
+            raise ValueError("this model has no classes; make its base a Labelled law")
         law = Pushforward(self.map, self.base.given(label), self.units)
         law.training = self.training  # the map keeps its own mode
         return law

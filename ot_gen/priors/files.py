@@ -214,8 +214,8 @@ def _read_flow(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Pu
     if classes is None:
         prior = Pushforward(Placed(flow, _units(tensors)), zeta)
     else:
-        told = Placed(Unlabelled(with_classes(flow, classes)), _units(tensors))
-        prior = Pushforward(WithLabel(told), Labelled(zeta, tensors[SHARES]))
+        placed = Placed(Unlabelled(with_classes(flow, classes)), _units(tensors))
+        prior = Pushforward(WithLabel(placed), Labelled(zeta, tensors[SHARES]))
     return prior.requires_grad_(False).eval()
 
 

@@ -149,7 +149,7 @@ def judge_run(
     """
     (folder / PRIOR_NAME).unlink(missing_ok=True)  # of a run that this one replaces
     encoder = encoder_of(solver, mu)
-    if encoder is not None:
+    if encoder is not None and mu.classes is None:  # codes of a class have no law to be compared with by themselves
         record, judged = _noted(record, "encoder", _judge_encoder, mu, solver, data, judging.seed)
         record = replace(record, encoder=judged)
     trained, mu, data = mu, mu.in_own_units(), data.own
@@ -236,8 +236,6 @@ def _drawn(measure: Measure) -> Measure | Tensor:
 
 
 def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) -> EncoderJudgement:
-    if mu.classes is not None:
-        raise ValueError("an encoder that is told the class is not judged by itself")
     coupling: Any = solver.xi
     # The weight of a squared cost is twice a decoder's variance only next to a KL.
     is_likelihood = isinstance(coupling, ImportanceCoupling) or isinstance(coupling.divergence, KL)
