@@ -50,7 +50,7 @@ class Conditional(nn.Module):
             )
         self.net = net
         self.classes = classes
-        # They start as N(0, 1), as large as what layers return: classes then use different units from the first step on.
+        # They start as N(0, 1), as large as what layers return: classes use different units from the first step on.
         # With that of torch's own biases, about 1/√width, 1,200 steps of WGAN-GP brought digits to a class accuracy of
         # .69 for .88 here.
         self.biases = nn.ModuleList([nn.Embedding(classes, _channels(layer)) for layer in layers])
