@@ -62,9 +62,10 @@ def ex_post_prior(
     if samples < components:
         raise ValueError(f"ex_post_prior needs as many samples as components, got {samples} and {components}")
     if isinstance(nu, LabelledData):
+        fewest = min(len(nu.part(k)) for k in range(nu.classes))
         of_class = partial(
             ex_post_prior,
-            components=max(1, components // nu.classes),
+            components=max(1, min(components // nu.classes, fewest // 2)),
             seed=seed,
             samples=samples,
             regularisation=regularisation,
