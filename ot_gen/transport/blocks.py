@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, final
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, checked
-from ot_gen.costs import Cost
-from ot_gen.transport.plan import Dual, Pairs, Plan
+from ot_gen.costs import Cost, LabelCost
+from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 
 
 @final
@@ -28,53 +28,46 @@ class Block(NamedTuple):
 @checked
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockPlan(Plan):
-    """A plan that is 0 outside of its blocks, Σ_k s_k P_k with s_k the share of block k.
+    """A plan with all entries of its blocks, Σ_k s_k P_k with s_k the share of block k, and 0 outside of them.
 
     Value, penalty and dual are the sums of those of the blocks: penalties are within blocks.
 
     Example:
-        >>> from ot_gen import exact_plan
+        >>> from functools import partial
+        >>> from ot_gen import sinkhorn_plan
         >>> inf = float("inf")
-        >>> plan = plan_by_blocks(exact_plan, torch.tensor([[1.0, inf], [inf, 3.0]]))
+        >>> plan = plan_by_blocks(partial(sinkhorn_plan, epsilon=1.0), torch.tensor([[1.0, inf], [inf, 3.0]]))
         >>> plan.matrix, float(plan.value)
         (tensor([[0.5000, 0.0000],
                 [0.0000, 0.5000]]), 2.0)
     """
 
-    blocks: Sequence[Block]
+    P: Tensor
 
     @property
     def matrix(self) -> Tensor:
-        P = torch.zeros_like(self.C)
-        for i, j, share, plan in self.blocks:
-            P[i[:, None], j] = share * plan.matrix
-        return P
+        return self.P
 
     @property
     def value(self) -> Tensor:
-        return torch.stack([share * plan.value for _, _, share, plan in self.blocks]).sum()
+        return (self.P * self.C.masked_fill(torch.inf == self.C, 0)).sum()
 
     @property
     def marginals(self) -> tuple[Tensor, Tensor]:
-        p, q = self.C.new_zeros(self.C.shape[0]), self.C.new_zeros(self.C.shape[1])
-        for i, j, share, plan in self.blocks:
-            p[i], q[j] = (share * side for side in plan.marginals)
-        return p, q
+        return self.P.sum(dim=1), self.P.sum(dim=0)
 
     @property
     def pairs(self) -> Pairs:
-        return Pairs.of(self.matrix)
+        return Pairs.of(self.P)
 
     def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
         self._check_sizes(x, y)
-        parts = [share * plan.cost_of(cost, x[i], y[j]) for i, j, share, plan in self.blocks]
-        return torch.stack(parts).sum()
+        if isinstance(cost, LabelCost):  # no mass leaves a class, so the points' own cost serves, with its quick form
+            cost, x, y = cost.within, x[:, :-1], y[:, :-1]
+        return DensePlan(self.C, self.bound, self.solve_dual, self.P).cost_of(cost, x, y)
 
     def _row_sums(self, y: Tensor) -> Tensor:
-        sums = y.new_zeros(len(self.C), y.shape[1])
-        for i, j, share, plan in self.blocks:
-            sums[i] = (share * plan.matrix).to(y) @ y[j]
-        return sums
+        return self.P.to(y) @ y
 
 
 @checked
@@ -96,7 +89,7 @@ def plan_by_blocks(plan: Callable[[Tensor], Plan], C: Tensor) -> Plan:
         >>> from ot_gen import exact_plan
         >>> inf = float("inf")
         >>> C = torch.tensor([[0.0, inf, 2.0], [inf, 1.0, inf], [2.0, inf, 0.0]])
-        >>> plan_by_blocks(exact_plan, C).pairs.j
+        >>> plan_by_blocks(exact_plan, C).matrix.argmax(dim=1)
         tensor([0, 1, 2])
     """
     allowed = torch.isposinf(C).logical_not()
@@ -131,4 +124,10 @@ def plan_by_blocks(plan: Callable[[Tensor], Plan], C: Tensor) -> Plan:
         return Dual(f, g, value, penalty)
 
     bound: Literal["upper"] | None = "upper" if all(b.plan.bound == "upper" for b in blocks) else None
-    return BlockPlan(C.detach(), bound, dual, blocks)
+    if all(isinstance(b.plan, SparsePlan) for b in blocks):
+        entries = [(b.i[p.i], b.j[p.j], b.share * p.mass) for b in blocks for p in (b.plan.pairs,)]
+        return SparsePlan(C.detach(), bound, dual, Pairs(*(torch.cat(part) for part in zip(*entries, strict=True))))
+    P = torch.zeros_like(C.detach(), dtype=blocks[0].plan.matrix.dtype)
+    for i, j, share, part in blocks:
+        P[i[:, None], j] = share * part.matrix
+    return BlockPlan(C.detach(), bound, dual, P)
