@@ -24,7 +24,7 @@ class OfClass(nn.Module):
         label: k.
 
     Example:
-        >>> from ot_gen import Conditional, DiracEncoder, WithLabel
+        >>> from ot_gen import Conditional, DiracEncoder, Empirical, WithLabel
         >>> encoder = WithLabel(Conditional(DiracEncoder(nn.Linear(3, 2)), classes=2))
         >>> OfClass(encoder, 1)(torch.zeros(5, 3)).mean.shape
         torch.Size([5, 2])
@@ -45,7 +45,7 @@ def fitted_by_label(fit: Callable[[nn.Module, Measure], Measure], encoder: nn.Mo
     """The law of labelled codes whose classes have priors of their own, fit(encoder, ν_k).
 
     Example:
-        >>> from ot_gen import Conditional, DiracEncoder, WithLabel, ex_post_prior
+        >>> from ot_gen import Conditional, DiracEncoder, Empirical, WithLabel, ex_post_prior
         >>> nu = LabelledData(Empirical(torch.randn(40, 3)), torch.arange(40) % 2)
         >>> encoder = WithLabel(Conditional(DiracEncoder(nn.Linear(3, 2)), classes=2))
         >>> fitted_by_label(lambda e, of: ex_post_prior(e, of, components=1), encoder, nu).sample(5).shape
@@ -58,7 +58,7 @@ def labelled_codes(encoder: nn.Module, nu: LabelledData, samples: int, seed: int
     """Codes (n, k), n <= samples up to rounding, and their classes (n,), in the shares of the data.
 
     Example:
-        >>> from ot_gen import Conditional, DiracEncoder, WithLabel
+        >>> from ot_gen import Conditional, DiracEncoder, Empirical, WithLabel
         >>> nu = LabelledData(Empirical(torch.randn(40, 3)), torch.arange(40) % 2)
         >>> encoder = WithLabel(Conditional(DiracEncoder(nn.Linear(3, 2)), classes=2))
         >>> codes, labels = labelled_codes(encoder, nu, 100, 0)

@@ -50,7 +50,7 @@ class BlockPlan(Plan):
 
     @property
     def value(self) -> Tensor:
-        return (self.P * self.C.masked_fill(torch.inf == self.C, 0)).sum()
+        return (self.P * torch.where(torch.isposinf(self.C), 0, self.C)).sum()
 
     @property
     def marginals(self) -> tuple[Tensor, Tensor]:
