@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import numpy as np
 
 from ot_gen.semidual.line import monotone
-from ot_gen.semidual.plane_laws import PlaneLaw
+from ot_gen.semidual.plane_laws import StandardLaw
 from ot_gen.semidual.power_diagram import Floats, Ints, PowerDiagram
 
 STEPS, HALVINGS = 100, 20  # of Newton's method, and of one of its steps, at most
@@ -49,19 +50,32 @@ class PlaneProblem:
         [0.5, 0.25, 0.25]
     """
 
-    def __init__(self, law: PlaneLaw, atoms: Floats, weights: Floats) -> None:
+    def __init__(self, law: StandardLaw, atoms: Floats, weights: Floats) -> None:
         self.law, self.atoms, self.b = law, atoms, weights
 
     def masses(self, psi: Floats) -> Floats:
         """P, (m,)."""
         return self._state(psi).masses
 
-    def solve(self) -> Floats:
-        """ψ, (m,), with ‖P − b‖₁ <= `EXACT`, or as near to it as the steps come."""
-        state = self._state(self._start())
+    def measured(self, psi: Floats, rounding: Floats) -> tuple[Floats, float]:
+        """P, (m,), and about ‖δP‖₁ where independent errors of the size `rounding`, (m,), spoil ψ."""
+        state = self._state(psi)
+        (i, j), masses = state.pairs.T, state.masses
+        passed = np.minimum(state.flow * np.hypot(rounding[i], rounding[j]), np.minimum(masses[i], masses[j]))
+        return masses, float(2 * passed.sum())
+
+    def solve(self, spent: Callable[[], bool] = lambda: False) -> Floats:
+        """ψ, (m,), with ‖P − b‖₁ <= `EXACT`, or as near to it as the steps come until `spent`."""
+        from scipy.spatial import QhullError
+
+        psi = self._start()
+        try:
+            state = self._state(psi)
+        except QhullError:  # atoms that rounding moves into one line
+            return psi
         least = min(self.b.min(), state.masses.min()) / 2
         for _ in range(STEPS):
-            if np.abs(state.masses - self.b).sum() <= EXACT:
+            if np.abs(state.masses - self.b).sum() <= EXACT or spent():
                 break
             step = self._newton(state)
             share, reached = 1.0, self._reached(state, step, 1.0, least)
@@ -83,7 +97,12 @@ class PlaneProblem:
 
     def _reached(self, state: _State, step: Floats, share: float, least: float) -> _State | None:
         """Where a share of the step leads, or None where it is too long."""
-        new = self._state(state.psi + share * step)
+        from scipy.spatial import QhullError
+
+        try:
+            new = self._state(state.psi + share * step)
+        except QhullError:
+            return None
         error, before = (float(np.linalg.norm(each.masses - self.b)) for each in (new, state))
         return new if new.masses.min() >= least and error <= (1 - share / 2) * before else None
 

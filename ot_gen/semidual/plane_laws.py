@@ -24,20 +24,24 @@ class CellMasses(NamedTuple):
     flow: Floats
 
 
-class PlaneLaw(ABC):
-    """A law on the plane with mean 0 and covariance I."""
+class StandardLaw(ABC):
+    """A law with mean 0 and covariance I and independent, equal coordinates, two in the plane and one on the line."""
 
     @abstractmethod
     def cells(self, diagram: PowerDiagram) -> CellMasses:
-        """The exact masses of the cells, to rounding."""
+        """The exact masses of cells in the plane, to rounding."""
 
     @abstractmethod
     def quantiles(self, levels: Floats) -> Floats:
-        """Those of each of its coordinates, which are independent: levels in (0, 1), (n,)."""
+        """Those of a coordinate, (n,), at levels in (0, 1)."""
+
+    @abstractmethod
+    def levels(self, quantiles: Floats) -> Floats:
+        """The mass of a coordinate below a number, (n,)."""
 
 
 @final
-class GaussianLaw(PlaneLaw):
+class GaussianLaw(StandardLaw):
     """N(0, I) on the plane.
 
     The field z (1 − e^(−‖z‖²/2)) / (2π ‖z‖²) has the density as its divergence. So the mass of a cell is a sum over its
@@ -56,7 +60,12 @@ class GaussianLaw(PlaneLaw):
     def quantiles(self, levels: Floats) -> Floats:
         from scipy.special import ndtri
 
-        return ndtri(levels)
+        return np.asarray(ndtri(levels))
+
+    def levels(self, quantiles: Floats) -> Floats:
+        from scipy.special import ndtr
+
+        return np.asarray(ndtr(quantiles))
 
     def cells(self, diagram: PowerDiagram) -> CellMasses:
         from scipy.special import ndtr, owens_t
@@ -77,7 +86,7 @@ class GaussianLaw(PlaneLaw):
 
 
 @final
-class SquareLaw(PlaneLaw):
+class SquareLaw(StandardLaw):
     """The uniform law on the square [−√3, √3]².
 
     The field (z_1 + √3, 0) has the divergence 1 and flows through no side but the right one. So the area of a cell is a
@@ -93,6 +102,9 @@ class SquareLaw(PlaneLaw):
 
     def quantiles(self, levels: Floats) -> Floats:
         return self.HALF * (2 * levels - 1)
+
+    def levels(self, quantiles: Floats) -> Floats:
+        return np.clip((quantiles / self.HALF + 1) / 2, 0, 1)
 
     def cells(self, diagram: PowerDiagram) -> CellMasses:
         edges, m = diagram.edges(), len(diagram.atoms)
