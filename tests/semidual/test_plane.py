@@ -218,7 +218,7 @@ def test_what_rounding_spoils_is_not_certified():
     mu, y = standard_gaussian(2), parallel_lines().sample(2000)
     loose, tight = (solved(mu, y, tol=tol, max_samples=2**20) for tol in (0.3, 0.02))
     assert loose.converged and not tight.converged
-    assert "rounding to float32 alone moves about 0.08 of the mass" in tight.message
+    assert "rounding to float32 alone moves about 0.1 of the mass" in tight.message
     for solution in (loose, tight):
         error, noise = seen(mu, solution)
         assert error < solution.marginal_error + 2 * solution.marginal_error_se + noise / 2
