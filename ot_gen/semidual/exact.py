@@ -14,13 +14,15 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from ot_gen.costs import SquaredEuclidean
 from ot_gen.costs.distances import InnerProduct
 from ot_gen.semidual.line import LineProblem
-from ot_gen.semidual.plane import PlaneProblem
-from ot_gen.semidual.plane_laws import GaussianLaw, SquareLaw, StandardLaw
+from ot_gen.semidual.newton import CellProblem
+from ot_gen.semidual.plane import HALF
 from ot_gen.semidual.power_diagram import Floats
 from ot_gen.semidual.problem import SemidiscreteProblem
+from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
 
-MOST_ATOMS = 100_000  # a triangulation of them takes a second
-THIN = 1e-7  # the width of a cloud of atoms, in lengths, up to which it counts as a line
+MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
+FEW, MANY = 2**14, 2**17
+THIN = 1e-7  # the width of a cloud of atoms, in lengths, up to which it counts as flat
 
 
 @final
@@ -51,7 +53,7 @@ class ExactCells:
     """
 
     def __init__(
-        self, problem: LineProblem | PlaneProblem, level: Floats, unit: float, scores: Floats, weights: Tensor
+        self, problem: LineProblem | CellProblem, level: Floats, unit: float, scores: Floats, weights: Tensor
     ) -> None:
         self.problem, self.level, self.unit, self.scores, self.weights = problem, level, unit, scores, weights
         self._solved: Tensor | None = None
@@ -60,7 +62,7 @@ class ExactCells:
     def of(cls, problem: SemidiscreteProblem, epsilon: float) -> ExactCells | None:
         """Those of a problem, or None where they are not known.
 
-        They are for ε = 0, squared distances or inner products, and a Gaussian law on the line or in the plane or the
+        They are for ε = 0, squared distances or inner products, and a Gaussian law in up to three dimensions or the
         uniform one on an interval or a rectangle.
         """
         products = isinstance(problem.cost, InnerProduct)
@@ -68,7 +70,7 @@ class ExactCells:
         if epsilon or placed is None or not (products or isinstance(problem.cost, SquaredEuclidean)):
             return None
         m, dim = problem.atoms.shape
-        if not 1 < m <= MOST_ATOMS or dim > 2:
+        if not 1 < m <= MOST_ATOMS.get(dim, 0) or dim not in (1, *placed.law.dims):
             return None
         y, b = _numbers(problem.atoms), _numbers(problem.weights)
         b = b / b.sum()
@@ -85,9 +87,9 @@ class ExactCells:
         if dim == 1:
             return cls(LineProblem(placed.law, atoms[:, 0], b), level, unit, scores, problem.weights)
         lengths = np.linalg.svd(atoms, compute_uv=False)
-        if lengths[1] <= THIN * lengths[0]:
+        if len(lengths) < dim or lengths[-1] <= THIN * lengths[0]:
             return None
-        return cls(PlaneProblem(placed.law, atoms, b), level, unit, scores, problem.weights)
+        return cls(CellProblem(placed.law, atoms, b), level, unit, scores, problem.weights)
 
     def measured(self, h_tilde: Tensor) -> ExactMasses | None:
         """The masses of the cells; None where rounding leaves no triangulation."""
@@ -106,14 +108,29 @@ class ExactCells:
         exact = self.measured(h_tilde)
         return math.inf if exact is None else exact.error
 
+    @property
+    def worth(self) -> int:
+        """The number of samples whose steps take about as long as `solve`."""
+        in_space = self.problem.atoms.ndim == 2 and self.problem.atoms.shape[1] == 3
+        return min(max(FEW, 32 * len(self.level)), MANY) if in_space else FEW
+
     def better(self, h_tilde: Tensor, spent: Callable[[], bool]) -> Tensor:
         """The optimal table, made once, or this one, (m,), if its error is less."""
+        from scipy.spatial import QhullError
+
         if self._solved is None:
-            self._solved = self.solve(spent)
+            try:
+                self._solved = self.solve(spent)
+            except QhullError:
+                self._solved = h_tilde
         return min((h_tilde, self._solved), key=self.error)
 
     def solve(self, spent: Callable[[], bool] = lambda: False) -> Tensor:
-        """h̃, (m,), with P = b and Σ_j b_j h̃_j = 0; less exact where rounding or `spent` ends it."""
+        """h̃, (m,), with P = b and Σ_j b_j h̃_j = 0; less exact where rounding or `spent` ends it.
+
+        Raises:
+            scipy.spatial.QhullError: rounding leaves no triangulation.
+        """
         table = self.level - self.unit * self.problem.solve(spent)
         return torch.from_numpy(table - self.problem.b @ table).to(self.weights)
 
@@ -137,7 +154,7 @@ def _placed(source: Distribution) -> _Placed | None:
         return _Placed(_numbers(coordinates.loc), np.diag(_numbers(coordinates.scale)), GaussianLaw())
     if isinstance(coordinates, Uniform):
         low, high = _numbers(coordinates.low), _numbers(coordinates.high)
-        return _Placed((low + high) / 2, np.diag(high - low) / (2 * SquareLaw.HALF), SquareLaw())
+        return _Placed((low + high) / 2, np.diag(high - low) / (2 * HALF), SquareLaw())
     return None
 
 

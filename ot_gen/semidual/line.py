@@ -7,8 +7,8 @@ from typing import final
 
 import numpy as np
 
-from ot_gen.semidual.plane_laws import StandardLaw
 from ot_gen.semidual.power_diagram import Floats
+from ot_gen.semidual.standard_laws import StandardLaw
 
 
 @final
@@ -21,7 +21,7 @@ class LineProblem:
         weights: b > 0, (m,), Σ_j b_j = 1.
 
     Example:
-        >>> from ot_gen.semidual.plane_laws import GaussianLaw
+        >>> from ot_gen.semidual.standard_laws import GaussianLaw
         >>> problem = LineProblem(GaussianLaw(), np.array([-1.0, 3.0, 1.0]), np.array([0.5, 0.25, 0.25]))
         >>> problem.masses(problem.solve()).round(9).tolist()
         [0.5, 0.25, 0.25]

@@ -1,121 +1,118 @@
-"""Semi-discrete transport in the plane by geometry: exact masses of the cells, and damped Newton's method."""
+"""Exact masses of the cells of a power diagram in the plane, of a Gaussian and of the uniform law on a square."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, final
+import math
 
 import numpy as np
 
-from ot_gen.semidual.line import monotone
-from ot_gen.semidual.plane_laws import StandardLaw
-from ot_gen.semidual.power_diagram import Floats, Ints, PowerDiagram
+from ot_gen.semidual.power_diagram import CellMasses, Edges, Floats, PowerDiagram
 
-STEPS, HALVINGS = 100, 20  # of Newton's method, and of one of its steps, at most
-EXACT = 1e-9  # ‖P − b‖₁ where it ends
-DAMPING = 1e-9  # of the Hessian, for cells without mass
+HALF = math.sqrt(3)  # the half width of the square of variance 1
+NEARLY = 1e-9  # turns by which rounding may carry an angle below 0
 
 
-@final
-class _State(NamedTuple):
-    """ψ, the masses P, and the flow along the edges between the atoms of `pairs`."""
+def gaussian_cells(diagram: PowerDiagram) -> CellMasses:
+    """The cells of N(0, I).
 
-    psi: Floats
-    masses: Floats
-    pairs: Ints
-    flow: Floats
+    The field z (1 − e^(−‖z‖²/2)) / (2π ‖z‖²) has the density as its divergence. So the mass of a cell is a sum over its
+    edges. At the distance h from the origin, an edge from s to t gives W(h, t) − W(h, s), where W(h, t) =
+    arctan(t/h) / 2π − T(h, t/h) and T is Owen's function. A cell without bound has an arc at infinity besides, of its
+    opening angle / 2π.
 
-
-@final
-class PlaneProblem:
-    """min over ψ of K(ψ) = E[max_j z·a_j − ψ_j] + Σ_j b_j ψ_j, z of a law on the plane.
-
-    K is convex, ∇K = b − P, and ∇²K is the Laplacian of the graph of cells that touch, with weights `CellMasses.flow`.
-    Steps of Newton's method are halved until each cell keeps half of the least mass, and the error falls in
-    proportion; then they converge, in the end quadratically. They begin where each cell has mass: at the table of the
-    monotone maps of both coordinates. There the cell of y_j holds a rectangle of mass b_j² or more.
-
-    Args:
-        law: of z.
-        atoms: a, (m, 2), distinct and not on one line; of size 1.
-        weights: b > 0, (m,), Σ_j b_j = 1.
-
-    Source: Kitagawa, Mérigot, Thibert, 2019, https://arxiv.org/abs/1603.05579
+    Source: Owen, 1956, https://doi.org/10.1214/aoms/1177728074 (the function T)
 
     Example:
-        >>> from ot_gen.semidual.plane_laws import GaussianLaw
-        >>> atoms = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
-        >>> problem = PlaneProblem(GaussianLaw(), atoms, np.array([0.5, 0.25, 0.25]))
-        >>> problem.masses(problem.solve()).round(9).tolist()
-        [0.5, 0.25, 0.25]
+        >>> atoms = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> gaussian_cells(PowerDiagram.of(atoms, np.zeros(4))).masses.round(12).tolist()
+        [0.25, 0.25, 0.25, 0.25]
     """
+    from scipy.special import ndtr, owens_t
 
-    def __init__(self, law: StandardLaw, atoms: Floats, weights: Floats) -> None:
-        self.law, self.atoms, self.b = law, atoms, weights
+    edges, m = diagram.edges(), len(diagram.atoms)
+    h = np.maximum(np.abs(edges.h), np.finfo(float).tiny)
+    with np.errstate(over="ignore"):
+        low, high = edges.low / h, edges.high / h
+    turned = (np.arctan(high) - np.arctan(low)) / (2 * math.pi)
+    flux = np.sign(edges.h) * (turned - owens_t(h, high) + owens_t(h, low))
+    i, j = edges.pairs.T
+    masses = np.bincount(i, flux, m) - np.bincount(j, flux, m) + _arcs(edges, m)
+    # Of the two tails of an interval the smaller one keeps its digits.
+    side = np.where(edges.low + edges.high > 0, -1, 1)
+    mass = np.abs(ndtr(side * edges.high) - ndtr(side * edges.low))
+    density = np.exp(-(edges.h**2) / 2) / math.sqrt(2 * math.pi)
+    return CellMasses(masses, edges.pairs, density * mass / edges.gap)
 
-    def masses(self, psi: Floats) -> Floats:
-        """P, (m,)."""
-        return self._state(psi).masses
 
-    def measured(self, psi: Floats, rounding: Floats) -> tuple[Floats, float]:
-        """P, (m,), and about ‖δP‖₁ where independent errors of the size `rounding`, (m,), spoil ψ."""
-        state = self._state(psi)
-        (i, j), masses = state.pairs.T, state.masses
-        passed = np.minimum(state.flow * np.hypot(rounding[i], rounding[j]), np.minimum(masses[i], masses[j]))
-        return masses, float(2 * passed.sum())
+def square_cells(diagram: PowerDiagram) -> CellMasses:
+    """The cells of the uniform law on [−√3, √3]².
 
-    def solve(self, spent: Callable[[], bool] = lambda: False) -> Floats:
-        """ψ, (m,), with ‖P − b‖₁ <= `EXACT`, or as near to it as the steps come until `spent`."""
-        from scipy.spatial import QhullError
+    The field (z_1 + √3, 0) has the divergence 1 and flows through no side but the right one. So the area of a cell is a
+    sum over its edges, cut off at the square, and over its part of that side.
 
-        psi = self._start()
-        try:
-            state = self._state(psi)
-        except QhullError:  # atoms that rounding moves into one line
-            return psi
-        least = min(self.b.min(), state.masses.min()) / 2
-        for _ in range(STEPS):
-            if np.abs(state.masses - self.b).sum() <= EXACT or spent():
-                break
-            step = self._newton(state)
-            share, reached = 1.0, self._reached(state, step, 1.0, least)
-            while reached is None and share > 2.0**-HALVINGS:
-                share /= 2
-                reached = self._reached(state, step, share, least)
-            if reached is None:
-                break
-            state = reached
-        return state.psi
+    Example:
+        >>> atoms = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> square_cells(PowerDiagram.of(atoms, np.zeros(4))).masses.round(12).tolist()
+        [0.25, 0.25, 0.25, 0.25]
+    """
+    edges, m = diagram.edges(), len(diagram.atoms)
+    foot, tangent = edges.normal * edges.h[:, None], edges.tangent
+    start, stop = _within(foot, tangent, edges.low, edges.high)
+    length = np.maximum(stop - start, 0)
+    with np.errstate(invalid="ignore"):  # rays that miss the square
+        middle = foot[:, 0] + tangent[:, 0] * (start + stop) / 2 + HALF
+        flux = np.where(length > 0, middle * length * edges.normal[:, 0], 0)
+    i, j = edges.pairs.T
+    area = 4 * HALF**2
+    masses = np.bincount(i, flux, m) - np.bincount(j, flux, m) + 2 * HALF * _right_side(diagram, edges)
+    return CellMasses(masses / area, edges.pairs, length / area / edges.gap)
 
-    def _start(self) -> Floats:
-        return np.asarray(sum(monotone(a, self.b, self.law.quantiles) for a in self.atoms.T))
 
-    def _state(self, psi: Floats) -> _State:
-        diagram = PowerDiagram.of(self.atoms, psi)
-        masses, flow = self.law.cells(diagram)
-        return _State(psi, masses, diagram.pairs, flow)
+def _within(foot: Floats, tangent: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The part of each edge in the square; it is empty where the second number is not above the first."""
+    for axis in (0, 1):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = (np.array([[-HALF], [HALF]]) - foot[:, axis]) / tangent[:, axis]
+        level = tangent[:, axis] == 0
+        inside = np.abs(foot[:, axis]) <= HALF
+        first = np.where(level, np.where(inside, -np.inf, np.inf), ends.min(axis=0))
+        last = np.where(level, np.where(inside, np.inf, -np.inf), ends.max(axis=0))
+        low, high = np.maximum(low, first), np.minimum(high, last)
+    return low, high
 
-    def _reached(self, state: _State, step: Floats, share: float, least: float) -> _State | None:
-        """Where a share of the step leads, or None where it is too long."""
-        from scipy.spatial import QhullError
 
-        try:
-            new = self._state(state.psi + share * step)
-        except QhullError:
-            return None
-        error, before = (float(np.linalg.norm(each.masses - self.b)) for each in (new, state))
-        return new if new.masses.min() >= least and error <= (1 - share / 2) * before else None
+def _right_side(diagram: PowerDiagram, edges: Edges) -> Floats:
+    """The length that each cell has of the side z_1 = √3, (m,)."""
+    m = len(diagram.atoms)
+    i, j = edges.pairs.T
+    n1, n2 = edges.normal.T
+    # On the line, ends of edges lie to the right or to the left, each vertex for all its edges alike.
+    right = diagram.vertices[:, 0] > HALF
+    begin, end = right[diagram.ends[:, 0]], right[diagram.ends[:, 1]]
+    outward = np.where(np.isinf(edges.high), -n2, n2)  # the first coordinate of the direction of a ray
+    end = np.where(diagram.ends[:, 1] < 0, np.where(outward == 0, begin, outward > 0), end)
+    crossing = np.flatnonzero((begin != end) & (n2 != 0))
+    place = np.clip((edges.h - n1 * HALF)[crossing] / n2[crossing], -HALF, HALF)
+    # Upwards along the line a_2 increases from cell to cell.
+    upper = np.where(n2 > 0, j, i)[crossing]
+    lower = np.where(n2 > 0, i, j)[crossing]
+    bottom, top = np.full(m, np.nan), np.full(m, np.nan)
+    bottom[upper], top[lower] = place, place
+    met = ~(np.isnan(bottom) & np.isnan(top))
+    if not met.any():
+        met[np.argmax(diagram.atoms @ np.array([HALF, 0.0]) - diagram.psi)] = True
+    length = np.nan_to_num(top, nan=HALF) - np.nan_to_num(bottom, nan=-HALF)
+    return np.where(met, np.maximum(length, 0), 0)
 
-    def _newton(self, state: _State) -> Floats:
-        """The step −(∇²K)⁻¹ ∇K."""
-        from scipy.sparse import coo_array, diags_array
-        from scipy.sparse.linalg import splu
 
-        m = len(self.b)
-        i, j = state.pairs.T
-        entries = (np.concatenate([state.flow, state.flow]), (np.concatenate([i, j]), np.concatenate([j, i])))
-        adjacency = coo_array(entries, shape=(m, m)).tocsc()
-        diagonal = adjacency.sum(axis=0) + DAMPING * self.b
-        laplacian = (diags_array(diagonal) - adjacency).tocsc()
-        factors = splu(laplacian, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        return np.asarray(factors.solve(state.masses - self.b))
+def _arcs(edges: Edges, m: int) -> Floats:
+    """The opening angle of each of m cells at infinity, in turns, (m,)."""
+    turn = np.arctan2(edges.normal[:, 1], edges.normal[:, 0]) / (2 * math.pi)
+    arcs, without_bound = np.zeros(m), np.zeros(m, dtype=bool)
+    # Of a ray in the direction of the tangent the first cell is on the left, of one against it the second.
+    for ray, angle in ((edges.high == np.inf, turn + 0.25), (edges.low == -np.inf, 0.25 - turn)):
+        i, j = edges.pairs[ray].T
+        np.subtract.at(arcs, i, angle[ray])
+        np.add.at(arcs, j, angle[ray])
+        without_bound[edges.pairs[ray]] = True
+    return np.where(without_bound, (arcs + NEARLY) % 1 - NEARLY, 0)

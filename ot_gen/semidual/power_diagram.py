@@ -12,6 +12,18 @@ Ints = NDArray[np.int64]
 
 
 @final
+class CellMasses(NamedTuple):
+    """The masses P of cells, (m,), and ∂P_i/∂ψ_j = `flow` for the atoms i, j of `pairs`, whose cells touch, (e,).
+
+    `flow` is the integral of the density over the common edge or face, divided by ‖a_i − a_j‖.
+    """
+
+    masses: Floats
+    pairs: Ints
+    flow: Floats
+
+
+@final
 class Edges(NamedTuple):
     """The edges, (e,) each: {z : z·n = h, low <= z·t <= high}, t the normal n turned left by a right angle.
 

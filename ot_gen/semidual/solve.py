@@ -146,7 +146,8 @@ class _Solve:
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few and self.exact is None else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
-        self.next_test = min(first, FINISH_FROM) if few or self.exact is not None else first
+        finish = self.exact.worth if self.exact is not None else FINISH_FROM if few else math.inf
+        self.next_test = int(min(first, finish))
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
         """Begin from nothing, from a table, or where a checkpoint left off."""
@@ -202,7 +203,7 @@ class _Solve:
     def _judged(self) -> Verdict:
         """The verdict on the averaged table, or on the exact one where that is known and better."""
         table = self.ascent.average
-        if self.exact is not None and self.ascent.samples >= FINISH_FROM:
+        if self.exact is not None and self.ascent.samples >= self.exact.worth:
             table = self.exact.better(table, self._late)
         return self.judge.judge(table, self.ascent)
 
