@@ -21,7 +21,7 @@ from ot_gen.semidual.problem import SemidiscreteProblem
 from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
 
 MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
-FEW, MANY = 2**14, 2**17
+FEW, IN_SPACE = 2**14, 200  # samples, and those for each atom
 THIN = 1e-7  # the width of a cloud of atoms, in lengths, up to which it counts as flat
 
 
@@ -111,8 +111,8 @@ class ExactCells:
     @property
     def worth(self) -> int:
         """The number of samples whose steps take about as long as `solve`."""
-        in_space = self.problem.atoms.ndim == 2 and self.problem.atoms.shape[1] == 3
-        return min(max(FEW, 32 * len(self.level)), MANY) if in_space else FEW
+        in_space = self.problem.atoms.shape[1:] == (3,)
+        return max(FEW, IN_SPACE * len(self.level)) if in_space else FEW
 
     def better(self, h_tilde: Tensor, spent: Callable[[], bool]) -> Tensor:
         """The optimal table, made once, or this one, (m,), if its error is less."""

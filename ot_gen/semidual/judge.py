@@ -42,7 +42,6 @@ class Judge:
         problem: what is solved.
         tol, gap_tol: what is to be certified, None where it was not asked for.
         epsilon: ε of the problem.
-        exact: the geometry, where it is known.
         max_samples: of the whole solve.
         seed: of the solve; stream 0 is that of the steps.
     """
@@ -53,7 +52,6 @@ class Judge:
         tol: float | None,
         gap_tol: float | None,
         epsilon: float,
-        exact: ExactCells | None,
         max_samples: int,
         seed: int,
     ) -> None:
@@ -61,23 +59,22 @@ class Judge:
         self.atoms = len(problem.weights)
         self.tol, self.gap_tol = tol, gap_tol
         self.epsilon = epsilon
-        self.exact = exact
         self.max_samples = max_samples
         self.seed, self.streams = seed, 1
         self.tested = 0
         self.error = math.nan
         self.rounding = 0.0  # what it added to the error of the last table, where that is known
 
-    def judge(self, table: Tensor, ascent: Ascent) -> Verdict:
-        """Whether fresh samples certify all that was asked for."""
-        verdict = self.test(table, ascent.samples)
+    def judge(self, table: Tensor, ascent: Ascent, cells: ExactCells | None) -> Verdict:
+        """Whether fresh samples certify all that was asked for, or exact masses where cells are given."""
+        verdict = self.test(table, ascent.samples, cells)
         if not verdict.passed or self.gap_tol is None:
             return verdict
         slack = self.slack(verdict.tally, ascent)()
         upper = slack.above(*verdict.tally.lower()).upper
         return verdict._replace(slack=slack, passed=slack.value + 2 * slack.se <= self.gap_tol * abs(upper))
 
-    def test(self, table: Tensor, steps: int) -> Verdict:
+    def test(self, table: Tensor, steps: int, cells: ExactCells | None = None) -> Verdict:
         """Count cells on fresh samples, until it is clear whether the marginal error is at most tol.
 
         A test takes no more samples than the `steps` did, once it is larger than its first part.
@@ -85,7 +82,7 @@ class Judge:
         keep = self.problem.atoms.nbytes <= KEPT_BYTES
         tally = Tally(self.problem.rows, self.problem.weights, table, self.epsilon, barycentres=keep)
         halves = (self.fresh(), self.fresh())
-        exact = None if self.exact is None else self.exact.measured(table)
+        exact = None if cells is None else cells.measured(table)
         size = self._size(exact is not None)
         most = max(2 * size, steps)
         while True:

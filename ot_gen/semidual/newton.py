@@ -12,6 +12,7 @@ from ot_gen.semidual.power_diagram import CellMasses, Floats
 from ot_gen.semidual.standard_laws import StandardLaw
 
 STEPS, HALVINGS = 100, 20  # of Newton's method, and of one of its steps, at most
+LONGER = 8.0  # than the last step, at most, in shares of Newton's
 EXACT = 1e-9  # ‖P − b‖₁ where it ends
 DAMPING = 1e-9  # of the Hessian, for cells without mass
 
@@ -67,11 +68,13 @@ class CellProblem:
         """ψ, (m,), with ‖P − b‖₁ <= `EXACT`, or as near to it as the steps come until `spent`."""
         state = _State(psi := self._start(), self.law.cells(self.atoms, psi))
         least = min(self.b.min(), state.cells.masses.min()) / 2
+        share = 1.0
         for _ in range(STEPS):
             if np.abs(state.cells.masses - self.b).sum() <= EXACT or spent():
                 break
             step = self._newton(state.cells)
-            share, reached = 1.0, self._reached(state, step, least)
+            share = min(1.0, LONGER * share)
+            reached = self._reached(state, share * step, least, share)
             while reached is None and share > 2.0**-HALVINGS and not spent():
                 share /= 2
                 reached = self._reached(state, share * step, least, share)
@@ -84,7 +87,7 @@ class CellProblem:
         shares = (self.b + 1 / len(self.b)) / 2
         return np.asarray(sum(monotone(a, shares, self.law.quantiles) for a in self.atoms.T))
 
-    def _reached(self, state: _State, step: Floats, least: float, share: float = 1.0) -> _State | None:
+    def _reached(self, state: _State, step: Floats, least: float, share: float) -> _State | None:
         """Where a step leads that is this share of Newton's, or None where it is too long."""
         new = _State(psi := state.psi + step, self.law.cells(self.atoms, psi))
         error, before = (float(np.linalg.norm(each.cells.masses - self.b)) for each in (new, state))

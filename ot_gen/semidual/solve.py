@@ -139,15 +139,17 @@ class _Solve:
         self.max_samples, self.max_seconds = max_samples, max_seconds
         self.ascent = Ascent(problem.rows, problem.weights, epsilon)
         self.exact = ExactCells.of(problem, epsilon)
-        self.judge = Judge(problem, tol, gap_tol, epsilon, self.exact, max_samples, seed)
+        self.judge = Judge(problem, tol, gap_tol, epsilon, max_samples, seed)
         self.began = time.perf_counter()
         self.seed = seed
         # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few and self.exact is None else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
-        finish = self.exact.worth if self.exact is not None else FINISH_FROM if few else math.inf
-        self.next_test = int(min(first, finish))
+        self.exact_from = self.exact.worth if self.exact is not None else math.inf
+        if first >= 2 * self.exact_from:  # then steps would take longer anyway
+            self.exact_from = FINISH_FROM
+        self.next_test = int(min(first, self.exact_from, FINISH_FROM if few else math.inf))
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
         """Begin from nothing, from a table, or where a checkpoint left off."""
@@ -202,10 +204,10 @@ class _Solve:
 
     def _judged(self) -> Verdict:
         """The verdict on the averaged table, or on the exact one where that is known and better."""
-        table = self.ascent.average
-        if self.exact is not None and self.ascent.samples >= self.exact.worth:
-            table = self.exact.better(table, self._late)
-        return self.judge.judge(table, self.ascent)
+        table, cells = self.ascent.average, self.exact
+        if cells is None or self.ascent.samples < self.exact_from:
+            return self.judge.judge(table, self.ascent, None)
+        return self.judge.judge(cells.better(table, self._late), self.ascent, cells)
 
     def _eased(self) -> float:
         """The ratio of the error of independent samples to that of this stream's."""
