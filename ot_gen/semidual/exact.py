@@ -21,7 +21,7 @@ from ot_gen.semidual.problem import SemidiscreteProblem
 from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
 
 MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
-FEW, IN_SPACE = 2**14, 200  # samples, and those for each atom
+FEW, FOR_EACH, MANY = 2**14, 300, 2**19  # samples; those for each atom in space
 THIN = 1e-7  # the width of a cloud of atoms, in lengths, up to which it counts as flat
 
 
@@ -112,7 +112,7 @@ class ExactCells:
     def worth(self) -> int:
         """The number of samples whose steps take about as long as `solve`."""
         in_space = self.problem.atoms.shape[1:] == (3,)
-        return max(FEW, IN_SPACE * len(self.level)) if in_space else FEW
+        return min(max(FEW, FOR_EACH * len(self.level)), MANY) if in_space else FEW
 
     def better(self, h_tilde: Tensor, spent: Callable[[], bool]) -> Tensor:
         """The optimal table, made once, or this one, (m,), if its error is less."""

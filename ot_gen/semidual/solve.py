@@ -147,7 +147,7 @@ class _Solve:
         self.finishes = FINISHES if few and self.exact is None else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
         self.exact_from = self.exact.worth if self.exact is not None else math.inf
-        if first >= 2 * self.exact_from:  # then steps would take longer anyway
+        if first >= self.exact_from:  # then steps would take longer anyway
             self.exact_from = FINISH_FROM
         self.next_test = int(min(first, self.exact_from, FINISH_FROM if few else math.inf))
 
@@ -218,7 +218,8 @@ class _Solve:
         if self.tol is not None and self.judge.error > self.tol:
             # The error falls a little faster than N^−1/2.
             factor = min(2.0, max(1.25, (1.1 * self.judge.error / self.tol) ** 1.6))
-        self.next_test = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
+        following = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
+        self.next_test = int(min(following, self.exact_from) if self.ascent.samples < self.exact_from else following)
 
     def _spent(self) -> Ending | None:
         """Whether the budget ends here."""
