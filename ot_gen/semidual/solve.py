@@ -60,6 +60,10 @@ def semidiscrete(
     assignment drives the softness down. Batches grow, the average is weighted, and samples are low-discrepancy where μ
     allows them (`ot_gen.semidual.ascent`). The solve stops when samples that no step has seen certify the table.
 
+    For squared distances or inner products and a `Reference` that is Gaussian, in up to three dimensions, or uniform on
+    an interval or a rectangle, the masses of cells are known exactly. Then a few steps of Newton's method end the solve
+    (`ot_gen.semidual.exact`), and these masses certify it, unless the samples contradict them.
+
     With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure). Its plan gives x the
     softmax of (h̃_j − c(x, y_j)) / ε. `lower` and `upper` still bracket the unregularised W_c.
 
