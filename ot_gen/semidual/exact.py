@@ -92,14 +92,14 @@ class ExactCells:
         return cls(CellProblem(placed.law, atoms, b), level, unit, scores, problem.weights)
 
     def measured(self, h_tilde: Tensor) -> ExactMasses | None:
-        """The masses of the cells; None where rounding leaves no triangulation."""
+        """The masses of the cells; None where rounding leaves none."""
         from scipy.spatial import QhullError
 
         table = _numbers(h_tilde)
         rounding = torch.finfo(h_tilde.dtype).eps / 2 * np.hypot(self.scores, self.scores - table)
         try:
             masses, blur = self.problem.measured((self.level - table) / self.unit, rounding / self.unit)
-        except QhullError:
+        except (QhullError, ArithmeticError):
             return None
         return ExactMasses(torch.from_numpy(masses), float(np.abs(masses - self.problem.b).sum()), blur)
 
@@ -121,7 +121,7 @@ class ExactCells:
         if self._solved is None:
             try:
                 self._solved = self.solve(spent)
-            except QhullError:
+            except (QhullError, ArithmeticError):
                 self._solved = h_tilde
         return min((h_tilde, self._solved), key=self.error)
 
@@ -129,7 +129,7 @@ class ExactCells:
         """h̃, (m,), with P = b and Σ_j b_j h̃_j = 0; less exact where rounding or `spent` ends it.
 
         Raises:
-            scipy.spatial.QhullError: rounding leaves no triangulation.
+            scipy.spatial.QhullError, ArithmeticError: rounding leaves no triangulation, or no step.
         """
         table = self.level - self.unit * self.problem.solve(spent)
         return torch.from_numpy(table - self.problem.b @ table).to(self.weights)

@@ -58,8 +58,15 @@ class CellProblem:
         return self.law.cells(self.atoms, psi).masses
 
     def measured(self, psi: Floats, rounding: Floats) -> tuple[Floats, float]:
-        """P, (m,), and about ‖δP‖₁ where independent errors of the size `rounding`, (m,), spoil ψ."""
-        masses, pairs, flow = self.law.cells(self.atoms, psi)
+        """P, (m,), and about ‖δP‖₁ where independent errors of the size `rounding`, (m,), spoil ψ.
+
+        Raises:
+            ArithmeticError: the masses are not those of a probability, as for cells far outside of the law.
+        """
+        cells = self.law.cells(self.atoms, psi)
+        if not cells.sound:
+            raise ArithmeticError("rounding leaves no exact masses of cells")
+        masses, pairs, flow = cells
         i, j = pairs.T
         passed = np.minimum(flow * np.hypot(rounding[i], rounding[j]), np.minimum(masses[i], masses[j]))
         return masses, float(2 * passed.sum())
@@ -91,7 +98,8 @@ class CellProblem:
         """Where a step leads that is this share of Newton's, or None where it is too long."""
         new = _State(psi := state.psi + step, self.law.cells(self.atoms, psi))
         error, before = (float(np.linalg.norm(each.cells.masses - self.b)) for each in (new, state))
-        return new if new.cells.masses.min() >= least and error <= (1 - share / 2) * before else None
+        kept = new.cells.sound and new.cells.masses.min() >= least
+        return new if kept and error <= (1 - share / 2) * before else None
 
     def _newton(self, cells: CellMasses) -> Floats:
         """The step −(∇²K)⁻¹ ∇K."""
@@ -104,5 +112,8 @@ class CellProblem:
         adjacency = coo_array(entries, shape=(m, m)).tocsc()
         diagonal = adjacency.sum(axis=0) + DAMPING * self.b
         laplacian = (diags_array(diagonal) - adjacency).tocsc()
-        factors = splu(laplacian, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        try:
+            factors = splu(laplacian, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})
+        except RuntimeError as error:  # singular: cells without mass
+            raise ArithmeticError("rounding leaves no step") from error
         return np.asarray(factors.solve(cells.masses - self.b))

@@ -22,6 +22,11 @@ class CellMasses(NamedTuple):
     pairs: Ints
     flow: Floats
 
+    @property
+    def sound(self) -> bool:
+        """Whether rounding has left the masses a probability: of cells far outside of the law it may not."""
+        return abs(self.masses.sum() - 1) <= SOUND and self.masses.min() >= -SOUND
+
 
 @final
 class Edges(NamedTuple):
@@ -121,4 +126,5 @@ class PowerDiagram(NamedTuple):
         return Edges(self.pairs, normal, h, np.minimum(one, other), np.maximum(one, other), gap)
 
 
+SOUND = 1e-9
 FLAT = 1e-13  # the third part of a normal, below which a face of the hull counts as upright

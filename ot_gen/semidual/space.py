@@ -98,6 +98,9 @@ def _corners(atoms: Floats, psi: Floats, m: int) -> Corners:
     along = (aside * normal).sum(axis=1)
     outward = aside - along[:, None] * normal
     length = np.linalg.norm(outward, axis=1)
+    length[length <= FLAT * np.linalg.norm(aside, axis=1)] = (
+        np.inf
+    )  # atoms on one line: a flat solid, an edge of a point
     tangent = np.cross(normal, outward / length[:, None])
     low, high = np.sort([(end * tangent).sum(axis=1) for end in ends], axis=0)
     return Corners(i, j, gap, h, (psi[k] - psi[i] - along * h) / length, low, high)
