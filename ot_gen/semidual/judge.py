@@ -58,6 +58,7 @@ class Judge:
         self.problem = problem
         self.atoms = len(problem.weights)
         self.tol, self.gap_tol = tol, gap_tol
+        self.wanted = VAGUE if tol is None else tol
         self.epsilon = epsilon
         self.max_samples = max_samples
         self.seed, self.streams = seed, 1
@@ -109,14 +110,18 @@ class Judge:
 
     def _exactly(self, tally: Tally, exact: ExactMasses) -> Verdict | None:
         """The verdict of exact masses, or None where rounding decides, or the cells are not counted as they are."""
-        tol = VAGUE if self.tol is None else self.tol
-        distance, deviation = tally.distance(exact.masses)
         self.rounding = exact.rounding
-        sure = exact.error + 2 * exact.rounding <= tol or exact.error - 2 * exact.rounding > tol
-        if not sure or distance - 2 * deviation > tol / 2:
+        distance, deviation = tally.distance(exact.masses)
+        sure = exact.error + 2 * exact.rounding <= self.wanted or exact.error - 2 * exact.rounding > self.wanted
+        if not sure or distance - 2 * deviation > self.wanted / 2:
             return None
         self.error = exact.error
-        return Verdict(tally, exact.error, exact.rounding, self.tol is None or exact.error <= tol)
+        return Verdict(tally, exact.error, exact.rounding, self.tol is None or exact.error <= self.wanted)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether rounding was too much to be sure of the last exact masses."""
+        return 2 * self.rounding > self.wanted
 
     def slack(self, tally: Tally, ascent: Ascent) -> Callable[[], Slack]:
         """A function that computes the upper value less the tally's lower one, on a sample that is drawn now."""

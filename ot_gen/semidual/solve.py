@@ -148,7 +148,7 @@ class _Solve:
         self.seed = seed
         # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
-        self.finishes = FINISHES if few and self.exact is None else 0
+        self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
         self.exact_from = self.exact.worth if self.exact is not None else math.inf
         if first >= self.exact_from:  # then steps would take longer anyway
@@ -208,10 +208,16 @@ class _Solve:
 
     def _judged(self) -> Verdict:
         """The verdict on the averaged table, or on the exact one where that is known and better."""
-        table, cells = self.ascent.average, self.exact
+        average, cells = self.ascent.average, self.exact
         if cells is None or self.ascent.samples < self.exact_from:
-            return self.judge.judge(table, self.ascent, None)
-        return self.judge.judge(cells.better(table, self._late), self.ascent, cells)
+            return self.judge.judge(average, self.ascent, None)
+        table = cells.better(average, self._late)
+        verdict = self.judge.judge(table, self.ascent, cells)
+        if verdict.passed or table is average or not self.judge.rounded:
+            return verdict
+        # Where rounding decides, the average has seen it.
+        other = self.judge.judge(average, self.ascent, None)
+        return other if other.passed or other.error < verdict.error else verdict
 
     def _eased(self) -> float:
         """The ratio of the error of independent samples to that of this stream's."""
@@ -244,9 +250,10 @@ class _Solve:
         if not self._used_up():
             return f"max_seconds = {self.max_seconds:g} ended"
         message = f"max_samples = {self.max_samples} ended"
-        if self.tol is not None and 2 * (rounding := self.judge.rounding) > self.tol:
+        if self.tol is not None and self.judge.rounded:
             dtype = str(self.problem.weights.dtype).removeprefix("torch.")
-            return f"{message}; rounding to {dtype} alone moves about {rounding:.1g} of the mass: take a wider dtype"
+            moved = f"{self.judge.rounding:.1g} of the mass"
+            return f"{message}; rounding to {dtype} alone moves about {moved}: take a wider dtype"
         if self.tol is not None and (needed := samples_for(self.tol, self.atoms)) > self.max_samples // 2:
             message += f"; tol = {self.tol:g} with {self.atoms} atoms takes about {2 * needed} independent samples"
         return message
