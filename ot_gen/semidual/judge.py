@@ -65,6 +65,7 @@ class Judge:
         self.tested = 0
         self.error = math.nan
         self.rounding = 0.0  # what it added to the error of the last table, where that is known
+        self.doubted = False  # whether the last exact masses were not believed
 
     def judge(self, table: Tensor, ascent: Ascent, cells: ExactCells | None) -> Verdict:
         """Whether fresh samples certify all that was asked for, or exact masses where cells are given."""
@@ -84,7 +85,7 @@ class Judge:
         tally = Tally(self.problem.rows, self.problem.weights, table, self.epsilon, barycentres=keep)
         halves = (self.fresh(), self.fresh())
         exact = None if cells is None else cells.measured(table)
-        size = self._size(exact is not None)
+        size, self.doubted = self._size(exact is not None), False
         most = max(2 * size, steps)
         while True:
             for half, stream in enumerate(halves):
@@ -94,7 +95,7 @@ class Judge:
             self.error, deviation = tally.distance(self.problem.weights)
             if exact is not None and (verdict := self._exactly(tally, exact)):
                 return verdict
-            exact = None
+            self.doubted, exact = exact is not None or self.doubted, None
             if self.tol is None or self.error + 2 * deviation <= self.tol:
                 return Verdict(tally, self.error, deviation, True)
             if self.error - 2 * deviation > self.tol or 2 * tally.samples > most:

@@ -213,9 +213,9 @@ class _Solve:
             return self.judge.judge(average, self.ascent, None)
         table = cells.better(average, self._late)
         verdict = self.judge.judge(table, self.ascent, cells)
-        if verdict.passed or table is average or not self.judge.rounded:
+        if verdict.passed or table is average or not self.judge.doubted:
             return verdict
-        # Where rounding decides, the average has seen it.
+        # Rounding decides, and the average has seen it.
         other = self.judge.judge(average, self.ascent, None)
         return other if other.passed or other.error < verdict.error else verdict
 
