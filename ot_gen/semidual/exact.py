@@ -22,7 +22,7 @@ from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
 
 MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
 FEW, FOR_EACH, MANY = 2**14, 300, 2**19  # samples; those for each atom in space
-THIN = 1e-7  # the width of a cloud of atoms, in lengths, up to which it counts as flat
+FLAT, THIN = 1e-13, 1e-7  # widths of a cloud of atoms, in lengths: of one in a smaller space, and of one nearly so
 
 
 @final
@@ -84,12 +84,8 @@ class ExactCells:
         form = problem.rows.form
         scores = level if form is None else _numbers(form.right(problem.atoms)[1])
         unit = size if products else 2 * size
-        if dim == 1:
-            return cls(LineProblem(placed.law, atoms[:, 0], b), level, unit, scores, problem.weights)
-        lengths = np.linalg.svd(atoms, compute_uv=False)
-        if len(lengths) < dim or lengths[-1] <= THIN * lengths[0]:
-            return None
-        return cls(CellProblem(placed.law, atoms, b), level, unit, scores, problem.weights)
+        standard = _standard(placed.law, atoms, b)
+        return None if standard is None else cls(standard, level, unit, scores, problem.weights)
 
     def measured(self, h_tilde: Tensor) -> ExactMasses | None:
         """The masses of the cells; None where rounding leaves none."""
@@ -133,6 +129,19 @@ class ExactCells:
         """
         table = self.level - self.unit * self.problem.solve(spent)
         return torch.from_numpy(table - self.problem.b @ table).to(self.weights)
+
+
+def _standard(law: StandardLaw, atoms: Floats, b: Floats) -> LineProblem | CellProblem | None:
+    """The problem of atoms (m, d) of size 1, or None where they lie in a smaller space but for rounding."""
+    _, lengths, axes = np.linalg.svd(atoms, full_matrices=False)
+    rank = int((lengths > FLAT * lengths[0]).sum())
+    if lengths[rank - 1] <= THIN * lengths[0]:
+        return None
+    if rank < atoms.shape[1]:
+        if not law.turns:
+            return None
+        atoms = atoms @ axes[:rank].T
+    return LineProblem(law, atoms[:, 0], b) if rank == 1 else CellProblem(law, atoms, b)
 
 
 @final

@@ -17,9 +17,11 @@ class StandardLaw(ABC):
 
     Attributes:
         dims: the dimensions d >= 2 in which `cells` is known; on the line `levels` is enough.
+        turns: whether every projection of it is such a law too.
     """
 
     dims: tuple[int, ...]
+    turns: bool
 
     @abstractmethod
     def cells(self, atoms: Floats, psi: Floats) -> CellMasses:
@@ -48,6 +50,7 @@ class GaussianLaw(StandardLaw):
     """
 
     dims = (2, 3)
+    turns = True
 
     def cells(self, atoms: Floats, psi: Floats) -> CellMasses:
         return gaussian_polyhedra(atoms, psi) if atoms.shape[1] == 3 else gaussian_cells(PowerDiagram.of(atoms, psi))
@@ -73,6 +76,7 @@ class SquareLaw(StandardLaw):
     """
 
     dims = (2,)
+    turns = False
 
     def cells(self, atoms: Floats, psi: Floats) -> CellMasses:
         return square_cells(PowerDiagram.of(atoms, psi))

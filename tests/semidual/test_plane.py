@@ -173,16 +173,41 @@ def test_inner_products_have_the_same_cells():
     assert torch.allclose(squares, twice - twice.mean(), atol=1e-7)
 
 
+@pytest.mark.parametrize(("dim", "rank"), [(2, 1), (3, 1), (3, 2)])
+def test_flat_clouds_are_solved_in_the_space_that_they_span(dim, rank):
+    y = torch.zeros(40, dim).double()
+    y[:, :rank] = cloud(40, rank)
+    mu = normal([0.5] * dim, [2.0] * dim)
+    table = exact(mu, y).solve()
+    assert torch.allclose(table, exact(normal([0.5] * rank, [2.0] * rank), y[:, :rank]).solve(), atol=1e-7)
+    turn = torch.linalg.qr(cloud(dim, dim))[0]
+    turned = exact(normal([0.0] * dim, [2.0] * dim), (y - 0.5) @ turn)
+    assert turned is None or torch.allclose(turned.solve(), table, atol=1e-6)
+
+
+def test_masses_that_the_count_contradicts_are_not_believed():
+    """Inner products of size 5e5 in single precision: rounding moves what exact masses do not know."""
+    mu = Independent(Uniform(torch.tensor([513.0]), torch.tensor([533.0])), 1)
+    y = 1000 + 0.1 * cloud(10, 1).float()
+    solution = solved(mu, y, cost=InnerProduct(), tol=0.05, max_samples=2**17)
+    counts = torch.bincount(
+        InnerProduct().matrix(mu.sample((100_000,)), y).sub(solution.h_tilde).argmin(1), minlength=10
+    )
+    error = float((counts / 100_000 - 0.1).abs().sum())
+    assert error < solution.marginal_error + 3 * solution.marginal_error_se + 0.02
+
+
 @pytest.mark.parametrize(
     ("mu", "y", "keywords"),
     [
         (normal([0.0] * 4, [1.0] * 4), cloud(9, 4), {}),
         (uniform_cube(3, 0.0, 1.0).double(), cloud(9, 3), {}),
         (normal([0.0] * 2, [1.0] * 2), cloud(9), {"epsilon": 0.1}),
-        (normal([0.0] * 2, [1.0] * 2), cloud(9) * torch.tensor([1.0, 0.0]), {}),
+        (uniform_cube(2, 0.0, 1.0).double(), cloud(9) * torch.tensor([1.0, 0.0]), {}),
+        (normal([0.0] * 2, [1.0] * 2), cloud(9) * torch.tensor([1.0, 1e-9]), {}),
         (Empirical(cloud(9)), cloud(9), {}),
     ],
-    ids=["four dimensions", "a cube", "soft", "on a line", "sample"],
+    ids=["four dimensions", "a cube", "soft", "on a line", "nearly on a line", "sample"],
 )
 def test_other_problems_are_left_to_samples(mu, y, keywords):
     assert exact(mu, y, **keywords) is None
@@ -216,6 +241,15 @@ def test_two_moons_are_certified(mu, tol):
     error, noise = seen(mu, solution)
     assert error < noise / 3
     assert solution.lower <= solution.upper + 3 * solution.upper_se
+
+
+@pytest.mark.slow
+def test_clusters_in_space_are_certified():
+    mu, centres = standard_gaussian(3), cloud(20, 3).repeat_interleave(50, dim=0)
+    solution = solved(mu, (centres + 0.2 * cloud(1000, 3)).float(), tol=0.01)
+    assert solution.converged and solution.marginal_error < 1e-4
+    error, noise = seen(mu, solution)
+    assert error < noise / 3
 
 
 @pytest.mark.slow
