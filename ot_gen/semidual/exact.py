@@ -132,7 +132,7 @@ class ExactCells:
 
 
 def _standard(law: StandardLaw, atoms: Floats, b: Floats) -> LineProblem | CellProblem | None:
-    """The problem of atoms (m, d) of size 1, or None where they lie in a smaller space but for rounding."""
+    """The problem of atoms (m, d) of size 1, or None where rounding decides about them."""
     _, lengths, axes = np.linalg.svd(atoms, full_matrices=False)
     rank = int((lengths > FLAT * lengths[0]).sum())
     if lengths[rank - 1] <= THIN * lengths[0]:
@@ -141,6 +141,8 @@ def _standard(law: StandardLaw, atoms: Floats, b: Floats) -> LineProblem | CellP
         if not law.turns:
             return None
         atoms = atoms @ axes[:rank].T
+    if len(np.unique(atoms, axis=0)) < len(atoms):
+        return None
     return LineProblem(law, atoms[:, 0], b) if rank == 1 else CellProblem(law, atoms, b)
 
 

@@ -13,7 +13,7 @@ from ot_gen.semidual.standard_laws import StandardLaw
 
 STEPS, HALVINGS = 100, 20  # of Newton's method, and of one of its steps, at most
 LONGER = 8.0  # than the last step, at most, in shares of Newton's
-EXACT = 1e-9  # ‖P − b‖₁ where it ends
+NEARLY_EXACT, EXACT = 1e-6, 1e-9  # ‖P − b‖₁ where steps are whole, and where they end
 DAMPING = 1e-9  # of the Hessian, for cells without mass
 
 
@@ -77,12 +77,14 @@ class CellProblem:
         least = min(self.b.min(), state.cells.masses.min()) / 2
         share = 1.0
         for _ in range(STEPS):
-            if np.abs(state.cells.masses - self.b).sum() <= EXACT or spent():
+            error = float(np.abs(state.cells.masses - self.b).sum())
+            if error <= EXACT or spent():
                 break
             step = self._newton(state.cells)
-            share = min(1.0, LONGER * share)
+            # So near to the end, steps are taken whole, or rounding is all that is left.
+            share = min(1.0, LONGER * share) if error > NEARLY_EXACT else 1.0
             reached = self._reached(state, share * step, least, share)
-            while reached is None and share > 2.0**-HALVINGS and not spent():
+            while reached is None and error > NEARLY_EXACT and share > 2.0**-HALVINGS and not spent():
                 share /= 2
                 reached = self._reached(state, share * step, least, share)
             if reached is None:

@@ -150,10 +150,11 @@ class _Solve:
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
+        self.first_test = min(first, FINISH_FROM) if few else first
         self.exact_from = self.exact.worth if self.exact is not None else math.inf
         if first >= self.exact_from:  # then steps would take longer anyway
             self.exact_from = FINISH_FROM
-        self.next_test = int(min(first, self.exact_from, FINISH_FROM if few else math.inf))
+        self.next_test = int(min(self.first_test, self.exact_from))
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
         """Begin from nothing, from a table, or where a checkpoint left off."""
@@ -213,7 +214,8 @@ class _Solve:
             return self.judge.judge(average, self.ascent, None)
         table = cells.better(average, self._late)
         verdict = self.judge.judge(table, self.ascent, cells)
-        if verdict.passed or table is average or not self.judge.doubted:
+        seen = self.judge.doubted and self.ascent.samples >= self.first_test
+        if verdict.passed or table is average or not seen:
             return verdict
         # Rounding decides, and the average has seen it.
         other = self.judge.judge(average, self.ascent, None)
@@ -229,7 +231,9 @@ class _Solve:
             # The error falls a little faster than N^−1/2.
             factor = min(2.0, max(1.25, (1.1 * self.judge.error / self.tol) ** 1.6))
         following = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
-        self.next_test = int(min(following, self.exact_from) if self.ascent.samples < self.exact_from else following)
+        if self.ascent.samples < self.exact_from:
+            following = int(min(following, self.exact_from))
+        self.next_test = max(following, self.first_test) if self.judge.doubted else following
 
     def _spent(self) -> Ending | None:
         """Whether the budget ends here."""
