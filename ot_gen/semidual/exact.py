@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, final
 
 import numpy as np
@@ -115,10 +116,9 @@ class ExactCells:
         from scipy.spatial import QhullError
 
         if self._solved is None:
-            try:
+            self._solved = h_tilde  # where the user or rounding ends it
+            with suppress(QhullError, ArithmeticError):
                 self._solved = self.solve(spent)
-            except (QhullError, ArithmeticError):
-                self._solved = h_tilde
         return min((h_tilde, self._solved), key=self.error)
 
     def solve(self, spent: Callable[[], bool] = lambda: False) -> Tensor:

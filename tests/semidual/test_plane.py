@@ -10,6 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, Uniform
 from ot_gen import Empirical, LaguerreCells, SquaredEuclidean, semidiscrete, standard_gaussian, uniform_cube
 from ot_gen.costs import InnerProduct
 from ot_gen.data import parallel_lines, two_moons
+from ot_gen.execution import Ending
 from ot_gen.semidual.exact import ExactCells
 from ot_gen.semidual.line import LineProblem
 from ot_gen.semidual.newton import CellProblem
@@ -241,6 +242,21 @@ def test_two_moons_are_certified(mu, tol):
     error, noise = seen(mu, solution)
     assert error < noise / 3
     assert solution.lower <= solution.upper + 3 * solution.upper_se
+
+
+def test_a_stop_ends_newtons_method(monkeypatch):
+    cells, calls = GaussianLaw.cells, []
+
+    def stopped(self, atoms, psi):
+        calls.append(psi)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return cells(self, atoms, psi)
+
+    monkeypatch.setattr(GaussianLaw, "cells", stopped)
+    solution = solved(standard_gaussian(2), cloud(200).float(), tol=1e-3)
+    assert solution.ending is Ending.STOPPED and not solution.converged
+    assert bool(torch.isfinite(solution.h_tilde).all())
 
 
 @pytest.mark.slow
