@@ -1,13 +1,14 @@
 """CPU seconds of `ot_gen.semidiscrete` to a stated marginal error, against OTT-JAX and POT at their best.
 
     pip install ott-jax==0.6.0   # the peer that ot_gen does not bring itself
-    python benchmarks/semidiscrete.py [--problem 2 8 64 digits] [--repeats 3] [--quick] [--no-peers]
+    python benchmarks/semidiscrete.py [--problem 2 moons 3 8 64 digits] [--repeats 3] [--quick] [--no-peers]
     python benchmarks/semidiscrete.py --mnist | --reference
 
 One process, one thread each side, CPU time (on one thread that of an idle core, deaf to other processes), medians with
 minimum and maximum over seeds, each of which draws other atoms. μ = N(0, I), squared cost, uniform weights on
 
     clusters   20 centres N(0, I), a random one for each atom, plus 0.2 N(0, I);
+    moons      two half circles in the plane (`ot_gen.data.two_moons`);
     digits     the 1,797 of scikit-learn, centred, scaled by one number so that the mean of ‖y‖² is d = 64.
 
 The error of a table is ‖P − b‖₁ over cells counted on N = 2^18 (2^17 in d = 64) held-out independent samples, common to
@@ -44,6 +45,7 @@ from semidiscrete_peers import Ott, Pot, Stopped, Watch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from ot_gen import Empirical, SquaredEuclidean, semidiscrete, standard_gaussian  # noqa: E402
+from ot_gen.data import two_moons  # noqa: E402
 
 COST = SquaredEuclidean()
 
@@ -77,6 +79,9 @@ class Case(NamedTuple):
             y = torch.from_numpy(load_digits().data).float()
             y = y - y.mean(dim=0)
             return y * (y.square().sum(dim=1).mean() / y.shape[1]).rsqrt()
+        if self.name == "moons":
+            torch.manual_seed(seed)
+            return two_moons().sample(self.atoms)
         generator = torch.Generator().manual_seed(seed)
         centres = torch.randn(20, self.dim, generator=generator)
         of = torch.randint(20, (self.atoms,), generator=generator)
@@ -90,6 +95,8 @@ class Case(NamedTuple):
 
 CASES = {
     "2": Case("2", 2, 1000, (0.1, 0.02), 3, 20, (15, 30, 60), (0.07, 0.1, 0.15), (0.1, 0.3), (None, 0.16)),
+    "moons": Case("moons", 2, 2000, (0.05, 0.01), 3, 20, (15, 30, 60), (0.07, 0.1, 0.15), (0.1, 0.3), (None, 0.16)),
+    "3": Case("3", 3, 5000, (0.05, 0.02), 6, 40, (30, 60, 120), (0.1, 0.2), (0.3, 1), (None, 0.16)),
     "8": Case("8", 8, 1000, (0.1, 0.02), 3, 20, (300, 600, 1200, 2400), (0.3, 0.6), (1.5, 3, 6), (None, 0.16)),
     "64": Case("64", 64, 5000, (0.2,), 15, 60, (3000, 6000, 12000), (1, 2, 4), (5, 10, 20)),
     "digits": Case("digits", 64, 1797, (0.1,), 5, 20, (1000, 2000, 4000), (1, 2, 4), (5, 10, 20)),
@@ -219,7 +226,7 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="small problems whose answer is known")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    packages = ("torch", "ott-jax", "jax", "POT", "numpy")
+    packages = ("torch", "numpy") if arguments.no_peers else ("torch", "ott-jax", "jax", "POT", "numpy")
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
     print(f"{versions}; {platform.processor() or platform.machine()}; one thread, float32, {arguments.repeats} seeds")
     if arguments.mnist or arguments.reference:

@@ -32,7 +32,8 @@ class SemidiscreteSolution:
         upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation, and its
             standard error. Computed when first asked for, on samples drawn with the others.
         marginal_error, marginal_error_se: ‖P − b‖₁ on held-out samples, the noise of counting removed; P holds the
-            masses of the cells (soft ones if ε > 0).
+            masses of the cells (soft ones if ε > 0). Where geometry gives P exactly, the second number is what rounding
+            in the dtype of the atoms adds.
         masses, barycentres: P as counted, (m,), and E[x | cell], (m, d), NaN for a cell without samples; barycentres
             are None where the atoms are too large to keep a copy.
         epsilon: ε of the problem.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +17,12 @@ from ot_gen.costs import Cost
 from ot_gen.execution import Ending, checkpoint_in, keyword_only, load_checkpoint, renamed, save_checkpoint, target
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.ascent import Ascent, samples_for
+from ot_gen.semidual.exact import ExactCells
+from ot_gen.semidual.judge import Judge, Verdict
 from ot_gen.semidual.problem import Sampler, SemidiscreteProblem
 from ot_gen.semidual.progress import Callback, SolveProgress, progress_bar
-from ot_gen.semidual.scores import KEPT_BYTES
 from ot_gen.semidual.solution import SemidiscreteSolution
 from ot_gen.semidual.stream import Stream
-from ot_gen.semidual.tally import Slack, Tally, batches
 from ot_gen.semidual.transform import check_values
 
 Variation = Annotated[float, Interval(0, 2, "()")]  # where ‖P − b‖₁ says anything
@@ -59,6 +59,10 @@ def semidiscrete(
     There is no step size to find. Steps are natural (mass-relative) and stochastic; the observed concentration of the
     assignment drives the softness down. Batches grow, the average is weighted, and samples are low-discrepancy where μ
     allows them (`ot_gen.semidual.ascent`). The solve stops when samples that no step has seen certify the table.
+
+    For squared distances or inner products and a `Reference` that is Gaussian, in up to three dimensions, or uniform on
+    an interval or a rectangle, the masses of cells are known exactly. Then a few steps of Newton's method end the solve
+    (`ot_gen.semidual.exact`), and these masses certify it, unless the samples contradict them.
 
     With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure). Its plan gives x the
     softmax of (h̃_j − c(x, y_j)) / ε. `lower` and `upper` still bracket the unregularised W_c.
@@ -135,26 +139,31 @@ class _Solve:
     ) -> None:
         self.problem = problem
         self.atoms = len(problem.weights)
-        self.tol, self.gap_tol = tol, gap_tol
+        self.tol = tol
         self.max_samples, self.max_seconds = max_samples, max_seconds
         self.ascent = Ascent(problem.rows, problem.weights, epsilon)
+        self.exact = ExactCells.of(problem, epsilon)
+        self.judge = Judge(problem, tol, gap_tol, epsilon, max_samples, seed)
         self.began = time.perf_counter()
-        self.seed, self.streams = seed, 1  # stream 0 is that of the steps
-        self.tested = 0
+        self.seed = seed
         # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
         few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
-        self.next_test = min(first, FINISH_FROM) if few else first
-        self.error = math.nan
+        self.first_test = min(first, FINISH_FROM) if few else first
+        self.exact_from = self.exact.worth if self.exact is not None else math.inf
+        if first >= self.exact_from:  # then steps would take longer anyway
+            self.exact_from = FINISH_FROM
+        self.next_test = int(min(self.first_test, self.exact_from))
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
         """Begin from nothing, from a table, or where a checkpoint left off."""
-        sample = self._fresh().draw(512)
+        sample = self.judge.fresh().draw(512)
         if resume is not None:
             state = load_checkpoint(resume, {"ascent": self.ascent}, {}, self.problem.fingerprint, NUMBERS)
-            self.seed, self.streams = state["seed"], state["streams"]
-            self.tested, self.next_test = state["tested"], state["next_test"]
+            self.seed = self.judge.seed = state["seed"]
+            self.judge.streams, self.judge.tested = state["streams"], state["tested"]
+            self.next_test = state["next_test"]
             self.finishes = state["finishes"]
             self.began -= state["seconds"]
             self.ascent.restore(state["ascent"])
@@ -162,23 +171,24 @@ class _Solve:
         self.ascent.start(sample)
         if h_tilde is not None:
             table = self.problem.reduce(h_tilde.detach().to(self.problem.weights))
-            error, deviation = self.test(table)[0].marginal_error()
-            self.ascent.start(sample, table, worth=samples_for(max(error, deviation, 1e-3), self.atoms))
+            verdict = self.judge.test(table, steps=0)
+            error = max(verdict.error, verdict.deviation, 1e-3)
+            self.ascent.start(sample, table, worth=samples_for(error, self.atoms))
             self.next_test = 0
 
     def run(self, callbacks: Sequence[Callback], checkpoint: Path | None) -> SemidiscreteSolution:
         """Step and test until the tolerances are certified, the budget ends or the user stops."""
         stream = Stream(self.problem.law, self.seed, skip=self.ascent.samples)
-        verdict: tuple[Tally, Slack | None, bool] | None = None
+        verdict: Verdict | None = None
         ending: Ending | None = None
         try:
             while ending is None:
                 if self.ascent.samples >= self.next_test:
-                    verdict = self.judge()
-                    ending = Ending.REACHED if verdict[2] else self._spent()
+                    verdict = self._judged()
+                    ending = Ending.REACHED if verdict.passed else self._spent()
                     if ending is None and self.finishes and self.ascent.samples >= FINISH_FROM:
                         self.finishes -= 1
-                        self.ascent.finish(self._draw(FINISH_ENTRIES // self.atoms // 2**self.finishes))
+                        self.ascent.finish(self.judge.draw(FINISH_ENTRIES // self.atoms // 2**self.finishes))
                         verdict = None
                     else:
                         self._plan_next_test()
@@ -192,70 +202,48 @@ class _Solve:
             ending = Ending.STOPPED
         self._save(checkpoint)
         seconds = time.perf_counter() - self.began
-        tally, slack, converged = verdict or self.judge()
-        slack_of = self.slack(tally) if slack is None else lambda: slack
-        return self._solution(tally, slack_of, converged, ending, seconds)
+        verdict = verdict or self._judged()
+        if verdict.passed and ending is Ending.BUDGET:
+            ending = Ending.REACHED
+        return self._solution(verdict, ending, seconds)
 
-    def judge(self) -> tuple[Tally, Slack | None, bool]:
-        """Whether fresh samples certify all that was asked for."""
-        tally, passed = self.test(self.ascent.average)
-        if not passed or self.gap_tol is None:
-            return tally, None, passed
-        slack = self.slack(tally)()
-        upper = slack.above(*tally.lower()).upper
-        return tally, slack, slack.value + 2 * slack.se <= self.gap_tol * abs(upper)
-
-    def test(self, table: Tensor) -> tuple[Tally, bool]:
-        """Count cells on fresh samples, until it is clear whether the marginal error is at most tol."""
-        keep = self.problem.atoms.nbytes <= KEPT_BYTES
-        tally = Tally(self.problem.rows, self.problem.weights, table, self.ascent.target, barycentres=keep)
-        halves = (self._fresh(), self._fresh())
-        # Fewer than a handful of samples a cell and the noise of counting is not normal.
-        size = 2 * self.atoms if self.tol is None else max(samples_for(2 * self.tol, self.atoms), 8 * self.atoms)
-        size = min(max(size, 2**13), max(2**13, self.max_samples // 4)) // 2
-        most = max(2 * size, self.ascent.samples)  # a test costs no more than the steps
-        while True:
-            for half, stream in enumerate(halves):
-                for n in batches(size):
-                    tally.add(half, stream.draw(n))
-            self.tested += 2 * size
-            self.error, deviation = tally.marginal_error()
-            if self.tol is None or self.error + 2 * deviation <= self.tol:
-                return tally, True
-            if self.error - 2 * deviation > self.tol or 2 * tally.samples > most:
-                return tally, False
-            size = tally.samples // 2
-
-    def slack(self, tally: Tally) -> Callable[[], Slack]:
-        """A function that computes the upper value less the tally's lower one, on a sample that is drawn now."""
-        x = self._draw(min(max(2**13, 4 * self.atoms), 2**16))
-        epsilon = self.ascent.sharpened(x)
-        return lambda: Slack.of(tally, x, epsilon)
+    def _judged(self) -> Verdict:
+        """The verdict on the averaged table, or on the exact one where that is known and better."""
+        average, cells = self.ascent.average, self.exact
+        if cells is None or self.ascent.samples < self.exact_from:
+            return self.judge.judge(average, self.ascent, None)
+        table = cells.better(average, self._late)
+        verdict = self.judge.judge(table, self.ascent, cells)
+        seen = self.judge.doubted and self.ascent.samples >= self.first_test
+        if verdict.passed or table is average or not seen:
+            return verdict
+        # Rounding decides, and the average has seen it.
+        other = self.judge.judge(average, self.ascent, None)
+        return other if other.passed or other.error < verdict.error else verdict
 
     def _eased(self) -> float:
         """The ratio of the error of independent samples to that of this stream's."""
         return 1.2 if Stream(self.problem.law, self.seed).points is not None else 0.95
 
-    def _fresh(self) -> Stream:
-        self.streams += 1
-        return Stream(self.problem.law, self.seed + self.streams)
-
-    def _draw(self, n: int) -> Tensor:
-        return torch.cat([*map(self._fresh().draw, batches(n))])
-
     def _plan_next_test(self) -> None:
         factor = 1.5
-        if self.tol is not None and self.error > self.tol:
+        if self.tol is not None and self.judge.error > self.tol:
             # The error falls a little faster than N^−1/2.
-            factor = min(2.0, max(1.25, (1.1 * self.error / self.tol) ** 1.6))
-        self.next_test = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
+            factor = min(2.0, max(1.25, (1.1 * self.judge.error / self.tol) ** 1.6))
+        following = max(self.ascent.samples + 1, int(factor * self.ascent.samples))
+        if self.ascent.samples < self.exact_from:
+            following = int(min(following, self.exact_from))
+        self.next_test = max(following, self.first_test) if self.judge.doubted else following
 
     def _spent(self) -> Ending | None:
         """Whether the budget ends here."""
-        return Ending.BUDGET if time.perf_counter() - self.began >= self.max_seconds or self._used_up() else None
+        return Ending.BUDGET if self._late() or self._used_up() else None
+
+    def _late(self) -> bool:
+        return time.perf_counter() - self.began >= self.max_seconds
 
     def _used_up(self) -> bool:
-        return self.ascent.samples + self.tested >= self.max_samples
+        return self.ascent.samples + self.judge.tested >= self.max_samples
 
     def _said(self, ending: Ending) -> str:
         """The ending in words."""
@@ -266,25 +254,33 @@ class _Solve:
         if not self._used_up():
             return f"max_seconds = {self.max_seconds:g} ended"
         message = f"max_samples = {self.max_samples} ended"
+        if self.tol is not None and self.judge.rounded:
+            dtype = str(self.problem.weights.dtype).removeprefix("torch.")
+            moved = f"{self.judge.rounding:.1g} of the mass"
+            return f"{message}; rounding to {dtype} alone moves about {moved}: take a wider dtype"
         if self.tol is not None and (needed := samples_for(self.tol, self.atoms)) > self.max_samples // 2:
             message += f"; tol = {self.tol:g} with {self.atoms} atoms takes about {2 * needed} independent samples"
         return message
 
     def _report(self, callbacks: Sequence[Callback]) -> None:
         ascent, seconds = self.ascent, time.perf_counter() - self.began
-        figures = (ascent.samples, ascent.iterations, ascent.epsilon, self.error, seconds, self._table)
+        figures = (ascent.samples, ascent.iterations, ascent.epsilon, self.judge.error, seconds, self._average)
         for callback in callbacks:
             callback(SolveProgress(*figures))
 
-    def _table(self) -> Tensor:
-        average = self.ascent.average
-        return self.problem.expand(average - average @ self.problem.weights, below=2 * self.problem.largest)
+    def _average(self) -> Tensor:
+        return self._expanded(self.ascent.average)
+
+    def _expanded(self, table: Tensor) -> Tensor:
+        return self.problem.expand(table - table @ self.problem.weights, below=2 * self.problem.largest)
 
     def _save(self, path: Path | None) -> None:
         if path is None:
             return
-        state: dict[str, Any] = {"seed": self.seed, "streams": self.streams, "tested": self.tested}
-        state |= {
+        state: dict[str, Any] = {
+            "seed": self.seed,
+            "streams": self.judge.streams,
+            "tested": self.judge.tested,
             "next_test": self.next_test,
             "finishes": self.finishes,
             "seconds": time.perf_counter() - self.began,
@@ -292,29 +288,31 @@ class _Solve:
         }
         save_checkpoint(path, {"ascent": self.ascent}, {}, state, self.problem.fingerprint)
 
-    def _solution(
-        self, tally: Tally, slack: Callable[[], Slack], converged: bool, ending: Ending, seconds: float
-    ) -> SemidiscreteSolution:
-        (error, deviation), (lower, lower_se) = tally.marginal_error(), tally.lower()
+    def _solution(self, verdict: Verdict, ending: Ending, seconds: float) -> SemidiscreteSolution:
+        tally = verdict.tally
+        lower, lower_se = tally.lower()
+        known = verdict.slack
+        slack = self.judge.slack(tally, self.ascent) if known is None else lambda: known
         if (barycentres := tally.barycentres()) is not None:
             group = self.problem.group
             barycentres = torch.where((group >= 0)[:, None], barycentres[group.clamp_min(0)], math.nan)
+        samples, tested = self.ascent.samples, self.judge.tested
         return SemidiscreteSolution(
             cost=self.problem.cost,
             nu=self.problem.nu,
-            h_tilde=self._table(),
+            h_tilde=self._expanded(tally.h_tilde),
             epsilon=self.ascent.target,
             lower=lower,
             lower_se=lower_se,
-            marginal_error=error,
-            marginal_error_se=deviation,
+            marginal_error=verdict.error,
+            marginal_error_se=verdict.deviation,
             masses=self.problem.share(tally.masses),
             barycentres=barycentres,
-            samples=self.ascent.samples,
+            samples=samples,
             iterations=self.ascent.iterations,
             seconds=seconds,
-            converged=converged,
+            converged=verdict.passed,
             ending=ending,
-            message=f"{self._said(ending)} after {self.ascent.samples} samples, {self.tested} in tests; {error=:.2g}",
+            message=f"{self._said(ending)} after {samples} samples, {tested} in tests; error={verdict.error:.2g}",
             coupling=lambda: slack().above(lower, lower_se),
         )

@@ -78,8 +78,12 @@ class Tally:
 
     def marginal_error(self) -> tuple[float, float]:
         """‖P − b‖₁ with the noise of counting removed, and its standard error."""
+        return self.distance(self.weights)
+
+    def distance(self, masses: Tensor) -> tuple[float, float]:
+        """‖P − q‖₁ with the noise of counting removed, and its standard error, for masses q, (m,)."""
         first, second = (self.counts[half] / self.sizes[half] for half in (0, 1))
-        observed = float((self.masses - self.weights.double().cpu()).abs().sum())
+        observed = float((self.masses - masses.double().cpu()).abs().sum())
         noise = float((first - second).abs().sum()) / 2
         deviation = math.sqrt((1 - 2 / math.pi) * float((first - second).square().sum()) / 2)
         error = math.sqrt(max(0.0, observed**2 - noise**2))

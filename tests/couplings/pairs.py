@@ -94,7 +94,8 @@ def at_each_step(function):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ascent, "step", watched)
-        patch.setattr("ot_gen.semidual.solve.samples_for", lambda tol, atoms: samples_for(tol, atoms) // 8)
+        for module in ("solve", "judge"):
+            patch.setattr(f"ot_gen.semidual.{module}.samples_for", lambda tol, atoms: samples_for(tol, atoms) // 8)
         yield
 
 

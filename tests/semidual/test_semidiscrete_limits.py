@@ -13,7 +13,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from ot_gen import Cost, Empirical, Euclidean, Pushforward, SquaredEuclidean, standard_gaussian
 from ot_gen.costs import InnerProduct
 from ot_gen.execution import Ending
-from ot_gen.semidual import scores, semidiscrete, solve
+from ot_gen.semidual import judge, scores, semidiscrete
 
 
 def cloud(m, d, dtype=torch.float32):
@@ -133,7 +133,7 @@ def test_atoms_may_live_on_disk(tmp_path, monkeypatch, float64):
     np.save(tmp_path / "atoms.npy", nu.atoms.numpy())
     mapped = Empirical(torch.from_numpy(np.load(tmp_path / "atoms.npy", mmap_mode="c")))
     assert torch.equal(solved(mu, mapped, SQUARES, tol=0.1).h_tilde, kept.h_tilde)
-    for module in (scores, solve):
+    for module in (scores, judge):
         monkeypatch.setattr(module, "KEPT_BYTES", 0)
     monkeypatch.setattr(scores, "PANEL_ATOMS", 16)
     tiled = solved(mu, mapped, SQUARES, tol=0.1)
@@ -260,7 +260,7 @@ def test_callbacks_hear_of_every_step():
 
 
 def test_a_tolerance_beyond_the_budget_is_named_with_what_it_takes():
-    solution = solved(GAUSS, PLANE, SQUARES, tol=1e-4, max_samples=2**14)
+    solution = solved(Plain(GAUSS.sample), PLANE, SQUARES, tol=1e-4, max_samples=2**14)
     assert not solution.converged
     assert "max_samples = 16384 ended; tol = 0.0001 with 30 atoms takes about 3819718636 ind" in solution.message
     assert solution.samples <= 2**15
@@ -268,7 +268,7 @@ def test_a_tolerance_beyond_the_budget_is_named_with_what_it_takes():
 
 
 def test_time_ends_a_solve():
-    solution = solved(GAUSS, PLANE, SQUARES, tol=1e-4, max_seconds=0.05)
+    solution = solved(Plain(GAUSS.sample), PLANE, SQUARES, tol=1e-4, max_seconds=0.05)
     assert not solution.converged
     assert "max_seconds = 0.05 ended" in solution.message
 

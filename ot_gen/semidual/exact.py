@@ -1,0 +1,173 @@
+"""Laguerre cells whose masses are known exactly: which problems have them, and the table that is optimal there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, Uniform
+
+from ot_gen.costs import SquaredEuclidean
+from ot_gen.costs.distances import InnerProduct
+from ot_gen.semidual.line import LineProblem
+from ot_gen.semidual.newton import CellProblem
+from ot_gen.semidual.plane import HALF
+from ot_gen.semidual.power_diagram import Floats
+from ot_gen.semidual.problem import SemidiscreteProblem
+from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
+
+MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
+FEW, FOR_EACH, MANY = 2**14, 300, 2**19  # samples; those for each atom in space
+FLAT, THIN = 1e-13, 1e-7  # widths of a cloud of atoms, in lengths: of one in a smaller space, and of one nearly so
+
+
+@final
+class ExactMasses(NamedTuple):
+    """The masses P of cells, (m,), in float64, ‖P − b‖₁, and what rounding in the dtype of the table adds to it."""
+
+    masses: Tensor
+    error: float
+    rounding: float
+
+
+@final
+class ExactCells:
+    """The cells of tables h̃ with their exact masses, and the table that gives each atom its own.
+
+    Let x = m + L z, z of a standard law. With c(x, y) = ‖x − y‖² the atom of x has the largest z·a_j − ψ_j, where
+
+        a_j = Lᵀ(y_j − ȳ) / s        ψ_j = (‖y_j − m‖² − h̃_j) / 2s        s² = Σ_j b_j ‖Lᵀ(y_j − ȳ)‖²
+
+    So all that is computed scales and moves with the problem. For the inner product ψ_j = −(m·y_j + h̃_j) / s.
+
+    Args:
+        problem: that of a_j, b and the standard law.
+        level: what h̃ is where ψ = 0, (m,).
+        unit: h̃ = level − unit · ψ.
+        scores: s_j of the cost's product (`Cost.bilinear`), (m,), less which h̃ is rounded to the dtype of the atoms.
+        weights: b, (m,), in the dtype and on the device of tables.
+    """
+
+    def __init__(
+        self, problem: LineProblem | CellProblem, level: Floats, unit: float, scores: Floats, weights: Tensor
+    ) -> None:
+        self.problem, self.level, self.unit, self.scores, self.weights = problem, level, unit, scores, weights
+        self._solved: Tensor | None = None
+
+    @classmethod
+    def of(cls, problem: SemidiscreteProblem, epsilon: float) -> ExactCells | None:
+        """Those of a problem, or None where they are not known.
+
+        They are for ε = 0, squared distances or inner products, and a Gaussian law in up to three dimensions or the
+        uniform one on an interval or a rectangle.
+        """
+        products = isinstance(problem.cost, InnerProduct)
+        placed = None if problem.source is None else _placed(problem.source)
+        if epsilon or placed is None or not (products or isinstance(problem.cost, SquaredEuclidean)):
+            return None
+        m, dim = problem.atoms.shape
+        if not 1 < m <= MOST_ATOMS.get(dim, 0) or dim not in (1, *placed.law.dims):
+            return None
+        y, b = _numbers(problem.atoms), _numbers(problem.weights)
+        b = b / b.sum()
+        with np.errstate(over="ignore", invalid="ignore"):
+            atoms = (y - b @ y) @ placed.factor
+            size = math.sqrt(b @ np.square(atoms).sum(axis=1))
+            level = -y @ placed.shift if products else np.square(y - placed.shift).sum(axis=1)
+        if not (0 < size < math.inf and np.isfinite(level).all()):
+            return None
+        atoms /= size
+        form = problem.rows.form
+        scores = level if form is None else _numbers(form.right(problem.atoms)[1])
+        unit = size if products else 2 * size
+        standard = _standard(placed.law, atoms, b)
+        return None if standard is None else cls(standard, level, unit, scores, problem.weights)
+
+    def measured(self, h_tilde: Tensor) -> ExactMasses | None:
+        """The masses of the cells; None where rounding leaves none."""
+        from scipy.spatial import QhullError
+
+        table = _numbers(h_tilde)
+        rounding = torch.finfo(h_tilde.dtype).eps / 2 * np.hypot(self.scores, self.scores - table)
+        try:
+            masses, blur = self.problem.measured((self.level - table) / self.unit, rounding / self.unit)
+        except (QhullError, ArithmeticError):
+            return None
+        return ExactMasses(torch.from_numpy(masses), float(np.abs(masses - self.problem.b).sum()), blur)
+
+    def error(self, h_tilde: Tensor) -> float:
+        """‖P − b‖₁, infinite where P is not known."""
+        exact = self.measured(h_tilde)
+        return math.inf if exact is None else exact.error
+
+    @property
+    def worth(self) -> int:
+        """The number of samples whose steps take about as long as `solve`."""
+        in_space = self.problem.atoms.shape[1:] == (3,)
+        return min(max(FEW, FOR_EACH * len(self.level)), MANY) if in_space else FEW
+
+    def better(self, h_tilde: Tensor, spent: Callable[[], bool]) -> Tensor:
+        """The optimal table, made once, or this one, (m,), if its error is less."""
+        from scipy.spatial import QhullError
+
+        if self._solved is None:
+            self._solved = h_tilde  # where the user or rounding ends it
+            with suppress(QhullError, ArithmeticError):
+                self._solved = self.solve(spent)
+        return min((h_tilde, self._solved), key=self.error)
+
+    def solve(self, spent: Callable[[], bool] = lambda: False) -> Tensor:
+        """h̃, (m,), with P = b and Σ_j b_j h̃_j = 0; less exact where rounding or `spent` ends it.
+
+        Raises:
+            scipy.spatial.QhullError, ArithmeticError: rounding leaves no triangulation, or no step.
+        """
+        table = self.level - self.unit * self.problem.solve(spent)
+        return torch.from_numpy(table - self.problem.b @ table).to(self.weights)
+
+
+def _standard(law: StandardLaw, atoms: Floats, b: Floats) -> LineProblem | CellProblem | None:
+    """The problem of atoms (m, d) of size 1, or None where rounding decides about them."""
+    _, lengths, axes = np.linalg.svd(atoms, full_matrices=False)
+    rank = int((lengths > FLAT * lengths[0]).sum())
+    if lengths[rank - 1] <= THIN * lengths[0]:
+        return None
+    if rank < atoms.shape[1]:
+        if not law.turns:
+            return None
+        atoms = atoms @ axes[:rank].T
+    if len(np.unique(atoms, axis=0)) < len(atoms):
+        return None
+    return LineProblem(law, atoms[:, 0], b) if rank == 1 else CellProblem(law, atoms, b)
+
+
+@final
+class _Placed(NamedTuple):
+    """The law of shift + factor z, z of a standard law."""
+
+    shift: Floats
+    factor: Floats
+    law: StandardLaw
+
+
+def _placed(source: Distribution) -> _Placed | None:
+    if isinstance(source, MultivariateNormal):
+        return _Placed(_numbers(source.loc), _numbers(source.scale_tril), GaussianLaw())
+    if not isinstance(source, Independent) or source.reinterpreted_batch_ndims != 1:
+        return None
+    coordinates = source.base_dist
+    if isinstance(coordinates, Normal):
+        return _Placed(_numbers(coordinates.loc), np.diag(_numbers(coordinates.scale)), GaussianLaw())
+    if isinstance(coordinates, Uniform):
+        low, high = _numbers(coordinates.low), _numbers(coordinates.high)
+        return _Placed((low + high) / 2, np.diag(high - low) / (2 * HALF), SquareLaw())
+    return None
+
+
+def _numbers(tensor: Tensor) -> Floats:
+    return tensor.detach().double().cpu().numpy()
