@@ -8,6 +8,7 @@ from ot_gen.networks.convolutional import ConvFeatures, ConvGenerator
 from ot_gen.networks.decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
 from ot_gen.networks.dense import MLP
 from ot_gen.networks.encoders import (
+    CodeMean,
     DiracEncoder,
     FlowEncoder,
     FullGaussianEncoder,
@@ -35,6 +36,7 @@ __all__ = [
     "ICNN",
     "MLP",
     "BernoulliDecoder",
+    "CodeMean",
     "Conditional",
     "ConvFeatures",
     "ConvGenerator",

@@ -44,6 +44,32 @@ class DiracEncoder(nn.Module):
 
 @final
 @checked
+class CodeMean(nn.Module):
+    """An encoder as features of points, y -> E q(·|y): (n, d) -> (n, k), for a `FeatureCost`.
+
+    Args:
+        encoder: y -> q(·|y), a torch `Distribution`; e.g. `load_run(folder).encoder`, which no label trained.
+
+    Example:
+        >>> from ot_gen import FeatureCost, SquaredEuclidean
+        >>> cost = FeatureCost(CodeMean(GaussianEncoder(nn.Linear(3, 4))), SquaredEuclidean())
+        >>> cost.matrix(torch.zeros(5, 3), torch.zeros(2, 3)).shape
+        torch.Size([5, 2])
+    """
+
+    by_rows = True
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, y: Tensor) -> Tensor:
+        mean: Tensor = self.encoder(y).mean
+        return mean
+
+
+@final
+@checked
 class SphereEncoder(nn.Module):
     """The deterministic encoder onto a sphere, q(·|y) = δ_{r f(y)/‖f(y)‖}, for the reference `uniform_sphere`.
 
