@@ -239,6 +239,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
         f"LabelPotential.{of}": {"x": part("rows"), "y": part("rows")}
         for of in ("forward", "conjugate_mean", "penalty")
     },
+    "LabelPotential.check": {"x": part("rows")},
     "LabelPotential.bind": {"mu": part("model"), "nu": part("data")},
     "by_label": {"solver": part("solver"), "classes": lambda: 2},
     "with_classes": {"map": lambda: og.MLP(2, 2, (4,)), "classes": lambda: 2},
@@ -388,6 +389,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "ConvGenerator": lambda: og.ConvGenerator(2, (1, 28, 28), 2),
     "GaussianDecoder": lambda: og.GaussianDecoder(og.MLP(2, 3, (4,)), 0.5),
     "BernoulliDecoder": lambda: og.BernoulliDecoder(nn.Sequential(og.MLP(2, 3, (4,)), nn.Sigmoid())),
+    "CodeMean": lambda: og.CodeMean(og.DiracEncoder(og.MLP(2, 2, (4,)))),
     "DiracEncoder": lambda: og.DiracEncoder(og.MLP(2, 2, (4,))),
     "SphereEncoder": lambda: og.SphereEncoder(og.MLP(2, 2, (4,))),
     "NoisyEncoder": lambda: og.NoisyEncoder(og.MLP(2, 2, (4,)), 0.1),
