@@ -57,6 +57,7 @@ class Unlabelled(nn.Module):
 
 
 @final
+@checked
 class LabelledLaw(Distribution):
     """Laws of points of known class, as laws of rows: draws (z, k) with z ~ q_i and k the class of row i.
 

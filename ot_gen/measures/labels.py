@@ -189,7 +189,8 @@ class LabelledData(Measure):
         return f"classes={self.classes}, dim={self.dim}"
 
 
-def joint(mu: Measure, nu: Measure, n: int) -> tuple[Tensor, Tensor]:
+@checked
+def joint(mu: Measure, nu: Measure, n: Count) -> tuple[Tensor, Tensor]:
     """n samples of the model, with a graph, and n of the data, independent but for their classes, where they have any.
 
     Example:
@@ -205,6 +206,7 @@ def joint(mu: Measure, nu: Measure, n: int) -> tuple[Tensor, Tensor]:
     return mu.rsample_given(unlabelled(y)[1]), y
 
 
+@checked
 def alike(measure: Measure, rows: Tensor) -> Tensor:
     """Another sample of a measure, as large as one that there is, (n, dim), and with its classes, where it has any.
 
