@@ -2,7 +2,9 @@
 
 import functools
 import logging
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,3 +96,22 @@ def load(tmp_path_factory):
         return cli.completed(composed(f"data={data}", *needs.get(data, ()), *overrides), found), found
 
     return completed
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Where the runs that some test asked for are."""
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture
+def run(command, trained, request):
+    """A tiny finished run: its name in the test file's RUNS -> its folder, below the working folder."""
+
+    def train(name):
+        if not (trained / name).exists():
+            code, _, err = command(*request.module.RUNS[name], *request.module.SMOKE, f"hydra.run.dir={trained / name}")
+            assert code == 0, err
+        return Path(shutil.copytree(trained / name, name, dirs_exist_ok=True))
+
+    return train

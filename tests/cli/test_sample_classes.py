@@ -1,6 +1,5 @@
 """`ot-gen sample --class`: draws of one class, or of several, from a run that was trained with classes."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,25 +24,6 @@ RUNS = {
 }
 
 pytestmark = pytest.mark.usefixtures("clean_process", "undrawn")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Where the runs that some test asked for are."""
-    return tmp_path_factory.mktemp("trained")
-
-
-@pytest.fixture
-def run(command, trained):
-    """A tiny finished run: its name in RUNS -> its folder, below the working folder."""
-
-    def train(name):
-        if not (trained / name).exists():
-            code, _, err = command(*RUNS[name], *SMOKE, f"hydra.run.dir={trained / name}")
-            assert code == 0, err
-        return Path(shutil.copytree(trained / name, name, dirs_exist_ok=True))
-
-    return train
 
 
 @pytest.fixture
