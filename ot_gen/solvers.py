@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from ot_gen.arguments import Count, Index, Nonnegative, checked
-from ot_gen.costs import Cost
+from ot_gen.costs import Cost, LabelCost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, Pushforward, joint, undisturbed
@@ -57,6 +57,7 @@ class Solver(nn.Module, ABC):
         Raises:
             ValueError: dimensions or kinds that do not fit.
         """
+        check_classes(mu, nu, self.cost)
         if mu.dim != nu.dim:
             raise ValueError(
                 f"the model lives in dimension {mu.dim} and the data in dimension {nu.dim}; "
@@ -244,6 +245,30 @@ class DualSolver(Solver):
 
     def diagnostics(self) -> dict[str, float]:
         return self.potential.diagnostics()
+
+
+def check_classes(mu: Measure, nu: Measure, cost: Cost) -> None:
+    """Raise a `ValueError` unless all of a problem, or nothing, is of points with a class, and of as many classes.
+
+    Example:
+        >>> from ot_gen import Euclidean, standard_gaussian
+        >>> check_classes(standard_gaussian(2), standard_gaussian(2), Euclidean())
+    """
+    if mu.classes != nu.classes:
+        has = {name: "no classes" if of.classes is None else f"{of.classes}" for name, of in (("m", mu), ("d", nu))}
+        raise ValueError(
+            f"the model has {has['m']} and the data {has['d']}; with classes make them Pushforward(with_classes(g, K), "
+            "Labelled(zeta, shares)) and LabelledData(nu, labels)"
+        )
+    if (nu.classes is not None) != isinstance(cost, LabelCost):
+        raise ValueError(
+            f"the solver, with the cost {cost}, "
+            + (
+                "knows no classes, and the data have them; make it by_label(solver, K)"
+                if nu.classes is not None
+                else "is for data with classes, and these have none; make them LabelledData"
+            )
+        )
 
 
 def check_order(mu: Measure, nu: Measure) -> None:

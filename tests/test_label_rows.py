@@ -69,6 +69,17 @@ def test_classes_without_two_atoms_are_refused(labels):
         LabelledData(Empirical(torch.randn(4, 2)), torch.tensor(labels))
 
 
+def test_a_class_without_mass_or_beyond_the_dtype_is_refused():
+    weights = torch.tensor([0.5, 0.5, 0.0, 0.0])
+    with pytest.raises(ValueError, match="class 1 have no mass"):
+        LabelledData(Empirical(torch.randn(4, 2), weights), torch.tensor([0, 0, 1, 1]))
+    with pytest.raises(ValueError, match="does not hold the classes"):
+        labelled(torch.zeros(2, 1, dtype=torch.bfloat16), torch.tensor([0, 257]))
+    with pytest.raises(ValueError, match="classes 0 to 2, got 3"):
+        data().part(3)
+    assert torch.equal(data().given(1).sample(4)[:, -1], torch.ones(4))
+
+
 def test_the_model_and_the_data_share_the_classes_of_a_batch_and_nothing_else():
     nu = data()
     x, y = joint(model(nu), nu, 40)

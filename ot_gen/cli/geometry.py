@@ -113,6 +113,11 @@ def _study(run: Path, trusted: bool, out: Path | None, chosen: Any) -> str:
     use_threads(chosen.threads)
     model = load_run(run, trusted)
     record = model.record
+    if model.mu.classes is not None:
+        raise ValueError(
+            f"{run} was trained with condition=label: it has a latent space for each class, and "
+            "ot-gen geometry studies one; train a run without classes"
+        )
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
     folder = out or run

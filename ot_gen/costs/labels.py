@@ -20,7 +20,7 @@ class LabelCost(Cost):
     """c((x, k), (y, l)) = c(x, y) + w · [k ≠ l] on labelled rows, whose last column is the class.
 
     With w = ∞, the default, mass never crosses to another class: W_c = Σ_k p_k W_c(μ_k, ν_k), and plans decompose
-    (`exact_plan` takes a cost of ∞ for a pair that is forbidden). A finite w lets classes mix where that is worth w, as
+    (`plan_by_blocks`). A finite w lets classes mix where that is worth w, as
     in the conditional couplings of C²OT.
 
     Args:

@@ -19,7 +19,8 @@ class ByLabel(Divergence):
     """Σ_k n_k/n D(q_k, ζ_k) of laws of labelled rows: the codes of each class against the reference of that class.
 
     It vanishes where each class has the law of its reference, so that a class may be drawn by itself. A divergence that
-    looks at batches sees the n_k codes of a class that a batch holds; classes with a single one are left out.
+    looks at batches sees the n_k codes of a class that a batch holds; those that are alone in their class are seen
+    together, where all classes have one reference.
 
     Args:
         divergence: D, between laws of points without their class.
@@ -49,10 +50,12 @@ class ByLabel(Divergence):
         if self.divergence.is_conditional and len(zeta.parts) == 1:
             value: Tensor = self.divergence(q.law, zeta.part(0))
             return value
-        codes, terms = q.law.rsample(), [q.labels.new_zeros(())]
-        labels = q.labels.round().long()
-        for k in labels.unique().tolist():
-            of_class = codes[labels == k]
-            if len(of_class) > 1:
-                terms.append(len(of_class) / len(codes) * self.divergence(Dirac(of_class), zeta.part(k)))
-        return torch.stack(terms).sum()
+        codes, labels = q.law.rsample(), q.labels.round().long()
+        classes, members, counts = labels.unique(return_inverse=True, return_counts=True)
+        several = counts > 1
+        groups = [(k, codes[labels == k]) for k in classes[several].tolist()]
+        if len(zeta.parts) == 1:
+            groups.append((0, codes[~several[members]]))
+        groups = [(k, group) for k, group in groups if len(group) > 1]
+        terms = [len(group) / len(codes) * self.divergence(Dirac(group), zeta.part(k)) for k, group in groups]
+        return torch.stack(terms).sum() if terms else codes.new_zeros(())

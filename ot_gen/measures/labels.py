@@ -23,7 +23,10 @@ def labelled(x: Tensor, labels: Tensor) -> Tensor:
         tensor([[0., 0.],
                 [0., 3.]])
     """
-    return torch.cat([x, labels.to(x)[:, None]], dim=1)
+    column = labels.to(x)
+    if torch.finfo(x.dtype).bits < 32 and not column.to(labels.dtype).equal(labels):
+        raise ValueError(f"{x.dtype} does not hold the classes up to {labels.max()} apart; give the points in float32")
+    return torch.cat([x, column[:, None]], dim=1)
 
 
 @checked
@@ -77,7 +80,7 @@ class Labelled(Measure):
 
     def part(self, label: Index) -> Measure:
         """ζ_k, the law of the points of one class."""
-        part = self.parts[min(label, len(self.parts) - 1)]
+        part = self.parts[min(checked_label(label, self.classes), len(self.parts) - 1)]
         assert isinstance(part, Measure)
         return part
 
@@ -87,10 +90,8 @@ class Labelled(Measure):
         Raises:
             ValueError: there is no such class.
         """
-        if label >= self.classes:
-            raise ValueError(f"there are classes 0 to {self.classes - 1}, got {label}")
         shares = torch.zeros_like(self.shares)
-        shares[label] = 1
+        shares[checked_label(label, self.classes)] = 1
         return Labelled([self.part(k) for k in range(len(self.parts))], shares)
 
     def sample(self, n: Count) -> Tensor:
@@ -144,9 +145,15 @@ class LabelledData(Measure):
 
     def __init__(self, data: Empirical, labels: Labels) -> None:
         super().__init__()
+        labels = labels.to(torch.int64)
         if labels.shape != (len(data),) or int(labels.min()) < 0:
             raise ValueError(f"labels must be whole numbers >= 0, one for each of {len(data)} atoms")
         self.classes = int(labels.max()) + 1
+        if self.classes > len(data) // 2:
+            raise ValueError(
+                f"labels go up to {self.classes - 1}, and each class from 0 on needs two of the {len(data)} atoms; "
+                "number the classes without a gap"
+            )
         counts = torch.bincount(labels, minlength=self.classes)
         if int(counts.min()) < 2:
             few = int(counts.argmin())
@@ -157,6 +164,8 @@ class LabelledData(Measure):
         order = torch.argsort(labels.to(data.atoms.device), stable=True)
         atoms, weights = data.atoms[order], data.weights[order]
         masses = [part.sum() for part in weights.double().split(counts.tolist())]
+        if empty := [k for k, mass in enumerate(masses) if not float(mass) > 0]:
+            raise ValueError(f"the atoms of class {empty[0]} have no mass; leave them out, and number the others anew")
         self.register_buffer("shares", torch.stack(masses).to(weights), persistent=False)
         self.parts = nn.ModuleList(
             Empirical(y) if data.is_uniform else Empirical(y, b.double() / b.double().sum())
@@ -166,9 +175,13 @@ class LabelledData(Measure):
 
     def part(self, label: Index) -> Empirical:
         """ν_k, the atoms of one class."""
-        part = self.parts[label]
+        part = self.parts[checked_label(label, self.classes)]
         assert isinstance(part, Empirical)
         return part
+
+    def given(self, label: Index) -> Labelled:
+        """The atoms of one class as a law of rows."""
+        return Labelled([self.part(k) for k in range(self.classes)], self.shares).given(label)
 
     def labels(self, n: Count) -> Tensor:
         """n classes in random order, each as often as its share says, to less than one: (n,)."""
@@ -219,6 +232,18 @@ def alike(measure: Measure, rows: Tensor) -> Tensor:
         if measure.classes is None:
             return measure.sample(len(rows))
         return measure.rsample_given(unlabelled(rows)[1])
+
+
+def checked_label(label: int, classes: int) -> int:
+    """The class, or a `ValueError` where there is none of its number.
+
+    Example:
+        >>> checked_label(9, 10)
+        9
+    """
+    if label >= classes:
+        raise ValueError(f"there are classes 0 to {classes - 1}, got {label}")
+    return label
 
 
 def _counted(labels: Tensor) -> list[tuple[int, int]]:
