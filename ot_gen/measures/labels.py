@@ -24,7 +24,7 @@ def labelled(x: Tensor, labels: Tensor) -> Tensor:
                 [0., 3.]])
     """
     column = labels.to(x)
-    if torch.finfo(x.dtype).bits < 32 and not column.to(labels.dtype).equal(labels):
+    if x.is_floating_point() and x.element_size() < 4 and not column.to(labels.dtype).equal(labels):
         raise ValueError(f"{x.dtype} does not hold the classes up to {labels.max()} apart; give the points in float32")
     return torch.cat([x, column[:, None]], dim=1)
 
