@@ -73,7 +73,7 @@ class LabelPairing(Pairing):
             if cost.weight != torch.inf:
                 raise ValueError(
                     f"a pairing for each class never mixes them, got a weight of {cost.weight:g} between classes; use "
-                    "the weight inf, or PlanPairing on rows"
+                    "the weight inf"
                 )
             within = cost.within
         return zeta.part(k), nu.part(k), within
@@ -83,9 +83,12 @@ class LabelPairing(Pairing):
         return all(part.is_settled for part in self._pairings())
 
     def settle(self, zeta: Measure, nu: Measure, cost: Cost, keep: Path | None, resume: Path | None) -> None:
-        # The file is that of the class that is being solved: those before it are solved again, bit for bit.
+        # A class has a file while it is solved. A solve that was stopped solves the classes before it again.
         for k, part in enumerate(self._pairings()):
-            part.settle(*self._problem(zeta, nu, cost, k), *(_of_class(file, k) for file in (keep, resume)))
+            files = (_of_class(keep, k), _of_class(resume, k))
+            part.settle(*self._problem(zeta, nu, cost, k), *files)
+            if files[0] is not None:
+                files[0].unlink(missing_ok=True)
 
     def forward(self, zeta: Measure, nu: Measure, cost: Cost, n: Count) -> tuple[Tensor, Tensor]:
         data = nu
