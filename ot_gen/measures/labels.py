@@ -104,9 +104,7 @@ class Labelled(Measure):
     def rsample_given(self, labels: Labels) -> Tensor:
         if len(self.parts) == 1:
             return labelled(self.part(0).rsample(len(labels)), labels)
-        rows = [labelled(self.part(k).rsample(int(n)), labels[labels == k]) for k, n in _counted(labels)]
-        order = torch.argsort(labels, stable=True)
-        return torch.cat(rows)[torch.argsort(order)]
+        return _of_each(self, labels)
 
     def from_cube(self, u: Tensor) -> Tensor:
         if self.cube_dim is None:
@@ -194,9 +192,7 @@ class LabelledData(Measure):
         return self.rsample_given(self.labels(n))
 
     def rsample_given(self, labels: Labels) -> Tensor:
-        rows = [labelled(self.part(k).sample(n), labels[labels == k]) for k, n in _counted(labels)]
-        order = torch.argsort(labels, stable=True)
-        return torch.cat(rows)[torch.argsort(order)]
+        return _of_each(self, labels)
 
     def extra_repr(self) -> str:
         return f"classes={self.classes}, dim={self.dim}"
@@ -246,7 +242,9 @@ def checked_label(label: int, classes: int) -> int:
     return label
 
 
-def _counted(labels: Tensor) -> list[tuple[int, int]]:
-    """The classes that there are, with their numbers."""
+def _of_each(law: Labelled | LabelledData, labels: Tensor) -> Tensor:
+    """A row of each class in labels, in their order."""
     classes, counts = labels.unique(return_counts=True)
-    return list(zip(classes.tolist(), counts.tolist(), strict=True))
+    drawn = [law.part(k).rsample(n) for k, n in zip(classes.tolist(), counts.tolist(), strict=True)]
+    order = torch.argsort(labels, stable=True)
+    return labelled(torch.cat(drawn)[torch.argsort(order)], labels)
