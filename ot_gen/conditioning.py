@@ -79,7 +79,7 @@ def with_classes(map: nn.Module, classes: Count) -> nn.Module:
         classes: K.
 
     Raises:
-        ValueError: a network to which no class can be told.
+        ValueError: a network to which no class can be told, or one that is told it already.
 
     Example:
         >>> import torch
@@ -87,6 +87,8 @@ def with_classes(map: nn.Module, classes: Count) -> nn.Module:
         >>> with_classes(MLP(2, 3), 10)(torch.tensor([[0.5, 0.5, 7.0]])).shape
         torch.Size([1, 4])
     """
+    if getattr(map, "keeps_label", False):
+        raise ValueError(f"this {type(map).__name__} is told the class already; give the map of points without it")
     if not isinstance(map, FlowMap):
         return WithLabel(Conditional(map, classes))
     held = getattr(getattr(map.velocity, "conditions", None), "classes", None)

@@ -6,18 +6,20 @@ or −1 (dual: ξ maximises). `penalty` never depends on θ.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, final
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ot_gen.arguments import Count, Index, Nonnegative, checked
 from ot_gen.costs import Cost, LabelCost
 from ot_gen.couplings import Coupling, Estimate
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Measure, Pushforward, joint, undisturbed
+from ot_gen.measures import Labelled, LabelledData, Measure, Pushforward, joint, undisturbed
 from ot_gen.potentials import Potential
 
 
@@ -269,6 +271,21 @@ def check_classes(mu: Measure, nu: Measure, cost: Cost) -> None:
                 else "is for data with classes, and these have none; make them LabelledData"
             )
         )
+    mine, theirs = _shares(mu), _shares(nu)
+    if mine is None or theirs is None or torch.allclose(mine.double(), theirs.to(mine).double(), rtol=0, atol=1e-4):
+        return
+    if isinstance(cost, LabelCost) and cost.weight == math.inf:
+        k = int((mine - theirs.to(mine)).abs().argmax())
+        raise ValueError(
+            f"class {k} has the share {float(mine[k]):.4g} in the model and {float(theirs[k]):.4g} in the data, so "
+            "each coupling within classes costs infinity; give the model's Labelled law the data's own, nu.shares"
+        )
+
+
+def _shares(measure: Measure) -> Tensor | None:
+    while isinstance(measure, Pushforward):
+        measure = measure.base
+    return measure.shares if isinstance(measure, Labelled | LabelledData) else None
 
 
 def check_order(mu: Measure, nu: Measure) -> None:

@@ -176,6 +176,18 @@ def test_a_model_without_classes_is_refused():
         model(data()).given(3)
     with pytest.raises(ValueError, match="give it classes=3"):
         with_classes(FlowMap(DenseVelocity(2, 8)), 3)
+    with pytest.raises(ValueError, match="told the class already"):
+        with_classes(with_classes(MLP(2, 2), 3), 3)
+    with pytest.raises(ValueError, match="a whole number"):
+        with_classes(MLP(2, 2), 3)(torch.tensor([[0.0, 0.0, 1.5]]))
+
+
+def test_shares_of_the_model_are_those_of_the_data():
+    nu = data()
+    other = Pushforward(with_classes(MLP(2, 2), 3), Labelled(standard_gaussian(2), torch.tensor([0.6, 0.2, 0.2])))
+    with pytest.raises(ValueError, match="the data's own"):
+        by_label(SOLVERS["plan"](), 3).prepare(other, nu)
+    by_label(SOLVERS["plan"](), 3, weight=2.0).prepare(other, nu)  # there mass may cross
 
 
 def test_finite_weights_are_for_plans_alone():

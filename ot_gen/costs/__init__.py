@@ -12,7 +12,7 @@ from ot_gen.costs.distances import (
     SquaredEuclidean,
 )
 from ot_gen.costs.features import FeatureCost
-from ot_gen.costs.labels import LabelCost
+from ot_gen.costs.labels import LabelCost, cost_of_points
 from ot_gen.costs.likelihood import BernoulliNLL, NegativeLogLikelihood
 from ot_gen.costs.price import Price, price
 from ot_gen.costs.squared import squared_distances, squared_distances_to
@@ -31,6 +31,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "Price",
     "SquaredEuclidean",
+    "cost_of_points",
     "price",
     "squared_distances",
     "squared_distances_to",

@@ -90,5 +90,17 @@ class LabelCost(Cost):
         return f"LabelCost({self.within}, weight={self.weight:g})"
 
 
+@checked
+def cost_of_points(cost: Cost) -> Cost:
+    """c of points without their class: that within a `LabelCost`, and any other cost itself.
+
+    Example:
+        >>> from ot_gen import SquaredEuclidean
+        >>> cost_of_points(LabelCost(SquaredEuclidean()))
+        SquaredEuclidean()
+    """
+    return cost.within if isinstance(cost, LabelCost) else cost
+
+
 def _split(rows: Tensor) -> tuple[Tensor, Tensor]:
     return rows[..., :-1], rows[..., -1].detach()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked, described
-from ot_gen.costs import Cost, LabelCost
+from ot_gen.costs import Cost, LabelCost, cost_of_points
 from ot_gen.couplings.pairings import Pairing
 from ot_gen.measures import Labelled, LabelledData, Measure, labelled
 from ot_gen.transport import Bracket
@@ -68,15 +68,12 @@ class LabelPairing(Pairing):
                 f"this LabelPairing has {len(self.parts)} classes, the reference {zeta.classes} and the data "
                 f"{nu.classes}"
             )
-        within = cost
-        if isinstance(cost, LabelCost):
-            if cost.weight != torch.inf:
-                raise ValueError(
-                    f"a pairing for each class never mixes them, got a weight of {cost.weight:g} between classes; use "
-                    "the weight inf"
-                )
-            within = cost.within
-        return zeta.part(k), nu.part(k), within
+        if isinstance(cost, LabelCost) and cost.weight != math.inf:
+            raise ValueError(
+                f"a pairing for each class never mixes them, got a weight of {cost.weight:g} between classes; use the "
+                "weight inf"
+            )
+        return zeta.part(k), nu.part(k), cost_of_points(cost)
 
     @property
     def is_settled(self) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ot_gen.arguments import Count, checked
-from ot_gen.costs import Cost, LabelCost, SquaredEuclidean
+from ot_gen.costs import Cost, SquaredEuclidean, cost_of_points
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.pairings import Pairing
 from ot_gen.measures import Measure, Pushforward
@@ -73,7 +73,7 @@ class VelocityRegression(Coupling):
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         self.pairing.bind(flow_model(mu)[1], nu, cost)
         self.energy = torch.zeros_like(self.energy)
-        self._bracketed = isinstance(cost.within if isinstance(cost, LabelCost) else cost, SquaredEuclidean)
+        self._bracketed = isinstance(cost_of_points(cost), SquaredEuclidean)
 
     @property
     def is_settled(self) -> bool:

@@ -80,7 +80,7 @@ class LabelledLaw(Distribution):
         super().__init__(law.batch_shape, torch.Size([law.event_shape[0] + 1]), validate_args=False)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:  # type: ignore[override]  # an attribute in torch, here that of q
         return bool(self.law.has_rsample)
 
     @property

@@ -28,7 +28,8 @@ class Conditional(nn.Module):
         classes: K.
 
     Raises:
-        ValueError: the network has no such layer, or, when it is called, a class outside of 0, ..., K − 1.
+        ValueError: the network has no such layer, or, when it is called, a class that is not one of
+            0, ..., K − 1.
 
     Source: Mirza, Osindero, 2014, https://arxiv.org/abs/1411.1784; Perez et al., 2018, https://arxiv.org/abs/1709.07871
 
@@ -58,7 +59,7 @@ class Conditional(nn.Module):
 
     def forward(self, rows: Tensor) -> Any:
         x, labels = unlabelled(rows)
-        check_classes(labels, self.classes)
+        check_classes(rows[:, -1], self.classes)
         hooks = [
             layer.register_forward_hook(_Shift(bias, labels))
             for layer, bias in zip(vars(self)["_layers"], self.biases, strict=True)
@@ -87,20 +88,25 @@ class _Shift:
 
 
 def _channels(layer: nn.Module) -> int:
-    channels: int = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels  # type: ignore[assignment]
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    channels: int = layer.out_channels  # type: ignore[assignment]  # a convolution, of the five kinds in WEIGHTED
     return channels
 
 
 def check_classes(labels: Tensor, classes: int) -> None:
-    """Raise a `ValueError` unless labels lie in 0, ..., K − 1.
+    """Raise a `ValueError` unless labels are 0, ..., K − 1, up to the rounding of a point between two of one class.
 
     Example:
         >>> check_classes(torch.tensor([0, 9]), 10)
     """
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+    if len(labels) == 0:
+        return
+    whole = labels.detach().round()
+    if not 0 <= float(whole.min()) <= float(whole.max()) < classes or bool((labels.detach() - whole).abs().max() > 0.1):
         raise ValueError(
-            f"there are classes 0 to {classes - 1}, got numbers from {int(labels.min())} to {int(labels.max())}; the "
-            "last column of labelled rows is the class"
+            f"there are classes 0 to {classes - 1}, got numbers from {float(labels.min()):g} to "
+            f"{float(labels.max()):g}; the last column of labelled rows is the class, a whole number"
         )
 
 

@@ -9,7 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked, described
-from ot_gen.costs import Cost, LabelCost
+from ot_gen.costs import Cost, cost_of_points
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import LabelledData, Measure, Pushforward, Unlabelled, unlabelled
 from ot_gen.potentials.discrete import DiscretePotential, NaturalDescent
@@ -63,7 +63,7 @@ class LabelPotential(Potential):
             raise ValueError(
                 f"this LabelPotential has {len(self.parts)} classes, the model {mu.classes} and the data {nu.classes}"
             )
-        within = cost.within if isinstance(cost, LabelCost) else cost
+        within = cost_of_points(cost)
         for k, part in enumerate(self._potentials()):
             part.bind(Pushforward(Unlabelled(mu.map), base.given(k)), nu.part(k), within)
         self.dim = nu.dim

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ot_gen.costs import LabelCost, SquaredEuclidean, price
+from ot_gen.costs import SquaredEuclidean, cost_of_points, price
 from ot_gen.couplings import VelocityRegression
 from ot_gen.data import Dataset
 from ot_gen.measures import Empirical, Placed, Pushforward, Unlabelled, undisturbed
@@ -96,8 +96,7 @@ def bracket_of(trained: Pushforward, solver: Solver, data: Dataset, seed: int) -
     None where the data have no atoms, or too many or too wide ones for a solve of some seconds.
     """
     coupling: Any = solver.xi
-    within = solver.cost.within if isinstance(solver.cost, LabelCost) else solver.cost
-    if isinstance(within, SquaredEuclidean) and isinstance(coupling, VelocityRegression):
+    if isinstance(cost_of_points(solver.cost), SquaredEuclidean) and isinstance(coupling, VelocityRegression):
         known: Bracket | None = coupling.pairing.bracket
         if known is not None:
             return known
