@@ -6,7 +6,7 @@ Each entry trains on the 6,000 digits that `digit_judge` sets apart, on one CPU 
 judged against 2,000 that nobody saw. Metrics, floor and ceiling are those of `digit_judge.py`. `memo` is the median
 distance from a sample to its nearest training digit over that of held-out digits: below 1 the model copies. `class` is
 the share of samples that the judge takes for the class they were drawn for, with condition=label. With --output the
-folder gets a picture of each cell's samples.
+folder gets the first samples of each cell, and a picture of all cells whose samples are there, also from earlier calls.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from digit_judge import COLUMNS, TRAIN, A, ceiling, classifier, digits, floor, judge
 from primal_quality import protocol_data
@@ -72,7 +73,6 @@ def main() -> None:
     print(f"torch {torch.__version__}, one thread; overrides: {' '.join(arguments.overrides) or 'none'}")
     print(f"{'':28s}" + "".join(f"{column:>9s}" for column in (*COLUMNS, "memo", "class", "CPU s")))
     print(row("floor", floor()), row("ceiling", ceiling()), sep="\n", flush=True)
-    strips = []
     for cell in arguments.cells:
         rows: list[dict[str, float]] = []
         for seed in arguments.seeds:
@@ -84,26 +84,29 @@ def main() -> None:
             accuracy = math.nan
             if mu.classes is not None:
                 accuracy = float((classifier().classes(points) == unlabelled(z)[1]).float().mean())
-            if seed == arguments.seeds[0]:
-                strips.append((CELLS[cell][0], points[:SHOWN]))
+            if seed == arguments.seeds[0] and arguments.output is not None:
+                arguments.output.mkdir(parents=True, exist_ok=True)
+                np.save(arguments.output / f"{cell}.npy", points[:SHOWN].numpy())
+                draw(images[A][:SHOWN], arguments.output)
             rows.append(judge(points) | {"memo": nearest(points, training) / real, "class": accuracy, "CPU s": seconds})
             print(row(f"{cell} {seed}", rows[-1]), flush=True)
         print(row(f"{cell}, mean", {name: statistics.fmean(r[name] for r in rows) for name in rows[0]}), flush=True)
-    if arguments.output is not None:
-        draw([("real digits", images[A][:SHOWN]), *strips], arguments.output / "cells.png")
 
 
-def draw(strips: Sequence[tuple[str, torch.Tensor]], path: Path) -> None:
-    """A row of samples for each cell."""
+def draw(real: torch.Tensor, folder: Path) -> None:
+    """A row of samples for each cell that has some in the folder."""
     import matplotlib.pyplot as plt
 
+    strips = [("real digits", real)]
+    for cell, (solver, *_) in CELLS.items():
+        if (file := folder / f"{cell}.npy").exists():
+            strips.append((f"{cell.replace('-', ', ')}: {solver}", torch.from_numpy(np.load(file))))
     figure, axes = plt.subplots(len(strips), 1, figsize=(10, 0.95 * len(strips)))
     for axis, (name, points) in zip(axes, strips, strict=True):
         axis.imshow(points.view(-1, 28, 28).permute(1, 0, 2).reshape(28, -1).clamp(0, 1), cmap="gray_r", vmin=0, vmax=1)
         axis.set_title(name, loc="left", fontsize=9, pad=2)
         axis.axis("off")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    figure.savefig(folder / "cells.png", dpi=120, bbox_inches="tight")
     plt.close(figure)
 
 
