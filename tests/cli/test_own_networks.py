@@ -18,7 +18,8 @@ class Features(nn.Module):
     def __init__(self, shape):
         super().__init__()
         self.out_dim = 8
-        self.layers = nn.Sequential(nn.Unflatten(1, shape), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * shape[0], 8))
+        pooled = nn.Sequential(nn.Unflatten(1, shape), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.layers = nn.Sequential(pooled, nn.Linear(4 * shape[0], 8))
 
     def forward(self, x):
         return self.layers(x)

@@ -253,7 +253,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
         "phi": lambda: og.Paraboloid(og.MLP(2, 1, (4,))),
         "mover": lambda: og.Displacement(og.MLP(2, 2, (4,))),
     },
-    **dict.fromkeys(("ConvGenerator", "ResNetGenerator"), {"width": lambda: 2, "halvings": lambda: 2}),
+    **{key: {"width": lambda: 2, "halvings": lambda: 2} for key in ("ConvGenerator", "ResNetGenerator")},
     "UNetVelocity": {"width": lambda: 8, "classes": lambda: 3, "halvings": lambda: 2},
     "DenseVelocity": {"width": lambda: 8, "classes": lambda: 3},
     "RungeKutta": {"a": lambda: [[], [1.0]], "b": lambda: [0.5, 0.5]},
@@ -264,7 +264,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "flow_model": {"mu": flowing},
     "TablePairing": {"max_samples": lambda: 2**10},
     **{f"VelocityRegression.{of}": {"mu": flowing} for of in ("forward", "bind", "settle")},
-    **dict.fromkeys(("ConvFeatures", "ResNetFeatures"), {"width": lambda: 2, "halvings": lambda: 2}),
+    **{key: {"width": lambda: 2, "halvings": lambda: 2} for key in ("ConvFeatures", "ResNetFeatures")},
     "RBFPrecision": {"centres": lambda: 4},
     "Mixture": {
         "mixture_distribution": lambda: Categorical(torch.ones(3) / 3),
