@@ -101,6 +101,7 @@ benchmark: install
 
 # Redraws the figures of docs/: about four minutes on one core.
 docs-figures: install
+	$(BIN)/python docs/images_shapes_figure.py
 	$(BIN)/python docs/laguerre_figure.py
 	$(BIN)/python docs/critic_figure.py
 	$(BIN)/python docs/w2_map_figure.py

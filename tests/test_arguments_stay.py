@@ -77,7 +77,8 @@ from ot_gen import (
 )
 
 MODULES = ("Module", "Cost", "Divergence", "Coupling", "Potential", "Lipschitz", "Measure", "Features", "Map")
-HOLDS_NONE = {"ConvGenerator", "Certificate", "LaguerreCells", "SemidiscreteSolution"}  # a class; results, built inside
+HOLDS_NONE = {"ConvGenerator", "ResNetGenerator", "ResNetFeatures"}  # classes of modules
+HOLDS_NONE |= {"Certificate", "LaguerreCells", "SemidiscreteSolution"}  # results, built inside
 
 
 def net(inside, outside):

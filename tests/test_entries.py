@@ -31,6 +31,7 @@ SETTINGS = {  # what an entry asks for beside itself
     ("cost", "bernoulli"): ("data=digits",),
     ("cost", "inner_product"): ("data.standardize=none",),
     ("generator", "conv"): ("data=digits",),
+    ("generator", "resnet"): ("data=digits",),
     ("velocity", "unet"): ("data=digits", "solver=primal/flow_independent"),
     ("metrics", "digits"): ("data=mnist",),
     ("noise", "bernoulli"): ("data=digits",),

@@ -37,6 +37,7 @@ from ot_gen import (
     PlanCoupling,
     PrimalSolver,
     Pushforward,
+    ResNetFeatures,
     SquaredEuclidean,
     TablePairing,
     VelocityRegression,
@@ -53,6 +54,7 @@ from ot_gen.measures import LabelledLaw, undisturbed
 from ot_gen.priors import ex_post_prior, flow_prior, load_prior, save_prior, semidiscrete_prior
 
 NETS = {"dense": MLP(784, 3, (8,)), "convolutional": ConvFeatures((1, 28, 28), 4), "linear": nn.Linear(784, 3)}
+NETS["residual"] = ResNetFeatures((1, 28, 28), 4)
 SOLVERS = {
     "plan": lambda: PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan)),
     "debiased": lambda: PrimalSolver(SquaredEuclidean(), DebiasedPlanCoupling(exact_plan)),

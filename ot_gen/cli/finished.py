@@ -29,7 +29,7 @@ from ot_gen.priors.files import PRIOR_NAME, has_file
 from ot_gen.runs.configuration import plain_yaml
 from ot_gen.runs.formats import reworded
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import CONFIG, RUN, RunRecord, read_record
+from ot_gen.runs.record import CONFIG, RUN, RunRecord, format_of, read_record
 from ot_gen.solvers import Solver
 
 PARTS = ("data", "reference", "generator", "solver", "seed")  # what a run cannot be without
@@ -50,7 +50,7 @@ def read_run(folder: Path, trusted: bool = False) -> tuple[RunRecord, DictConfig
         way = f"give --run {judged}" if record.run else "which ot-gen did not train"
         raise ValueError(f"{folder.absolute()} holds a judgement of {judged} and no run; {way}")
     try:
-        words = reworded(OmegaConf.to_container(OmegaConf.create(plain_yaml(folder / CONFIG))))
+        words = reworded(OmegaConf.to_container(OmegaConf.create(plain_yaml(folder / CONFIG))), format_of(folder))
         if not isinstance(words, dict):
             raise ValueError("it names no settings")
         saved = DictConfig(words)

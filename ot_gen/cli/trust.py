@@ -34,7 +34,7 @@ FUNCTIONS = frozenset(
         *("gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),
         *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features"),
         *("checkerboard", "eight_gaussians", "parallel_lines", "pinwheel", "rings", "swiss_roll", "two_moons"),
-        *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "image_folder", "points"),
+        *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "image_folder", "points", "shapes"),
     }
 )
 LOADERS = frozenset({"mnist_full", "image_folder", "points"})  # they read files of a choice, or ask the network

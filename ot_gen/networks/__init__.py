@@ -29,6 +29,7 @@ from ot_gen.networks.lipschitz import (
     WeightClip,
     is_contraction,
 )
+from ot_gen.networks.residual import ResNetFeatures, ResNetGenerator
 from ot_gen.networks.runge_kutta import RungeKutta
 from ot_gen.networks.velocities import DenseVelocity, UNetVelocity
 
@@ -57,6 +58,8 @@ __all__ = [
     "Orthogonal",
     "PixelwiseStd",
     "RBFPrecision",
+    "ResNetFeatures",
+    "ResNetGenerator",
     "RungeKutta",
     "SpectralNorm",
     "SphereEncoder",

@@ -16,9 +16,7 @@ from torch.distributions import AffineTransform, Distribution, Independent, Mult
 
 from ot_gen.arguments import Count, Positive, checked
 from ot_gen.measures import Dirac, Transported, within
-from ot_gen.networks.convolutional import ConvFeatures
-from ot_gen.networks.dense import MLP
-from ot_gen.networks.heads import add_head
+from ot_gen.networks.heads import add_head, number_of_features, width_of
 
 
 @final
@@ -87,7 +85,7 @@ class SphereEncoder(nn.Module):
 
     def __init__(self, net: nn.Module, radius: Positive = 1.0) -> None:
         super().__init__()
-        _check_sphere(_width(net))
+        _check_sphere(width_of(net))
         self.net = net
         self.radius = float(radius)
 
@@ -186,10 +184,11 @@ class FullGaussianEncoder(nn.Module):
         self.net = net
 
     @classmethod
-    def on(cls, features: MLP | ConvFeatures, dim: Count) -> FullGaussianEncoder:
+    def on(cls, features: nn.Module, dim: Count) -> FullGaussianEncoder:
         """The encoder with latent dimension k = `dim` as a linear head on `features`.
 
         Example:
+            >>> from ot_gen import MLP
             >>> FullGaussianEncoder.on(MLP(3, hidden=(8,)), 2)(torch.zeros(4, 3)).event_shape
             torch.Size([2])
         """
@@ -235,6 +234,7 @@ class FlowEncoder(nn.Module):
     Source: Durkan et al., 2019, https://arxiv.org/abs/1906.04032
 
     Example:
+        >>> from ot_gen import MLP
         >>> q = FlowEncoder(MLP(3, hidden=(8,)), dim=2)(torch.zeros(4, 3))
         >>> q.log_prob(q.rsample()).shape
         torch.Size([4])
@@ -242,7 +242,7 @@ class FlowEncoder(nn.Module):
 
     def __init__(
         self,
-        features: MLP | ConvFeatures,
+        features: nn.Module,
         dim: Count,
         layers: Count = 2,
         bins: Count = 8,
@@ -250,9 +250,10 @@ class FlowEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.head = nn.Linear(features.out_dim, 2 * dim)
+        context = number_of_features(features)
+        self.head = nn.Linear(context, 2 * dim)
         self.layers = nn.ModuleList(
-            _spline_coupling(dim, features.out_dim, bins, hidden, reverse=bool(layer % 2)) for layer in range(layers)
+            _spline_coupling(dim, context, bins, hidden, reverse=bool(layer % 2)) for layer in range(layers)
         )
 
     def forward(self, y: Tensor) -> Transported:
@@ -288,14 +289,6 @@ def _spline_coupling(dim: int, context: int, bins: int, hidden: Sequence[int], r
         shapes=[(bins,), (bins,), (bins - 1,)],
         hidden_features=tuple(hidden),
     )
-
-
-def _width(net: nn.Module) -> int | None:
-    """The numbers that a chain of layers returns for a row, by its last linear layer; None where that is not known."""
-    if isinstance(net, MLP | nn.Sequential):
-        last = [layer for layer in net.modules() if isinstance(layer, nn.Linear)][-1:]
-        return last[0].out_features if last else None
-    return net.out_features if isinstance(net, nn.Linear) else None
 
 
 def _check_sphere(dim: int | None) -> None:

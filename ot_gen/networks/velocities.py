@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Labels, checked, described
-from ot_gen.networks.convolutional import image_shape
+from ot_gen.networks.convolutional import Halvings, image_shape, kernel, resolutions
 
 FREQUENCIES = 8  # of the features of time
 
@@ -56,13 +56,15 @@ class DenseVelocity(nn.Module):
 class UNetVelocity(nn.Module):
     """A small U-Net as the velocity of images, v(t, x), (n,), (n, c·h·w) -> (n, c·h·w).
 
-    Three resolutions, each half of the one before, with two residual blocks on the way down and two on the way up.
-    Group normalisation and SiLU come before each convolution. The time and the label shift each block's channels.
+    Each resolution is half of the one before, rounded up, with a residual block on the way down and one on the way up;
+    one more stands at the bottom. Group normalisation and SiLU come before each convolution. The time and the label
+    shift each block's channels.
 
     Args:
-        shape: (channels, height, width) of the images; height and width divisible by 4.
-        width: channels at full resolution, a multiple of 8; twice and three times as many below.
+        shape: (channels, height, width) of the images; any size.
+        width: channels at full resolution, a multiple of 8; twice, three and then four times as many below.
         classes: the number of labels; None: there are none.
+        halvings: the number of resolutions below the full one; None: as of `ConvGenerator`.
 
     Raises:
         ValueError: a shape or a width that does not fit; when it is called, as of `DenseVelocity`.
@@ -75,14 +77,20 @@ class UNetVelocity(nn.Module):
         torch.Size([3, 784])
     """
 
-    def __init__(self, shape: Sequence[Count] | None, width: Count = 32, classes: Count | None = None) -> None:
+    def __init__(
+        self,
+        shape: Sequence[Count] | None,
+        width: Count = 32,
+        classes: Count | None = None,
+        halvings: Halvings | None = None,
+    ) -> None:
         super().__init__()
         shape = image_shape(shape, "use a DenseVelocity")
         if width % 8:
             raise ValueError(f"the width of a U-Net must be a multiple of 8, for its groups of channels, got {width}")
         self.dim = math.prod(shape)
         self.conditions = _Conditions(classes)
-        self.body = _UNet(shape, self.conditions.dim, width)
+        self.body = _UNet(shape, self.conditions.dim, width, resolutions(shape, halvings))
 
     def forward(self, t: Tensor, x: Tensor, label: Labels | None = None) -> Tensor:
         _check_points(x, self.dim)
@@ -201,22 +209,20 @@ class _UNet(nn.Module):
 
     by_rows = True
 
-    def __init__(self, shape: tuple[int, int, int], extra: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], extra: int, width: int, sizes: list[tuple[int, int]]) -> None:
         super().__init__()
         self.dim = math.prod(shape)
         channels, inner = shape[0], 4 * width
-        widths = (width, 2 * width, 3 * width)
+        widths = [width * min(level, 4) for level in range(1, len(sizes) + 1)]
+        steps = list(zip(sizes, pairwise(widths), strict=False))
         self.conditions = nn.Sequential(nn.Linear(extra, inner), nn.SiLU(), nn.Linear(inner, inner), nn.SiLU())
         self.enter = nn.Sequential(nn.Unflatten(1, shape), nn.Conv2d(channels, width, 3, padding=1))
         self.descent = nn.ModuleList([_Block(w, w, inner) for w in widths])
-        self.shrink = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths)])
+        self.shrink = nn.ModuleList([nn.Conv2d(a, b, kernel(size), stride=2, padding=1) for size, (a, b) in steps])
         self.middle = _Block(widths[-1], widths[-1], inner)
         self.ascent = nn.ModuleList([_Block(2 * w, w, inner) for w in reversed(widths)])
-        self.grow = nn.ModuleList(
-            [nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(b, a, 3, padding=1)) for a, b in pairwise(widths)][
-                ::-1
-            ]
-        )
+        grow = [nn.Sequential(nn.Upsample(size), nn.Conv2d(b, a, 3, padding=1)) for size, (a, b) in steps]
+        self.grow = nn.ModuleList(grow[::-1])
         self.leave = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, rows: Tensor) -> Tensor:

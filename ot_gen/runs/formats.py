@@ -5,6 +5,8 @@
 2    each figure stands once: the judgement has the errors, the reference is a pair. The standard errors of an encoder's
      figures are called `gap_error`, ...
 3    all standard errors are called `..._se`.
+4    the same. In its config.yaml convolutional networks halve an image as often as its size asks for; before, they
+     halved it twice.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 from ot_gen.evaluation import EXACT
 from ot_gen.execution import on_one_line
 
-FORMAT = 3
+FORMAT = 4
 
 # Words of earlier configurations: arguments by the last name of their `_target_`, and the beginnings of `_target_`s.
 # They stay when the old names leave the library, so that old runs can always be judged.
@@ -33,6 +35,7 @@ RENAMED = {
     "WeightClip": {"bound": "limit"},
     "RBFPrecision": {"floor": "background"},
 }
+HALVING = ("ConvGenerator", "ConvFeatures", "UNetVelocity")
 MOVED = {"ot_gen.report.trackers.": "ot_gen.runs.trackers."}
 
 
@@ -63,20 +66,27 @@ def _of_error(name: str) -> str:
     return f"{name.removesuffix('_error')}_se" if name.endswith("_error") else name
 
 
-def reworded(node: Any) -> Any:
+def reworded(node: Any, number: int = FORMAT) -> Any:
     """The lists and dictionaries of a recorded config.yaml in the words of today.
+
+    Args:
+        node: of the configuration.
+        number: the format of the run.json beside it.
 
     Example:
         >>> reworded([{"_target_": "ot_gen.SlicedWasserstein", "projections": 50}])
         [{'_target_': 'ot_gen.SlicedWasserstein', 'directions': 50}]
     """
     if isinstance(node, list):
-        return [reworded(item) for item in node]
+        return [reworded(item, number) for item in node]
     if not isinstance(node, dict):
         return node
     target = str(node.get("_target_", ""))
-    names = RENAMED.get(target.rpartition(".")[2], {}) if target.startswith("ot_gen.") else {}
-    renamed = {names.get(key, key): reworded(value) for key, value in node.items()}
+    last = target.rpartition(".")[2] if target.startswith("ot_gen.") else ""
+    names = RENAMED.get(last, {})
+    renamed = {names.get(key, key): reworded(value, number) for key, value in node.items()}
+    if number < 4 and last in HALVING:
+        renamed.setdefault("halvings", 2)
     for before, now in MOVED.items():
         if target.startswith(before):
             renamed["_target_"] = now + target.removeprefix(before)

@@ -180,6 +180,16 @@ def read_record(folder: Path) -> RunRecord | None:
         raise ValueError(f"{path} is damaged ({reason(error)}); remove its folder, and the run starts anew") from error
 
 
+def format_of(folder: Path) -> int:
+    """The format in which the record in a run's folder was written, and the config.yaml beside it.
+
+    Raises:
+        OSError, ValueError: there is no record that `read_record` reads.
+    """
+    number: int = json.loads(read_text(folder / RUN)).get("format", 1)
+    return number
+
+
 def decoded(facts: Any) -> RunRecord:
     """The record of the values of a run.json, of this format or an earlier one.
 
