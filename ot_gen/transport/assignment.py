@@ -255,6 +255,7 @@ class _Reduced:
         return pairs[self.values(pairs) - p[i] - q[j] < -self.tol]
 
 
+@np.errstate(all="ignore")  # scalings beyond float32 are seen
 def _annealed(C: Singles, unit: float) -> tuple[Singles, Singles, Singles]:
     """Potentials near the optimal ones by Sinkhorn sweeps while ε falls, for costs (n, n) in float32.
 
@@ -282,14 +283,13 @@ def _annealed(C: Singles, unit: float) -> tuple[Singles, Singles, Singles]:
         # Clamped so that no product underflows to slow subnormal numbers. A clamped pair carries mass it should not.
         np.maximum(kernel, np.float32(-DEEP), out=kernel)
         np.exp(kernel, out=kernel)
-        with np.errstate(all="ignore"):  # scalings beyond float32 are seen below
-            u, v, sweeps, error = 1 / kernel.sum(axis=1), np.ones_like(g), 0, np.inf
-            while sweeps < left and (sweeps < 4 or error > 0.05):
-                masses = v * (u @ kernel)
-                v *= masses**-1.7
-                u *= (u * (kernel @ v)) ** -1.7
-                sweeps, error = sweeps + 1, np.abs(masses - 1).mean()
-            finer = f + rows + np.float32(epsilon) * np.log(u), columns + np.float32(epsilon) * np.log(v)
+        u, v, sweeps, error = 1 / kernel.sum(axis=1), np.ones_like(g), 0, np.inf
+        while sweeps < left and (sweeps < 4 or error > 0.05):
+            masses = v * (u @ kernel)
+            v *= masses**-1.7
+            u *= (u * (kernel @ v)) ** -1.7
+            sweeps, error = sweeps + 1, np.abs(masses - 1).mean()
+        finer = f + rows + np.float32(epsilon) * np.log(u), columns + np.float32(epsilon) * np.log(v)
         if not all(np.isfinite(potential).all() for potential in finer):
             break  # a few costs are many times the typical one; coarser potentials serve as well
         f, g = finer
