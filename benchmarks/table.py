@@ -70,14 +70,39 @@ ENTRIES = (
         "LaguerreCells",
         {"c_transform": "c_transform"},
     ),
+    Entry(
+        "semi-discrete",
+        ("semidiscrete.py", "--quick", "--repeats", "3"),
+        "**ot_gen**",
+        {"OTT-JAX tuned": "OTT-JAX tuned", "POT tuned": "POT tuned"},
+        "s",
+    ),
 )
 
 
 def rows(entry, lines):
-    """The rows of the printed tables that hold our column: problem, ours and peers, each (median, min, max)."""
+    """Problem, ours and peers, each (median, min, max), of the tables that hold our column, or that are races."""
+    split = [[cell.strip() for cell in line.strip("|\n ").split("|")] if line[:1] == "|" else [line] for line in lines]
+    return races(entry, split) or list(columns(entry, split))
+
+
+def races(entry, lines):
+    """Tables with a contender a line, each raced to a target, under a heading: ours first, `> n` where one is late."""
+    problem, ours, found = "", None, []
+    for first, *cells in lines:
+        problem = first.removeprefix("### ") if first.startswith("### ") else problem
+        if first == entry.ours and (ours := figures(cells[1])):
+            found.append({"problem": f"{problem} to {cells[0]}", "ot_gen": ours, "peers": {}})
+        name = first.split(":")[0]
+        if found and name in entry.peers and (peer := figures(cells[1])):
+            found[-1]["peers"][name] = compared(peer, found[-1]["ot_gen"])
+    return found
+
+
+def columns(entry, lines):
+    """Tables with a contender a column."""
     header = []
-    for line in lines:
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+    for cells in lines:
         if entry.ours in cells:
             header = cells
         elif header and len(cells) == len(header) and (ours := figures(cells[header.index(entry.ours)])):
@@ -117,7 +142,7 @@ def measured(entries, minutes):
     for entry in entries:
         left = 60 * minutes - (time.monotonic() - began)
         lines, state = run(entry, max(left, 1))
-        found = list(rows(entry, lines))
+        found = rows(entry, lines)
         table.append(
             {"benchmark": entry.name, "command": entry.command, "unit": entry.unit, "state": state, "rows": found}
         )

@@ -23,6 +23,14 @@ PRINTED = """torch 2; one thread
 | --- | --- |
 | 1 (1–1) | 2 (2–2) |
 """
+RACE = """### moons (20 atoms)
+
+| contender | target | CPU s | certified |
+| --- | --- | --- | --- |
+| **ot_gen** | 0.2 | 0.5 (0.4–0.6) | 3 of 3 |
+| OTT-JAX tuned: lr=1 | 0.2 | 2 (1–3) | |
+| POT tuned: 0.1 | 0.2 | > 5 (> 5–> 5) | |
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,13 @@ def test_a_ratio_is_that_of_medians_and_its_range_that_of_the_repeats(table):
     assert first["problem"] == "moved 256 x 2" and first["ot_gen"] == {"median": 2, "min": 1, "max": 4}
     assert first["peers"] == {"POT": {"median": 8, "min": 6, "max": 10, "ratio": 4, "ratio_low": 1.5, "ratio_high": 10}}
     assert second["peers"]["POT"]["ratio"] == 2
+
+
+def test_a_race_is_read_by_its_contenders(table):
+    entry = table.Entry("races", (), "**ot_gen**", {"OTT-JAX tuned": "", "POT tuned": ""}, "s")
+    (race,) = table.rows(entry, RACE.splitlines())
+    assert race["problem"] == "moons (20 atoms) to 0.2" and race["peers"].keys() == {"OTT-JAX tuned"}
+    assert race["peers"]["OTT-JAX tuned"]["ratio"] == 4
 
 
 @pytest.mark.slow
