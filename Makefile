@@ -8,7 +8,7 @@ CALLS ?= 10000
 SEED ?= 0
 TORCH := torch==2.13.0
 
-.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-lowest fuzz reliability lint format benchmark docs-figures clean
+.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-lowest fuzz reliability lint format benchmark benchmark-table docs-figures clean
 
 install: .venv/installed
 
@@ -98,6 +98,11 @@ benchmark: install
 	$(BIN)/python benchmarks/semidiscrete.py --mnist --reference
 	$(BIN)/python benchmarks/w1_pairs.py
 	$(BIN)/python benchmarks/w2_maps.py
+
+# The ratios to peers in one table, in at most fifteen minutes: benchmarks/table.json and docs/benchmarks.md.
+benchmark-table: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
+	$(BIN)/python benchmarks/table.py --minutes 14
 
 # Redraws the figures of docs/: about four minutes on one core.
 docs-figures: install

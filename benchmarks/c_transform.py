@@ -2,6 +2,7 @@
 
     pip install ott-jax==0.6.0   # the peer that ot_gen does not bring itself
     python benchmarks/c_transform.py [--quick] [--repeats 9] [--batch 256]
+    python benchmarks/c_transform.py --problems hard:60000:784 soft:5000:64 | --index 20000
 
 One process, one thread, CPU time (on one thread that of an idle core, deaf to other processes), contenders in turns,
 medians with minimum and maximum; neither compilation nor a cold cache is counted. The bare product writes x yᵀ to a
@@ -208,6 +209,11 @@ def kept_index(m, batch, repeats):
             print("| " + " | ".join([*line, f"{ratio:.1f}"]) + " |", flush=True)
 
 
+def index_table(m, batch, repeats):
+    print("\n| kept index | built in | LaguerreCells | c_transform | ratio |\n|" + " --- |" * 5)
+    kept_index(m, batch, repeats)
+
+
 def against_the_matrix(sizes, repeats):
     """c_transform beside the minimum over the whole matrix of costs, where that is small enough to be made."""
     print("\n| n | m | d | c_transform | minimum of the matrix | ratio |\n|" + " --- |" * 6)
@@ -238,6 +244,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small problems, to see that it runs")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument(
+        "--problems", nargs="+", default=[], metavar="KIND:M:D", help="these rows of the first table alone"
+    )
+    parser.add_argument("--index", type=int, metavar="M", help="the table of kept indices of M atoms alone")
     parser.add_argument("--memory", nargs=4, metavar=("M", "D", "BATCH", "EPSILON"), help="used by the script itself")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -251,13 +261,17 @@ def main() -> None:
         end="",
     )
     print(f"{arguments.repeats} repeats; ms of CPU time, median (min–max)\n")
+    if arguments.index:
+        return index_table(arguments.index, arguments.batch, arguments.repeats)
     print("| problem | ot_gen | extra MB | best product | ot_gen / product | OTT-JAX | OTT-JAX / ot_gen ", end="")
     print("| POT | POT / ot_gen | ot_gen / product of 4096-tiles |")
     print("|" + " --- |" * 10)
-    for kind, m, d in QUICK if arguments.quick else CASES:
+    chosen = [(kind, int(m), int(d)) for kind, m, d in (problem.split(":") for problem in arguments.problems)]
+    for kind, m, d in chosen or (QUICK if arguments.quick else CASES):
         row(m, d, arguments.batch, arguments.repeats, kind == "soft")
-    print("\n| kept index | built in | LaguerreCells | c_transform | ratio |\n|" + " --- |" * 5)
-    kept_index(2_000 if arguments.quick else 100_000, arguments.batch, arguments.repeats)
+    if chosen:
+        return
+    index_table(2_000 if arguments.quick else 100_000, arguments.batch, arguments.repeats)
     against_the_matrix(SIZES[:4] if arguments.quick else SIZES, arguments.repeats)
 
 

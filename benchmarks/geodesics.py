@@ -292,7 +292,7 @@ def hole(scale: float, repeats: int) -> None:
     """Codes on three quarters of a circle, a linear mean into R^32, σ² = 1/β far from them: gaps cost a toll."""
     angle = 2 * math.pi * (0.125 + 0.75 * torch.rand(600, dtype=torch.float64))
     codes = torch.stack([angle.cos(), angle.sin()], dim=1) + 0.03 * torch.randn(600, 2, dtype=torch.float64)
-    std = RBFPrecision(2, 32, centres=48, initial=0.1, floor=0.02).double().requires_grad_(False)
+    std = RBFPrecision(2, 32, centres=48, initial=0.1, background=0.02).double().requires_grad_(False)
     std.fit_centres(codes, spread=2.0)
     geo = LatentGeometry(nn.Linear(2, 32).double().requires_grad_(False), std=std)
     ends = 2 * math.pi * (0.125 + torch.tensor([0.02, 0.73])) + 0.1 * torch.rand(8, 2)
@@ -308,6 +308,8 @@ def hole(scale: float, repeats: int) -> None:
         found[name] = cpu(
             lambda segments=segments, settings=settings: geo.geodesic(a, b, segments=segments, **settings), 1
         )
+    knowing = LatentGeometry(geo.metric_field, codes=codes)
+    found["codes known, nothing told"] = cpu(lambda: knowing.geodesic(a, b, segments=32), 1)
     lengths = {name: geo.length(curves) for name, (_, curves) in found.items()}
     if STOCHMAN:
         spent, curve = cpu(lambda: stochman_default(geo.metric_field.f, a, b), 1)

@@ -141,7 +141,8 @@ class FrechetDistance(Metric):
 
     It is blind to all but two moments, and forgives memorised data; biased upwards by a term of order 1/n. The first
     variation is the quadratic potential of the Gaussian problem, (x − m)ᵀ(I − T)(x − m) + 2 (m − m')ᵀ x with T the
-    optimal map's matrix.
+    optimal map's matrix. For n n' points fewer than d² no covariance is formed: with the centred samples X, Y as rows
+    over √(n − 1), √(n' − 1), tr (S^½ S' S^½)^½ is the nuclear norm of X Yᵀ (n, n').
 
     Source: Heusel et al., 2017, https://arxiv.org/abs/1706.08500
 
@@ -153,12 +154,30 @@ class FrechetDistance(Metric):
 
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         x, y = points(x, y)
-        m, n, S, R = x.mean(dim=0), y.mean(dim=0), torch.cov(x.T), torch.cov(y.T)
-        S, R = torch.atleast_2d(S), torch.atleast_2d(R)
-        maps = gaussian_maps(S, R)
-        value = (m - n).square().sum() + S.trace() + R.trace() - 2 * maps.overlap
+        m, n = x.mean(dim=0), y.mean(dim=0)
+        x, y = x - m, y - n
+        overlap, along_x, along_y = (_by_points if len(x) * len(y) < x.shape[1] ** 2 else _by_covariances)(x, y)
+        spread = x.square().sum() / (len(x) - 1) + y.square().sum() / (len(y) - 1)
+        value = (m - n).square().sum() + spread - 2 * overlap
         of_x, of_y = (
-            z.square().sum(dim=1) - ((z @ T) * z).sum(dim=1) + 2 * z @ gap
-            for z, T, gap in ((x - m, maps.forth, m - n), (y - n, maps.back, n - m))
+            z.square().sum(dim=1) - along + 2 * z @ gap for z, along, gap in ((x, along_x, m - n), (y, along_y, n - m))
         )
         return first_order(value.clamp_min(0), of_x, of_y)
+
+
+def _by_covariances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """tr (S^½ S' S^½)^½ of centred samples, (), and x_iᵀ T x_i, (n,), y_jᵀ T⁻¹ y_j, (m,); d³ operations."""
+    S, R = (z.T @ z / (len(z) - 1) for z in (x, y))
+    maps = gaussian_maps(S, R)
+    return maps.overlap, ((x @ maps.forth) * x).sum(dim=1), ((y @ maps.back) * y).sum(dim=1)
+
+
+def _by_points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by the singular values of the (n, m) products.
+
+    X = P D Qᵀ and X Yᵀ = U σ Vᵀ give S^½ Yᵀ = Q Pᵀ U σ Vᵀ, so (S^½ S' S^½)^½ = Q Pᵀ U σ Uᵀ P Qᵀ. Its trace is Σ σ_k,
+    and X T Xᵀ = U σ Uᵀ, Y T⁻¹ Yᵀ = V σ Vᵀ, with pseudo-inverses where S does not vary.
+    """
+    X, Y = (z / math.sqrt(len(z) - 1) for z in (x, y))
+    U, sigma, Vh = torch.linalg.svd(X @ Y.T, full_matrices=False)
+    return sigma.sum(), (len(x) - 1) * U.square() @ sigma, (len(y) - 1) * Vh.T.square() @ sigma

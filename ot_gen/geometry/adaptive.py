@@ -16,7 +16,7 @@ from ot_gen.geometry.geodesics import Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.means import frechet_mean
 from ot_gen.geometry.metrics import check_codes
-from ot_gen.geometry.starts import Line, Start
+from ot_gen.geometry.starts import Start
 from ot_gen.measures import Measure, check_weights
 
 Vectors = Annotated[int, Interval(2, 10**9)]
@@ -77,7 +77,7 @@ class LocallyAdaptiveNormal(Measure):
         *,
         samples: Vectors = 256,
         segments: Segments = 16,
-        start: Start = Line(),
+        start: Start | None = None,
     ) -> None:
         check_point(mean, "mean")
         if covariance.shape != (len(mean), len(mean)):
@@ -210,7 +210,7 @@ def fit_adaptive_normal(
     *,
     samples: Vectors = 256,
     segments: Segments = 16,
-    start: Start = Line(),
+    start: Start | None = None,
     tol: Positive = 1e-3,
     rounds: Count = 20,
 ) -> AdaptiveFit:
@@ -281,7 +281,7 @@ def _carried(geometry: LatentGeometry, mean: Tensor, direction: Tensor, covarian
     return end[0], root.T @ root
 
 
-def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, segments: int, start: Start) -> Tensor:
+def _logarithms(geometry: LatentGeometry, mean: Tensor, z: Tensor, segments: int, start: Start | None) -> Tensor:
     """Tangent vectors at m whose geodesics lead to z (n, k), each as long as its geodesic, (n, k)."""
     geodesics = geometry.geodesic(mean[None], z, segments=segments, start=start)
     v = geodesics.velocity(z.new_zeros(1)).squeeze(1)

@@ -13,7 +13,7 @@ from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Segments
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.pairs import BATCH
-from ot_gen.geometry.starts import Line, Start
+from ot_gen.geometry.starts import Start
 
 
 @final
@@ -27,7 +27,8 @@ class GeodesicCost(Cost):
     Args:
         geometry: of the latent space.
         segments: of each geodesic, even.
-        start: where searches begin; with uncertainty in the metric take `Graph(codes)`, which walks around holes.
+        start: where searches begin, None for the geometry's own `starts`. With uncertainty in the metric give the
+            geometry its codes: then it walks around holes.
 
     Example:
         >>> c = GeodesicCost(LatentGeometry(lambda z: 2 * z))
@@ -38,7 +39,7 @@ class GeodesicCost(Cost):
     @renamed(nodes="segments")
     @keyword_only
     @checked
-    def __init__(self, geometry: LatentGeometry, *, segments: Segments = 16, start: Start = Line()) -> None:
+    def __init__(self, geometry: LatentGeometry, *, segments: Segments = 16, start: Start | None = None) -> None:
         super().__init__()
         self.geometry = geometry
         self.segments = segments

@@ -40,6 +40,7 @@ class Geodesics:
         converged: (B,). Where it is False the curve is the best one found, never longer than its start. So it is where
             the points are so close that the decoder's rounding hides their distance.
         rounds: (B,), steps of the solver.
+        starts: from which curves the searches began.
     """
 
     metric: RiemannianMetric
@@ -48,6 +49,14 @@ class Geodesics:
     energy: Tensor
     converged: Tensor
     rounds: Tensor
+    starts: tuple[str, ...] = ()
+
+    @property
+    def claim(self) -> str:
+        """What the curves are, in words: local minima, and from where they were searched."""
+        searched = f", searched from {' and from '.join(self.starts)}" if self.starts else ""
+        kept = "; the shorter is kept" if len(self.starts) > 1 else ""
+        return f"local minima of the energy{searched}{kept}; curves far from these may be shorter"
 
     @property
     def nodes(self) -> Tensor:
@@ -133,7 +142,8 @@ def connect(
                 best = _resting(z0, moved.nodes.shape[1] - 1)
                 for part, new in zip(best, moved, strict=True):
                     part[moving] = new
-    return Geodesics(metric, Spline(best.nodes), *best[1:])
+    words = tuple("given curves" if isinstance(start, Tensor) else start.words for start in starts)
+    return Geodesics(metric, Spline(best.nodes), *best[1:], words)
 
 
 def _shortest(

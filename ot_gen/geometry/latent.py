@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import Count, Nonnegative, checked
+from ot_gen.arguments import Cloud, Count, Nonnegative, checked
 from ot_gen.execution import keyword_only
 from ot_gen.geometry import flow, lengths, pairs
 from ot_gen.geometry.checks import as_curve, by_segments, check_alike, check_ends, check_starts, listed
@@ -18,7 +18,7 @@ from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, 
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_finite, log_volume
 from ot_gen.geometry.pullback import PullbackMetric, stacked
-from ot_gen.geometry.starts import Graph, Line, Start
+from ot_gen.geometry.starts import Graph, Start, known_starts
 
 if TYPE_CHECKING:  # `check_starts` looks at it, and advises
     from ot_gen.geometry.starts import First
@@ -39,17 +39,19 @@ class LatentGeometry:
     weights. Where it is not twice differentiable (ReLU), geodesics still minimise the energy, but obey no equation at
     the kinks; their `residual` shows it.
 
-    The length of γ is ∫ (γ'ᵀMγ')^½ dt, its energy ∫ γ'ᵀMγ' dt.
-
     Args:
         map: the decoder, decoders or a metric.
         std: σ, (n, k) -> (n, d) or (n, 1), one for each decoder.
         features: φ after each decoder, (n, d) -> (n, p): distances are those of features (a perceptual metric).
         ridge: ridge · I is added to M, for decoders that ignore some latent direction; 0 adds nothing.
+        codes: (m, k), where the data are. Searches then start from the segment and from the shortest path among 500 of
+            them, and keep the shorter curve. Without codes they start from the segment alone, which crosses holes.
+
+    Attributes:
+        starts: where searches start unless they are told.
 
     Raises:
-        ValueError: features with std, std or features with a metric, other numbers of σ's than of decoders, or
-            ridge < 0.
+        ValueError: features with std, either with a metric, other numbers of σ's than of decoders, or too few codes.
 
     Source: Arvanitidis, Hansen, Hauberg, Latent space oddity, 2018, https://arxiv.org/abs/1710.11379
 
@@ -69,7 +71,9 @@ class LatentGeometry:
         *,
         features: Map | None = None,
         ridge: Nonnegative = 0.0,
+        codes: Cloud | None = None,
     ) -> None:
+        self.starts = known_starts(codes)
         if isinstance(map, RiemannianMetric):
             if std is not None or features is not None or ridge:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")
@@ -150,7 +154,7 @@ class LatentGeometry:
         z1: Tensor,
         *,
         segments: Segments = 16,
-        start: First | Sequence[First] = Line(),
+        start: First | Sequence[First] | None = None,
         tol: Tolerance = 1e-3,
         rounds: Count = 60,
         accuracy: Tolerance = 1e-4,
@@ -158,25 +162,24 @@ class LatentGeometry:
     ) -> Geodesics:
         """Geodesics from z0 to z1, (B, k) each, all at once.
 
-        They minimise the energy of T `segments` by damped Gauss-Newton steps. A minimum is local: which one is
-        reached depends on the start. The segments are too few, and may cut corners, where the length of the
-        spline and the length predicted by the chords differ by more than a relative `accuracy`. Those curves are solved
-        again with twice as many segments, and all curves are returned with that many.
+        They minimise the energy of T `segments` by damped Gauss-Newton steps. A minimum is local: the start decides
+        which, and the result's `claim` says so. The segments are too few, and may cut corners, where the lengths of the
+        spline and that predicted by the chords differ by more than a relative `accuracy`. Those curves are solved again
+        with twice as many segments, and all curves are returned with that many.
 
         Args:
             z0, z1: end points.
             segments: their number T, even, >= 4: there are T − 1 free nodes.
             start: a rule for first curves (`Line()`, `Graph(codes)`), curves (B, ?, k), or several of these; the
-                shortest result is kept.
+                shortest result is kept. None means the geometry's own `starts`.
             tol: a curve has converged when less than tol²/4 of its energy is left to gain, by an estimate.
             rounds: the most steps; curves that need more are returned as they are, with converged = False.
             accuracy: of the lengths, relative.
             refinements: how often the number of segments may be doubled.
 
         Raises:
-            ValueError: end points of different shapes or not finite, odd or too few segments, tol or rounds or accuracy
-                that are not positive, a start of another shape, M singular or not finite at an end point, or a start
-                through points where the decoder is not finite.
+            ValueError: end points of different shapes or not finite, odd or too few segments, a start of another shape,
+                M singular or not finite at an end point, or a start through points where the decoder is not finite.
 
         Source: Shao, Kumar, Fletcher, The Riemannian geometry of deep generative models, 2018,
         https://arxiv.org/abs/1711.08014
@@ -189,11 +192,11 @@ class LatentGeometry:
             0.6931
         """
         z0, z1 = check_ends(self.metric_field, z0, z1)
-        starts = check_starts(start, z0)
+        starts = check_starts(self.starts if start is None else start, z0)
         return connect(self.metric_field, z0, z1, starts, Effort(segments, tol, rounds, accuracy, refinements))
 
     @by_segments
-    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
+    def distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First | None = None) -> Tensor:
         """Lengths of geodesics, (B,), differentiable in z0, z1 and the parameters of the decoder.
 
         By the envelope theorem the derivative is that of the energy with the inner nodes held still: nothing is
@@ -213,7 +216,9 @@ class LatentGeometry:
         return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
     @by_segments
-    def squared_distance(self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First = Line()) -> Tensor:
+    def squared_distance(
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 16, start: First | None = None
+    ) -> Tensor:
         """The square of `distance`, smooth at z0 = z1."""
         geodesics = self.geodesic(z0, z1, segments=segments, start=start)
         return squared_distance(self.metric_field, geodesics, *torch.broadcast_tensors(z0, z1))
@@ -232,14 +237,10 @@ class LatentGeometry:
         A `RuntimeWarning` gives the number of pairs whose search did not converge; their best curves count.
 
         Args:
-            z: points.
-            segments, start: as in `geodesic`; `Graph(codes)` walks around holes in the data. If it is left out, each
-                search begins at the segment or at the shortest path among the points themselves, whichever has less
-                energy. With at most 16 points (twice the graph's neighbours) it begins at the segment.
+            z: points, (n, k).
+            segments, start: as in `geodesic`. If it is left out, each search begins at that of the geometry's `starts`
+                which has least energy. Without codes more than 16 points themselves are taken for codes.
             progress: show a bar on stderr.
-
-        Raises:
-            ValueError: as `geodesic`.
 
         Example:
             >>> LatentGeometry(lambda z: 2 * z).pairwise(torch.tensor([[0.0], [1.0]]))
@@ -247,7 +248,7 @@ class LatentGeometry:
                     [2., 0.]])
         """
         z, _ = check_ends(self.metric_field, z, z, ("z", "z"))
-        starts = check_starts(pairs.warm_start(z) if start is None else start, z)
+        starts = check_starts(pairs.warm_start(z, self.starts) if start is None else start, z)
         return pairs.pairwise(self.metric_field, z, starts, Effort(segments, accuracy=1e-3, rounds=200), progress)
 
     def graph_pairwise(self, z: Tensor, graph: Graph) -> Tensor:
@@ -283,14 +284,14 @@ class LatentGeometry:
 
     @by_segments
     def log(
-        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: First = Line(), tol: Tolerance = 1e-6
+        self, z0: Tensor, z1: Tensor, *, segments: Segments = 32, start: First | None = None, tol: Tolerance = 1e-6
     ) -> Tensor:
         """The velocity at z0 of the geodesic that is at z1 at t = 1, (B, k).
 
         The velocity of `geodesic` is corrected by Newton's method on `exp`, until exp(z0, log(z0, z1)) = z1. No graph.
 
         Raises:
-            ValueError: as `geodesic` and `exp`, or the correction does not reach z1 to a relative precision `tol`.
+            ValueError: as `geodesic` and `exp`, or the correction does not reach z1 to a relative `tol`.
 
         Example:
             >>> LatentGeometry(lambda z: 2 * z).log(torch.zeros(1, 2), torch.ones(1, 2)).round(decimals=4)

@@ -13,7 +13,7 @@ from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics, Segments, Tolerance
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.metrics import check_codes
-from ot_gen.geometry.starts import Line, Start
+from ot_gen.geometry.starts import Start
 from ot_gen.measures import check_weights, widened
 
 
@@ -41,7 +41,7 @@ def frechet_mean(
     weights: Tensor | None = None,
     *,
     segments: Segments = 16,
-    start: Start | Sequence[Start] = Line(),
+    start: Start | Sequence[Start] | None = None,
     tol: Tolerance = 1e-3,
     rounds: Count = 50,
 ) -> FrechetMean:

@@ -13,13 +13,20 @@ from ot_gen.geometry.metrics import RiemannianMetric, check_codes, length
 
 EDGE = 2  # segments by which the length of an edge is measured
 NEIGHBOURS = 8  # of each code in a graph
+NODES = 500  # of the graph of codes that a geometry knows, at most: each of its edges is decoded
 SMOOTH = 16  # segments of a smoothed path
 POINTS = 1024  # decoded at once: what stays in a core's cache
 
 
 @checked
 class Start(ABC):
-    """A rule for first curves."""
+    """A rule for first curves.
+
+    Attributes:
+        words: what the curves are, as in "searched from the segment".
+    """
+
+    words = "first curves"
 
     @abstractmethod
     def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
@@ -39,6 +46,8 @@ class Line(Start):
         >>> Line()(euclidean(), torch.zeros(1, 1), torch.ones(1, 1), 2).flatten()
         tensor([0.0000, 0.5000, 1.0000])
     """
+
+    words = "the segment"
 
     def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
         check_pairs(z0, z1)
@@ -68,6 +77,7 @@ class Best(Start):
         if not rules:
             raise ValueError("the best of no starts is none; give Line(), Graph(codes)")
         self.rules = rules
+        self.words = " or ".join(rule.words for rule in rules)
 
     def __call__(self, metric: RiemannianMetric, z0: Cloud, z1: Cloud, segments: Count) -> Tensor:
         curves = torch.stack([rule(metric, z0, z1, segments) for rule in self.rules])
@@ -100,6 +110,8 @@ class Graph(Start):
         >>> Graph(codes, neighbours=1)(euclidean(), codes[:1], codes[4:], 4).shape
         torch.Size([1, 5, 2])
     """
+
+    words = "the shortest path among codes"
 
     def __init__(self, codes: Tensor, neighbours: Count = NEIGHBOURS) -> None:
         check_codes(codes, "codes")
@@ -158,6 +170,25 @@ class Graph(Start):
         links = torch.stack([links, near.flatten()])
         links = links[:, links[0] != links[1]].sort(dim=0).values.unique(dim=1)
         return points, torch.cat([self._edges, links], dim=1)
+
+
+def known_starts(codes: Tensor | None) -> list[Start]:
+    """The segment, and the shortest path among the codes where these are known; at most 500 of them, evenly spaced.
+
+    Raises:
+        ValueError: codes that are no cloud of at least two points.
+
+    Example:
+        >>> [start.words for start in known_starts(torch.zeros(3, 2))]
+        ['the segment', 'the shortest path among codes']
+    """
+    if codes is None:
+        return [Line()]
+    check_codes(codes, "codes")
+    if len(codes) < 2:
+        raise ValueError(f"codes must be at least two points, got {len(codes)}; leave them out where none are known")
+    nodes = codes[:: -(-len(codes) // NODES)]
+    return [Line(), Graph(nodes, min(NEIGHBOURS, len(nodes) - 1))]
 
 
 def check_pairs(z0: Tensor, z1: Tensor) -> None:

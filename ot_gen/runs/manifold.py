@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from ot_gen.data import Dataset
 from ot_gen.execution import cell, write_text
-from ot_gen.geometry import Geodesics, Graph, LatentGeometry, Line, Start, volume_map
-from ot_gen.geometry.starts import NEIGHBOURS
+from ot_gen.geometry import Geodesics, LatentGeometry, Line, Start, volume_map
+from ot_gen.geometry.starts import known_starts
 from ot_gen.measures import Placed, Pushforward, undisturbed
 from ot_gen.networks import BernoulliDecoder, GaussianDecoder, GroupSort, LearnedStd
 from ot_gen.runs import latents
@@ -32,7 +32,6 @@ from ot_gen.runs.figures import save
 from ot_gen.runs.record import versions
 
 CODES = 2000  # at most
-NODES = 500  # of the graph, at most: each of its edges is decoded
 CELLS = 150  # of the volume map, along either side
 MARGIN = 0.05  # around the codes' bounding box
 # For geodesics of a decoder with kinks: finer steps and tolerances would follow the kinks for hundreds of rounds.
@@ -79,12 +78,13 @@ def straight_lines(codes: Tensor) -> list[Start]:
 
 def shortest_paths(codes: Tensor) -> list[Start]:
     """Geodesics start from the segment and from the shortest path in the graph of codes; the shorter result is kept."""
-    some = codes[:NODES]
-    return [Line(), Graph(some, min(NEIGHBOURS, len(some) - 1))]
+    return known_starts(codes)
 
 
-def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry, DecoderMetric]:
-    """The geometry of a generator or a decoder with noise, and which metric it has.
+def geometry_of(
+    decoder: nn.Module, ridge: float = 0.0, codes: Tensor | None = None
+) -> tuple[LatentGeometry, DecoderMetric]:
+    """The geometry of a generator or a decoder with noise, which may know codes (m, k), and which metric it has.
 
     A Gaussian decoder whose σ depends on z has the expected metric; a constant σ adds nothing to it. A Bernoulli
     decoder has the metric of its mean.
@@ -95,12 +95,12 @@ def geometry_of(decoder: nn.Module, ridge: float = 0.0) -> tuple[LatentGeometry,
     """
     kind = decoder.map if isinstance(decoder, Placed) else decoder
     if not isinstance(kind, GaussianDecoder | BernoulliDecoder):
-        return LatentGeometry(decoder, ridge=ridge), DecoderMetric.PULLBACK
+        return LatentGeometry(decoder, ridge=ridge, codes=codes), DecoderMetric.PULLBACK
     noisy: Any = decoder
     std = kind.scale if isinstance(kind, GaussianDecoder) else None
     if isinstance(std, nn.Module) and not isinstance(std, LearnedStd):
-        return LatentGeometry(noisy.mean, std=noisy.std, ridge=ridge), DecoderMetric.EXPECTED
-    return LatentGeometry(noisy.mean, ridge=ridge), DecoderMetric.PULLBACK_OF_MEAN
+        return LatentGeometry(noisy.mean, std=noisy.std, ridge=ridge, codes=codes), DecoderMetric.EXPECTED
+    return LatentGeometry(noisy.mean, ridge=ridge, codes=codes), DecoderMetric.PULLBACK_OF_MEAN
 
 
 def study(
@@ -143,7 +143,7 @@ def study(
         torch.manual_seed(seed)
         codes = _codes(mu, encoder, data)
         mu = mu.double()
-        geometry, metric = geometry_of(mu.map, ridge)
+        geometry, metric = geometry_of(mu.map, ridge, codes.points)
         k = codes.points.shape[1]
         rank = mu.dim * metric.maps
         if k > rank and not ridge:
@@ -161,7 +161,7 @@ def study(
         notes = [*kinks, *notes]
         summary = {**facts, "metric": metric.words, "codes": codes.source, "k": k, "pairs": pairs, "segments": segments}
         summary |= {"seed": seed, "ridge": ridge, **_summary(rows), "log_volume": _spread(geometry, codes.points)}
-        summary |= {"notes": notes, "versions": versions()}
+        summary |= {"claim": geodesics.claim, "notes": notes, "versions": versions()}
         folder.mkdir(parents=True, exist_ok=True)
         _draw(folder, geometry, metric.words, mu, data, codes, geodesics, straight)
     write_text(folder / "geometry.csv", _table(rows))
@@ -173,11 +173,13 @@ def told(summary: dict[str, Any]) -> str:
     """The summary as lines of text.
 
     Example:
-        >>> lengths = {"median": 2.0, "largest": 3.0}
+        >>> lengths, claim = {"median": 2.0, "largest": 3.0}, "local minima of the energy"
         >>> print(told({"metric": "pullback metric JᵀJ", "k": 2, "codes": "draws of ζ", "pairs": 4, "converged": 4,
-        ...     "length": lengths, "shortening": lengths, "speed_variation": lengths, "residual": None, "notes": []}))
+        ...     "claim": claim, "length": lengths, "shortening": lengths, "speed_variation": lengths,
+        ...     "residual": None, "notes": []}))
         pullback metric JᵀJ, k = 2; codes: draws of ζ
         converged            4 of 4 geodesics
+        claim                local minima of the energy
         length               median 2, largest 3
         shortening           median 2, largest 3   1 − length / length of the straight segment
         speed variation      median 2, largest 3   of the speed from its mean
@@ -190,6 +192,7 @@ def told(summary: dict[str, Any]) -> str:
     }
     lines = [f"{summary['metric']}, k = {summary['k']}; codes: {summary['codes']}"]
     lines.append(f"{'converged':<20s} {summary['converged']} of {summary['pairs']} geodesics")
+    lines.append(f"{'claim':<20s} {summary['claim']}")
     for name, meaning in words.items():
         if (values := summary[name]) is not None:
             shown = f"median {values['median']:.3g}, largest {values['largest']:.3g}"

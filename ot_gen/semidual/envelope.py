@@ -82,6 +82,14 @@ class EnvelopeTree:
         self.starts = torch.cumsum(self.counts, 0) - self.counts
         shift = torch.repeat_interleave((torch.cumsum(counts, 0) - counts)[order] - self.starts, self.counts)
         self.members = members[shift + torch.arange(len(members), device=device)]
+        # What a lookup reads of a leaf lies together, (leaves, k + 1, LEAF), where that is not too much.
+        self._blocks: Tensor | None = None
+        if len(self.codes) * LEAF[k] <= 2 * (GROWTH * m + 2**12):
+            place = torch.arange(LEAF[k], device=device)
+            entries = (self.starts.unsqueeze(1) + place).clamp_(max=len(self.members) - 1)
+            blocks = self.functions[self.members[entries]].mT.contiguous()
+            blocks[:, k].masked_fill_(place >= self.counts.unsqueeze(1), torch.inf)
+            self._blocks = blocks
 
     def _split(self, boxes: _Boxes, size: int) -> _Boxes:
         """The 2^k children of boxes, each of `size` steps, with the functions that may be the smallest in it."""
@@ -128,14 +136,28 @@ class EnvelopeTree:
         inside = place.clamp(0, self.size - 1)
         leaf = torch.searchsorted(self.codes, self._code(inside.long()), right=True).sub_(1)
         counts = self.counts[leaf]
+        if self._blocks is None:
+            smallest = self._in_leaves(leaf, counts, points)
+        else:
+            blocks = self._blocks[leaf]
+            values = blocks[:, -1]
+            for axis, along in enumerate(points.T):
+                values.addcmul_(blocks[:, axis], along.unsqueeze(1))
+            smallest = self.members[self.starts[leaf] + values.argmin(dim=1)]
+            wide = (counts > blocks.shape[2]).nonzero().squeeze(1)
+            if len(wide):
+                smallest[wide] = self._in_leaves(leaf[wide], counts[wide], points[wide])
+        return torch.where((place == inside).all(dim=1) & (counts <= CROWDED), smallest, -1)
+
+    def _in_leaves(self, leaf: Tensor, counts: Tensor, points: Tensor) -> Tensor:
+        """The smallest of the functions in each point's leaf; of crowded leaves the first ones count."""
         width = min(int(counts.max()), CROWDED)
         # Beyond the end of a leaf there are functions of the next one: they do no harm.
         entries = self.starts[leaf].unsqueeze(1) + torch.arange(width, device=points.device)
         member = self.members[entries.clamp_(max=len(self.members) - 1)]
         f = self.functions[member]
         values = torch.baddbmm(f[:, :, -1:], f[:, :, :-1], points.unsqueeze(2)).squeeze(2)
-        smallest = member.gather(1, values.argmin(dim=1, keepdim=True)).squeeze(1)
-        return torch.where((place == inside).all(dim=1) & (counts <= CROWDED), smallest, -1)
+        return member.gather(1, values.argmin(dim=1, keepdim=True)).squeeze(1)
 
 
 def _spread(k: int) -> Tensor:

@@ -28,7 +28,8 @@ class LaguerreCells:
     stream prepares of the atoms is kept, such as their features. Later changes of the atoms or the table are not seen.
 
     A tree takes seconds to build: three for 100,000 atoms in d = 2, or for 20,000 in d = 3. It pays where a table is
-    queried for many batches of points. Without one, at most a copy of the atoms (or their features) is kept.
+    queried for many batches of points, and keeps some hundred numbers an atom. Without one, at most a copy of the atoms
+    (or their features) is kept.
 
     Args:
         cost: the ground cost c.

@@ -1,9 +1,10 @@
 """Optimal assignments: exact plans between equally many samples of equal mass, and the potentials that prove them.
 
-Subtracting potentials from the cost moves no assignment. Those of annealed Sinkhorn are nearly optimal, so only pairs
-of small reduced cost are worth matching. The network simplex of POT solves the sparse problem of these candidates. Its
-potentials are checked on all pairs, and pairs that violate them join the candidates, until none does. So the result is
-certified to be optimal.
+Subtracting potentials from the cost moves no assignment. With those of annealed Sinkhorn, which are nearly optimal,
+only pairs of small reduced cost are worth matching. The network simplex of POT solves the sparse problem of these
+candidates. Its potentials are checked on all pairs, and pairs that violate them join the candidates, until none does.
+So the result is certified to be optimal. Where few points or many ties make another way faster, SciPy searches all
+reduced costs for augmenting paths, which is exact too, and fast as few of the paths are long.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from torch import Tensor
 from ot_gen.arguments import checked
 from ot_gen.transport.problem import NotConverged
 
+Singles = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-SMALL = 224  # below this a dense solver is the faster (benchmarks/exact_plan.py)
-NEIGHBOURS = (16, 64)  # candidates per row, on average: at first, and if they hold no perfect matching
+TINY, SMALL = 96, 384  # below these potentials do not pay, and a dense search is the faster (benchmarks/exact_plan.py)
+NEIGHBOURS = 16  # candidates per row, on average
 ROWS = 16  # of the matrix, a sample that shows how its small entries are distributed
 ROUNDS = 8  # of adding violated pairs
+DEEP = 80.0  # reduced costs in units of ε whose kernel float32 holds
+SWEEPS, HARD = 160, 12  # in all at most, and of a level where laws do not differ much
 
 
 @checked
@@ -33,7 +37,7 @@ def assignment(C: Tensor) -> Tensor:
     """The optimal assignment: the permutation σ that minimises Σ_i C_{i σ(i)}.
 
     With uniform masses 1/n, P_ij = 1/n at j = σ(i) is an optimal plan (Birkhoff, von Neumann). The excess cost is 0
-    up to the rounding of float64: the solve also yields potentials f_i + g_j <= C_ij, with equality at j = σ(i).
+    up to the rounding of float64. `assignment_potentials` proves it: f_i + g_j <= C_ij, with equality at j = σ(i).
 
     Args:
         C: costs, (n, n), finite.
@@ -54,9 +58,13 @@ def assignment(C: Tensor) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     costs = _checked(C)
-    if len(costs) < SMALL:
-        return torch.from_numpy(linear_sum_assignment(costs.double().numpy())[1]).to(C.device)
-    return torch.from_numpy(_certified(costs)[0]).to(C.device)
+    if len(costs) < TINY:
+        sigma = linear_sum_assignment(costs.double().numpy())[1]
+    else:
+        problem = _Reduced(_in_range(costs)[0])
+        solution = _solved(problem, problem.near()) if len(costs) >= SMALL else None
+        sigma = problem.search() if solution is None else solution[0]
+    return torch.from_numpy(sigma).to(C.device)
 
 
 @checked
@@ -89,7 +97,7 @@ def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     if sigma.shape != (n,) or not torch.equal(sigma.detach().cpu().double().sort().values, torch.arange(n).double()):
         raise ValueError(f"sigma must be a permutation of 0..{n - 1}, as `assignment(C)` returns it, got {sigma}")
     columns = sigma.detach().cpu().long().numpy()
-    _, f, g = _certified(costs)
+    f, g = _certified(costs, columns)
     own = costs.numpy()[np.arange(n), columns].astype(np.float64)
     slack = own - f - g[columns]
     if slack.max() > 1e-9 * float(costs.abs().max()):
@@ -113,37 +121,42 @@ def _checked(C: Tensor) -> Tensor:
     return costs
 
 
-def _certified(costs: Tensor) -> tuple[Indices, Floats, Floats]:
-    """σ with optimal potentials f and g, float64."""
-    minimum, maximum = float(costs.min()), float(costs.max())
-    if minimum == maximum:
-        return np.arange(len(costs)), np.full(len(costs), minimum), np.zeros(len(costs))
-    if costs.dtype == torch.float32 and 1e-25 < maximum - minimum < 1e25:
-        return _solved(costs)
-    sigma, f, g = _solved((costs.double() - minimum) / (maximum - minimum))
-    return sigma, f * (maximum - minimum) + minimum, g * (maximum - minimum)
-
-
-def _solved(costs: Tensor) -> tuple[Indices, Floats, Floats]:
+def _certified(costs: Tensor, sigma: Indices) -> tuple[Floats, Floats]:
+    """Optimal potentials f and g, float64; the pairs of σ, a permutation, make the near pairs feasible."""
+    costs, minimum, unit = _in_range(costs)
     problem = _Reduced(costs)
-    for neighbours in NEIGHBOURS:
-        pairs = problem.near(neighbours)
-        for _ in range(ROUNDS):
-            if 8 * len(pairs) > problem.n**2:  # ties: the dense problem is the smaller one
-                break
-            solution = problem.solution(pairs)
-            if solution is None:
-                break
-            sigma, p, q = solution
-            violated = problem.violated(p, q)
-            if not len(violated):
-                return sigma, problem.f + p, problem.g + q
-            more = np.union1d(pairs, violated)
-            if len(more) == len(pairs):  # beyond the precision of the simplex on these pairs
-                break
-            pairs = more
-    sigma, p, q = problem.dense_solution()
-    return sigma, problem.f + p, problem.g + q
+    _, p, q = _solved(problem, np.union1d(problem.near(), problem.pairs(sigma))) or problem.dense_solution()
+    return (problem.f + p) * unit + minimum, (problem.g + q) * unit
+
+
+def _in_range(costs: Tensor) -> tuple[Tensor, float, float]:
+    """The costs less a constant and divided by another such that float32 holds them, and these constants."""
+    minimum, maximum = float(costs.min()), float(costs.max())
+    if costs.dtype == torch.float32 and 1e-25 < maximum - minimum < 1e25:
+        return costs, 0.0, 1.0
+    unit = maximum - minimum or 1.0
+    return (costs.double() - minimum) / unit, minimum, unit
+
+
+def _solved(problem: _Reduced, pairs: Indices) -> tuple[Indices, Floats, Floats] | None:
+    """σ and optimal potentials of R, from these pairs and those that violate them; None if they hold no permutation.
+
+    None also where ties make the dense problem the smaller one.
+    """
+    for _ in range(ROUNDS):
+        if 8 * len(pairs) > problem.n**2:
+            return None
+        solution = problem.solution(pairs)
+        if solution is None:
+            return None
+        violated = problem.violated(*solution[1:])
+        if not len(violated):
+            return solution
+        more = np.union1d(pairs, violated)
+        if len(more) == len(pairs):  # beyond the precision of the simplex on these pairs
+            return None
+        pairs = more
+    return None
 
 
 class _Reduced:
@@ -155,22 +168,23 @@ class _Reduced:
     def __init__(self, costs: Tensor) -> None:
         self.costs = costs.numpy()
         self.n = len(costs)
-        minimum, sample = costs.min(), costs[:: -(-self.n // ROWS)]
+        sample = self.costs[:: -(-self.n // ROWS)]
+        minimum = self.costs.min()
         # A typical cost: unlike the mean, the median ignores a few huge costs, such as those that forbid a pair.
-        self.unit = float(sample.median() - minimum) or float(costs.mean() - minimum)
-        f, g, self.screen = _annealed(costs.float(), self.unit)
-        self.f, self.g = f.double().numpy(), g.double().numpy()
+        self.unit = float(np.median(sample) - minimum) or float(self.costs.mean() - minimum) or 1.0
+        f, g, self.screen = _annealed(self.costs.astype(np.float32, copy=False), self.unit)
+        self.f, self.g = f.astype(np.float64), g.astype(np.float64)
         size = float(np.abs(self.f).max() + np.abs(self.g).max()) + self.unit
         self.tol, self.rounding = 1e-12 * size, 1e-6 * size
         self.bound = -np.inf  # pairs that are not among the near ones have a reduced cost above it
 
-    def near(self, neighbours: int) -> Indices:
-        """The pairs of smallest reduced cost, about `neighbours` a row, numbered i n + j."""
-        sample = self.screen[:: -(-self.n // ROWS)].flatten().numpy()
-        rank = min(neighbours * len(sample) // self.n, len(sample) - 1)
+    def near(self) -> Indices:
+        """The pairs of smallest reduced cost, about `NEIGHBOURS` a row."""
+        sample = self.screen[:: -(-self.n // ROWS)].flatten()
+        rank = min(NEIGHBOURS * len(sample) // self.n, len(sample) - 1)
         threshold = np.partition(sample, rank)[rank]
         self.bound = float(threshold) - self.rounding
-        return np.flatnonzero(self.screen.numpy() <= threshold)
+        return np.flatnonzero(self.screen <= threshold)
 
     def values(self, pairs: Indices) -> Floats:
         """R at these pairs, in float64."""
@@ -192,9 +206,27 @@ class _Reduced:
         sigma[plan.row] = plan.col
         return sigma, p + minimum, q
 
+    def matrix(self) -> Floats:
+        """R, in float64."""
+        reduced: Floats = self.costs - self.f[:, None]
+        reduced -= self.g
+        return reduced
+
+    def pairs(self, sigma: Indices) -> Indices:
+        """The pairs (i, σ(i))."""
+        pairs: Indices = np.arange(self.n) * self.n + sigma
+        return pairs
+
+    def search(self) -> Indices:
+        """σ by shortest augmenting paths among all pairs: few are long, as the potentials are nearly optimal."""
+        from scipy.optimize import linear_sum_assignment
+
+        sigma: Indices = linear_sum_assignment(self.matrix())[1]
+        return sigma
+
     def dense_solution(self) -> tuple[Indices, Floats, Floats]:
         """σ among all pairs, with optimal potentials of R."""
-        reduced = self.costs - self.f[:, None] - self.g
+        reduced = self.matrix()
         minimum = reduced.min()
         plan, p, q = self._simplex((reduced - minimum) / self.unit)
         if plan is None:
@@ -212,48 +244,61 @@ class _Reduced:
         return plan if log["warning"] is None else None, log["u"] * self.unit, log["v"] * self.unit
 
     def violated(self, p: Floats, q: Floats) -> Indices:
-        """The pairs with p_i + q_j > R_ij, numbered i n + j."""
+        """The pairs with p_i + q_j > R_ij."""
         if p.max() + q.max() <= self.bound:
             return np.empty(0, dtype=np.int64)
-        left = self.screen - torch.from_numpy(p).float()[:, None]
-        left -= torch.from_numpy(q).float()
-        margin = self.rounding + 1e-6 * float(np.abs(p).max() + np.abs(q).max())
-        pairs = np.flatnonzero(left.numpy() <= margin)
+        left = self.screen - p.astype(np.float32)[:, None]
+        left -= q.astype(np.float32)
+        margin = np.float32(self.rounding + 1e-6 * float(np.abs(p).max() + np.abs(q).max()))
+        pairs = np.flatnonzero(left <= margin)
         i, j = np.divmod(pairs, self.n)
         return pairs[self.values(pairs) - p[i] - q[j] < -self.tol]
 
 
-def _annealed(C: Tensor, unit: float) -> tuple[Tensor, Tensor, Tensor]:
+@np.errstate(all="ignore")  # scalings beyond float32 are seen
+def _annealed(C: Singles, unit: float) -> tuple[Singles, Singles, Singles]:
     """Potentials near the optimal ones by Sinkhorn sweeps while ε falls, for costs (n, n) in float32.
 
-    Each level absorbs its scalings, u = e^{Δf/ε}, so its sweeps are products with one kernel. They are over-relaxed
-    (Thibault et al., 2017, https://arxiv.org/abs/1711.01851). ε falls until it is well below the reduced cost of a
-    row's twelve nearest columns: then the potentials no longer blur it.
+    Each level starts from c-transforms, which leave every row and column a pair of reduced cost 0. It absorbs its
+    scalings, u = e^{Δf/ε}, so its sweeps are products with one kernel. They are over-relaxed (Thibault et al., 2017,
+    https://arxiv.org/abs/1711.01851), and go on until the masses are about right. Where laws differ that takes many
+    sweeps, and ε falls slowly, since mass that has far to go moves while ε is large. ε falls until it is well below the
+    reduced cost of a row's twelve nearest columns: then the potentials no longer blur it.
 
     Returns:
         f, g: (n,), and the reduced costs C − f − g, (n, n).
     """
     n = len(C)
-    sample = slice(None, None, -(-n // ROWS))
-    f = C.amin(dim=1)
-    kernel = C - f[:, None]
-    g = kernel.amin(dim=0)
-    sweeps, epsilon = 6, 0.03 * unit
+    some = slice(None, None, -(-n // ROWS))
+    f, g = C.min(axis=1), np.zeros(n, dtype=np.float32)
+    kernel, epsilon, left = np.empty_like(C), 0.0, min(n // 6, SWEEPS)
     while True:
-        torch.sub(C, g, out=kernel)
-        # Clamped so that no product underflows to slow subnormal numbers.
-        kernel.sub_(f[:, None]).mul_(-1 / epsilon).clamp_(-40.0, 40.0).exp_()
-        u, v = torch.mv(kernel, torch.ones_like(f)).reciprocal_(), torch.ones_like(f)
-        for _ in range(sweeps):
-            v.mul_(torch.mv(kernel.T, u).mul_(v).pow_(-1.7))
-            u.mul_(torch.mv(kernel, v).mul_(u).pow_(-1.7))
-        finer = f + epsilon * u.log_(), g + epsilon * v.log_()
-        if not all(bool(potential.isfinite().all()) for potential in finer):
-            # Scalings beyond float32: a few costs are many times the typical one. Coarser potentials serve as well.
-            return f, g, torch.sub(C, g, out=kernel).sub_(f[:, None])
+        np.subtract(C, f[:, None], out=kernel)
+        columns = kernel.min(axis=0)
+        kernel -= columns
+        rows = kernel.min(axis=1)
+        kernel -= rows[:, None]
+        epsilon = epsilon or min(max(float(kernel.max()) / DEEP, 0.1 * unit), 100 * unit)
+        kernel *= np.float32(-1 / epsilon)
+        # Clamped so that no product underflows to slow subnormal numbers. A clamped pair carries mass it should not.
+        np.maximum(kernel, np.float32(-DEEP), out=kernel)
+        np.exp(kernel, out=kernel)
+        u, v, sweeps, error = 1 / kernel.sum(axis=1), np.ones_like(g), 0, np.inf
+        while sweeps < left and (sweeps < 4 or error > 0.05):
+            masses = v * (u @ kernel)
+            v *= masses**-1.7
+            u *= (u * (kernel @ v)) ** -1.7
+            sweeps, error = sweeps + 1, np.abs(masses - 1).mean()
+        finer = f + rows + np.float32(epsilon) * np.log(u), columns + np.float32(epsilon) * np.log(v)
+        if not all(np.isfinite(potential).all() for potential in finer):
+            break  # a few costs are many times the typical one; coarser potentials serve as well
         f, g = finer
-        nearest = (C[sample] - g).sub_(f[sample, None]).flatten().numpy()
+        nearest = (C[some] - g - f[some, None]).ravel()
         rank = min(12 * len(nearest) // n, len(nearest) - 1)
-        if np.partition(nearest, rank)[rank] >= 8 * epsilon or epsilon < 1e-6 * unit:
-            return f, g, torch.sub(C, g, out=kernel).sub_(f[:, None])
-        sweeps, epsilon = sweeps + 2, epsilon / 4
+        left -= sweeps
+        if np.partition(nearest, rank)[rank] >= 8 * epsilon or epsilon < 1e-5 * unit or left == 0:
+            break
+        epsilon /= 4 if sweeps <= HARD else 2
+    np.subtract(C, g, out=kernel)
+    kernel -= f[:, None]
+    return f, g, kernel

@@ -107,6 +107,16 @@ def test_the_frechet_distance_of_scaled_axes_is_gelbrichs():
     assert FrechetDistance()(x, x * scale + 2.0) == pytest.approx(float(expected), rel=1e-9)
 
 
+@pytest.mark.parametrize(("n", "m", "d"), [(12, 9, 3), (7, 40, 5), (9, 8, 8), (2, 2, 2)])
+def test_the_frechet_distance_needs_no_covariance_where_points_are_few(n, m, d):
+    """In a larger space the same samples are measured by the (n, m) products of their points, not by d x d roots."""
+    x, y = clouds(n, d)[0], 2 * clouds(m, d, 1)[1] + 0.3
+    axes = torch.linalg.qr(clouds(60, 60, 2)[0]).Q[:d]
+    small, large = FrechetDistance().estimate(x, y), FrechetDistance().estimate(x @ axes, y @ axes)
+    assert large.value == pytest.approx(small.value, rel=1e-6)  # roots of null directions are right to 1e-8
+    assert large.se == pytest.approx(small.se, rel=1e-6)
+
+
 def test_the_frechet_distance_knows_what_to_do_with_flat_samples():
     x, y = clouds(40, 2)
     flat = torch.nn.functional.pad(x, (0, 60)), torch.nn.functional.pad(y, (0, 60))  # 62 dimensions, rank 2

@@ -66,6 +66,19 @@ def test_a_matrix_of_distances_walks_around_a_hole_unasked():
     assert float(found[0, -1]) <= 1.02 * around < 1.2 * around <= straight
 
 
+def test_a_geometry_that_knows_its_codes_walks_around_a_hole_unasked():
+    geo, codes = horseshoe()
+    knowing = LatentGeometry(geo.metric_field, codes=codes)
+    a, b = codes[:1], codes[-1:]
+    straight, around = geo.geodesic(a, b), knowing.geodesic(a, b)
+    assert float(straight.length) > 1.1 * float(around.length)
+    for told in (knowing.distance(a, b), knowing.pairwise(torch.cat([a, b]))[0, 1:]):
+        assert float(told) == pytest.approx(float(around.length), rel=1e-2)
+    assert GeodesicCost(knowing)(a, b).sqrt().item() == pytest.approx(float(around.length), rel=1e-2)
+    assert "searched from the segment; curves" in straight.claim and "local minima" in straight.claim
+    assert "from the segment and from the shortest path among codes" in around.claim
+
+
 @pytest.mark.slow
 def test_the_cost_walks_around_a_hole_when_told():
     geo, codes = horseshoe()

@@ -133,3 +133,42 @@ def test_bad_costs_are_refused():
         C[7, 9] = bad
         with pytest.raises(ValueError, match="NaN or Inf"):
             assignment(C)
+
+
+def unequal(n, seed=0):
+    """Pairs of laws that differ, by name."""
+    x, y = clouds(n, 2, seed)
+    side = torch.arange(n) % 10
+    return {
+        "another Gaussian": (x, 0.5 * y + 1.5),
+        "a point": (x, 1e-3 * y + 1.0),
+        "narrow clusters": (x, 0.2 * y + 4 * torch.stack([side.double().sin(), (side % 3).double()], dim=1)),
+        "two clusters, 30/70 against 50/50": (x + 100.0 * (side < 3)[:, None], y + 100.0 * (side < 5)[:, None]),
+        "a grid": ((3 * x).round(), (2 * y + 1).round()),
+        "a line": (x[:, :1], 0.5 * y[:, :1] + 2),
+    }
+
+
+@pytest.mark.parametrize("cost", [SquaredEuclidean(), Euclidean()], ids=str)
+@pytest.mark.parametrize("name", unequal(1))
+def test_assignments_between_laws_that_differ_are_certified(name, cost):
+    assert_certified(cost.matrix(*unequal(100)[name]))
+    assert_certified(cost.matrix(*unequal(390)[name]).float())
+
+
+@pytest.mark.parametrize("name", ["another Gaussian", "a point", "narrow clusters"])
+def test_laws_that_differ_are_solved_by_their_near_pairs(name, monkeypatch):
+    """The dense problem, slower than all of POT's own, is left to ties."""
+    solved, simplex = [], ot.emd
+    monkeypatch.setattr(ot, "emd", lambda a, b, M, **options: solved.append(M) or simplex(a, b, M, **options))
+    for seed in range(3):
+        assignment(SquaredEuclidean().matrix(*unequal(600, seed)[name]))
+    assert solved and all(M.nnz <= 40 * 600 for M in solved)
+
+
+def test_the_scale_of_the_points_moves_no_assignment_between_laws_that_differ():
+    for n in (100, 400):
+        x, y = unequal(n)["another Gaussian"]
+        for unit in (1e-6, 1e6):
+            matrix = SquaredEuclidean().matrix
+            assert torch.equal(assignment(matrix(unit * x, unit * y)), assignment(matrix(x, y)))
