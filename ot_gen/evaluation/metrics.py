@@ -13,7 +13,7 @@ from ot_gen.arguments import Count, checked
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.execution import keyword_only, reason
-from ot_gen.measures import Empirical, Measure, check_cloud, undisturbed
+from ot_gen.measures import Empirical, Measure, Pixels, check_cloud, undisturbed
 
 Map = Callable[[Tensor], Tensor]
 T = TypeVar("T")
@@ -136,7 +136,7 @@ class Metrics:
             for name, metric in view.metrics.items():
                 measured[name] = attempted(_compared, metric, fake, real, held_out)
         if self.memorisation is not None and isinstance(train, Empirical):
-            measured["memorisation"] = attempted(_memorisation, self.memorisation, drawn, train.atoms)
+            measured["memorisation"] = attempted(_memorisation, self.memorisation, drawn, train.rows)
         values = {name: row for name, row in measured.items() if isinstance(row, Measured)}
         failures = {name: row for name, row in measured.items() if isinstance(row, str)}
         return Measurements(len(drawn.fake), values, failures)
@@ -179,10 +179,10 @@ def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Clou
     n = min(n, len(test), len(mu) if isinstance(mu, Empirical) and mu.is_uniform else n)
     with undisturbed(mu):
         torch.manual_seed(seed)
-        order = torch.randperm(len(test), device=test.atoms.device)
+        order = torch.randperm(len(test), device=test.rows.device)
         real = _distinct(train, n)
         fake = _distinct(mu, n)
-        held_out, spare = test.atoms[order[:n]], test.atoms[order[n : 2 * n]]
+        held_out, spare = test.rows[order[:n]], test.rows[order[n : 2 * n]]
     return Clouds(*(part.detach().cpu() for part in (fake, real, held_out, spare)))
 
 
@@ -199,7 +199,7 @@ def as_measure(given: Measure | Cloud) -> Measure:
 def _distinct(measure: Measure, n: int) -> Tensor:
     """n points: distinct ones from a sample that is large enough, else independent draws."""
     if isinstance(measure, Empirical) and measure.is_uniform and len(measure) >= n:
-        return measure.atoms[torch.randperm(len(measure), device=measure.atoms.device)[:n]]
+        return measure.rows[torch.randperm(len(measure), device=measure.rows.device)[:n]]
     return measure.sample(n)
 
 
@@ -229,7 +229,7 @@ def _finite(row: Measured) -> Measured:
     return row
 
 
-def _memorisation(metric: Memorisation, drawn: Clouds, train: Tensor) -> Measured:
+def _memorisation(metric: Memorisation, drawn: Clouds, train: Tensor | Pixels) -> Measured:
     fresh, held_out = drawn.spare, drawn.held_out
     if len(fresh) < 2:  # all held-out points are in use: one half against the other
         fresh, held_out = held_out.tensor_split(2)

@@ -88,16 +88,16 @@ class DiscretePotential(Potential):
     @torch.no_grad()
     def _start(self, mu: Measure, nu: Empirical, cost: Cost) -> None:
         x = mu.sample(min(512, len(nu)))
-        start = natural.initial((costs for _, costs in Scores(cost, nu.atoms).costs(x)), nu.weights)
+        start = natural.initial((costs for _, costs in Scores(cost, nu.rows).costs(x)), nu.weights)
         self.h_tilde = nn.Parameter(start.h_tilde)
         self.epsilon, self.smallest, self.collisions = nu.weights.new_tensor([start.epsilon, start.smallest, 1.0])
 
     def forward(self, x: Tensor) -> Tensor:
         nu, cost = self.problem()
         if not (self.training and self.h_tilde.requires_grad):
-            h, _ = self.transform(x, cost, nu.atoms, self.h_tilde)
+            h, _ = self.transform(x, cost, nu.rows, self.h_tilde)
             return h
-        h, argmin = self.transform(x, cost, nu.atoms, self.h_tilde, float(self.epsilon))
+        h, argmin = self.transform(x, cost, nu.rows, self.h_tilde, float(self.epsilon))
         self._steer(x, h.detach(), argmin)
         return h
 
@@ -105,7 +105,7 @@ class DiscretePotential(Potential):
     def _steer(self, x: Tensor, soft: Tensor, argmin: Tensor) -> None:
         """Move ε towards the asked concentration, and account for the masses of the cells."""
         nu, cost = self.problem()
-        hard = cost(x, nu.atoms[argmin]) - self.h_tilde[argmin]
+        hard = cost(x, nu.rows[argmin]) - self.h_tilde[argmin]
         competing = float(((hard - soft) / self.epsilon).exp().mean().clamp(1, len(nu)))
         wanted = min(self.concentration, 0.5 * len(nu))
         self.epsilon.fill_(natural.steered(float(self.epsilon), competing, wanted, 0.1, float(self.smallest)))

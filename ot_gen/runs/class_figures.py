@@ -35,7 +35,7 @@ def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:
     Raises:
         ValueError: data without labels.
     """
-    points, labels = data.test.atoms[:SHOWN], data.labels[1][:SHOWN]
+    points, labels = data.test.rows[:SHOWN], data.labels[1][:SHOWN]
     classes = mu.classes or 0
 
     def of_class(k: int, n: int) -> Tensor:

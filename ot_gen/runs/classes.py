@@ -62,7 +62,7 @@ def judge_classes(record: RunRecord, mu: Pushforward, data: Dataset, judging: Ju
     own = data.own
     of_train, of_test = own.labels
     assert isinstance(own.train, Empirical)  # as it has labels
-    classifier = metrics.classifier or NearestLabels(own.train.atoms, of_train)
+    classifier = metrics.classifier or NearestLabels(own.train.rows, of_train)
     judge = named(classifier) if metrics.classifier else str(classifier)
     within = Metrics(_views(metrics))
     counts = torch.bincount(of_test.cpu(), minlength=mu.classes).tolist()
@@ -156,7 +156,7 @@ def _views(metrics: Metrics) -> dict[str, View]:
 
 
 def _atoms_of(k: int, measure: Empirical, labels: Tensor) -> Tensor:
-    return measure.atoms[labels.to(measure.atoms.device) == k]
+    return measure.rows[labels.to(measure.rows.device) == k]
 
 
 def _row(one: OneClass | str | None, name: str) -> RecordedMetric | None:

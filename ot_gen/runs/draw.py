@@ -30,7 +30,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
     curves.png             of training
     """
     modules = [mu] if encoder is None else [mu, encoder]
-    points, shape = data.test.atoms[:2000], data.shape
+    points, shape = data.test.rows[:2000], data.shape
     drawn = {}
     with undisturbed(*modules):
         torch.manual_seed(seed)

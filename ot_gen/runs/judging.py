@@ -159,7 +159,7 @@ def judge_run(
     prior = ex_post(encoder, data.train if mu.classes is None else data.by_label().train)
     if has_file(prior):
         save_prior(prior, folder / PRIOR_NAME, model=trained)
-    at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
+    at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.rows.device)
     record = judge_model(record, mu, data, judging)
     record = replace(record, ex_post=named(ex_post))
     if record.judgement is None:  # then there is nothing to stand beside
