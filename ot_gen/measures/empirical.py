@@ -29,8 +29,8 @@ class Empirical(Measure):
         ValueError: atoms that are not a finite (m, d) cloud of at least two points, rows of an array that are equal in
             torch's default dtype, or weights that are not a probability vector of length m.
 
-    Atoms and weights are buffers that stay out of the state dict: a checkpoint holds the model, not the data. `rows` are
-    the atoms to be read a part at a time, `rows[index]`; of pixels `atoms` makes all numbers anew at each use.
+    Atoms and weights are buffers that stay out of the state dict: a checkpoint holds the model, not the data. `rows`
+    are the atoms to be read a part at a time, `rows[index]`; of pixels `atoms` makes all numbers anew at each use.
 
     Example:
         >>> nu = Empirical(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), weights=torch.tensor([0.25, 0.75]))

@@ -24,7 +24,7 @@ class Pixels(nn.Module):
     Args:
         images: (n, c, h, w), uint8 or floating and finite. Views are fine, as of images with their channels last.
 
-    `dtype` is that of the rows, torch's default one when the object is made; `.to(...)` changes it, and never the bytes.
+    `dtype` is that of the rows, torch's default one when the object is made; `.to(...)` changes it, never the bytes.
 
     Raises:
         ValueError: another shape or dtype, or floats that are not finite.
