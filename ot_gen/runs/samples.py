@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ot_gen.data import Dataset
-from ot_gen.data.images import MOST_PIXELS
+from ot_gen.data.image_files import MOST_PIXELS
 from ot_gen.execution import absolute, naming, written
 from ot_gen.runs.figures import canvas, sample_figure, save
 
