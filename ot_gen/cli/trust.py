@@ -33,7 +33,7 @@ FUNCTIONS = frozenset(
         *("exact_plan", "partial_plan", "sinkhorn_plan", "unbalanced_plan"),
         *("ex_post_prior", "flow_prior", "semidiscrete_prior"),
         *("gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),
-        *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features"),
+        *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features", "doubt_of_digits"),
         *("checkerboard", "eight_gaussians", "parallel_lines", "pinwheel", "rings", "swiss_roll", "two_moons"),
         *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "fashion_mnist", "cifar10"),
         *("celeba", "image_folder", "images", "points", "from_torch"),

@@ -19,11 +19,12 @@ from ot_gen.evaluation import (
     View,
     attempted,
     class_accuracy,
+    named,
 )
 from ot_gen.evaluation.class_accuracy import pooled_accuracy
 from ot_gen.evaluation.metrics import draws
 from ot_gen.measures import Empirical, Pushforward
-from ot_gen.runs.judging import Judging, named
+from ot_gen.runs.judging import Judging, suited
 from ot_gen.runs.parts import RecordedClasses, RecordedMetric
 from ot_gen.runs.record import RunRecord
 
@@ -56,7 +57,7 @@ def judge_classes(record: RunRecord, mu: Pushforward, data: Dataset, judging: Ju
         data: as it was trained on.
         judging: how.
     """
-    metrics = judging.metrics
+    metrics = suited(judging, data)
     if mu.classes is None or metrics is None or not metrics.views:
         return record
     own = data.own
