@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Interval, Labels, checked
-from ot_gen.measures import Empirical, LabelledData, Measure, Pixels, Standardised, Units, labelled, moments, taken
+from ot_gen.measures import Empirical, LabelledData, Measure, Pixels, Standardised, Units, labelled, moments
+from ot_gen.measures.pixels import taken
 
 Share = Annotated[float, Interval(0, 1, "()")]  # of the points that is held out
 

@@ -34,7 +34,7 @@ def images(
     flip: bool = False,
     test_fraction: Share = 0.2,
     seed: int = 0,
-    mmap_bytes: Count = 2**30,
+    mmap_bytes: int = 2**30,
 ) -> Dataset:
     """The images of an array in a file, split at random; at most 10,000 are held out.
 

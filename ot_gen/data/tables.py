@@ -200,7 +200,7 @@ def _hint(cell: str, name: str) -> str:
         return "; fill in the value, or remove the line"
     if _is_number(cell.replace(",", ".", 1)):
         return "; write decimal points"
-    return f"; if {name!r} holds classes, give its name as the label" if name else ""
+    return f"; if {name!r} holds classes, give its name as the label" if name and any(map(str.isalpha, cell)) else ""
 
 
 def _other_separator(lines: Sequence[str]) -> str | None:

@@ -22,7 +22,7 @@ from ot_gen.evaluation.judgement import (
 )
 from ot_gen.evaluation.likelihood import log_weights
 from ot_gen.evaluation.metric import Metric, MetricValue
-from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, attempted, named
+from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, attempted
 from ot_gen.evaluation.neighbours import Coverage, Density, Memorisation, Precision, Recall
 from ot_gen.evaluation.transports import ExactTransport, FrechetDistance, SinkhornDistance, SlicedTransport
 from ot_gen.execution import former_names
@@ -78,7 +78,6 @@ __all__ = [
     "log_weights",
     "measures_exactly",
     "mutual_information",
-    "named",
     "undisturbed",
     "wasserstein",
 ]

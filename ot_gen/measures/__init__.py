@@ -10,7 +10,7 @@ from ot_gen.measures.label_maps import LabelledLaw, Unlabelled, WithLabel
 from ot_gen.measures.labels import Labelled, LabelledData, alike, joint, labelled, unlabelled
 from ot_gen.measures.measure import Measure, advice, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
-from ot_gen.measures.pixels import Pixels, taken
+from ot_gen.measures.pixels import Pixels
 from ot_gen.measures.points import (
     check_cloud,
     check_defined,
@@ -61,7 +61,6 @@ __all__ = [
     "moments",
     "probe",
     "standard_gaussian",
-    "taken",
     "undisturbed",
     "uniform_cube",
     "uniform_sphere",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ot_gen.arguments import Count, checked
 
 CHUNK = 2**24  # numbers that are checked at a time
+EXACT = 256  # bytes whose squares add up to less than 2^24
 
 
 @final
@@ -98,16 +99,31 @@ class Pixels(nn.Module):
 
     def __getitem__(self, which: Any) -> Tensor:
         """Rows (n, d), or one row (d,), as the index of a tensor says."""
+        rows = self._stored(which).to(self.dtype)
+        return rows.div_(255) if self.images.dtype == torch.uint8 else rows
+
+    def _stored(self, which: Any) -> Tensor:
+        """Rows in the numbers that they are stored in."""
         if self.order is None:
-            images = self.images[which]
-        else:
-            which = self.order[which]
-            images = self.images[which % len(self.images)]
-            mirrored = which >= len(self.images)
-            if mirrored.any():
-                images = torch.where(mirrored[..., None, None, None], images.flip(-1), images)
-        rows = images.flatten(-3).to(self.dtype)
-        return rows.div_(255) if images.dtype == torch.uint8 else rows
+            return self.images[which].flatten(-3)
+        which = self.order[which]
+        images = self.images[which % len(self.images)]
+        mirrored = which >= len(self.images)
+        if mirrored.any():
+            images = torch.where(mirrored[..., None, None, None], images.flip(-1), images)
+        return images.flatten(-3)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each number over all rows, (d,) each, in float64: of bytes by exact sums."""
+        total = square = torch.zeros(self.shape[1], dtype=torch.float64, device=self.device)
+        for first in range(0, len(self), EXACT):
+            part = self._stored(slice(first, first + EXACT))
+            # Sums of so few bytes, and of their squares, are whole numbers that float32 holds.
+            part = part.float() if part.dtype == torch.uint8 else part.double()
+            total, square = total + part.sum(dim=0), square + part.square_().sum(dim=0)
+        unit = 255.0 if self.images.dtype == torch.uint8 else 1.0
+        mean = total / len(self)
+        return (mean / unit).cpu(), ((square / len(self) - mean.square()).clamp_min(0) / unit**2).cpu()
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The rows of an index, (n, d); dim is 0."""

@@ -19,10 +19,9 @@ from ot_gen.evaluation import (
     View,
     attempted,
     class_accuracy,
-    named,
 )
 from ot_gen.evaluation.class_accuracy import pooled_accuracy
-from ot_gen.evaluation.metrics import draws
+from ot_gen.evaluation.metrics import draws, named
 from ot_gen.measures import Empirical, Pushforward
 from ot_gen.runs.judging import Judging, suited
 from ot_gen.runs.parts import RecordedClasses, RecordedMetric

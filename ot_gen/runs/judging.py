@@ -28,8 +28,8 @@ from ot_gen.evaluation import (
     judge_encoder,
     judgement_of,
     measures_exactly,
-    named,
 )
+from ot_gen.evaluation.metrics import named
 from ot_gen.measures import (
     Empirical,
     Measure,

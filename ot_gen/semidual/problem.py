@@ -12,7 +12,8 @@ from torch.distributions import Distribution
 from ot_gen.arguments import described
 from ot_gen.costs import Cost
 from ot_gen.execution import fingerprint
-from ot_gen.measures import Empirical, Measure, Pixels, Reference, advice, taken
+from ot_gen.measures import Empirical, Measure, Pixels, Reference, advice
+from ot_gen.measures.pixels import taken
 from ot_gen.semidual.scores import PANEL_ATOMS, SEEN_ENTRIES, Scores
 from ot_gen.semidual.stream import Stream
 

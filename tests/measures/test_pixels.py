@@ -80,16 +80,26 @@ def test_c_transforms_are_equal_bit_for_bit(cost, epsilon, m):
     assert all(torch.equal(one, other) for one, other in zip(*values, strict=True))
 
 
-def test_costs_plans_and_moments_are_equal_bit_for_bit():
+def test_costs_and_plans_are_equal_bit_for_bit():
     pixels, floats = both()
     x = torch.rand(20, floats.dim)
     costs = [SquaredEuclidean().matrix(x, drawn(nu, 20)) for nu in (pixels, floats)]
     assert torch.equal(*costs)
     one, other = (exact_plan(C) for C in costs)
     assert torch.equal(one.matrix, other.matrix)
+
+
+@pytest.mark.parametrize("n", [2, 60, 700])
+def test_moments_of_bytes_are_exact(n):
+    pixels, floats = both(n)
     for one, other in zip(moments(pixels), moments(floats), strict=True):
-        assert torch.equal(one, other)
-    assert torch.equal(*(Units.shared(nu).standardised(nu).atoms for nu in (pixels, floats)))
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-12)
+    exact = stored(n).flatten(1).double() / 255
+    torch.testing.assert_close(moments(pixels)[1], exact.var(dim=0, correction=0), rtol=1e-12, atol=1e-14)
+    same = Empirical(Pixels(torch.full((n, *SHAPE), 77, dtype=torch.uint8)))
+    assert moments(same)[1].max() == 0
+    standard = [Units.shared(nu).standardised(nu).atoms for nu in (pixels, floats)]
+    torch.testing.assert_close(*standard, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
