@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MOST_FEW = 1000  # numbers that are no classes have more values than that, or one for each point
+FEWEST = 1.5  # points of a class, on average
 
 
 @final
@@ -54,7 +54,7 @@ def numbered(values: NDArray[Any], what: str) -> Classes:
         bad = int(np.argmax(values != np.round(values)))
         raise ValueError(f"{what} hold {values[bad]:g}; classes are whole numbers or texts, and no measured quantity")
     classes, numbers = np.unique(values, return_inverse=True)
-    if len(classes) > max(2, min(MOST_FEW, len(values) // 2)):
+    if len(classes) > max(2, len(values) / FEWEST):
         raise ValueError(
             f"{what} have {len(classes)} different values for {len(values)} points, so they are no classes; leave them "
             "out, or name others"
