@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ot_gen import cli
@@ -21,6 +22,16 @@ def composed(*overrides):
     return cli.composed(overrides)[0]
 
 
+class Colours:
+    """A map-style data set of PyTorch: grey images, most of them darker than the others."""
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, i):
+        return torch.full((1, 8, 8), (i % 10) / 20), i % 2
+
+
 def small_files(folder):
     """Data entry -> the overrides that it asks for, which name small files in this folder."""
     random = np.random.default_rng(0)
@@ -36,7 +47,21 @@ def small_files(folder):
         ):
             header = np.array([2048 + array.ndim, *array.shape], dtype=">u4").tobytes()
             (folder / "idx" / f"{part}-{name}").write_bytes(header + array.tobytes())
+    colours = random.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    np.savez(folder / "colours.npz", images=colours, labels=np.array(["cat", "dog"])[np.arange(40) % 2])
+    (folder / "faces").mkdir()
+    for i in range(24):
+        Image.fromarray(random.integers(0, 256, (218, 178, 3), dtype=np.uint8)).save(folder / f"faces/{i + 1:06d}.jpg")
+    for i in (*range(1, 6), "t"):
+        rows = random.integers(0, 256, (16, 3073), dtype=np.uint8)
+        rows[:, 0] = np.arange(16) % 10
+        (folder / (f"data_batch_{i}.bin" if i != "t" else "test_batch.bin")).write_bytes(rows.tobytes())
     return {
+        "images": (f"data.path={folder / 'colours.npz'}",),
+        "celeba": (f"data.path={folder / 'faces'}", "data.size=16", "+data.test_fraction=0.3"),
+        "cifar10": (f"data.folder={folder}",),
+        "fashion_mnist": (f"data.folder={folder / 'idx'}",),
+        "torch_dataset": ("data.dataset._target_=entries.Colours",),
         "points": (f"data.path={folder / 'cloud.npy'}",),
         "image_folder": (f"data.path={folder / 'images'}",),
         "mnist_full": (f"data.folder={folder / 'idx'}",),

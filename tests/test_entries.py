@@ -34,6 +34,7 @@ SETTINGS = {  # what an entry asks for beside itself
     ("generator", "resnet"): ("data=digits",),
     ("velocity", "unet"): ("data=digits", "solver=primal/flow_independent"),
     ("metrics", "digits"): ("data=mnist",),
+    ("metrics", "features"): ("data=mnist", "metrics.views.features.map._target_=ot_gen.evaluation.digit_features"),
     ("noise", "bernoulli"): ("data=digits",),
     ("encoder", "sphere"): ("reference=sphere",),
 }
@@ -90,7 +91,8 @@ def test_every_certificate_holds_a_distance(entry):
 
 @pytest.mark.parametrize("entry", entries("metrics"))
 def test_every_entry_of_metrics_measures_what_it_names(entry, load):
-    cfg, data = load("mnist" if entry == "digits" else "eight_gaussians", f"metrics={entry}")
+    data, *others = SETTINGS.get(("metrics", entry), ("data=eight_gaussians",))
+    cfg, data = load(data.removeprefix("data="), f"metrics={entry}", *others)
     metrics = build(cfg.metrics)
     mu, data = cli.assembled(cfg, data).mu.in_own_units(), data.own
     found = metrics(mu, data.train, data.test, n=metrics.least)

@@ -147,12 +147,17 @@ def _union(kinds: list[Kind | None], none: bool, advice: str) -> Kind | None:
             return None
         if len(members) == 1:
             return members[0].take(value, name, call)
+        of_law: ValueError | None = None
         for kind in members:
             try:
                 return kind.take(value, name, call)
-            except ValueError:
+            except ValueError as error:
                 if kind.is_tensor and (isinstance(value, Tensor | list) or hasattr(value, "__array__")):
                     raise  # it says more than that this is none of them
+                if kind.is_tensor and hasattr(value, "sample"):
+                    of_law = error
+        if of_law is not None:
+            raise of_law
         raise ValueError(f"{name} must be {noun}, got {shown(value)}{advice}")
 
     return Kind(noun, take)

@@ -69,7 +69,7 @@ def _judge_samples(given: argparse.Namespace) -> str:
     check_needed(cfg)
     data = build(cfg.data)
     cfg, data = completed(cfg, data), data.own
-    cloud = samples(given.samples, data.dim, data.shape, dtype=data.test.atoms.dtype)
+    cloud = samples(given.samples, data.dim, data.shape, dtype=data.test.rows.dtype)
     name = given.samples.absolute().name
     judging = judging_of(cfg)
     check_judging(data, None, judging)
@@ -88,7 +88,7 @@ def _judge_samples(given: argparse.Namespace) -> str:
     )
 
     def work(folder: Path, record: RunRecord) -> RunRecord:
-        figure = sample_figure(cloud[: 100 if data.shape else 2000], data.test.atoms[:2000], data.shape)
+        figure = sample_figure(cloud[: 100 if data.shape else 2000], data.test.rows[:2000], data.shape)
         save(figure, folder / "samples.png")
         return judge_model(record, Empirical(cloud), data, judging)
 

@@ -25,7 +25,7 @@ def sample(arguments: Sequence[str]) -> int:
     """Run `ot-gen sample` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
         given = _parser().parse_args(arguments)
-        shown = _sampled(given.n, given.seed, given.nfe, _numbers(given.classes), given)
+        shown = _sampled(given.n, given.seed, given.nfe, given.classes, given)
     except Exception as error:
         if failures.shows(error):
             raise
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CLASS",
         action="append",
         default=[],
-        help="of a run with condition=label: the class to draw, or several (3,7), n of each in this order",
+        help="of a run with condition=label: the class to draw, by number or name, or several (3,7), n of each",
     )
     parser.add_argument("--output", required=True, help=FORMS)
     parser.add_argument("--seed", type=int, default=0, help="of the samples; the default is 0")
@@ -65,10 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @checked
-def _sampled(n: Count, seed: Seed, nfe: Steps | None, classes: list[int], given: argparse.Namespace) -> str:
+def _sampled(n: Count, seed: Seed, nfe: Steps | None, asked: list[str], given: argparse.Namespace) -> str:
     """Draw n samples, or n of each class, and write them; returns what the user reads."""
     file = SampleFile(given.output, given.overwrite)
     run = load_run(given.run, given.trust)
+    names = run.data.class_names
+    classes = _numbers(asked, names)
     several = len(classes) > 1
     _check_classes(classes, run.mu.classes, given.run)
     total = n * max(1, len(classes))
@@ -82,8 +84,9 @@ def _sampled(n: Count, seed: Seed, nfe: Steps | None, classes: list[int], given:
         raise ValueError(f"{total} samples do not fit into the memory of this machine; give a smaller -n") from error
     check_cloud(points, f"the samples of {given.run}")
     file.write(points, run.data, labels, columns=n if several else None)
-    of = f" of class {classes[0]}" if classes else ""
-    of = f", {n} each of the classes {', '.join(map(str, classes))}" if several else of
+    shown = [str(k) if names is None else names[k] for k in classes]
+    of = f" of class {shown[0]}" if classes else ""
+    of = f", {n} each of the classes {', '.join(shown)}" if several else of
     return f"{run.record.label}: {total} samples{of}, seed {seed}, in {given.output}"
 
 
@@ -100,14 +103,27 @@ def _drawn(mu: Pushforward, n: int, seed: int, classes: Sequence[int]) -> tuple[
     return points, unlabelled(mu.base.sample(n))[1]
 
 
-def _numbers(words: Sequence[str]) -> list[int]:
-    """The classes of --class 3 --class 5,7."""
-    parts = [part.strip() for word in words for part in word.split(",")]
-    if wrong := [part for part in parts if not re.fullmatch("[0-9]{1,9}", part)]:
-        raise ValueError(f"--class takes numbers of classes, as in --class 7 or --class 3,7, got {wrong[0]!r:.60}")
-    numbers = [int(part) for part in parts]
+def _numbers(words: Sequence[str], names: Sequence[str] | None) -> list[int]:
+    """The classes of --class 3 --class 5,7, or of --class cat,dog where they have names."""
+    known = {name: k for k, name in enumerate(names or ())}
+    split = ([word] if word in known else word.split(",") for word in words)  # a name may have a comma
+    parts = [part.strip() for some in split for part in some]
+    has_digits = any(re.fullmatch("[0-9]+", name) for name in known)  # then a number is a name
+    numbers = []
+    for part in parts:
+        if part in known:
+            numbers.append(known[part])
+        elif re.fullmatch("[0-9]{1,9}", part) and not has_digits:
+            numbers.append(int(part))
+        elif names is None:
+            raise ValueError(f"--class takes numbers of classes, as in --class 7 or --class 3,7, got {part!r:.60}")
+        else:
+            raise ValueError(f"there is no class {part!r:.60}; the classes are {', '.join(names):.200}")
     if twice := [k for k in numbers if numbers.count(k) > 1]:
-        raise ValueError(f"--class names class {twice[0]} more than once; give each class once, and a larger -n")
+        raise ValueError(
+            f"--class names class {names[twice[0]] if names else twice[0]} more than once; give each class once, and a "
+            "larger -n"
+        )
     return numbers
 
 

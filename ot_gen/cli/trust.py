@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from ot_gen.data.download import missing_files
+from ot_gen.data import cifar, download
+from ot_gen.data.fetching import missing_files
 from ot_gen.execution import MixedPrecision
 
 # Nodes of a record that are never built from it: a model is judged and tracked as its judge says.
@@ -32,12 +33,20 @@ FUNCTIONS = frozenset(
         *("exact_plan", "partial_plan", "sinkhorn_plan", "unbalanced_plan"),
         *("ex_post_prior", "flow_prior", "semidiscrete_prior"),
         *("gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),
-        *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features"),
+        *("uniform_cube", "uniform_sphere", "digit_classes", "digit_features", "doubt_of_digits"),
         *("checkerboard", "eight_gaussians", "parallel_lines", "pinwheel", "rings", "swiss_roll", "two_moons"),
-        *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "image_folder", "points", "shapes"),
+        *("twenty_five_gaussians", "toy", "digits", "mnist", "mnist_full", "fashion_mnist", "cifar10", "shapes"),
+        *("celeba", "image_folder", "images", "points", "from_torch"),
     }
 )
-LOADERS = frozenset({"mnist_full", "image_folder", "points"})  # they read files of a choice, or ask the network
+# They ask the network: of each file that they need, the names that it may have.
+_OF_MNIST = tuple((name, name.removesuffix(".gz")) for name in download.REGISTRY)
+FETCHED = {
+    "mnist_full": _OF_MNIST,
+    "fashion_mnist": _OF_MNIST,
+    "cifar10": ((*cifar.REGISTRY, f"{cifar.UNPACKED}/{cifar.TEST[0]}", cifar.TEST[0]),),
+}
+LOADERS = frozenset({*FETCHED, "celeba", "image_folder", "images", "points", "from_torch"})  # or files of a choice
 CONSTRUCTORS = ("on",)  # class methods
 OTHERS = ("functools.partial",)
 BY_NAME = tuple(f"hydra.utils.get_{kind}" for kind in ("object", "class", "method"))  # the thing, not called
@@ -104,7 +113,11 @@ def _is_class_of_parts(thing: object) -> bool:
 
 
 def _is_loader(target: object) -> bool:
-    return isinstance(target, str) and target.rpartition(".")[2] in LOADERS
+    return _name(target) in LOADERS
+
+
+def _name(target: object) -> str:
+    return str(target).rpartition(".")[2]
 
 
 def _objection_by_name(node: Mapping[Any, Any]) -> str:
@@ -138,7 +151,7 @@ def _objections(node: object, is_data: bool = False) -> Iterator[str]:
             yield f"names {target!r} in another place than its data"
         elif target is not None and not is_part(target):
             yield f"names {target!r}, which is no part of ot_gen"
-        elif str(target).endswith(".mnist_full") and (lacks := missing_files(node)):
+        elif _is_loader(target) and (lacks := missing_files(node, FETCHED.get(_name(target), ()))):
             yield f"would download data into a folder of its choice ({lacks})"
         for item in node.values():
             yield from _objections(item)

@@ -130,7 +130,7 @@ class TablePairing(Pairing):
         with torch.no_grad():
             z = zeta.sample(n)
             _, j = self._index(data, cost)(z)
-        return z, data.atoms.index_select(0, j)
+        return z, data.rows.index_select(0, j)
 
     def _check(self, zeta: Measure, nu: Measure, cost: Cost) -> None:
         if not self._is_of(zeta, nu, cost):
@@ -145,7 +145,7 @@ class TablePairing(Pairing):
             of, by, cells = self._cells
             if of is nu and by is cost and cells.h_tilde.equal(self.h_tilde):
                 return cells
-        cells = LaguerreCells(cost, nu.atoms, self.h_tilde.clone())
+        cells = LaguerreCells(cost, nu.rows, self.h_tilde.clone())
         self._cells = nu, cost, cells
         return cells
 

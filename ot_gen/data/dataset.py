@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Interval, Labels, checked
-from ot_gen.measures import Empirical, LabelledData, Measure, Standardised, Units, labelled, moments
+from ot_gen.measures import Empirical, LabelledData, Measure, Pixels, Standardised, Units, labelled, moments
+from ot_gen.measures.pixels import taken
 
 Share = Annotated[float, Interval(0, 1, "()")]  # of the points that is held out
 
@@ -28,14 +29,15 @@ class Dataset:
         shape: (channels, height, width) when each row is an image flattened in that order.
         train_labels: the classes of the training atoms, (m,) int64 >= 0, or None where they have none.
         test_labels: the classes of the held-out atoms, in the same numbering.
+        class_names: the name of each class, in the order of their numbers; None where they are known by these.
         units: where `train` and `test` are in standard coordinates, the units that these stand for.
         original: then the data in their own units; None says that these are in their own units.
 
     Solvers read the labels of `by_label` alone; else they colour pictures and train judges.
 
     Raises:
-        ValueError: train and test differ in dimension, `shape` is not three positive sizes whose product is it, or
-            labels are not one whole number >= 0 for each atom.
+        ValueError: train and test differ in dimension, `shape` is not three positive sizes whose product is it, labels
+            are not one whole number >= 0 for each atom, or a class has no name where others have.
 
     Example:
         >>> data = Dataset(Empirical(torch.rand(8, 12)), Empirical(torch.rand(2, 12)), shape=(3, 2, 2))
@@ -50,11 +52,18 @@ class Dataset:
     test_labels: Labels | None = None
     units: Units | None = None
     original: Dataset | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check that dimensions, labels and shape agree."""
         _check_labels(self.train_labels, self.train, "train_labels")
         _check_labels(self.test_labels, self.test, "test_labels")
+        for labels in (self.train_labels, self.test_labels):
+            if self.class_names is not None and labels is not None and int(labels.max()) >= len(self.class_names):
+                raise ValueError(
+                    f"there are {len(self.class_names)} class_names, and labels up to {int(labels.max())}; name "
+                    "each class"
+                )
         if self.train.dim != self.test.dim:
             raise ValueError(
                 f"the training points have dimension {self.train.dim} and the held-out points {self.test.dim}; "
@@ -101,7 +110,35 @@ class Dataset:
                 f"{train.classes - 1}; give training points of every class"
             )
         rows = Empirical(labelled(self.test.atoms, of_test))
-        return Dataset(train, rows, units=self.units, original=self.own)
+        return Dataset(train, rows, units=self.units, original=self.own, class_names=self.class_names)
+
+    def with_mirror_images(self) -> Dataset:
+        """These images, with the law ½ ν + ½ (mirror)#ν to learn from: a fair coin mirrors an image left to right.
+
+        The mirror images are further training atoms, of the labels of the images; they take no memory. The held-out
+        images stay as they are.
+
+        Raises:
+            ValueError: data that are not stored as `Pixels`.
+
+        Example:
+            >>> from ot_gen.measures import Pixels
+            >>> images = torch.tensor([0, 51, 255, 51] * 2, dtype=torch.uint8).reshape(4, 1, 1, 2)
+            >>> data = Dataset.split(Pixels(images), 0.5, seed=None, shape=(1, 1, 2)).with_mirror_images()
+            >>> data.train.atoms
+            tensor([[0.0000, 0.2000],
+                    [1.0000, 0.2000],
+                    [0.2000, 0.0000],
+                    [0.2000, 1.0000]])
+        """
+        if not isinstance(self.train, Empirical) or not isinstance(self.train.rows, Pixels):
+            raise ValueError("only images are mirrored, and these data are no Pixels; leave flip out")
+        labels = None if self.train_labels is None else self.train_labels.repeat(2)
+        return replace(self, train=Empirical(self.train.rows.with_mirror_images()), train_labels=labels)
+
+    def name_of(self, label: int) -> str:
+        """The name of a class, or its number."""
+        return str(label) if self.class_names is None else self.class_names[label]
 
     @property
     def own(self) -> Dataset:
@@ -166,22 +203,24 @@ class Dataset:
     @classmethod
     def split(
         cls,
-        points: Tensor,
+        points: Tensor | Pixels,
         test_fraction: Share = 0.2,
         seed: int | None = 0,
         shape: tuple[Count, Count, Count] | None = None,
         max_test: Annotated[int, Interval(2)] | None = None,
         labels: Labels | None = None,
+        class_names: tuple[str, ...] | None = None,
     ) -> Dataset:
         """One cloud, split at random into training and held-out atoms (at least two of each).
 
         Args:
-            points: the cloud, (n, d), n >= 4.
+            points: the cloud, (n, d), n >= 4; of pixels no copy is made.
             test_fraction: the share of the points that is held out, in (0, 1).
             seed: of the random order; None keeps the order given and holds out the last rows, without a copy.
             shape: (channels, height, width) when the rows are images.
             max_test: at most this many points are held out.
             labels: the classes of the points, (n,), split along with them; None where they have none.
+            class_names: as of the data set.
 
         Raises:
             ValueError: a fraction outside (0, 1), fewer than four points, `max_test` < 2, or what `Dataset` and
@@ -203,11 +242,11 @@ class Dataset:
             raise ValueError(f"labels must have shape ({n},), one for each point, got {tuple(labels.shape)}")
         if seed is not None:
             order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-            points, labels = points[order], None if labels is None else labels[order]
-        train, test = Empirical(points[:-held_out]), Empirical(points[-held_out:])
+            points, labels = taken(points, order), None if labels is None else labels[order]
+        train, test = (Empirical(taken(points, part)) for part in (slice(-held_out), slice(-held_out, None)))
         if labels is None:
             return cls(train, test, shape)
-        return cls(train, test, shape, labels[:-held_out], labels[-held_out:])
+        return cls(train, test, shape, labels[:-held_out], labels[-held_out:], class_names=class_names)
 
 
 def _check_labels(labels: Tensor | None, measure: Measure, name: str) -> None:

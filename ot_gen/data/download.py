@@ -1,16 +1,14 @@
-"""The whole of MNIST: downloaded once, verified, and kept."""
+"""The whole of MNIST, and Fashion-MNIST, which has its format."""
 
 from __future__ import annotations
 
 import gzip
-import logging
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -19,8 +17,9 @@ from torch import Tensor
 
 from ot_gen.arguments import Interval, checked
 from ot_gen.data.dataset import Dataset
+from ot_gen.data.fetching import cache, fetched
 from ot_gen.execution import keyword_only
-from ot_gen.measures import Empirical
+from ot_gen.measures import Empirical, Pixels
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -34,6 +33,24 @@ REGISTRY = MappingProxyType(
         "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     }
 )
+# The MD5 sums are those of its authors, https://github.com/zalandoresearch/fashion-mnist.
+FASHION = MappingProxyType(
+    {
+        "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    }
+)
+_OF_FASHION = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
+CLOTHES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+Retries = Annotated[int, Interval(0, 100)]
 
 
 @keyword_only
@@ -42,11 +59,11 @@ def mnist_full(
     folder: str | Path | None = None,
     *,
     mirrors: Sequence[str] = _MIRRORS,
-    retries: Annotated[int, Interval(0, 100)] = 3,
+    retries: Retries = 3,
 ) -> Dataset:
     """MNIST, the four official files: 60,000 digits to learn from and 10,000 held out.
 
-    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1], float32; labels are the digits. Files that are
+    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1]; labels are the digits. Files that are
     missing, or whose SHA-256 differs, are downloaded. The others are used as they are, without the network.
     Uncompressed files (the names without .gz) come first; only their headers are checked. Source: LeCun, Cortes
     and Burges, "The MNIST database of handwritten digits" (http://yann.lecun.com/exdb/mnist/), CC BY-SA 3.0.
@@ -64,83 +81,63 @@ def mnist_full(
         >>> len(data.train), len(data.test), data.shape  # doctest: +SKIP
         (60000, 10000, (1, 28, 28))
     """
-    if folder is None:
-        import pooch
-
-        folder = pooch.os_cache("ot_gen") / "mnist"
-    return _parse(_fetch(Path(folder).expanduser(), REGISTRY, mirrors, retries))
+    at = cache(folder, "mnist")
+    remedy = f"put the four MNIST files into {at}, or use mnist(), the embedded 10,000 digits"
+    return _parse(fetched(at, REGISTRY, mirrors, retries, remedy))
 
 
-def missing_files(arguments: Mapping[str, Any]) -> str:
-    """What `mnist_full` would have to write outside of the cache, in words; empty where it would read only."""
-    folder = arguments.get("folder")
-    if "mirrors" in arguments:
-        return f"mirrors = {arguments['mirrors']}"
-    if folder is None:
-        return ""
-    held = Path(str(folder)).expanduser()
-    lacks = [
-        name for name in REGISTRY if not (held / name).is_file() and not (held / name.removesuffix(".gz")).is_file()
-    ]
-    return f"{held} holds no {lacks[0]}" if lacks else ""
+@keyword_only
+@checked
+def fashion_mnist(
+    folder: str | Path | None = None,
+    *,
+    mirrors: Sequence[str] = _OF_FASHION,
+    retries: Retries = 3,
+    flip: bool = False,
+) -> Dataset:
+    """Fashion-MNIST, the four official files: 60,000 images of clothes to learn from and 10,000 held out.
+
+    Rows are images of shape (1, 28, 28), pixels / 255 in [0, 1]; labels are the ten kinds of clothes. Files that are
+    missing, or whose MD5 sum differs, are downloaded; uncompressed ones come first, as of `mnist_full`. Source: Xiao,
+    Rasul, Vollgraf, 2017 (https://arxiv.org/abs/1708.07747), MIT licence.
+
+    Args:
+        folder: where the files are kept; None is `fashion_mnist` in the user's cache folder of ot_gen.
+        mirrors: the addresses of the folders they are fetched from, tried in order.
+        retries: how often each mirror is asked again, after a short pause.
+        flip: whether training images are mirrored left to right by a fair coin.
+
+    Raises:
+        ValueError: a file can neither be found nor downloaded, or is not what it should be.
+
+    Example:
+        >>> data = fashion_mnist()  # doctest: +SKIP
+        >>> data.class_names[data.train_labels[0]]  # doctest: +SKIP
+        'Ankle boot'
+    """
+    at = cache(folder, "fashion_mnist")
+    remedy = f"put the four files of Fashion-MNIST into {at}"
+    data = _parse(fetched(at, FASHION, mirrors, retries, remedy), CLOTHES)
+    return data.with_mirror_images() if flip else data
 
 
-def _fetch(folder: Path, registry: Mapping[str, str], mirrors: Sequence[str], retries: int) -> list[Path]:
-    """The files of the registry (name to SHA-256), in its order, all of them in the folder."""
-    return [_fetch_one(folder, name, sha256, mirrors, retries) for name, sha256 in registry.items()]
-
-
-def _fetch_one(folder: Path, name: str, sha256: str, mirrors: Sequence[str], retries: int) -> Path:
-    import pooch
-
-    raw = folder / name.removesuffix(".gz")
-    if raw.is_file():
-        return raw
-    file = folder / name
-    if file.is_file() and pooch.file_hash(str(file)) == sha256:
-        return file
-    failures = []
-    with _quiet(pooch.get_logger()):
-        for mirror in mirrors:
-            store = pooch.create(folder, f"{mirror.rstrip('/')}/", registry={name: sha256}, retry_if_failed=retries)
-            try:
-                return Path(store.fetch(name))
-            except (OSError, ValueError) as error:  # requests raises OSError; pooch ValueError, for a wrong SHA-256
-                reason = type(error).__name__ if isinstance(error, OSError) else "wrong SHA-256"
-                failures.append(f"{mirror} ({reason})")
-    state = "is corrupt (its SHA-256 differs)" if file.is_file() else "is missing"
-    raise ValueError(
-        f"{file} {state} and could not be downloaded from {' or '.join(failures) or 'anywhere: no mirror was given'}; "
-        f"put the four MNIST files into {folder}, or use mnist(), the embedded 10,000 digits"
-    )
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _parse(files: Sequence[Path]) -> Dataset:
+def _parse(files: Sequence[Path], names: tuple[str, ...] | None = None) -> Dataset:
     """Training images and labels, held-out images and labels."""
     train, train_labels = _images(*files[:2])
     test, test_labels = _images(*files[2:])
-    return Dataset(Empirical(train), Empirical(test), (1, 28, 28), train_labels, test_labels)
+    parts = Empirical(train), Empirical(test)
+    return Dataset(*parts, (1, 28, 28), train_labels, test_labels, class_names=names)
 
 
-def _images(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
-    """The pixels / 255 of an image file, (n, 784), and the classes of its label file, (n,)."""
+def _images(images: Path, labels: Path) -> tuple[Pixels, Tensor]:
+    """The images of a file, and the classes of its label file, (n,)."""
     pixels, classes = _idx(images, rank=3), _idx(labels, rank=1)
     if pixels.shape != (len(classes), 28, 28):
         raise ValueError(
             f"{images} holds images {pixels.shape} and {labels} {len(classes)} labels, not (n, 28, 28) and n; "
             "remove both files, so that they are downloaded again"
         )
-    return torch.from_numpy(pixels).flatten(1).float() / 255, torch.from_numpy(classes).long()
+    return Pixels(torch.from_numpy(pixels).unsqueeze(1)), torch.from_numpy(classes).long()
 
 
 def _idx(file: Path, rank: int) -> NDArray[np.uint8]:

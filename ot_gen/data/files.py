@@ -1,4 +1,4 @@
-"""The user's own data: a file of points, or a folder of images."""
+"""The user's own points, in a file."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ot_gen.arguments import check_distinct, checked
-from ot_gen.data.arrays import read_array
+from ot_gen.data.arrays import Read, read_labelled
+from ot_gen.data.classes import Classes
 from ot_gen.data.dataset import Dataset
-from ot_gen.data.images import read_images
-from ot_gen.data.standard import Standardize, column_names, is_standardised, standardised
+from ot_gen.data.pictures import classes_of
+from ot_gen.data.standard import Standardize, is_standardised, standardised
 from ot_gen.execution import absolute, keyword_only
 from ot_gen.measures import check_cloud
 
@@ -27,6 +27,7 @@ def points(
     seed: int = 0,
     mmap_bytes: int = 2**30,
     standardize: Standardize = "none",
+    label: str | None = None,
 ) -> Dataset:
     """The rows of a file of numbers, (n, d) with n >= 4, as float32, split at random.
 
@@ -43,13 +44,16 @@ def points(
             "columns" one scale for each column, which makes distances others. The difference is taken in the file's own
             precision, and `Dataset.own` keeps the rows as they are. Rows of a mapped file are standardised as they are
             drawn; others are copied. "none" leaves them alone.
+        label: the name of the classes of the rows, whole numbers or texts: a column of a .csv file, which is no
+            coordinate then, or a key of an .npz file. None takes the key `labels` or `y` of an .npz file, if any.
 
     Raises:
         ValueError: no such file, another kind of file, pickled objects, entries that are not finite numbers (of a .csv
-            file with their line), not two axes, fewer than four rows, rows that become equal in float32, or a fraction
-            outside (0, 1).
+            file with their line), not two axes, fewer than four rows, rows that become equal in float32, labels that
+            are no classes, or a fraction outside (0, 1).
 
-    A column of a .csv file that counts its rows, or alone has no name, is kept with a warning: it may be an index.
+    A first column of a .csv file that counts its rows and has no name is an index, and is left out with a warning. Any
+    other column that counts the rows, or alone has no name, is kept with a warning.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -59,7 +63,14 @@ def points(
         >>> len(data.train), len(data.test), data.dim
         (8, 2, 3)
     """
-    array = read_array(path, mmap_bytes)
+    read = read_labelled(path, label, mmap_bytes)
+    array = read.array
+    if array.ndim in (3, 4) and array.size:
+        raise ValueError(
+            f"the points of {absolute(path)} must have shape (n, d), got {array.shape}; read images with the data set "
+            "`images`"
+        )
+    labels, names = _classes(read, label, absolute(path)) or (None, None)
     mapped = isinstance(array, np.memmap) and array.dtype == np.float32
     exact = np.float64 if is_standardised(standardize) and array.dtype.itemsize > 2 else np.float32
     dtype = np.float32 if array.dtype == np.float32 else exact
@@ -73,67 +84,16 @@ def points(
     check_cloud(cloud, f"the points of {absolute(path)}")
     if mapped:
         return standardised(Dataset.split(cloud, test_fraction, seed=None, max_test=10_000), standardize, copy=False)
-    return standardised(Dataset.split(cloud, test_fraction, seed), standardize, column_names(absolute(path)))
+    data = Dataset.split(cloud, test_fraction, seed, labels=labels, class_names=names)
+    return standardised(data, standardize, read.names)
 
 
-@keyword_only
-@checked
-def image_folder(
-    path: str | Path,
-    *,
-    size: tuple[int, int] = (28, 28),
-    channels: int = 1,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-) -> Dataset:
-    """All images below a folder, resized to one size, split at random.
-
-    Rows are images of shape (channels, height, width), pixels / 255 in [0, 1], float32. PNG, JPEG, WebP, TIFF, BMP, GIF
-    and PPM files are taken in the order of their paths, turned as their EXIF data say, and resized by an antialiased
-    bilinear filter. Of several frames or pages the first counts, and transparency is left out. Hidden files and
-    folders, and those of operating systems (.ipynb_checkpoints, __MACOSX), are no images. Links to folders are not
-    followed. If all images lie in subfolders of `path`, their classes are these subfolders, numbered in alphabetical
-    order; else there are none.
-
-    Args:
-        path: the folder; folders in it are searched too.
-        size: (height, width).
-        channels: 1 for grey, 3 for red, green and blue.
-        test_fraction: the share of the images that is held out, in (0, 1).
-        seed: of the split.
-
-    Raises:
-        ValueError: no such folder, fewer than four images, an image that cannot be read or has more than 2^26 pixels,
-            a size that is not positive, other channels, or a fraction outside (0, 1).
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from PIL import Image
-        >>> with TemporaryDirectory() as folder:
-        ...     for i in range(5):
-        ...         Image.new("RGB", (40, 30)).save(Path(folder) / f"{i}.png")
-        ...     data = image_folder(folder, size=(6, 8), channels=3)
-        >>> len(data.train), len(data.test), data.shape
-        (3, 2, (3, 6, 8))
-    """
-    folder = absolute(path)
-    pixels, files = read_images(folder, size, channels)
-    shape = (channels, *size)
-    return Dataset.split(pixels, test_fraction, seed, shape=shape, labels=_classes(folder, files))
-
-
-def _classes(folder: Path, files: list[Path]) -> Tensor | None:
-    """The number of each file's subfolder, (n,), or None where a file lies in none."""
-    below = [file.relative_to(folder).parts for file in files]
-    if any(len(parts) == 1 for parts in below):
+def _classes(read: Read, label: str | None, file: Path) -> Classes | None:
+    """The classes of the rows; labels that were not asked for and are no classes are left out with a warning."""
+    try:
+        return classes_of(read.labels, len(read.array), f"the labels of {file}")
+    except ValueError as error:
+        if label is not None:
+            raise
+        warnings.warn(f"{error}; they are left out", stacklevel=3)
         return None
-    names = sorted({parts[0] for parts in below})
-    alike = {name.casefold(): name for name in names}
-    if twice := [(name, alike[name.casefold()]) for name in names if alike[name.casefold()] != name]:
-        warnings.warn(
-            f"the folders {twice[0][0]} and {twice[0][1]} differ in case only and are two classes; if they are one, "
-            "move their images into one folder",
-            stacklevel=3,
-        )
-    numbers = {name: number for number, name in enumerate(names)}
-    return torch.tensor([numbers[parts[0]] for parts in below])

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.data.arrays import read_array
-from ot_gen.data.images import read_images
+from ot_gen.data.image_files import read_images
 from ot_gen.execution import absolute
-from ot_gen.measures import check_cloud
+from ot_gen.measures import Pixels, check_cloud
 
 _SLACK = 0.5  # pixels this far outside [0, 1] are taken for noise, further ones for another scale
 
@@ -54,7 +54,7 @@ def samples(
             raise ValueError(
                 f"{file} is a folder, but the data are no images; give an .npy, .npz or .csv file of points"
             )
-        return _checked(read_images(file, shape[1:], shape[0])[0], file)
+        return _checked(Pixels(read_images(file, shape[1:], shape[0])[0])[:], file)
     array = read_array(file)
     if array.ndim == 4 and shape is not None and array.shape[1:] == (*shape[1:], shape[0]):
         array = np.moveaxis(array, 3, 1)

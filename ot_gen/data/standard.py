@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 from ot_gen.data.dataset import Dataset
@@ -61,25 +60,6 @@ def is_standardised(standardize: Standardize) -> bool:
             f"standardize must be shared (one scale for all columns), columns (one for each) or none, got {standardize}"
         )
     return standardize not in (None, "none")
-
-
-def column_names(file: Path) -> list[str]:
-    r"""The names in the first line of a .csv file; none where it has no such line.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     written = (Path(folder) / "a.csv").write_text("height, weight\n170,60\n")
-        ...     column_names(Path(folder) / "a.csv")
-        ['height', 'weight']
-    """
-    if file.suffix.lower() != ".csv":
-        return []
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        first = next((line.strip() for line in lines if line.strip()), "")
-    separator = max(",;\t", key=first.count)
-    names = [name.strip(" \"'") for name in first.split(separator)]
-    return names if all(name and not name.lstrip("+-.")[:1].isdigit() for name in names) else []
 
 
 def _warn_of_columns(nu: Empirical, names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import reprlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,36 @@ _QUOTED = re.compile(r'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
 _SEPARATORS = {";": "';'", "\t": "tabs ('\\t')", "|": "'|'", " ": "blanks (' ')"}
 
 
-def read_table(file: Path) -> NDArray[Any]:
-    r"""The numbers of a .csv file, float64 (n, d): separated by commas, with decimal points, a line for each row.
+@final
+class Table(NamedTuple):
+    """What a .csv file holds.
+
+    Attributes:
+        numbers: float64, (n, d).
+        names: of the columns; none where the file has no line of names.
+        labels: the column of labels as texts, (n,), where one was asked for.
+    """
+
+    numbers: NDArray[Any]
+    names: list[str]
+    labels: NDArray[Any] | None
+
+
+def read_table(file: Path, label: str | None = None) -> Table:
+    r"""The numbers of a .csv file, (n, d): separated by commas, with decimal points, a line for each row.
 
     One line of names may come first. Numbers may stand in double quotes. Empty lines are left out. The text is UTF-8,
-    UTF-16 with its mark, or Latin-1. A column that only counts the rows is kept, with a warning that names it.
+    UTF-16 with its mark, or Latin-1. A first column without a name that counts the rows is an index, as pandas writes
+    it: it is left out, with a warning. Any other column that only counts the rows is kept, with a warning.
+
+    Args:
+        file: its path.
+        label: the name of the column that holds classes, whole numbers or texts; the others are the numbers.
 
     Raises:
-        ValueError: no text, no numbers, other separators, lines of different length, or a number that is not finite
-            in float32. The message names the line of the file, counted from 1, and the column.
+        ValueError: no text, no numbers, no column of the label's name, other separators, lines of different
+            length, or a number that is not finite in float32. The message names the line of the file, counted from 1,
+            and the column.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -49,10 +70,14 @@ def read_table(file: Path) -> NDArray[Any]:
     if not numbered:
         raise ValueError("it holds no line of numbers")
     numbers, lines = [number for number, _ in numbered], [line for _, line in numbered]
+    place = None if label is None else _place(label, names)
+    labels = None if place is None else _column(place, numbers, lines)
+    if place is not None:  # a 0 in its place keeps the others where they are
+        lines = [",".join([*cells[:place], "0", *cells[place + 1 :]]) for cells in map(_cells, lines)]
     try:
         table: NDArray[Any] = np.loadtxt(lines, dtype=np.float64, delimiter=",", comments=None, ndmin=2)
     except ValueError as error:
-        raise ValueError(_fault(numbers, lines) or str(error)) from error
+        raise ValueError(_fault(numbers, lines, names) or str(error)) from error
     bad = ~(np.abs(table) <= np.finfo(np.float32).max).all(axis=1)
     if bad.any():
         what = "numbers beyond 3.4e38, too large for float32," if np.isfinite(table[bad]).all() else "NaN or Inf"
@@ -62,8 +87,48 @@ def read_table(file: Path) -> NDArray[Any]:
         )
     if len(names) not in (0, table.shape[1]):
         raise ValueError(f"it has {len(names)} names in its first line, and {table.shape[1]} columns of numbers")
+    if place is not None:
+        table, names = np.delete(table, place, axis=1), [*names[:place], *names[place + 1 :]]
+        lines = [",".join(map(str, row)) for row in table[:2]]
+    if not table.shape[1]:
+        raise ValueError("it holds no column but that of the labels")
+    if _is_index(table, names):
+        warnings.warn(
+            f"column 1 ({names[0]!r}) of {file} counts its rows ({table[0, 0]:g}, {table[0, 0] + 1:g}, ...) and has no "
+            "name: it is taken for an index and left out; if it is a coordinate, give it a name in the first line",
+            stacklevel=2,
+        )
+        table, names = table[:, 1:], names[1:]
     _warn_of_counters(file, table, names, lines)
-    return table
+    return Table(table, names, labels)
+
+
+def _place(label: str, names: Sequence[str]) -> int:
+    if not names:
+        raise ValueError(f"it has no line of names, so no column {label!r} of labels; write the names into line 1")
+    if names.count(label) != 1:
+        raise ValueError(
+            f"it has {names.count(label)} columns {label!r}; its columns are {', '.join(map(repr, names))}"
+        )
+    return names.index(label)
+
+
+def _column(place: int, numbers: Sequence[int], lines: Sequence[str]) -> NDArray[Any]:
+    """The labels in one column: numbers where all of them are, else texts."""
+    labels = []
+    for number, line in zip(numbers, lines, strict=True):
+        cells = _cells(line)
+        if not "".join(cells[place : place + 1]):
+            raise ValueError(f"line {number}, column {place + 1}: there is no label; fill it in, or remove the line")
+        labels.append(cells[place])
+    return np.array([float(label) for label in labels] if all(map(_is_number, labels)) else labels)
+
+
+def _is_index(table: NDArray[Any], names: Sequence[str]) -> bool:
+    if table.shape[1] < 2 or len(table) < 3 or not names or not (not names[0] or names[0].startswith("Unnamed:")):
+        return False
+    start = table[0, 0]
+    return bool(start in (0, 1) and np.array_equal(table[:, 0], start + np.arange(len(table))))
 
 
 def _decoded(content: bytes) -> str:
@@ -106,7 +171,7 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell and cell.isascii()
 
 
-def _fault(numbers: Sequence[int], lines: Sequence[str]) -> str | None:
+def _fault(numbers: Sequence[int], lines: Sequence[str], names: Sequence[str]) -> str | None:
     """What is wrong with the first bad line."""
     first = len(_cells(lines[0]))
     for number, line in zip(numbers, lines, strict=True):
@@ -124,15 +189,18 @@ def _fault(numbers: Sequence[int], lines: Sequence[str]) -> str | None:
         if bad is not None:
             place, cell = bad
             return (
-                f"line {number}, column {place}: could not convert string {reprlib.repr(cell)} to a number{_hint(cell)}"
+                f"line {number}, column {place}: could not convert string {reprlib.repr(cell)} to a number"
+                f"{_hint(cell, names[place - 1] if len(names) == first else '')}"
             )
     return None
 
 
-def _hint(cell: str) -> str:
+def _hint(cell: str, name: str) -> str:
     if not cell:
         return "; fill in the value, or remove the line"
-    return "; write decimal points" if _is_number(cell.replace(",", ".", 1)) else ""
+    if _is_number(cell.replace(",", ".", 1)):
+        return "; write decimal points"
+    return f"; if {name!r} holds classes, give its name as the label" if name and any(map(str.isalpha, cell)) else ""
 
 
 def _other_separator(lines: Sequence[str]) -> str | None:

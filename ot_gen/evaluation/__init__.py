@@ -6,7 +6,7 @@ from ot_gen.evaluation.assumptions import Ball, Box, MomentBound
 from ot_gen.evaluation.certificate import certify
 from ot_gen.evaluation.class_accuracy import NearestLabels, class_accuracy
 from ot_gen.evaluation.classes import ClassError, Components, ModeCoverage
-from ot_gen.evaluation.classifier import DigitClassifier, digit_classes, digit_features
+from ot_gen.evaluation.classifier import DigitClassifier, digit_classes, digit_features, doubt_of_digits
 from ot_gen.evaluation.discrepancies import MeanDiscrepancy
 from ot_gen.evaluation.encoders import EncoderJudgement, judge_encoder
 from ot_gen.evaluation.information import MonteCarlo, active_units, aggregate_kl, conditional_kl, mutual_information
@@ -69,6 +69,7 @@ __all__ = [
     "conditional_kl",
     "digit_classes",
     "digit_features",
+    "doubt_of_digits",
     "iwae_bound",
     "judge",
     "judge_beside",

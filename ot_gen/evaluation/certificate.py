@@ -108,14 +108,14 @@ def certify(
         check_values(h_tilde, len(nu))
     budget = Budget(width, max_samples, max_bytes, max_seconds, progress)
     budget.check(nu)
-    mu, reference = (samples_in(law, nu.atoms, name) for law, name in ((mu, "mu"), (reference, "reference")))
+    mu, reference = (samples_in(law, nu.rows[:1], name) for law, name in ((mu, "mu"), (reference, "reference")))
     if reference is not None and not isinstance(reference, Tensor | str | Path):
         check_sampler(reference, nu.dim, "reference")  # now, not after the first interval
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
     with undisturbed(*modules):
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
         streams = int(torch.randint(2**30, ()))
-        rows = rows_of(mu, nu.atoms) if isinstance(mu, Tensor | str | Path) else None
+        rows = rows_of(mu, nu.rows[:1]) if isinstance(mu, Tensor | str | Path) else None
         guarantee = None
         if assuming is not None:
             judging = max_samples // 2 if rows is None else min(max_samples, len(rows)) // 2

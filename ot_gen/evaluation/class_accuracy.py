@@ -12,7 +12,7 @@ from torch import Tensor
 from ot_gen.arguments import Count, Labels, checked
 from ot_gen.costs import squared_distances
 from ot_gen.evaluation.metric import Cloud, MetricValue
-from ot_gen.measures import check_cloud
+from ot_gen.measures import Pixels, check_cloud
 
 CHUNK = 2**24  # distances at a time
 
@@ -40,11 +40,12 @@ class NearestLabels:
         tensor([4, 7])
     """
 
-    def __init__(self, points: Cloud, labels: Labels, k: Count = 5) -> None:
-        check_cloud(points, "the training points")
+    def __init__(self, points: Cloud | Pixels, labels: Labels, k: Count = 5) -> None:
+        if isinstance(points, Tensor):
+            check_cloud(points, "the training points")
         if labels.shape != (len(points),):
             raise ValueError(f"labels must be one for each of {len(points)} points, got shape {tuple(labels.shape)}")
-        self.points, self.labels = points.detach().cpu(), labels.cpu()
+        self.points, self.labels = points.detach(), labels.cpu()
         self.k = min(k, len(points))
 
     def __call__(self, y: Cloud) -> Tensor:
@@ -57,7 +58,9 @@ class NearestLabels:
         return f"{self.k} nearest training point{'s' if self.k > 1 else ''}"
 
     def _classes(self, y: Tensor) -> Tensor:
-        nearest = squared_distances(y, self.points).topk(self.k, dim=1, largest=False).indices
+        parts = self.points.split(max(1, CHUNK // y.shape[1]))
+        distances = torch.cat([squared_distances(y, part.cpu()) for part in parts], dim=1)
+        nearest = distances.topk(self.k, dim=1, largest=False).indices
         classes = self.labels[nearest]
         votes = (classes[:, :, None] == classes[:, None]).sum(dim=2).double()
         first = votes - torch.arange(self.k) / self.k  # so that of equal votes the nearest point's are most

@@ -30,6 +30,8 @@ class ClassError(Metric):
         0.25
     """
 
+    of_labels = True
+
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:
         a, b = labels(x, y)
         p, q = shares(a, b)
@@ -55,6 +57,8 @@ class ModeCoverage(Metric):
         >>> ModeCoverage()(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 1, 0, 1]))
         0.5
     """
+
+    of_labels = True
 
     def __init__(self, share: Annotated[float, Interval(0, 1, "(")] = 0.25) -> None:
         self.share = share

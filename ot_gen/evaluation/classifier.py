@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ot_gen.arguments import checked
+from ot_gen.arguments import Labels, checked
 from ot_gen.measures import check_cloud
 from ot_gen.measures.points import check_defined
 
 FEATURES, CLASSES, PIXELS = 64, 10, 784
 WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")
 CHUNK = 1000  # images at a time
+KNOWN = 0.8  # the share of digits that are known from which the classifier judges; of MNIST it is .98
 
 
 @final
@@ -107,6 +108,34 @@ def digit_classes(images: Tensor) -> Tensor:
         torch.int64
     """
     return _shipped().classes(images)
+
+
+@checked
+def doubt_of_digits(images: Tensor, labels: Labels | None = None) -> str:
+    """Why the shipped classifier is no judge of these images; empty where they are digits that it knows.
+
+    They are where it takes most of the labelled images for their digit. It was trained on `ot_gen.data.mnist()`.
+
+    Args:
+        images: (n, d).
+        labels: the digits, (n,), or None where they are not known.
+
+    Example:
+        >>> from ot_gen.data import mnist
+        >>> held_out = mnist()
+        >>> doubt_of_digits(held_out.test.atoms[:100], held_out.test_labels[:100])
+        ''
+        >>> doubt_of_digits(torch.zeros(100, 784))[:23]
+        'they have no labels, so'
+    """
+    if images.shape[1] != PIXELS:
+        return f"the digit classifier takes images of 28 x 28 pixels, and these have {images.shape[1]} numbers"
+    if labels is None:
+        return "they have no labels, so nothing tells that the digit classifier knows them"
+    right = int((digit_classes(images) == labels.cpu()).sum())
+    if right >= KNOWN * len(images):
+        return ""
+    return f"the digit classifier takes {right} of {len(images)} held-out images for what their labels say"
 
 
 @cache

@@ -153,7 +153,7 @@ def judge_encoder(
     n = min(n, len(nu))
     with undisturbed(mu, encoder, cost):
         torch.manual_seed(seed)
-        y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:n]]
+        y = nu.rows[torch.randperm(len(nu), device=nu.rows.device)[:n]]
         check_encoder(encoder, y, mu.base.dim)
         q = encoder(y)
         log_likelihood = _log_likelihood(mu, cost, variance)

@@ -58,7 +58,7 @@ def monotone_table(f: Growth, problem: SemidiscreteProblem, x: Tensor) -> Tensor
         tensor([0.5000])
     """
     order = problem.atoms[:, 0].argsort().cpu()
-    atoms, masses = _sorted(problem.atoms, problem.weights)
+    atoms, masses = _sorted(problem.atoms[:], problem.weights)
     points = x[:, 0].double().cpu().sort().values
     place = masses.cumsum(0)[:-1] * len(points)
     below = (place.ceil().long() - 1).clamp(0, len(points) - 1)

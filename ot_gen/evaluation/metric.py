@@ -34,10 +34,11 @@ class Metric(ABC):
     Calling it gives the number, `estimate` the number with its standard error. Nothing is drawn at random from the
     global generator, and equal samples give equal numbers.
 
-    `least` is the minimum number of points on each side.
+    `least` is the minimum number of points on each side. `of_labels` says that the points are class labels, (n,).
     """
 
     least: int = 2
+    of_labels: bool = False
 
     @abstractmethod
     def estimate(self, x: Cloud, y: Cloud) -> MetricValue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar, final
+from typing import Any, NamedTuple, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -13,10 +13,11 @@ from ot_gen.arguments import Count, checked
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.execution import keyword_only, reason
-from ot_gen.measures import Empirical, Measure, check_cloud, undisturbed
+from ot_gen.measures import Empirical, Measure, Pixels, check_cloud, undisturbed
 
 Map = Callable[[Tensor], Tensor]
 T = TypeVar("T")
+SEEN = 1000  # held-out points by which a judge is chosen
 
 
 @final
@@ -79,6 +80,11 @@ class Metrics:
         memorisation: measured on the points themselves, where the training data are points and no law; None: left out.
         classifier: points -> classes (n,) in the numbering of the data's labels, the judge of models that generate by
             class; None: the nearest training points (`NearestLabels`) are that judge.
+        doubt: (images (n, d), labels (n,) or None) -> why the maps and the classifier are no judges of such data, empty
+            where they are; None: they are made for all data.
+
+    Attributes:
+        judge: what looks at the samples, in words.
 
     Raises:
         ValueError: two metrics of one name.
@@ -94,16 +100,49 @@ class Metrics:
     """
 
     def __init__(
-        self, views: Mapping[str, View], memorisation: Memorisation | None = None, classifier: Map | None = None
+        self,
+        views: Mapping[str, View],
+        memorisation: Memorisation | None = None,
+        classifier: Map | None = None,
+        doubt: Callable[[Tensor, Tensor | None], str] | None = None,
     ) -> None:
         self.views = dict(views)
         self.memorisation = memorisation
         self.classifier = classifier
+        self.doubt = doubt
+        self.judge = ", ".join(dict.fromkeys("points" if v.map is None else named(v.map) for v in self.views.values()))
         names = [name for view in self.views.values() for name in view.metrics]
         names += [] if memorisation is None else ["memorisation"]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"metrics have one name each, got {', '.join(twice)} more than once; rename them")
+
+    def suited(self, test: Empirical, labels: Tensor | None) -> Metrics:
+        """These, or, where their maps and their classifier are no judges of such data, what is left without these.
+
+        Features are then the points as they are, and metrics of classes are left out. `judge` says so.
+
+        Args:
+            test: held-out data, in their own units.
+            labels: their classes, in the numbering of the classifier, or None.
+
+        Example:
+            >>> from ot_gen.evaluation import FrechetDistance, digit_features, doubt_of_digits
+            >>> metrics = Metrics({"a": View({"f": FrechetDistance()}, digit_features)}, doubt=doubt_of_digits)
+            >>> metrics.judge, metrics.suited(Empirical(torch.rand(100, 784)), None).judge[:47]
+            ('digit_features', 'points, not digit_features: they have no labels')
+        """
+        reason = self.doubt and self.doubt(test.rows[:SEEN], None if labels is None else labels[:SEEN])
+        if not reason:
+            return self
+        views = {
+            name: View(view.metrics, None)
+            for name, view in self.views.items()
+            if view.map is None or not any(metric.of_labels for metric in view.metrics.values())
+        }
+        others = Metrics(views, self.memorisation)
+        others.judge = f"points, not {self.judge.replace('points, ', '')}: {reason}"
+        return others
 
     @property
     def least(self) -> int:
@@ -136,7 +175,7 @@ class Metrics:
             for name, metric in view.metrics.items():
                 measured[name] = attempted(_compared, metric, fake, real, held_out)
         if self.memorisation is not None and isinstance(train, Empirical):
-            measured["memorisation"] = attempted(_memorisation, self.memorisation, drawn, train.atoms)
+            measured["memorisation"] = attempted(_memorisation, self.memorisation, drawn, train.rows)
         values = {name: row for name, row in measured.items() if isinstance(row, Measured)}
         failures = {name: row for name, row in measured.items() if isinstance(row, str)}
         return Measurements(len(drawn.fake), values, failures)
@@ -179,10 +218,10 @@ def draws(mu: Measure, train: Measure, test: Measure, n: int, seed: int) -> Clou
     n = min(n, len(test), len(mu) if isinstance(mu, Empirical) and mu.is_uniform else n)
     with undisturbed(mu):
         torch.manual_seed(seed)
-        order = torch.randperm(len(test), device=test.atoms.device)
+        order = torch.randperm(len(test), device=test.rows.device)
         real = _distinct(train, n)
         fake = _distinct(mu, n)
-        held_out, spare = test.atoms[order[:n]], test.atoms[order[n : 2 * n]]
+        held_out, spare = test.rows[order[:n]], test.rows[order[n : 2 * n]]
     return Clouds(*(part.detach().cpu() for part in (fake, real, held_out, spare)))
 
 
@@ -199,8 +238,20 @@ def as_measure(given: Measure | Cloud) -> Measure:
 def _distinct(measure: Measure, n: int) -> Tensor:
     """n points: distinct ones from a sample that is large enough, else independent draws."""
     if isinstance(measure, Empirical) and measure.is_uniform and len(measure) >= n:
-        return measure.atoms[torch.randperm(len(measure), device=measure.atoms.device)[:n]]
+        return measure.rows[torch.randperm(len(measure), device=measure.rows.device)[:n]]
     return measure.sample(n)
+
+
+def named(function: Any) -> str:
+    """The name of a function, also of one with some arguments bound, or else of the object's class.
+
+    Example:
+        >>> from functools import partial
+        >>> named(partial(max, 3))
+        'max'
+    """
+    named = getattr(function, "func", function)
+    return getattr(named, "__name__", type(named).__name__)
 
 
 def attempted(measure: Callable[..., T], *given: object) -> T | str:
@@ -229,7 +280,7 @@ def _finite(row: Measured) -> Measured:
     return row
 
 
-def _memorisation(metric: Memorisation, drawn: Clouds, train: Tensor) -> Measured:
+def _memorisation(metric: Memorisation, drawn: Clouds, train: Tensor | Pixels) -> Measured:
     fresh, held_out = drawn.spare, drawn.held_out
     if len(fresh) < 2:  # all held-out points are in use: one half against the other
         fresh, held_out = held_out.tensor_split(2)

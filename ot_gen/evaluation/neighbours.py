@@ -14,6 +14,7 @@ from ot_gen.arguments import Count, checked
 from ot_gen.costs import Euclidean, squared_distances
 from ot_gen.evaluation.metric import Cloud, Metric, MetricValue, first_order, points
 from ot_gen.execution import without_meaning
+from ot_gen.measures import Pixels
 
 CHUNK = 2**25  # distances at a time
 ROUNDING = 1e-6  # of distances that are made of products, relative to the sizes of the points
@@ -205,18 +206,20 @@ class Memorisation:
         0.0
     """
 
-    def __call__(self, x: Cloud, y: Cloud, train: Cloud) -> float:
+    def __call__(self, x: Cloud, y: Cloud, train: Cloud | Pixels) -> float:
         """The ratio alone."""
         return self.estimate(x, y, train).value
 
-    def estimate(self, x: Cloud, y: Cloud, train: Cloud) -> MetricValue:
+    def estimate(self, x: Cloud, y: Cloud, train: Cloud | Pixels) -> MetricValue:
         """The ratio of samples x (n, d) to held-out y (m, d), with its standard error; train is (k, d).
 
         Raises:
             ValueError: clouds that are no points of one space, or held-out points that are all training points.
         """
         x, y = points(x, y)
-        _, train = points(x, train)
+        train = points(x, train)[1] if isinstance(train, Tensor) else train
+        if train.shape[1] != x.shape[1]:
+            raise ValueError(f"the training images have {train.shape[1]} numbers each, and the samples {x.shape[1]}")
         of_x, of_y = nearest_distances(x, train), nearest_distances(y, train)
         if not of_y.mean() > 0:
             raise ValueError("all held-out points are training points; hold out others to tell copies from new samples")
@@ -224,7 +227,7 @@ class Memorisation:
         return first_order(ratio, of_x / of_y.mean(), ratio * of_y / of_y.mean())
 
 
-def nearest_distances(x: Tensor, train: Tensor) -> Tensor:
+def nearest_distances(x: Tensor, train: Tensor | Pixels) -> Tensor:
     """The distance of each x (n, d) to the nearest of the training points (k, d), (n,).
 
     Example:
@@ -233,6 +236,7 @@ def nearest_distances(x: Tensor, train: Tensor) -> Tensor:
     """
     nearest = torch.full((len(x),), math.inf, dtype=x.dtype)
     for part in train.split(max(1, CHUNK // max(len(x), x.shape[1]))):
+        part = part.to(x)  # of pixels: others are so already
         index = squared_distances(x, part).argmin(dim=1)
         # Measured again: the product of matrices keeps copies off distance 0.
         nearest = torch.minimum(nearest, (x - part[index]).norm(dim=1))

@@ -21,6 +21,7 @@ from ot_gen.measures import Empirical
 from ot_gen.semidual.ascent import Ascent
 from ot_gen.semidual.problem import SemidiscreteProblem
 from ot_gen.semidual.sample import CANDIDATES, FEW_ATOMS
+from ot_gen.semidual.scores import PANEL_ATOMS
 from ot_gen.semidual.tally import Tally, batches, feasible_plan
 from ot_gen.transport import SparsePlan, exact_plan
 
@@ -40,7 +41,7 @@ def bytes_per_row(nu: Empirical) -> int:
         3104
     """
     pairs = len(nu) if len(nu) <= FEW_ATOMS else CANDIDATES
-    return 64 * pairs + 4 * nu.dim * nu.atoms.element_size()
+    return 64 * pairs + 4 * nu.dim * nu.rows.dtype.itemsize
 
 
 class Planner(ABC):
@@ -95,7 +96,7 @@ class MonotonePlanner(Planner):
         self.growth = growth
 
     def cost(self, problem: SemidiscreteProblem, h_tilde: Tensor, x: Tensor) -> float:
-        return monotone_cost(self.growth, x, problem.atoms, problem.weights)
+        return monotone_cost(self.growth, x, problem.atoms[:], problem.weights)
 
 
 @final
@@ -208,7 +209,8 @@ class Replicates:
         self.spread = spread
         self.tally = Tally(problem.rows, problem.weights, table)
         self.tails = Tails()
-        self.middle = problem.weights @ problem.atoms
+        parts = zip(problem.weights.split(PANEL_ATOMS), problem.atoms.split(PANEL_ATOMS), strict=True)
+        self.middle = torch.stack([b @ y for b, y in parts]).sum(dim=0)
         self.lower: list[float] = []
         self.slack: list[float] = []
         self.costs: list[float] = []

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 SKETCHES = 4
 TOLERANCE = 1e-5  # relative: data that another machine computes differ by rounding
-ROWS = 8192  # of a chunk
+ENTRIES = 2**23  # of a chunk
 _NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?|\binf\b|\bnan\b")
 
 
@@ -70,14 +70,17 @@ def _between_tensors(there: Any, here: Mapping[str, Any], name: str) -> str | No
 
 
 def _sketched(tensor: Tensor) -> dict[str, Any]:
-    rows = tensor.reshape(len(tensor), -1) if tensor.dim() else tensor.reshape(1, 1)
+    tensor = tensor if tensor.dim() else tensor.reshape(1)
+    shape = (len(tensor), max(1, math.prod(tensor.shape[1:])))
+    size = max(1, ENTRIES // shape[1])
     signs = torch.Generator().manual_seed(0)
-    left, right = (torch.randint(0, 2, (size, SKETCHES), generator=signs) * 2.0 - 1.0 for size in rows.shape)
-    left, right = (sign.to(rows.device, torch.float64) for sign in (left, right))
+    left, right = (torch.randint(0, 2, (length, SKETCHES), generator=signs) * 2.0 - 1.0 for length in shape)
+    left, right = (sign.to(tensor.device, torch.float64) for sign in (left, right))
     sums, square = torch.zeros(SKETCHES, dtype=torch.float64), 0.0
-    for start in range(0, len(rows), ROWS):
-        part = rows[start : start + ROWS].to(torch.promote_types(tensor.dtype, torch.float32))
-        sums += ((part @ right.to(part)).double() * left[start : start + ROWS]).sum(dim=0).cpu()
+    for start in range(0, len(tensor), size):
+        part = tensor[start : start + size].flatten(1) if tensor.dim() > 1 else tensor[start : start + size, None]
+        part = part.to(torch.promote_types(tensor.dtype, torch.float32))
+        sums += ((part @ right.to(part)).double() * left[start : start + size]).sum(dim=0).cpu()
         square += float(part.square().sum())
     dtype = str(tensor.dtype).removeprefix("torch.")
     return {"shape": list(tensor.shape), "dtype": dtype, "sums": sums.tolist(), "norm": math.sqrt(square)}

@@ -10,6 +10,7 @@ from ot_gen.measures.label_maps import LabelledLaw, Unlabelled, WithLabel
 from ot_gen.measures.labels import Labelled, LabelledData, alike, joint, labelled, unlabelled
 from ot_gen.measures.measure import Measure, advice, undisturbed
 from ot_gen.measures.mixtures import FullMixture, LearnedMixture, gaussian_mixture, gaussian_shell, learned_mixture
+from ot_gen.measures.pixels import Pixels
 from ot_gen.measures.points import (
     check_cloud,
     check_defined,
@@ -35,6 +36,7 @@ __all__ = [
     "Measure",
     "Mixture",
     "OfOwnUnits",
+    "Pixels",
     "Placed",
     "Pushforward",
     "Reference",

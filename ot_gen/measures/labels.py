@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ot_gen.arguments import Count, Index, Labels, Vector, checked
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure, check_cube
+from ot_gen.measures.pixels import taken
 from ot_gen.measures.points import check_weights
 
 
@@ -159,15 +160,16 @@ class LabelledData(Measure):
                 f"class {few} has {int(counts[few])} atoms, and each class from 0 to {self.classes - 1} needs two; "
                 "number the classes without a gap, or leave out the rare ones"
             )
-        order = torch.argsort(labels.to(data.atoms.device), stable=True)
-        atoms, weights = data.atoms[order], data.weights[order]
+        order = torch.argsort(labels.to(data.rows.device), stable=True)
+        weights = data.weights[order]
         masses = [part.sum() for part in weights.double().split(counts.tolist())]
         if empty := [k for k, mass in enumerate(masses) if not float(mass) > 0]:
             raise ValueError(f"the atoms of class {empty[0]} have no mass; leave them out, and number the others anew")
         self.register_buffer("shares", torch.stack(masses).to(weights), persistent=False)
+        parts = (taken(data.rows, part) for part in order.split(counts.tolist()))
         self.parts = nn.ModuleList(
             Empirical(y) if data.is_uniform else Empirical(y, b.double() / b.double().sum())
-            for y, b in zip(atoms.split(counts.tolist()), weights.split(counts.tolist()), strict=True)
+            for y, b in zip(parts, weights.split(counts.tolist()), strict=True)
         )
         self.dim = data.dim + 1
 

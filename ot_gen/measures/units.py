@@ -64,13 +64,13 @@ class Units(nn.Module):
     def shared(cls, nu: Empirical) -> Units:
         """One scale for all coordinates, the root of their mean variance. Costs change by a factor alone."""
         mean, variance, unit = _moments(nu)
-        return cls(mean.to(nu.atoms), _deviation(variance.mean(), unit).to(nu.atoms))
+        return cls(mean.to(nu.rows[:1]), _deviation(variance.mean(), unit).to(nu.rows[:1]))
 
     @classmethod
     def columns(cls, nu: Empirical) -> Units:
         """A scale for each coordinate, its standard deviation, or 1 where it is constant. Costs become others."""
         mean, variance, unit = _moments(nu)
-        return cls(mean.to(nu.atoms), _deviation(variance, unit).to(nu.atoms))
+        return cls(mean.to(nu.rows[:1]), _deviation(variance, unit).to(nu.rows[:1]))
 
     def forward(self, u: Tensor) -> Tensor:
         """y = b + a u, (*, d) -> (*, d)."""
@@ -209,8 +209,10 @@ def moments(nu: Empirical) -> tuple[Tensor, Tensor]:
 
 def _moments(nu: Empirical) -> tuple[Tensor, Tensor, float]:
     """The same, the variances in units of the square of a size that is returned too: squares leave the range first."""
+    if nu.pixels is not None and nu.is_uniform and nu.pixels.images.dtype == torch.uint8:
+        return *nu.pixels.moments(), 1.0
     # The mean is counted from the heaviest atom, so that identical points give exactly 0.
-    mean = origin = nu.atoms[nu.weights.argmax()].cpu().double()
+    mean = origin = nu.rows[nu.weights.argmax()].cpu().double()
     largest = 0.0
     for b, y in _chunks(nu):
         mean = mean + b @ (y - origin)
@@ -226,7 +228,7 @@ def warn_of_scale(mu: Measure, nu: Measure) -> None:
     """Warn of data whose offset or scale is far from that of a network, where a model is trained on them."""
     if not isinstance(nu, Empirical) or not any(parameter.requires_grad for parameter in mu.parameters()):
         return
-    some = nu.atoms.detach()[:: -(-len(nu) // 1024)].double()
+    some = nu.rows.detach()[:: -(-len(nu) // 1024)].double()
     mean, std = float(some.mean(dim=0).abs().max()), float(some.var(dim=0, correction=0).mean().sqrt())
     if std > 0 and (mean > FAR * std or not 1 / FAR <= std <= FAR):
         warnings.warn(
@@ -253,4 +255,4 @@ def _chunks(nu: Empirical) -> Iterator[tuple[Tensor, Tensor]]:
     rows = max(1, CHUNK // nu.dim)
     for start in range(0, len(nu), rows):
         part = slice(start, start + rows)
-        yield nu.weights[part].cpu().double() / total, nu.atoms[part].cpu().double()
+        yield nu.weights[part].cpu().double() / total, nu.rows[part].cpu().double()

@@ -14,10 +14,12 @@ from torch.optim import Optimizer
 from ot_gen.arguments import Interval, Nonnegative, checked, described
 from ot_gen.costs import Cost
 from ot_gen.execution import OptimizerFactory
-from ot_gen.measures import Empirical, Measure
+from ot_gen.measures import Empirical, Measure, Pixels
 from ot_gen.potentials.potential import Potential, check_problem
 from ot_gen.semidual import c_transform, natural
 from ot_gen.semidual.scores import Scores
+
+KEPT_BYTES = 2**28  # of atoms as floats
 
 
 @final
@@ -70,6 +72,7 @@ class DiscretePotential(Potential):
         self.register_buffer("smallest", torch.zeros(()))
         self.register_buffer("collisions", torch.ones(()))
         self._problem: tuple[Empirical, Cost] | None = None
+        self._floats: Tensor | None = None
 
     def bind(self, mu: Measure, nu: Measure, cost: Cost) -> None:
         check_problem(mu, nu)
@@ -81,23 +84,23 @@ class DiscretePotential(Potential):
         if not bool((nu.weights > 0).all()):
             raise ValueError(f"{int((nu.weights <= 0).sum())} atoms have mass 0, so no cell is theirs; remove them")
         self.dim = nu.dim
-        self._problem = (nu, cost)
+        self._problem, self._floats = (nu, cost), None
         if len(self.h_tilde) != len(nu):
             self._start(mu, nu, cost)
 
     @torch.no_grad()
     def _start(self, mu: Measure, nu: Empirical, cost: Cost) -> None:
         x = mu.sample(min(512, len(nu)))
-        start = natural.initial((costs for _, costs in Scores(cost, nu.atoms).costs(x)), nu.weights)
+        start = natural.initial((costs for _, costs in Scores(cost, nu.rows).costs(x)), nu.weights)
         self.h_tilde = nn.Parameter(start.h_tilde)
         self.epsilon, self.smallest, self.collisions = nu.weights.new_tensor([start.epsilon, start.smallest, 1.0])
 
     def forward(self, x: Tensor) -> Tensor:
-        nu, cost = self.problem()
+        _, cost = self.problem()
         if not (self.training and self.h_tilde.requires_grad):
-            h, _ = self.transform(x, cost, nu.atoms, self.h_tilde)
+            h, _ = self.transform(x, cost, self._rows(), self.h_tilde)
             return h
-        h, argmin = self.transform(x, cost, nu.atoms, self.h_tilde, float(self.epsilon))
+        h, argmin = self.transform(x, cost, self._rows(), self.h_tilde, float(self.epsilon))
         self._steer(x, h.detach(), argmin)
         return h
 
@@ -105,7 +108,7 @@ class DiscretePotential(Potential):
     def _steer(self, x: Tensor, soft: Tensor, argmin: Tensor) -> None:
         """Move ε towards the asked concentration, and account for the masses of the cells."""
         nu, cost = self.problem()
-        hard = cost(x, nu.atoms[argmin]) - self.h_tilde[argmin]
+        hard = cost(x, nu.rows[argmin]) - self.h_tilde[argmin]
         competing = float(((hard - soft) / self.epsilon).exp().mean().clamp(1, len(nu)))
         wanted = min(self.concentration, 0.5 * len(nu))
         self.epsilon.fill_(natural.steered(float(self.epsilon), competing, wanted, 0.1, float(self.smallest)))
@@ -135,6 +138,15 @@ class DiscretePotential(Potential):
             raise ValueError("this DiscretePotential has no atoms yet: call bind(mu, nu, cost), as `fit` does")
         return self._problem
 
+    def _rows(self) -> Tensor | Pixels:
+        """The atoms, which each step reads as a whole: pixels that take little memory as floats, made once."""
+        rows = self.problem()[0].rows
+        if isinstance(rows, Tensor) or rows.nbytes > KEPT_BYTES:
+            return rows
+        if self._floats is None or (self._floats.dtype, self._floats.device) != (rows.dtype, rows.device):
+            self._floats = rows[:]
+        return self._floats
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         if prefix + "floor" in state_dict:  # its name in older checkpoints
             state_dict[prefix + "smallest"] = state_dict.pop(prefix + "floor")
@@ -149,7 +161,9 @@ class _Transform(nn.Module):
 
     by_rows = True
 
-    def forward(self, x: Tensor, cost: Cost, y: Tensor, h_tilde: Tensor, epsilon: float = 0.0) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, cost: Cost, y: Tensor | Pixels, h_tilde: Tensor, epsilon: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         return c_transform(cost, x, y, h_tilde, epsilon)
 
 

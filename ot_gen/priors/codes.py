@@ -28,7 +28,7 @@ def codes_of(encoder: nn.Module, nu: Measure, samples: int, seed: int) -> Tensor
     with undisturbed(encoder, nu):
         torch.manual_seed(seed)
         if isinstance(nu, Empirical) and nu.is_uniform:
-            y = nu.atoms[torch.randperm(len(nu), device=nu.atoms.device)[:samples]]
+            y = nu.rows[torch.randperm(len(nu), device=nu.rows.device)[:samples]]
         else:
             y = nu.sample(samples)
         codes = torch.cat([_law(encoder(part)).sample() for part in y.split(ROWS)])

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, final
 
-from ot_gen.data.images import read_image
+from ot_gen.data.image_files import read_image
 from ot_gen.execution import opened, read_bytes
 from ot_gen.report.runs import Run
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ot_gen.data import Dataset
 from ot_gen.measures import Pushforward, undisturbed
-from ot_gen.runs.figures import blank, canvas, planar
+from ot_gen.runs.figures import blank, canvas, class_title, planar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:
     Raises:
         ValueError: data without labels.
     """
-    points, labels = data.test.atoms[:SHOWN], data.labels[1][:SHOWN]
+    points, labels = data.test.rows[:SHOWN], data.labels[1][:SHOWN]
     classes = mu.classes or 0
 
     def of_class(k: int, n: int) -> Tensor:
@@ -44,23 +44,27 @@ def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:
 
     with undisturbed(mu):
         if data.shape is not None:
-            return class_grid([of_class(k, A_CLASS) for k in range(classes)], data.shape)
+            return class_grid([of_class(k, A_CLASS) for k in range(classes)], data.shape, data.class_names)
         counts = torch.bincount(labels.cpu(), minlength=classes)
         samples = torch.cat([of_class(k, n) for k, n in enumerate(counts.tolist()) if n])
-    return class_scatter(samples, torch.arange(classes).repeat_interleave(counts), points, labels)
+    asked = torch.arange(classes).repeat_interleave(counts)
+    return class_scatter(samples, asked, points, labels, data.class_names)
 
 
-def class_grid(samples: Sequence[Tensor], shape: Sequence[int]) -> Figure:
-    """Images by class, one row for each, its number at the left; of many classes the first 25.
+def class_grid(samples: Sequence[Tensor], shape: Sequence[int], of: Sequence[str] | None = None) -> Figure:
+    """Images by class, one row for each, its name or number at the left; of many classes the first 25.
 
     Args:
         samples: of each class, (m, c·h·w).
         shape: (channels, height, width), channels 1 or 3.
+        of: the names of the classes; None shows their numbers.
     """
     shown = samples[:ROWS]
     columns, height = len(shown[0]), shape[1]
     grid = canvas(torch.cat(list(shown)), shape, columns)
-    left, right, top, bottom = 0.42, 0.02, 0.3 if len(samples) > ROWS else 0.02, 0.02  # inches
+    titles = [class_title(k, of) for k in range(len(shown))]
+    wide = 0.42 if of is None else 0.32 + 0.085 * max(map(len, titles))
+    left, right, top, bottom = wide, 0.02, 0.3 if len(samples) > ROWS else 0.02, 0.02  # inches
     across = 4.6 - left - right
     high = across * grid.shape[0] / grid.shape[1]
     total = high + top + bottom
@@ -68,27 +72,31 @@ def class_grid(samples: Sequence[Tensor], shape: Sequence[int]) -> Figure:
     axes = figure.add_axes((left / 4.6, bottom / total, across / 4.6, high / total))
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     middles = [row * (height + 2) + (height - 1) / 2 for row in range(len(shown))]
-    axes.set_yticks(middles, [str(k) for k in range(len(shown))], fontsize=9 if len(shown) <= 12 else 7)
+    axes.set_yticks(middles, titles, fontsize=9 if len(shown) <= 12 else 7)
     axes.set_xticks([])
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
-    axes.set_ylabel("class", fontsize=9, labelpad=2)
+    if of is None:
+        axes.set_ylabel("class", fontsize=9, labelpad=2)
     if len(samples) > ROWS:
         axes.set_title(f"the first {ROWS} of {len(samples)} classes", fontsize=9)
     return figure
 
 
-def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) -> Figure:
+def class_scatter(
+    samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor, of: Sequence[str] | None = None
+) -> Figure:
     """Held-out data, coloured by class, beside samples, coloured by the class that they were drawn for.
 
     Points of more than two dimensions are shown by the two directions in which the data vary most. Up to nine classes
-    have a legend; up to 25 have their numbers in the picture of the data.
+    have a legend; up to 25 have their names or numbers in the picture of the data.
 
     Args:
         samples: of the model, (n, d).
         asked: their classes, (n,).
         data: held-out data, (m, d).
         labels: their classes, (m,).
+        of: the names of the classes; None shows their numbers.
     """
     made, real, names = planar(samples, data)
     classes = np.union1d(labels.cpu().numpy(), asked.cpu().numpy())
@@ -99,8 +107,8 @@ def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) 
     words = 0.85 if len(classes) > len(COLOURS) else 1.15  # inches, without or with a legend
     figure = blank(7.6, words + min(4.5, max(1.2, 3.4 * up / across)))
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, points, of in ((left, real, labels), (right, made, asked)):
-        _scatter(axes, points, of.cpu().numpy(), classes)
+    for axes, points, numbers in ((left, real, labels), (right, made, asked)):
+        _scatter(axes, points, numbers.cpu().numpy(), classes)
         axes.set_xlabel(names[0])
         axes.set_aspect("equal")
         axes.locator_params(nbins=6)
@@ -111,11 +119,13 @@ def class_scatter(samples: Tensor, asked: Tensor, data: Tensor, labels: Tensor) 
         right.set_xlabel(f"{names[0]}      ({outside} outside the frame)")
     if len(classes) <= len(COLOURS):
         for number, colour in zip(classes, COLOURS, strict=False):
-            left.scatter([], [], color=colour, s=8, linewidths=0, label=str(number))
+            left.scatter([], [], color=colour, s=8, linewidths=0, label=class_title(int(number), of))
         close: dict[str, Any] = {"columnspacing": 0.9, "handletextpad": 0.1, "fontsize": 10, "markerscale": 3}
-        figure.legend(loc="outside upper center", ncols=len(COLOURS), frameon=False, **close)
+        longest = max(len(class_title(int(number), of)) for number in classes)
+        columns = max(1, min(len(COLOURS), 70 // (4 + longest)))
+        figure.legend(loc="outside upper center", ncols=columns, frameon=False, **close)
     elif len(classes) <= ROWS:
-        _number(left, real, labels.cpu().numpy(), classes)
+        _number(left, real, labels.cpu().numpy(), classes, of)
     return figure
 
 
@@ -130,8 +140,8 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.nda
     axes.scatter(x, y, c=colour_of, s=8, linewidths=0, alpha=0.85)
 
 
-def _number(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> None:
-    """The number of each class, beside a point near its middle."""
+def _number(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndarray, of: Sequence[str] | None) -> None:
+    """The name or number of each class, beside a point near its middle."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2.8, foreground="white")]
@@ -139,6 +149,7 @@ def _number(axes: Axes, points: np.ndarray, labels: np.ndarray, classes: np.ndar
         own = points[labels == number]
         if len(own):
             middle = own[np.square(own - np.median(own, axis=0)).sum(axis=1).argmin()]
+            title = class_title(int(number), of)
             axes.annotate(
-                str(number), middle, (6, 6), textcoords="offset points", fontsize=9, weight="bold", path_effects=halo
+                title, middle, (6, 6), textcoords="offset points", fontsize=9, weight="bold", path_effects=halo
             )

@@ -21,9 +21,9 @@ from ot_gen.evaluation import (
     class_accuracy,
 )
 from ot_gen.evaluation.class_accuracy import pooled_accuracy
-from ot_gen.evaluation.metrics import draws
+from ot_gen.evaluation.metrics import draws, named
 from ot_gen.measures import Empirical, Pushforward
-from ot_gen.runs.judging import Judging, named
+from ot_gen.runs.judging import Judging, suited
 from ot_gen.runs.parts import RecordedClasses, RecordedMetric
 from ot_gen.runs.record import RunRecord
 
@@ -56,13 +56,13 @@ def judge_classes(record: RunRecord, mu: Pushforward, data: Dataset, judging: Ju
         data: as it was trained on.
         judging: how.
     """
-    metrics = judging.metrics
+    metrics = suited(judging, data)
     if mu.classes is None or metrics is None or not metrics.views:
         return record
     own = data.own
     of_train, of_test = own.labels
     assert isinstance(own.train, Empirical)  # as it has labels
-    classifier = metrics.classifier or NearestLabels(own.train.atoms, of_train)
+    classifier = metrics.classifier or NearestLabels(own.train.rows, of_train)
     judge = named(classifier) if metrics.classifier else str(classifier)
     within = Metrics(_views(metrics))
     counts = torch.bincount(of_test.cpu(), minlength=mu.classes).tolist()
@@ -156,7 +156,7 @@ def _views(metrics: Metrics) -> dict[str, View]:
 
 
 def _atoms_of(k: int, measure: Empirical, labels: Tensor) -> Tensor:
-    return measure.atoms[labels.to(measure.atoms.device) == k]
+    return measure.rows[labels.to(measure.rows.device) == k]
 
 
 def _row(one: OneClass | str | None, name: str) -> RecordedMetric | None:

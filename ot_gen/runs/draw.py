@@ -30,7 +30,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
     curves.png             of training
     """
     modules = [mu] if encoder is None else [mu, encoder]
-    points, shape = data.test.atoms[:2000], data.shape
+    points, shape = data.test.rows[:2000], data.shape
     drawn = {}
     with undisturbed(*modules):
         torch.manual_seed(seed)
@@ -45,7 +45,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
             )
             labels = None if data.test_labels is None else data.test_labels[:2000]
             codes = encoder(rows).sample()[:, :k]
-            drawn["codes"] = latents.code_figure(codes, labels, mu.base.sample(2000)[:, :k])
+            drawn["codes"] = latents.code_figure(codes, labels, mu.base.sample(2000)[:, :k], data.class_names)
             ends = encoder(rows[: min(2 * SEGMENTS, len(points) // 2 * 2)]).mean
         manifold = latents.manifold_figure(mu, points, shape)
         if manifold is not None:

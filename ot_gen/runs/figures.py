@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LONGEST = 14  # letters of the name of a class
 MODEL, DATA = "#d1495b", "#8d99ae"  # model samples over data, distinguishable without red-green
 
 
@@ -142,6 +143,17 @@ def blank(width: float, height: float, layout: Literal["constrained"] | None = "
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
+
+
+def class_title(number: int, names: Sequence[str] | None) -> str:
+    """A class by its name, cut to a length that a figure has room for, or by its number.
+
+    Example:
+        >>> class_title(1, ("cat", "a very long name of a class")), class_title(1, None)
+        ('a very long n…', '1')
+    """
+    title = str(number) if names is None else names[number]
+    return title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…"
 
 
 def planar(points: Tensor, data: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:

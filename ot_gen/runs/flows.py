@@ -103,7 +103,7 @@ def bracket_of(trained: Pushforward, solver: Solver, data: Dataset, seed: int) -
     nu = data.train
     if not isinstance(nu, Empirical):
         return None
-    samples = min(2**20, SOLVE // nu.atoms.numel())
+    samples = min(2**20, SOLVE // nu.rows.numel())
     if samples < 32 * len(nu):
         return None
     with undisturbed(trained):

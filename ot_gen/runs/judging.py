@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -28,6 +29,7 @@ from ot_gen.evaluation import (
     judgement_of,
     measures_exactly,
 )
+from ot_gen.evaluation.metrics import named
 from ot_gen.measures import (
     Empirical,
     Measure,
@@ -89,11 +91,25 @@ def check_judging(data: Dataset, solver: Solver | None, judging: Judging, ex_pos
             "out, or choose a solver with an encoder (solver=primal/vae, wae_mmd, ...)"
         )
     n = min(samples, len(data.test))
+    metrics = suited(judging, data)
+    if metrics is not None and metrics is not judging.metrics:
+        warnings.warn(f"the data are judged by {metrics.judge}", stacklevel=2)
     if metrics is not None and n < metrics.least:
         raise ValueError(
             f"the metrics need {metrics.least} held-out points, got {n} (evaluation.samples is {samples}, the data "
             f"hold out {len(data.test)}); give more, or leave the metrics out with metrics=none"
         )
+
+
+def suited(judging: Judging, data: Dataset) -> Metrics | None:
+    """The metrics that these data are judged by: features and classes are those of judges that were made for them.
+
+    Args:
+        judging: what is asked for.
+        data: in any units.
+    """
+    own = data.own
+    return None if judging.metrics is None else judging.metrics.suited(own.test, own.test_labels)
 
 
 def judge_model(record: RunRecord, mu: Measure, data: Dataset, judging: Judging) -> RunRecord:
@@ -105,7 +121,7 @@ def judge_model(record: RunRecord, mu: Measure, data: Dataset, judging: Judging)
         data: held-out points, and training data for the floors.
         judging: how.
     """
-    sizes, metrics = {"n": judging.samples, "seed": judging.seed}, judging.metrics
+    sizes, metrics = {"n": judging.samples, "seed": judging.seed}, suited(judging, data)
     measured = None if metrics is None else metrics(mu, data.train, data.test, **sizes)
     has_exact = metrics is not None and measures_exactly(metrics)
     exact = measured if measured and has_exact else Metrics({"points": View(EXACT)})(mu, data.train, data.test, **sizes)
@@ -119,7 +135,8 @@ def judge_model(record: RunRecord, mu: Measure, data: Dataset, judging: Judging)
     if has_exact and judgement is not None:
         rows = {name: row for name, row in rows.items() if name not in EXACT}
     n = exact.n if rows else None
-    record = replace(record, judgement=judgement, metrics=rows, metrics_n=n, metrics_failed=failed)
+    judge = None if metrics is None or not metrics.views else metrics.judge
+    record = replace(record, judge=judge, judgement=judgement, metrics=rows, metrics_n=n, metrics_failed=failed)
     if judging.certificate is not None:
         with undisturbed(mu):
             torch.manual_seed(judging.seed)
@@ -159,7 +176,7 @@ def judge_run(
     prior = ex_post(encoder, data.train if mu.classes is None else data.by_label().train)
     if has_file(prior):
         save_prior(prior, folder / PRIOR_NAME, model=trained)
-    at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.atoms.device)
+    at_reference, mu = mu, Pushforward(mu.map, prior).to(data.test.rows.device)
     record = judge_model(record, mu, data, judging)
     record = replace(record, ex_post=named(ex_post))
     if record.judgement is None:  # then there is nothing to stand beside
@@ -248,14 +265,3 @@ def _judge_encoder(mu: Pushforward, solver: Solver, data: Dataset, seed: int) ->
         return judged
     nats = data.units.log_volume()  # of a density in the data's own units
     return judged._replace(negative_elbo=judged.negative_elbo + nats, negative_iwae=judged.negative_iwae + nats)
-
-
-def named(function: Any) -> str:
-    """The name of a function, also of one with some arguments bound, or else of the object's class.
-
-    Example:
-        >>> named(partial(max, 3))
-        'max'
-    """
-    named = getattr(function, "func", function)
-    return getattr(named, "__name__", type(named).__name__)

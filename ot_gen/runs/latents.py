@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ot_gen.geometry import Geodesics, VolumeMap
 from ot_gen.measures import Measure, Pushforward, Reference
-from ot_gen.runs.figures import DATA, MODEL, blank, canvas, image_grid, planar
+from ot_gen.runs.figures import DATA, MODEL, blank, canvas, class_title, image_grid, planar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,8 @@ LEGEND = 25  # classes that a legend can name
 _NODES, _LINES = 200, 20
 
 
-def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
-    """Codes of data, coloured by class, over draws of the reference in grey; a class's number stands at its median.
+def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor, of: Sequence[str] | None = None) -> Figure:
+    """Codes of data, coloured by class, over draws of the reference in grey; a class's name stands at its median.
 
     Codes of more than two dimensions are projected on their own two principal directions, and the draws with them.
     Codes on a line are spread over one strip for each class, the draws below them.
@@ -39,6 +39,7 @@ def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
         codes: (n, k).
         labels: the classes, (n,) int64 >= 0, or None.
         prior: draws of the reference, (m, k).
+        of: the names of the classes; None shows their numbers.
     """
     points, draws, names = _principal(codes, prior) if codes.shape[1] > 1 else _strips(codes, labels, prior)
     figure = blank(4.6, 5.2)
@@ -47,7 +48,7 @@ def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor) -> Figure:
     if labels is None:
         axes.scatter(*points.T, color=MODEL, alpha=0.7, **DOTS, label="codes")
     else:
-        _scatter_classes(axes, points, labels.cpu().numpy())
+        _scatter_classes(axes, points, labels.cpu().numpy(), of)
     axes.set_title(f"{len(points)} codes; grey: {len(draws)} draws of the reference", fontsize=9)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
@@ -190,10 +191,17 @@ def _legend(figure: Figure, axes: Axes) -> None:
     """The classes, above all; none without them."""
     if axes.get_legend_handles_labels()[0]:
         close: dict[str, Any] = {"columnspacing": 0.7, "handletextpad": 0.0, "fontsize": 8}
-        figure.legend(loc="outside upper center", ncols=10, frameon=False, markerscale=3, **close)
+        longest = max(map(len, axes.get_legend_handles_labels()[1]))
+        figure.legend(
+            loc="outside upper center",
+            ncols=max(1, min(10, 56 // (longest + 4))),
+            frameon=False,
+            markerscale=3,
+            **close,
+        )
 
 
-def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray, of: Sequence[str] | None = None) -> None:
     from matplotlib import colormaps
     from matplotlib.patheffects import withStroke
 
@@ -207,9 +215,11 @@ def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None
         return
     halo = [withStroke(linewidth=2.5, foreground="white")]
     for number, colour in zip(classes, colours, strict=False):
-        axes.scatter([], [], color=colour, label=str(number), **DOTS)
+        axes.scatter([], [], color=colour, label=class_title(int(number), of), **DOTS)
         x, y = np.median(points[labels == number], axis=0)
-        axes.text(x, y, str(number), ha="center", va="center", fontsize=9, weight="bold", path_effects=halo)
+        axes.text(
+            x, y, class_title(int(number), of), ha="center", va="center", fontsize=9, weight="bold", path_effects=halo
+        )
 
 
 def _curves(paths: Tensor, data: Tensor, names: Sequence[str], group: int, marked: bool = False) -> Figure:

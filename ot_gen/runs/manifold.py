@@ -203,7 +203,7 @@ def told(summary: dict[str, Any]) -> str:
 def _codes(mu: Pushforward, encoder: nn.Module | None, data: Dataset) -> Codes:
     if encoder is None:
         return Codes(mu.base.sample(CODES).double(), None, "draws of ζ")
-    points = data.test.atoms[:CODES].cpu()
+    points = data.test.rows[:CODES].cpu()
     labels = None if data.test_labels is None else data.test_labels[:CODES].cpu()
     return Codes(encoder(points).mean.double(), labels, "means of q(·|y) for held-out y")
 
@@ -294,5 +294,5 @@ def _draw(
         edge = MARGIN * (high - low).clamp_min(1e-3)
         volume = volume_map(geometry, torch.stack([low - edge, high + edge]), CELLS)
         save(latents.volume_figure(volume, codes.points, codes.labels, geodesics, metric), folder / "volume.png")
-    points = data.test.atoms[:CODES].cpu()
+    points = data.test.rows[:CODES].cpu()
     save(latents.geodesic_figure(mu, geodesics, straight, points, data.shape), folder / "geodesics.png")

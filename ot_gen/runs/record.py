@@ -63,6 +63,7 @@ class RunRecord:
         judgement: exact W₁ and W₂²; None where one of them could not be computed, the other is then a metric.
         metrics: all others by name, on `metrics_n` samples a side; None (null in run.json, a dash on the page) where
             one could not be computed, for the reason in `metrics_failed`.
+        judge: what looked at the samples for these metrics: the points themselves, or the maps to features and classes.
         classes: of a model that generates by class: what each class is worth. Then `metrics` has class_accuracy, on
             the samples of all classes.
         certificate: bounds of W_c(μ, ν).
@@ -103,6 +104,7 @@ class RunRecord:
     metrics: Mapping[str, RecordedMetric | None] = field(default_factory=dict)
     metrics_n: int | None = None
     metrics_failed: Mapping[str, str] = field(default_factory=dict)
+    judge: str | None = None
     classes: RecordedClasses | None = None
     certificate: CertifiedInterval | None = None
     flow: RecordedFlow | None = None

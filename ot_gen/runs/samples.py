@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ot_gen.data import Dataset
-from ot_gen.data.images import MOST_PIXELS
+from ot_gen.data.image_files import MOST_PIXELS
 from ot_gen.execution import absolute, naming, written
 from ot_gen.runs.figures import canvas, sample_figure, save
 
@@ -133,7 +133,7 @@ class SampleFile:
 
     def _picture(self, samples: Tensor, data: Dataset, _: Tensor | None, columns: int | None) -> None:
         if data.shape is None:
-            save(sample_figure(samples, data.test.atoms[:2000], None), self.path)
+            save(sample_figure(samples, data.test.rows[:2000], None), self.path)
             return
         grid = canvas(samples, data.shape, columns or math.isqrt(len(samples) - 1) + 1)
         with written(self.path) as temporary:

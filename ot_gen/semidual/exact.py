@@ -73,7 +73,7 @@ class ExactCells:
         m, dim = problem.atoms.shape
         if not 1 < m <= MOST_ATOMS.get(dim, 0) or dim not in (1, *placed.law.dims):
             return None
-        y, b = _numbers(problem.atoms), _numbers(problem.weights)
+        y, b = _numbers(problem.atoms[:]), _numbers(problem.weights)
         b = b / b.sum()
         with np.errstate(over="ignore", invalid="ignore"):
             atoms = (y - b @ y) @ placed.factor
@@ -83,7 +83,7 @@ class ExactCells:
             return None
         atoms /= size
         form = problem.rows.form
-        scores = level if form is None else _numbers(form.right(problem.atoms)[1])
+        scores = level if form is None else _numbers(form.right(problem.atoms[:])[1])
         unit = size if products else 2 * size
         standard = _standard(placed.law, atoms, b)
         return None if standard is None else cls(standard, level, unit, scores, problem.weights)

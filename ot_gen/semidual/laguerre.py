@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
+from ot_gen.measures import Pixels
 from ot_gen.semidual.envelope import EnvelopeTree
 from ot_gen.semidual.scores import Scores, attained
 from ot_gen.semidual.transform import check_points, check_table
@@ -51,7 +52,7 @@ class LaguerreCells:
         (tensor([1., 0.]), tensor([0, 1]))
     """
 
-    def __init__(self, cost: Cost, atoms: Tensor, h_tilde: Tensor) -> None:
+    def __init__(self, cost: Cost, atoms: Tensor | Pixels, h_tilde: Tensor) -> None:
         check_table(atoms, h_tilde)
         self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
         self.tree: EnvelopeTree | None = None
@@ -66,11 +67,11 @@ class LaguerreCells:
         form = self._scores.form
         if form is None:
             return None
-        slopes, offsets = form.right(self.atoms)
+        slopes, offsets = form.right(self.atoms[:])
         offsets = offsets.double() - self.h_tilde
         if not bool(torch.isfinite(offsets).all() & torch.isfinite(slopes).all()):
             raise ValueError("atoms hold NaN or Inf; remove or repair these rows")
-        places = form.left(self.atoms)[0].double()
+        places = form.left(self.atoms[:])[0].double()
         low, high = places.amin(dim=0), places.amax(dim=0)
         half = 1.5 * (high - low)
         half = torch.where(half > 0, half, half.max().clamp_min(1))

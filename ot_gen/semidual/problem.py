@@ -12,8 +12,9 @@ from torch.distributions import Distribution
 from ot_gen.arguments import described
 from ot_gen.costs import Cost
 from ot_gen.execution import fingerprint
-from ot_gen.measures import Empirical, Measure, Reference, advice
-from ot_gen.semidual.scores import PANEL_ATOMS, Scores
+from ot_gen.measures import Empirical, Measure, Pixels, Reference, advice
+from ot_gen.measures.pixels import taken
+from ot_gen.semidual.scores import PANEL_ATOMS, SEEN_ENTRIES, Scores
 from ot_gen.semidual.stream import Stream
 
 SAMPLE = 512  # by which a law is known
@@ -54,10 +55,12 @@ class SemidiscreteProblem:
         self.source = law.mu.law if isinstance(law.mu, Reference) else None  # where it is known by more than samples
         self.nu = nu
         self.cost = cost
-        law.check(law.sample(2), nu.atoms)
+        law.check(law.sample(2), nu.rows[:1])
         self.first, self.group = _groups(nu)
         whole = len(self.first) == len(nu)
-        self.atoms = nu.atoms if whole else nu.atoms[self.first]
+        self.atoms = nu.rows if whole else taken(nu.rows, self.first)
+        if isinstance(self.atoms, Pixels) and self.atoms.numel() <= SEEN_ENTRIES:
+            self.atoms = self.atoms[:]
         present = self.group >= 0
         masses = torch.zeros(len(self.first), dtype=torch.float64, device=nu.weights.device)
         masses.index_add_(0, self.group[present], nu.weights[present].double())
@@ -67,7 +70,7 @@ class SemidiscreteProblem:
 
     @torch.no_grad()
     def _largest(self, x: Tensor) -> float:
-        return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.atoms.split(PANEL_ATOMS))
+        return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.rows.split(PANEL_ATOMS))
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
@@ -147,7 +150,7 @@ def check_sampler(mu: object, dim: int, name: str) -> None:
 
 def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
     """The first of each group of coinciding atoms of positive mass, and the group of each atom (−1: no mass)."""
-    keys = torch.cat([_keys(tile) for tile in nu.atoms.split(PANEL_ATOMS)])
+    keys = torch.cat([_keys(tile) for tile in nu.rows.split(PANEL_ATOMS)])
     group: dict[int, int] = {}
     first: list[int] = []
     numbers = []
@@ -156,7 +159,7 @@ def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
             group[key] = len(first)
             first.append(j)
         numbers.append(group[key] if mass else -1)
-    device = nu.atoms.device
+    device = nu.rows.device
     return torch.tensor(first, device=device), torch.tensor(numbers, device=device)
 
 

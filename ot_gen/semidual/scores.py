@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.costs import Cost
+from ot_gen.measures import Pixels
 from ot_gen.semidual.tiles import WIDE, MatrixPanel, Panel, ProductPanel, Tile
 
 TILE_ENTRIES, FEWEST_ROWS, MOST_ROWS = 2**18, 128, 2**12  # scores of a tile, 1 MB in float32, and its points
@@ -21,6 +22,7 @@ MATRIX_ATOMS, MATRIX_ENTRIES = 15 * 2**7, 2**17  # the same of a cost that is no
 PART_ENTRIES, PAIR_ENTRIES = 2**20, 2**18  # entries of points taken together: against all atoms, or each with its own
 CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # of a chunk against all atoms: its points, and its scores
 LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
+SEEN_ENTRIES = 2**24  # pixels that are made numbers together
 KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
 
 
@@ -33,7 +35,7 @@ class Scores:
 
     Args:
         cost: the ground cost c.
-        atoms: y_j, (m, d).
+        atoms: y_j, (m, d), or `Pixels`, which become numbers panel by panel.
 
     Example:
         >>> from ot_gen import SquaredEuclidean
@@ -47,13 +49,13 @@ class Scores:
 
     _kept: list[Panel] | None
 
-    def __init__(self, cost: Cost, atoms: Tensor) -> None:
+    def __init__(self, cost: Cost, atoms: Tensor | Pixels) -> None:
         self._prepare(cost, atoms)
         if atoms.nbytes <= KEPT_BYTES:
             self._kept = list(self._made())
 
     @classmethod
-    def streamed(cls, cost: Cost, atoms: Tensor) -> Scores:
+    def streamed(cls, cost: Cost, atoms: Tensor | Pixels) -> Scores:
         """Scores for one use: nothing is kept but a single panel."""
         scores = cls.__new__(cls)
         scores._prepare(cost, atoms)
@@ -62,11 +64,11 @@ class Scores:
         return scores
 
     @torch.no_grad()
-    def _prepare(self, cost: Cost, atoms: Tensor) -> None:
+    def _prepare(self, cost: Cost, atoms: Tensor | Pixels) -> None:
         self.cost, self.atoms = cost, atoms
         m, d = atoms.shape
         self.dtype = torch.float32 if torch.finfo(atoms.dtype).bits < 32 else atoms.dtype
-        self.form = cost.bilinear(atoms.detach())
+        self.form = cost.bilinear(_seen(atoms))
         self.chunk = min(CHUNK_ROWS, max(64, CHUNK_ENTRIES // m))
         most = min(PANEL_ATOMS, max(2**11, PANEL_ENTRIES // d))
         self.entries = TILE_ENTRIES
@@ -208,7 +210,9 @@ class Scores:
             yield part, room[: len(part)]
 
 
-def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0) -> Tensor:
+def attained(
+    cost: Cost, x: Tensor, y: Tensor | Pixels, h_tilde: Tensor, argmin: Tensor, least: Tensor | float = 0.0
+) -> Tensor:
     """c(x_i, y_j) − h̃_j at j = argmin_i, (n,), through which all gradients flow; `least` is the minimal score."""
     value = _paired(cost, x, y, argmin) - h_tilde.index_select(0, argmin)
     if not all_finite(value.detach() + least):
@@ -220,12 +224,19 @@ def attained(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, argmin: Tensor, 
     return value.to(x.dtype)  # half precision is widened by the cost
 
 
-def _paired(cost: Cost, x: Tensor, y: Tensor, argmin: Tensor) -> Tensor:
+def _paired(cost: Cost, x: Tensor, y: Tensor | Pixels, argmin: Tensor) -> Tensor:
     size = max(1, PAIR_ENTRIES // x.shape[1])
     if len(x) <= size:
         return cost._paired(x, y.index_select(0, argmin))
     parts = zip(x.split(size), argmin.split(size), strict=True)
     return torch.cat([cost._paired(part, y.index_select(0, at)) for part, at in parts])
+
+
+def _seen(atoms: Tensor | Pixels) -> Tensor:
+    """Atoms by which a cost chooses its form: it looks at all of few, and of many pixels at some from all places."""
+    if isinstance(atoms, Tensor):
+        return atoms.detach()
+    return atoms[:] if atoms.numel() <= SEEN_ENTRIES else atoms[:: -(-len(atoms) // 1024)]
 
 
 def all_finite(tensor: Tensor) -> bool:

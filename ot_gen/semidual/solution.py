@@ -89,15 +89,15 @@ class SemidiscreteSolution:
 
     def potential(self, x: Tensor) -> Tensor:
         """h(x), the c-transform of h̃ (the soft one if ε > 0): (n, d) -> (n,), differentiable in x."""
-        return c_transform(self.cost, x, self.nu.atoms, self.h_tilde, self.epsilon)[0]
+        return c_transform(self.cost, x, self.nu.rows, self.h_tilde, self.epsilon)[0]
 
     @torch.no_grad()
     @checked
     def map(self, x: Tensor) -> Tensor:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:
-            return self.nu.atoms[c_transform(self.cost, x, self.nu.atoms, self.h_tilde)[1]]
-        soft = Scores(self.cost, self.nu.atoms).soft(x, self.h_tilde, self.epsilon)
+            return self.nu.rows[c_transform(self.cost, x, self.nu.rows, self.h_tilde)[1]]
+        soft = Scores(self.cost, self.nu.rows).soft(x, self.h_tilde, self.epsilon)
         return torch.cat([w.unsqueeze(1) * (z @ self.nu.atoms) for z, w in soft])
 
     def __repr__(self) -> str:

@@ -12,8 +12,9 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from ot_gen.measures import Pixels
 from ot_gen.semidual.sample import SampleProblem
-from ot_gen.semidual.scores import Scores
+from ot_gen.semidual.scores import PANEL_ATOMS, Scores
 from ot_gen.transport import Bracket, Pairs
 
 
@@ -41,7 +42,7 @@ class Tally:
         self.h_tilde = h_tilde
         self.epsilon = epsilon
         self.counts = torch.zeros(2, len(h_tilde), dtype=torch.float64)
-        self.sums = torch.zeros_like(costs.atoms) if barycentres else None
+        self.sums = costs.atoms[:1].new_zeros(costs.atoms.shape) if barycentres else None
         self.sizes = [0, 0]
         self.total = self.squares = 0.0
         self.unit = 0.0  # of the squares, which overflow sooner than the values
@@ -176,7 +177,7 @@ def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, ep
     return FeasiblePlan(pairs, torch.cat([sample.costs[kept], *repaired]))
 
 
-def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _repair(y: Tensor | Pixels, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The monotone coupling of excess rows with lacking columns along the main axis of y: (rows, columns, mass)."""
     sample = y[:: max(1, len(y) // 1024)].double()  # its squares leave the range of single precision
     centred = sample - sample.mean(dim=0)
@@ -185,7 +186,10 @@ def _repair(y: Tensor, x: Tensor, excess: Tensor, want: Tensor) -> tuple[Tensor,
         axis = centred.T @ (centred @ axis)
         axis = axis / axis.norm().clamp_min(torch.finfo(axis.dtype).tiny)
     axis = axis.to(x)
-    by_row, by_column = (x @ axis).argsort().cpu(), (y @ axis).argsort().cpu()
+    by_row, by_column = (
+        (x @ axis).argsort().cpu(),
+        torch.cat([part @ axis for part in y.split(PANEL_ATOMS)]).argsort().cpu(),
+    )
     row_ends = excess.clamp_min(0)[by_row].cumsum(0)
     column_ends = want.clamp_min(0)[by_column].cumsum(0)
     column_ends *= row_ends[-1] / column_ends[-1].clamp_min(1e-300)

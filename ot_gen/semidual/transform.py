@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from ot_gen.arguments import Nonnegative, checked
 from ot_gen.costs import Cost
+from ot_gen.measures import Pixels
 from ot_gen.semidual.scores import PART_ENTRIES, Scores, all_finite, attained, below, shares
 from ot_gen.semidual.tiles import Tile
 
@@ -19,7 +20,9 @@ KEPT = 2**22  # scores up to which they are kept for the backward pass and not m
 
 
 @checked
-def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: Nonnegative = 0.0) -> tuple[Tensor, Tensor]:
+def c_transform(
+    cost: Cost, x: Tensor, y: Tensor | Pixels, h_tilde: Tensor, epsilon: Nonnegative = 0.0
+) -> tuple[Tensor, Tensor]:
     """The c-transform of a table of potentials, streamed over tiles of atoms.
 
     ε = 0:  h(x) = min_j  c(x, y_j) − h̃_j
@@ -39,7 +42,7 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: Nonn
     Args:
         cost: the ground cost c.
         x: points, (n, d), finite.
-        y: atoms y_j, (m, d), m >= 1.
+        y: atoms y_j, (m, d), m >= 1; `nu.rows` of an `Empirical` reads pixels a panel at a time.
         h_tilde: potentials h̃_j, (m,), finite.
         epsilon: ε >= 0, in the units of the cost.
 
@@ -71,7 +74,7 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: Nonn
     check_points(x, y)
     if epsilon == 0 and _small(x, y):
         with torch.no_grad():
-            minimum, argmin = (cost.matrix(x, y) - h_tilde).min(dim=1)
+            minimum, argmin = (cost.matrix(x, y[:]) - h_tilde).min(dim=1)
         return attained(cost, x, y, h_tilde, argmin, minimum), argmin
     scores = Scores.streamed(cost, y)
     if epsilon == 0:
@@ -79,7 +82,7 @@ def c_transform(cost: Cost, x: Tensor, y: Tensor, h_tilde: Tensor, epsilon: Nonn
     return _soft(scores, x, h_tilde, epsilon)
 
 
-def _small(x: Tensor, y: Tensor) -> bool:
+def _small(x: Tensor, y: Tensor | Pixels) -> bool:
     """Whether a plain minimum over the matrix of costs is done before a stream would be prepared."""
     few = len(x) * len(y) <= SMALL and max(x.numel(), y.numel()) <= PART_ENTRIES
     return few and torch.finfo(y.dtype).bits >= 32
@@ -91,7 +94,8 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
         parts = [_soft(scores, part, h_tilde, epsilon) for part in x.split(size)]
         return torch.cat([value for value, _ in parts]), torch.cat([argmin for _, argmin in parts])
     points, rest = scores.points(x)
-    soft, minimum, argmin = _SoftMin.apply(points, scores.atoms, h_tilde, scores, 1 / epsilon)
+    atoms = scores.atoms if isinstance(scores.atoms, Tensor) else None
+    soft, minimum, argmin = _SoftMin.apply(points, atoms, h_tilde, scores, 1 / epsilon)
     value = epsilon * soft if rest is None else epsilon * soft + rest
     with torch.no_grad():
         # The paired cost at the argmin, less the soft part, in place of what the product made of it.
@@ -103,11 +107,11 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
     return value, argmin
 
 
-def check_table(y: Tensor, h_tilde: Tensor) -> None:
+def check_table(y: Tensor | Pixels, h_tilde: Tensor) -> None:
     """Raise a `ValueError` unless h̃ (m,) is a finite table over atoms y (m, d); reads no atom."""
-    if y.ndim != 2 or y.numel() == 0:
+    if len(y.shape) != 2 or y.numel() == 0:
         raise ValueError(f"a c-transform needs atoms y (m, d), m >= 1, got {tuple(y.shape)}; one atom a row")
-    if not y.is_floating_point():
+    if not y.dtype.is_floating_point:
         raise ValueError(f"atoms must be floating point, got {y.dtype}; convert them, e.g. y.float()")
     check_values(h_tilde, len(y))
     _check_like(h_tilde, y, "h_tilde")
@@ -121,7 +125,7 @@ def check_values(h_tilde: Tensor, m: int) -> None:
         raise ValueError("h_tilde holds NaN or Inf; a potential is finite on every atom")
 
 
-def check_points(x: Tensor, y: Tensor) -> None:
+def check_points(x: Tensor, y: Tensor | Pixels) -> None:
     """Raise a `ValueError` unless x is a finite cloud (n, d) like the atoms y (m, d)."""
     if x.ndim != 2 or x.shape[1] != y.shape[1]:
         raise ValueError(
@@ -133,7 +137,7 @@ def check_points(x: Tensor, y: Tensor) -> None:
         raise ValueError("x holds NaN or Inf, so no atom is nearest; check the generator's output")
 
 
-def _check_like(tensor: Tensor, y: Tensor, name: str) -> None:
+def _check_like(tensor: Tensor, y: Tensor | Pixels, name: str) -> None:
     if (tensor.dtype, tensor.device) != (y.dtype, y.device):
         raise ValueError(
             f"{name} is {tensor.dtype} on {tensor.device} and the atoms y are {y.dtype} on {y.device}; "
@@ -147,9 +151,9 @@ class _SoftMin(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, points: Tensor, y: Tensor, h_tilde: Tensor, scores: Scores, scale: float
+        ctx: Any, points: Tensor, y: Tensor | None, h_tilde: Tensor, scores: Scores, scale: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        n, m = len(points), len(y)
+        n, m = len(points), len(h_tilde)
         rows = max(1, scores.rows(n))
         keep = n * m <= KEPT and any(ctx.needs_input_grad)
         low = points.new_full((n,), math.inf)
@@ -174,7 +178,7 @@ class _SoftMin(torch.autograd.Function):
                 if keep:
                     kept.append((tile[room], lower))
         soft = low - total.log()
-        ctx.save_for_backward(points, y, h_tilde, soft)
+        ctx.save_for_backward(points, *([] if y is None else [y]), h_tilde, soft)
         ctx.scores, ctx.scale, ctx.rows, ctx.kept = scores, scale, rows, kept
         ctx.mark_non_differentiable(low, index)
         return soft, low, index
@@ -182,12 +186,12 @@ class _SoftMin(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        points, y, h_tilde, soft = ctx.saved_tensors
+        points, *y, h_tilde, soft = ctx.saved_tensors
         scores, scale, rows = ctx.scores, ctx.scale, ctx.rows
         for_points, for_y, for_h, *_ = ctx.needs_input_grad
         n = len(points)
         grad_points = torch.zeros_like(points) if for_points else None
-        grad_y = torch.zeros_like(y) if for_y else None
+        grad_y = torch.zeros_like(*y) if for_y else None
         grad_h = torch.zeros_like(h_tilde) if for_h else None
         kept = iter(ctx.kept)
         tile: Tile | None = None

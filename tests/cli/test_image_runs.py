@@ -1,82 +1,95 @@
-"""Runs on images: with networks of the user's own, named by `_target_`, and from before networks chose their depth."""
+"""Runs on images: classes by their names, mirror images, data sets of others, and a judge that knows its data."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+import ot_gen
+
+SMOKE = (
+    "trainer=smoke",
+    "trainer.steps=2",
+    "trainer.batch_size=8",
+    "evaluation.samples=20",
+    "solver=primal/exact_plan",
+)
+DENSE = ("generator=mlp_image", "generator.hidden=[8]", "reference.dim=2")
+RANDOM = np.random.default_rng(0)
+
+pytestmark = [pytest.mark.usefixtures("clean_process", "undrawn"), pytest.mark.slow]
+
+
+def trained(command, *overrides):
+    code, _, err = command(*overrides, *SMOKE, *DENSE, "hydra.run.dir=run")
+    assert code == 0, err
+    return json.loads(Path("run/run.json").read_text())
+
+
+def digits_of_noise():
+    images = RANDOM.integers(0, 256, (100, 28, 28), dtype=np.uint8)
+    np.savez("other.npz", images=images, labels=np.arange(100) % 10)
+
+
+def test_classes_are_drawn_by_their_names(command):
+    images = RANDOM.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+    np.savez("a.npz", images=images, breed=np.array(["cat", "dog", "sea lion"])[np.arange(60) % 3])
+    trained(command, "data=images", "data.path=a.npz", "data.label=breed", "condition=label", "data.flip=true")
+    run = ot_gen.load_run("run")
+    assert run.data.class_names == ("cat", "dog", "sea lion") and len(run.data.train) == 96
+    for given, said in (
+        ("sea lion", "of class sea lion"),
+        ("dog,cat", "3 each of the classes dog, cat"),
+        ("2", "lion"),
+    ):
+        code, out, err = command("sample", "--run", "run", "--class", given, "-n", 3, "--output", f"{given}.npy")
+        assert code == 0 and said in out, err
+    assert np.array_equal(np.load("sea lion.npy"), np.load("2.npy"))
+    for given, words in (
+        ("cow", "there is no class 'cow'; the classes are cat, dog, sea lion"),
+        ("cat,0", "class cat mo"),
+    ):
+        code, _, err = command("sample", "--run", "run", "--class", given, "--output", "b.npy")
+        assert code == 2 and words in err and err.count("\n") == 1
+
+
+def test_the_digit_classifier_judges_digits_alone_and_the_record_says_so(command):
+    digits_of_noise()
+    words = "points, not digit_features, digit_classes: the digit classifier takes"
+    with pytest.warns(UserWarning, match=f"the data are judged by {words}"):
+        record = trained(command, "data=mnist", "data.path=other.npz", "metrics=digits")
+    assert record["judge"].startswith(words)
+    assert "class_error" not in record["metrics"] and record["metrics"]["frechet"]["value"] > 0
+
+
+def test_digits_are_judged_by_the_digit_classifier(command):
+    record = trained(command, "data=mnist", "metrics=digits")
+    assert record["judge"] == "points, digit_features, digit_classes"
+    assert "class_error" in record["metrics"]
+
+
+DATA_SET = """
 import torch
-from omegaconf import OmegaConf
 
-from ot_gen import load_run
+class Dots:
+    classes = ["left", "right"]
 
-NETWORKS = """
-import math
-from torch import nn
+    def __len__(self):
+        return 40
 
-def Generator(in_dim, shape):
-    return nn.Sequential(nn.Linear(in_dim, math.prod(shape)), nn.Sigmoid())
-
-class Features(nn.Module):
-    def __init__(self, shape):
-        super().__init__()
-        self.out_dim = 8
-        pooled = nn.Sequential(nn.Unflatten(1, shape), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        self.layers = nn.Sequential(pooled, nn.Linear(4 * shape[0], 8))
-
-    def forward(self, x):
-        return self.layers(x)
+    def __getitem__(self, i):
+        image = torch.zeros(1, 6, 6)
+        image[0, i % 6, i % 2] = 1
+        return image, i % 2
 """
-ENTRY = """# @package _global_
-generator: {_target_: my_networks.Generator, in_dim: "${reference.dim}", shape: "${space.shape}"}
-features: {_target_: my_networks.Features, shape: "${space.shape}"}
-"""
-TINY = ("data=shapes", "data.size=16", "data.test_size=16", "data.pixels=8", "trainer=smoke", "trainer.steps=2")
-TINY += ("trainer.batch_size=8", "evaluation.samples=8", "metrics=none", "hydra.run.dir=out")
 
 
-@pytest.fixture(autouse=True)
-def folder(clean_process, undrawn, tmp_path, monkeypatch):
-    (tmp_path / "my_networks.py").write_text(NETWORKS)
-    (tmp_path / "my_conf" / "generator").mkdir(parents=True)
-    (tmp_path / "my_conf" / "generator" / "mine.yaml").write_text(ENTRY)
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.mark.parametrize("solver", [pytest.param("primal/vae", marks=pytest.mark.slow), "dual/wgan_gp"])
-def test_networks_of_ones_own_train_from_a_folder_of_entries(solver, command):
-    code, _, err = command("--config-dir", "my_conf", "generator=mine", f"solver={solver}", *TINY)
-    assert (code, err) == (0, "")
-    run = load_run("out", trust=True)
-    assert "Features" in {type(part).__name__ for part in run.solver.modules()}
-    assert run.mu.sample(3).shape == (3, 192)
-    code, _, err = command("sample", "--run", "out", "-n", 4, "--output", "samples.npy")
-    assert code == 2 and "my_networks.Generator" in err and "--trust" in err
-    code, _, err = command("sample", "--run", "out", "-n", 4, "--output", "samples.npy", "--trust")
-    assert (code, err) == (0, "")
-    assert np.load("samples.npy").shape[0] == 4
-
-
-def test_features_that_do_not_say_their_number_are_named(command):
-    entry = Path("my_conf/generator/mine.yaml")
-    entry.write_text(ENTRY.replace('my_networks.Features, shape: "${space.shape}"', "torch.nn.Flatten"))
-    code, _, err = command("--config-dir", "my_conf", "generator=mine", "solver=dual/wgan_gp", *TINY)
-    assert code == 2
-    assert "Flatten" in err and "out_dim" in err
-
-
-def test_a_run_from_before_is_built_with_its_two_halvings(command):
-    """At 32 pixels there are three today. Its config.yaml did not name them, and its run.json has an earlier format."""
-    former = ("+generator.halvings=2", "+features.halvings=2", "generator.width=8", "features.width=8")
-    code, _, err = command("solver=primal/vae", *former, *TINY, "data.pixels=32")
-    assert (code, err) == (0, "")
-    torch.manual_seed(0)
-    samples = load_run("out").mu.sample(3)
-    config, record = OmegaConf.load("out/config.yaml"), json.loads(Path("out/run.json").read_text())
-    del config.generator.halvings, config.features.halvings
-    config.encoder.net.body.pop("halvings")
-    config.solver.coupling.encoder.net.body.pop("halvings")
-    OmegaConf.save(config, "out/config.yaml")
-    Path("out/run.json").write_text(json.dumps(record | {"format": 3}))
-    torch.manual_seed(0)
-    assert torch.equal(load_run("out").mu.sample(3), samples)
+def test_a_data_set_of_ones_own_needs_trust_to_be_loaded_again(command, monkeypatch):
+    Path("dots.py").write_text(DATA_SET)
+    monkeypatch.syspath_prepend(".")
+    trained(command, "data=torch_dataset", "data.dataset._target_=dots.Dots", "metrics=none", "condition=label")
+    sample = ("sample", "--run", "run", "--class", "right", "-n", 3, "--output", "a.npy")
+    code, _, err = command(*sample)
+    assert code == 2 and "names 'dots.Dots', which is no part of ot_gen" in err and err.count("\n") == 1
+    assert command(*sample, "--trust")[0] == 0

@@ -72,7 +72,7 @@ def test_the_owner_of_a_folder_may_trust_it(folder, command, monkeypatch, tmp_pa
     assert "mine" in sys.modules
 
 
-@pytest.mark.parametrize("name", ["mnist_full", "image_folder", "points"])
+@pytest.mark.parametrize("name", ["mnist_full", "cifar10", "image_folder", "images", "from_torch", "points"])
 @pytest.mark.parametrize("kind", ["object", "class", "method"])
 def test_what_reads_or_asks_the_network_is_handed_to_nobody(name, kind):
     """By its name it could be called by any part, with any arguments: only the data themselves are loaded by it."""
@@ -87,6 +87,21 @@ def test_what_reads_or_asks_the_network_is_handed_to_nobody(name, kind):
         with pytest.raises(ValueError, match="another place than its data"):
             check_trusted({"reference": {"_target_": target, "path": "x"}}, Path())
     check_trusted({"data": {"_target_": "ot_gen.data.points", "path": "x"}}, Path())
+
+
+@pytest.mark.parametrize("name", ["mnist_full", "fashion_mnist", "cifar10"])
+def test_a_record_downloads_into_the_cache_alone(name, tmp_path):
+    loader = {"_target_": f"ot_gen.data.{name}"}
+    check_trusted({"data": loader | {"folder": None}}, Path())
+    for more in ({"folder": str(tmp_path)}, {"mirrors": ["http://127.0.0.1:9/"]}):
+        with pytest.raises(ValueError, match="would download data into a folder of its choice"):
+            check_trusted({"data": loader | more}, Path())
+
+
+def test_a_record_builds_no_data_set_of_others():
+    data = {"_target_": "ot_gen.data.from_torch", "dataset": {"_target_": "torchvision.datasets.SVHN", "root": "x"}}
+    with pytest.raises(ValueError, match=r"names 'torchvision\.datasets\.SVHN', which is no part of ot_gen; --trust"):
+        check_trusted({"data": data}, Path())
 
 
 def test_a_class_that_is_handed_over_by_its_name_may_be_a_part():
@@ -123,7 +138,7 @@ def test_what_every_entry_names_is_a_part():
     built = [path for path in conf_dir().rglob("*.yaml") if path.relative_to(conf_dir()).parts[0] not in NOT_BUILT]
     named = {target for path in built for target in targets(OmegaConf.to_container(OmegaConf.load(path)))}
     assert len(named) > 50 and entries("solver")
-    assert {target for target in named if not is_part(target)} <= {"hydra.utils.get_object"}
+    assert {target for target in named if not is_part(target)} <= {"hydra.utils.get_object", "???"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ot_gen import Empirical, Euclidean
 from ot_gen.data import Dataset, image_folder, mnist, points
-from ot_gen.data.images import FORMATS, MOST_PIXELS
+from ot_gen.data.image_files import FORMATS, MOST_PIXELS
 from ot_gen.data.samples import samples
 from ot_gen.evaluation import certify
 

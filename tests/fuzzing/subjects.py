@@ -33,7 +33,7 @@ LEFT_OUT = {
     "VolumeMap": "a result",
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
-    "mnist_full": "asks the network",
+    **dict.fromkeys(("mnist_full", "fashion_mnist", "cifar10"), "asks the network"),
     "CellMixture.from_cube": "is no image of a cube",
     "Lipschitz": "what mechanisms have in common",
     "Mixture": "made by torch's constructor",
@@ -332,6 +332,11 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "points": {"path": lambda: _array("points.npy", numbers(9, 2))},
     "samples": {"path": lambda: _array("samples.npy", numbers(9, 2)), "shape": lambda: None},
     "image_folder": {"path": lambda: _pictures(), "size": lambda: (4, 4)},
+    "images": {"path": lambda: _array("images.npy", torch.rand(9, 4, 4)), "shape": lambda: (1, 4, 4)},
+    "celeba": {"path": lambda: _faces(), "size": lambda: 4, "crop": lambda: 8},
+    "from_torch": {"dataset": lambda: [(torch.rand(1, 2, 2), i % 2) for i in range(9)], "test": lambda: None},
+    "doubt_of_digits": {"images": lambda: torch.rand(5, 784), "labels": lambda: torch.arange(5)},
+    "Pixels": {"images": lambda: torch.rand(5, 1, 2, 2)},
     "mnist": {"path": lambda: _digits()},
     "shapes": {"size": lambda: 4, "test_size": lambda: 2, "pixels": lambda: 8},
     "UniformSphere.log_prob": {"value": lambda: torch.eye(3)},
@@ -579,6 +584,13 @@ def _pictures() -> Path:
     folder = Path(tempfile.mkdtemp())
     for i in range(5):
         Image.new("L", (4, 4), 50 * i).save(folder / f"{i}.png")
+    return folder
+
+
+def _faces() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    for i in range(5):
+        Image.new("RGB", (9, 10), (50 * i, 0, 0)).save(folder / f"{i + 1:06d}.jpg")
     return folder
 
 

@@ -67,8 +67,12 @@ def read_image(file: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
         raise ValueError(f"the image {file} cannot be read ({what}); repair or remove it") from error
 
 
-def read_images(folder: Path, size: tuple[int, int], channels: int) -> tuple[Tensor, list[Path]]:
-    """All images below a folder as rows, (n, channels * height * width), in the order of their paths, and the paths.
+def read_images(
+    folder: Path, size: tuple[int, int], channels: int, crop: int | None = None
+) -> tuple[Tensor, list[Path]]:
+    """All images below a folder as bytes, (n, channels, height, width), in the order of their paths, and the paths.
+
+    Of each image only the square of the side `crop` in its middle is kept, before it is resized; None keeps all.
 
     Raises:
         ValueError: no such folder, no image, an image that cannot be read, or another size or number of channels.
@@ -79,7 +83,8 @@ def read_images(folder: Path, size: tuple[int, int], channels: int) -> tuple[Ten
         >>> with TemporaryDirectory() as folder:
         ...     Image.new("L", (4, 4)).save(Path(folder) / "a.png")
         ...     read_images(Path(folder), (2, 2), 1)[0]
-        tensor([[0., 0., 0., 0.]])
+        tensor([[[[0, 0],
+                  [0, 0]]]], dtype=torch.uint8)
     """
     if channels not in _MODES:
         raise ValueError(f"channels must be 1 (grey) or 3 (red, green, blue), got {channels}")
@@ -90,12 +95,12 @@ def read_images(folder: Path, size: tuple[int, int], channels: int) -> tuple[Ten
     files = _image_files(absolute(folder))
     height, width = size
     try:
-        pixels = torch.empty(len(files), channels * height * width)
+        pixels = torch.empty(len(files), channels, height, width, dtype=torch.uint8)
     except RuntimeError as error:  # torch's, of memory
         what = f"{len(files)} images of {channels} x {height} x {width} pixels"
         raise ValueError(f"{what} do not fit into memory; choose a smaller size") from error
-    for row, file in zip(pixels, files, strict=True):
-        row.copy_(_pixels(file, height, width, channels))
+    for image, file in zip(pixels, files, strict=True):
+        image.copy_(_pixels(file, height, width, channels, crop))
     return pixels, files
 
 
@@ -132,14 +137,18 @@ def _image_files(root: Path) -> list[Path]:
     return sorted(files)
 
 
-def _pixels(file: Path, height: int, width: int, channels: int) -> Tensor:
-    """One image as a row, channel first, (channels * height * width,)."""
+def _pixels(file: Path, height: int, width: int, channels: int, crop: int | None) -> Tensor:
+    """One image, (channels, height, width)."""
     from PIL import Image
 
     image = read_image(file)
+    if crop is not None:
+        if min(image.size) < crop:
+            raise ValueError(f"the image {file} has {image.width} x {image.height} pixels, less than crop = {crop}")
+        left, top = (image.width - crop) // 2, (image.height - crop) // 2
+        image = image.crop((left, top, left + crop, top + crop))
     try:
         resized = image.convert(_MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
     except ValueError as error:  # colours without a way to red, green and blue
         raise ValueError(f"the image {file} cannot be read ({reason(error)}); convert it to RGB") from error
-    pixels = torch.from_numpy(np.array(resized)).reshape(height, width, channels)
-    return pixels.permute(2, 0, 1).flatten().float() / 255
+    return torch.from_numpy(np.array(resized)).reshape(height, width, channels).permute(2, 0, 1)
