@@ -98,12 +98,14 @@ benchmark: install
 	$(BIN)/python benchmarks/semidiscrete.py --mnist --reference
 	$(BIN)/python benchmarks/w1_pairs.py
 	$(BIN)/python benchmarks/w2_maps.py
+	$(BIN)/python benchmarks/mixture_potential.py
 
 # Redraws the figures of docs/: about four minutes on one core.
 docs-figures: install
 	$(BIN)/python docs/laguerre_figure.py
 	$(BIN)/python docs/critic_figure.py
 	$(BIN)/python docs/w2_map_figure.py
+	$(BIN)/python docs/bridge_figure.py
 	$(BIN)/python docs/primal_figure.py
 	$(BIN)/python docs/gallery_figures.py
 

@@ -30,7 +30,8 @@ class MixturePotential(Potential):
         h(x) = −ε log ∫ exp((h̃(y) − ‖x − y‖²) / ε) dy
         h̃(y) = ‖y − p‖² + ε log Σ_k α_k N(y; q + r_k, (ε/2) S_k)
 
-    Its plan π(y|x) = exp((h(x) + h̃(y) − ‖x − y‖²) / ε) is a mixture for every ξ = (α, r, S). For every plan π* of μ and ν
+    Its plan π(y|x) = exp((h(x) + h̃(y) − ‖x − y‖²) / ε) is a mixture for every ξ = (α, r, S). For every plan π* of
+    μ and ν
 
         ∫ h dμ + ∫ h̃ dν = ∫ ‖x − y‖² dπ* + ε ∫ log π*(y|x) dπ* − ε KL(π* | μ ⊗ π(·|x)).
 
