@@ -178,7 +178,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, 1 thread, batches of {BATCH}, seeds {arguments.seeds}")
     print(
-        "\n| pair | d | ε | matrices | cBW₂²-UVP %, mean (min to max) | CPU s, worst | independent | OTT-JAX % (CPU s) |"
+        "\n| pair | d | ε | matrices | cBW₂²-UVP %, mean (min to max) | CPU s, worst | independent | OTT-JAX (CPU s) |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for kind in arguments.kinds:
