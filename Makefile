@@ -98,6 +98,7 @@ benchmark: install
 	$(BIN)/python benchmarks/semidiscrete.py --mnist --reference
 	$(BIN)/python benchmarks/w1_pairs.py
 	$(BIN)/python benchmarks/w2_maps.py
+	$(BIN)/python benchmarks/mixture_potential.py
 
 # The ratios to peers in one table, in at most fifteen minutes: benchmarks/table.json and docs/benchmarks.md.
 benchmark-table: install
@@ -110,6 +111,7 @@ docs-figures: install
 	$(BIN)/python docs/laguerre_figure.py
 	$(BIN)/python docs/critic_figure.py
 	$(BIN)/python docs/w2_map_figure.py
+	$(BIN)/python docs/bridge_figure.py
 	$(BIN)/python docs/primal_figure.py
 	$(BIN)/python docs/gallery_figures.py
 

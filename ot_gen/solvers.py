@@ -183,7 +183,8 @@ class DualSolver(Solver):
 
     Args:
         cost: the ground cost c; a `Critic` needs a distance.
-        potential: a `DiscretePotential`, a critic (`Critic`, `AnchorCritic`, `BatchCritic`) or a `BrenierPotential`.
+        potential: a `DiscretePotential`, a critic (`Critic`, `AnchorCritic`, `BatchCritic`), a `BrenierPotential` or a
+            `MixturePotential`.
         inner_steps: steps of ξ before each step of θ, >= 1.
         warmup_steps: outer steps (of `inner_steps` inner steps each) before θ first moves.
 

@@ -17,6 +17,7 @@ from ot_gen import (
     DiscretePotential,
     EncoderCoupling,
     ImportanceCoupling,
+    MixturePotential,
     PlanCoupling,
     TablePairing,
     VelocityRegression,
@@ -38,6 +39,7 @@ CELLS = {  # of the README's 2x2 table: class of ξ -> (sense, kind, bound)
     AnchorCritic: (-1, "network", "lower"),
     BatchCritic: (-1, "network", None),
     BrenierPotential: (-1, "network", None),
+    MixturePotential: (-1, "network", None),  # what it bounds is an entropic cost
 }
 BOUNDS = {  # where an entry's part changes what its class bounds
     "dual/wgan_orthogonal": "lower",  # its mechanism is certain
@@ -75,6 +77,7 @@ XI = {
     "dual/batch_critic": BatchCritic,
     "dual/w2_maxmin": BrenierPotential,
     "dual/w2_icnn": BrenierPotential,
+    "dual/light_sb": MixturePotential,
 }
 
 

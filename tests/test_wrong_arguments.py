@@ -23,6 +23,7 @@ from ot_gen import (
     GradientPenalty,
     LaguerreCells,
     LatentGeometry,
+    MixturePotential,
     Paraboloid,
     PlanCoupling,
     PrimalSolver,
@@ -59,6 +60,7 @@ POTENTIALS = {
     "BatchCritic": bound(BatchCritic(MLP(2, 1, (4,)))),
     "DiscretePotential": bound(DiscretePotential()),
     "BrenierPotential": bound(BrenierPotential(Paraboloid(MLP(2, 1, (4,))), Displacement(MLP(2, 2, (4,)))), C),
+    "MixturePotential": bound(MixturePotential(0.5, 2), C),
 }
 SOLUTION = semidiscrete(MU, NU, C, tol=0.5, **LITTLE)
 
@@ -98,6 +100,9 @@ CLOUDS = {
     "BatchCritic.conjugate_mean": (lambda y: POTENTIALS["BatchCritic"].conjugate_mean(X, y), "y"),
     "BrenierPotential.map": (POTENTIALS["BrenierPotential"].map, "x"),
     "BrenierPotential.inverse_map": (POTENTIALS["BrenierPotential"].inverse_map, "y"),
+    "MixturePotential.conjugate": (POTENTIALS["MixturePotential"].conjugate, "y"),
+    "SchrodingerBridge": (POTENTIALS["MixturePotential"].bridge(), "x"),
+    "SchrodingerBridge.map": (POTENTIALS["MixturePotential"].bridge().map, "x"),
 }
 NO_CLOUDS = {
     "None": (None, "must be .*a torch tensor.*, got None"),

@@ -29,6 +29,7 @@ from ot_gen import (
     GaussianEncoder,
     GradientPenalty,
     ImportanceCoupling,
+    MixturePotential,
     Paraboloid,
     PlanCoupling,
     PrimalSolver,
@@ -114,6 +115,7 @@ POTENTIALS = {
     "anchors": lambda: AnchorCritic(4, 0),
     "batch": lambda: BatchCritic(MLP(D, 1, (8,))),
     "w2": lambda: BrenierPotential(Paraboloid(MLP(D, 1, (8,))), Displacement(MLP(D, D, (8,)))),
+    "mixture": lambda: MixturePotential(0.5, 4),
 }
 
 
@@ -125,7 +127,7 @@ def problems(cost):
 def test_binding_twice_is_binding_once_and_two_solvers_bound_last_to_one_problem_are_alike(name):
     """The second never saw the first problem; what has learned may differ, its names do not."""
     make = COUPLINGS.get(name) or POTENTIALS.get(name) or (lambda: PlanCoupling(exact_plan))
-    cost = SquaredEuclidean if name in (*COUPLINGS, "plan", "w2") else Euclidean
+    cost = SquaredEuclidean if name in (*COUPLINGS, "plan", "w2", "mixture") else Euclidean
     earlier, present = problems(cost)
     used, fresh = make(), make()
     used.bind(*earlier)

@@ -92,6 +92,11 @@ def paraboloids() -> og.BrenierPotential:
     return og.BrenierPotential(og.Paraboloid(og.MLP(2, 1, (4,))), og.Displacement(og.MLP(2, 2, (4,))))
 
 
+def matrices(family: potentials.Matrices) -> potentials.Matrices:
+    family.start(torch.eye(2), 2)
+    return family
+
+
 def pushforward() -> og.Pushforward:
     return og.Pushforward(og.MLP(2, 2, (4,)), og.standard_gaussian(2))
 
@@ -255,6 +260,15 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     },
     **{key: {"width": lambda: 2, "halvings": lambda: 2} for key in ("ConvGenerator", "ResNetGenerator")},
     "UNetVelocity": {"width": lambda: 8, "classes": lambda: 3, "halvings": lambda: 2},
+    "SchrodingerBridge": {
+        **{key: (lambda: numbers(2)) for key in ("log_weights", "p", "q")},
+        "centres": lambda: numbers(2, 2),
+        "matrices": lambda: torch.eye(2).expand(2, 2, 2),
+    },
+    **{f"SchrodingerBridge.{name}": {"t": lambda: 0.5} for name in ("between", "drift", "log_h")},
+    **{f"{family}.distances": {"centres": lambda: numbers(2, 2)} for family in ("FullMatrices", "DiagonalMatrices")},
+    **{f"{family}.start": {"matrix": lambda: torch.eye(2)} for family in ("FullMatrices", "DiagonalMatrices")},
+    "gaussian_matrix": {"first": lambda: torch.eye(2), "second": lambda: 2 * torch.eye(2)},
     "DenseVelocity": {"width": lambda: 8, "classes": lambda: 3},
     "RungeKutta": {"a": lambda: [[], [1.0]], "b": lambda: [0.5, 0.5]},
     "RungeKutta.step": {"f": lambda: lambda t, x: t * x, "t": lambda: 0.5, "h": lambda: 0.1},
@@ -426,6 +440,10 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "BatchCritic": lambda: bound(og.BatchCritic(og.MLP(2, 1, (4,)))),
     "DiscretePotential": lambda: bound(og.DiscretePotential()),
     "BrenierPotential": lambda: bound(paraboloids(), og.SquaredEuclidean()),
+    "MixturePotential": lambda: bound(og.MixturePotential(0.5, 2), og.SquaredEuclidean()),
+    "SchrodingerBridge": lambda: bound(og.MixturePotential(0.5, 2), og.SquaredEuclidean()).bridge(),
+    "FullMatrices": lambda: matrices(og.FullMatrices()),
+    "DiagonalMatrices": lambda: matrices(og.DiagonalMatrices()),
     "PlanCoupling": lambda: og.PlanCoupling(og.exact_plan),
     "DebiasedPlanCoupling": lambda: og.DebiasedPlanCoupling(og.exact_plan),
     "EncoderCoupling": lambda: og.EncoderCoupling(og.GaussianEncoder(og.MLP(2, 4, (4,))), og.KL(), 1.0),
