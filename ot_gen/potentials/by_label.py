@@ -34,7 +34,8 @@ class LabelPotential(Potential):
 
     Example:
         >>> import torch
-        >>> from ot_gen import Conditional, Empirical, LabelCost, Labelled, SquaredEuclidean, WithLabel, standard_gaussian
+        >>> from ot_gen import Conditional, Empirical, LabelCost, Labelled, SquaredEuclidean, WithLabel
+        >>> from ot_gen import standard_gaussian
         >>> nu = LabelledData(Empirical(torch.randn(8, 2)), torch.arange(8) % 2)
         >>> net = WithLabel(Conditional(nn.Linear(2, 2), 2))
         >>> h = LabelPotential(DiscretePotential(), 2)

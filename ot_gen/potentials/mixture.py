@@ -39,8 +39,7 @@ class MixturePotential(Potential):
     the minimum of ∫ ‖x − y‖² dπ + ε KL(π | μ ⊗ ν), H the entropy of ν. The gap is ε times the divergence of the plans.
     W_c itself is not bounded. What θ descends is W_ε, as H(ν) does not depend on θ. Both sides need only samples.
 
-    `bridge()` gives what was learned: the plan, the entropic map, the Schrödinger bridge and a sampler. With
-    `linear_decay` as the schedule of `fit` and batches of 512 the plan becomes several times more accurate.
+    `bridge()` gives what was learned: the plan, the entropic map, the Schrödinger bridge and a sampler.
 
     `bind` takes means and scales of both laws from samples (`Frame.standardise`), so that scale and shift change
     nothing. The parameters live in these coordinates. One component starts at the plan of the Gaussians of the same
