@@ -12,7 +12,7 @@ that of the cost ‖x − y‖², without ½: the ε of the cost ½‖x − y‖
 cBW₂²-UVP = 100 E_x BW₂²(π̂(·|x), π(·|x)) / (½ Var ν), in %: the Bures-Wasserstein distance of the conditional moments.
 "independent" has π̂(·|x) = ν. With --peer, "OTT-JAX" is the entropic plan between 2,000 samples of each law, whose
 conditional law at a new x is Σ_j p_j(x) δ_{y_j}, p ∝ exp((h̃_j − ‖x − y_j‖²) / ε), on seed 0 (pip install
-ott-jax==0.6.0). CPU s are those of `fit`, or of the second solve, which compiles nothing. One setting serves all rows.
+ott-jax==0.6.0). CPU s are those of `fit`, or of the second solve, which compiles nothing. Each method has one setting for all rows but the number of steps.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def train(truth: Pair, method: str, epsilon: float, seed: int, steps: int | None
     """The learned plan and its CPU seconds."""
     torch.manual_seed(seed)
     family, components = METHODS[method]
-    steps = steps or (1200 if method == "full" and truth.mu.dim > 32 else 2000)  # ten seconds
+    steps = steps or (1200 if method == "full" and truth.mu.dim > 32 else 2000)  # about ten seconds at most
     potential = MixturePotential(epsilon, components, family())
     began = time.process_time()
     solver = DualSolver(SquaredEuclidean(), potential, inner_steps=1)
