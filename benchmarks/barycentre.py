@@ -10,7 +10,8 @@ One thread, CPU seconds, medians over seeds with their range; ratios are of POT'
                form, relative to the variance of that. "default" is barycentre(laws, λ, cost): it begins at the
                Gaussian barycentre of sampled moments, and training must not leave it. "linear" is trained from N(0, I)
                with nothing but `MatchedPlanCoupling`, "plain" the same with `PlanCoupling`, whose plans between
-               batches are biased. POT: `free_support_barycenter` of 1,000 samples of each law, 1,000 particles, 10 iterations.
+               batches are biased. POT: `free_support_barycenter`, 10 iterations, from 1,000 samples of each law to as
+               many particles.
     clouds     three clouds of 500 points in the plane. value = Σ λ_k W₂²(μ, ν_k), by exact plans; gap = the bracket's.
     grid       three histograms on a 16 x 16 grid: the linear programme, against `ot.lp.barycenter` (HiGHS on all of its
                columns), and at epsilon = 1e-2 of the largest cost against `ot.bregman.barycenter`. excess = value over

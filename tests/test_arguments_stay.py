@@ -51,6 +51,7 @@ from ot_gen import (
     LatentGeometry,
     LearnedMixture,
     LearnedStd,
+    Measures,
     NoisyEncoder,
     OneSidedPenalty,
     Orthogonal,
@@ -77,7 +78,13 @@ from ot_gen import (
 )
 
 MODULES = ("Module", "Cost", "Divergence", "Coupling", "Potential", "Lipschitz", "Measure", "Features", "Map")
-HOLDS_NONE = {"ConvGenerator", "Certificate", "LaguerreCells", "SemidiscreteSolution"}  # a class; results, built inside
+HOLDS_NONE = {
+    "ConvGenerator",
+    "Barycentre",
+    "Certificate",
+    "LaguerreCells",
+    "SemidiscreteSolution",
+}  # a class; results, built inside
 
 
 def net(inside, outside):
@@ -117,6 +124,10 @@ BUILDS = [  # class, its arguments; those that are modules are watched
             (chain, Orthogonal()),
         ]
     ],
+    (
+        Measures,
+        lambda: ([standard_gaussian(2).eval(), Pushforward(net(2, 2), standard_gaussian(2))], torch.ones(2) / 2),
+    ),
     (DiracEncoder, lambda: (net(2, 2),)),
     (Displacement, lambda: (net(2, 2),)),
     (DualSolver, lambda: (Euclidean().eval(), Critic(net(2, 1), GradientPenalty()))),
