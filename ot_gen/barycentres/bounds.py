@@ -24,6 +24,7 @@ from ot_gen.transport import NotConverged, exact_plan, gaussian_barycentre
 REPEATS = 4  # samples of which an upper bound is the mean
 MOMENTS = 2**14  # samples from which moments are taken, and on which they are judged
 MOST = 2**22  # coordinates of them; costs at a time
+PAIRS = 64  # of measures whose distance is computed
 JUDGES = 2**13  # samples that judge a table
 
 
@@ -96,7 +97,9 @@ def lower_bound(problem: BarycentreProblem, n: int) -> Bound:
 
 
 def _by_pairs(problem: BarycentreProblem, n: int, capacities: list[float] | None) -> Bound:
-    pairs = list(combinations(range(len(problem.measures)), 2))
+    # Any of them give a bound: of many measures those of the largest weights.
+    order = sorted(range(len(problem.measures)), key=lambda k: -problem.weights[k])
+    pairs = sorted(combinations(order, 2), key=lambda p: -problem.weights[p[0]] * problem.weights[p[1]])[:PAIRS]
     bounds = [_apart(problem.cost, problem.measures[k], problem.measures[m], n) for k, m in pairs]
     if capacities is not None:
         shares = _matching(pairs, [bound.value for bound in bounds], capacities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -14,6 +15,7 @@ from ot_gen.costs import Cost
 from ot_gen.couplings import Estimate
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_weights
+from ot_gen.potentials import DiscretePotential, NaturalDescent
 from ot_gen.solvers import Solver
 
 
@@ -69,8 +71,8 @@ class SumSolver(Solver):
     θ descends the weighted sum of the terms' values, and each ξ its own part: nothing is added to the loop.
 
     Args:
-        terms: one solver for each measure of `Measures`, in their order, all primal or all dual, of one cost and with
-            equal `inner_steps` and `warmup_steps`. No part of one may be a part of another.
+        terms: one solver for each measure of `Measures`, in their order, of one kind and one cost and with equal
+            `inner_steps` and `warmup_steps`. No part of one may be a part of another.
 
     Raises:
         ValueError: solvers that do not go together; when prepared, another number of measures.
@@ -94,6 +96,8 @@ class SumSolver(Solver):
             values = [getattr(term, name) for term in terms]
             if len(set(values)) > 1:
                 raise ValueError(f"the terms of a SumSolver must agree in {name}, got {values}; make them alike")
+        if len(kinds := {type(term.xi).__name__ for term in terms}) > 1:
+            raise ValueError(f"the terms of a SumSolver must be of one kind, got {' and '.join(sorted(kinds))}")
         if len({id(term.xi) for term in terms}) < len(terms):
             raise ValueError("two terms of this SumSolver share one coupling or potential; give each measure its own")
         self.terms = nn.ModuleList(terms)
@@ -108,7 +112,8 @@ class SumSolver(Solver):
         return nn.ModuleList(term.xi for term in self._solvers)
 
     def optimizer(self) -> OptimizerFactory | None:
-        return self._solvers[0].optimizer()
+        tables = [term.xi for term in self._solvers if isinstance(term.xi, DiscretePotential)]
+        return partial(NaturalDescent, potential=tables) if tables else self._solvers[0].optimizer()
 
     def prepare(self, mu: Measure, nu: Measure) -> None:
         for _, term, part in self._parts(nu):
@@ -117,7 +122,8 @@ class SumSolver(Solver):
     def forward(self, mu: Measure, nu: Measure, n: Count) -> Estimate:
         estimates = [(share, term(mu, part, n)) for share, term, part in self._parts(nu)]
         value = torch.stack([share * estimate.value for share, estimate in estimates]).sum()
-        # Each ξ descends its own part with the weight of its term: so does its penalty.
+        # Each ξ descends its own part with the weight of its term, and so does its penalty: Adam does not see it, a
+        # natural step becomes shorter.
         return Estimate(value, torch.stack([share * estimate.penalty for share, estimate in estimates]).sum())
 
     @property
@@ -125,9 +131,9 @@ class SumSolver(Solver):
         return all(term.is_settled for term in self._solvers)
 
     def settle(self, mu: Measure, nu: Measure, keep: Path | None, resume: Path | None) -> None:
-        for k, (_, term, part) in enumerate(self._parts(nu)):
+        for _, term, part in self._parts(nu):
             if not term.is_settled:
-                term.settle(mu, part, *(None if path is None else path.with_suffix(f".{k}") for path in (keep, resume)))
+                term.settle(mu, part, None, None)  # one file is for one solve: these begin anew
 
     def at(self, fraction: Nonnegative) -> None:
         for term in self._solvers:

@@ -1,5 +1,7 @@
 """Barycentres: known answers, what does not change them, and the bracket."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from ot_gen import (
     MLP,
     DebiasedPlanCoupling,
     Dirac,
+    DiscretePotential,
+    DualSolver,
     Empirical,
     Euclidean,
     Lp,
@@ -23,6 +27,7 @@ from ot_gen import (
     Reference,
     SquaredEuclidean,
     SumSolver,
+    adam,
     barycentre,
     exact_plan,
     fit,
@@ -251,6 +256,18 @@ def test_a_sum_of_solvers_is_the_weighted_sum_of_their_estimates():
     assert set(solver.diagnostics()) == {f"{name}_{k}" for name in ("floor", "spread") for k in range(2)}
 
 
+def test_tables_as_terms_train_a_generator():
+    """The semi-discrete dual: towards two clouds of one shape, the generator's mean goes to the mean between them."""
+    nus = [Empirical(torch.randn(6, 2) + shift) for shift in (0.0, 4.0)]
+    mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
+    terms = [DualSolver(SQUARED, DiscretePotential(), inner_steps=1) for _ in nus]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fit(mu, Measures(nus, [0.5, 0.5]), SumSolver(terms), steps=150, batch_size=64, optimizer=partial(adam, lr=3e-2))
+        mean = mu.sample(2000).mean(dim=0)
+    assert torch.allclose(mean, sum(nu.atoms.mean(dim=0) for nu in nus) / 2, atol=0.4)
+
+
 def test_a_generator_is_trained_in_place_and_its_terms_may_be_given():
     target = Dirac(torch.tensor([1.0, 0.0])), Dirac(torch.tensor([3.0, 2.0]))
     mu = Pushforward(nn.Linear(1, 2), standard_gaussian(1))
@@ -312,6 +329,10 @@ A, B = Empirical(torch.zeros(2, 2)), Empirical(torch.ones(2, 2))
         (lambda: barycentre([A], None, SQUARED, terms=[]), "terms are the solvers that train a generator"),
         (lambda: gradient_flow([A], None, SQUARED, torch.ones(3, 4)), "start must have points of dimension 2"),
         (lambda: SumSolver([]), "got none"),
+        (
+            lambda: SumSolver([PrimalSolver(SQUARED, c(exact_plan)) for c in (PlanCoupling, DebiasedPlanCoupling)]),
+            "of one kind, got DebiasedPlanCoupling and PlanCoupling",
+        ),
         (
             lambda: SumSolver([PrimalSolver(SQUARED, PlanCoupling(exact_plan))] * 2),
             "share one coupling",

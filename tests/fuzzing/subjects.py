@@ -26,8 +26,8 @@ ROOMS = (
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
-    **{f"{name}.given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law")},
-    **{f"{name}.rsample_given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law")},
+    **{f"{name}.given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law", "Measures")},
+    **{f"{name}.rsample_given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law", "Measures")},
     "LabelledData.from_cube": "is no image of a cube",
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
     **dict.fromkeys(("Barycentre", "Moments", "GaussianMap", "GaussianBarycentre"), "a result"),
@@ -40,7 +40,7 @@ LEFT_OUT = {
     "Mixture": "made by torch's constructor",
     **{
         f"{law}.from_cube": "no image of a cube"
-        for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal", "Law")
+        for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal", "Law", "Measures")
     },
 }
 
