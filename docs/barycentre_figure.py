@@ -26,7 +26,7 @@ COST = SquaredEuclidean()
 EPSILON = 0.6  # square pixels
 CORNERS = ((0, 7), (3, 7), (4, 10), (8, 10))  # a class, and which of its digits
 PAIRS = (((3, 7), (8, 10)), ((4, 10), (0, 7)), ((0, 7), (3, 5)))
-STEPS = 7
+STEPS = 6
 TIMES = (0, 2, 5, 10, 20, 60)  # of 60 steps
 
 
@@ -58,7 +58,7 @@ def between(digits: list[Empirical], weights: Tensor, epsilon: float = EPSILON) 
 
 def digits() -> None:
     """Four digits at the corners of a square; three pairs; one pair exactly."""
-    figure, axes = plt.subplots(1, 2, figsize=(13.0, 6.4), layout="constrained", width_ratios=[7, 7])
+    figure, axes = plt.subplots(1, 2, figsize=(13.0, 6.4), layout="constrained", width_ratios=[1, 1])
     corners, shares = [histogram(*corner) for corner in CORNERS], torch.linspace(0, 1, STEPS)
     rows = []
     for down in shares:
