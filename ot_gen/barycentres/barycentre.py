@@ -237,30 +237,28 @@ def _of_generator(
     samples: int,
 ) -> Barycentre:
     seed = int(torch.randint(2**30, ()))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         model = gaussian_model(problem) if mu is None else mu
         solvers = [default_term(problem) for _ in problem.measures] if terms is None else list(terms)
         train(problem, model, solvers, steps, batch_size)
-    with _seeded(problem, model):
-        lower, upper = lower_bound(problem, samples), upper_bound(problem, model, samples)
-        if not isinstance(problem.cost, SquaredEuclidean):
-            return _result(
-                model, lower, upper, False, "nothing but the bracket judges a generator for this cost", steps
-            )
-        value, se = residual(problem, model)
-        converged = value + 2 * se <= tol
-        message = f"E‖x − Σ λ T(x)‖² is {value:.2g} ± {se:.1g} of the variance after {steps} steps"
-        if not converged:
-            message += "; more steps, a larger batch_size or another generator lower it"
-        return _result(model, lower, upper, converged, message, steps)
+        with undisturbed(model, *problem.modules):
+            lower, upper = lower_bound(problem, samples), upper_bound(problem, model, samples)
+            if not isinstance(problem.cost, SquaredEuclidean):
+                reason = "nothing but the bracket judges a generator for this cost"
+                return _result(model, lower, upper, False, reason, steps)
+            value, se = residual(problem, model)
+            message = f"E‖x − Σ λ T(x)‖² is {value:.2g} ± {se:.1g} of the variance after {steps} steps"
+            if not (converged := value + 2 * se <= tol):
+                message += "; more steps, a larger batch_size or another generator lower it"
+            return _result(model, lower, upper, converged, message, steps)
 
 
 @contextmanager
-def _seeded(problem: BarycentreProblem, *models: Measure) -> Iterator[None]:
+def _seeded(problem: BarycentreProblem) -> Iterator[None]:
     """Without a graph, in evaluation mode, and from a seed that is one draw of the caller's generator."""
     seed = int(torch.randint(2**30, ()))
-    with undisturbed(*models, *problem.modules):
+    with undisturbed(*problem.modules):
         torch.manual_seed(seed)
         yield
 
@@ -269,6 +267,6 @@ def _result(
     mu: Empirical | Pushforward, lower: Bound, upper: Bound, converged: bool, message: str, steps: int = 0
 ) -> Barycentre:
     if not converged:
-        warnings.warn(f"the barycentre did not arrive: {message}", stacklevel=4)
+        warnings.warn(f"the barycentre did not arrive: {message}", stacklevel=5)
     least = min(lower.value, upper.value) if lower.se == upper.se == 0 else lower.value  # equal but for rounding
     return Barycentre(mu, least, upper.value, lower.se, upper.se, converged, message, steps)

@@ -89,7 +89,7 @@ class MatchedPlanCoupling(Coupling):
 
         ∇ at x_i, times n/2:    x_i − [L x_i + (P y)_i − (Q Lx')_i],        P, Q and L held fixed
 
-    Moments of μ are taken anew at each step, from 4,096 points; those of ν when bound.
+    Moments of μ are taken anew at each step, from 4,096 points, and L costs d³ operations; those of ν when bound.
 
     Args:
         plan: C (n, n) -> `Plan`, e.g. `exact_plan`.
