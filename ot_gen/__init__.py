@@ -10,6 +10,7 @@ from ot_gen import starting as starting  # first: what follows takes seconds
 
 # isort: split
 from ot_gen import data, evaluation, geometry
+from ot_gen.barycentres import Barycentre, Measures, SumSolver, barycentre, gradient_flow
 from ot_gen.conditioning import by_label, with_classes
 from ot_gen.costs import (
     BernoulliNLL,
@@ -30,6 +31,7 @@ from ot_gen.couplings import (
     ImportanceCoupling,
     IndependentPairing,
     LabelPairing,
+    MatchedPlanCoupling,
     Pairing,
     PlanCoupling,
     PlanPairing,
@@ -158,6 +160,7 @@ __all__ = [
     "AdversarialJS",
     "AnchorCritic",
     "Ball",
+    "Barycentre",
     "BatchCritic",
     "BatchTransport",
     "BernoulliDecoder",
@@ -218,8 +221,10 @@ __all__ = [
     "LearnedMixture",
     "LearnedStd",
     "Lp",
+    "MatchedPlanCoupling",
     "MaxSlicedWasserstein",
     "Measure",
+    "Measures",
     "MinibatchWeightedKL",
     "MixedPrecision",
     "Mixture",
@@ -257,6 +262,7 @@ __all__ = [
     "SphereEncoder",
     "SquaredEuclidean",
     "StratifiedKL",
+    "SumSolver",
     "TablePairing",
     "Transported",
     "UNetVelocity",
@@ -268,6 +274,7 @@ __all__ = [
     "WithLabel",
     "adam",
     "add_head",
+    "barycentre",
     "by_label",
     "c_transform",
     "certify",
@@ -281,6 +288,7 @@ __all__ = [
     "gaussian_mixture",
     "gaussian_shell",
     "geometry",
+    "gradient_flow",
     "judge",
     "judge_encoder",
     "labelled",

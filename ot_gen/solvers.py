@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Solver(nn.Module, ABC):
         warmup_steps: outer steps at the start in which θ rests and only ξ moves.
     """
 
-    sense: ClassVar[int]
+    sense: int
     cost: Cost
     inner_steps: int
     warmup_steps: int

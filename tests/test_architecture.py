@@ -22,7 +22,8 @@ UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODU
 # From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
     *("starting", "arguments", "execution", "measures", "costs", "networks", "transport", "semidual"),
-    *("schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "keeper", "training", "priors"),
+    *("schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "keeper", "training"),
+    *("barycentres", "priors"),
     *("data", "geometry", "evaluation", "runs", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("arguments", "execution", "measures", "costs")

@@ -53,6 +53,7 @@ from ot_gen import (
     LearnedMixture,
     LearnedStd,
     MixturePotential,
+    Measures,
     NoisyEncoder,
     OneSidedPenalty,
     Orthogonal,
@@ -80,7 +81,7 @@ from ot_gen import (
 
 MODULES = ("Module", "Cost", "Divergence", "Coupling", "Potential", "Lipschitz", "Measure", "Features", "Map")
 HOLDS_NONE = {"ConvGenerator", "ResNetGenerator", "ResNetFeatures"}  # classes of modules
-HOLDS_NONE |= {"Certificate", "LaguerreCells", "SemidiscreteSolution"}  # results, built inside
+HOLDS_NONE |= {"Barycentre", "Certificate", "LaguerreCells", "SemidiscreteSolution"}  # results, built inside
 
 
 def net(inside, outside):
@@ -120,6 +121,10 @@ BUILDS = [  # class, its arguments; those that are modules are watched
             (chain, Orthogonal()),
         ]
     ],
+    (
+        Measures,
+        lambda: ([standard_gaussian(2).eval(), Pushforward(net(2, 2), standard_gaussian(2))], torch.ones(2) / 2),
+    ),
     (DiracEncoder, lambda: (net(2, 2),)),
     (Displacement, lambda: (net(2, 2),)),
     (DualSolver, lambda: (Euclidean().eval(), Critic(net(2, 1), GradientPenalty()))),

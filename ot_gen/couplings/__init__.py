@@ -10,19 +10,24 @@ from ot_gen.couplings.debiased import DebiasedPlanCoupling
 from ot_gen.couplings.encoder import EncoderCoupling
 from ot_gen.couplings.importance import ImportanceCoupling, iwae_bound
 from ot_gen.couplings.label_pairing import LabelPairing
+from ot_gen.couplings.matched import OF_THE_DATA, GaussianMap, MatchedPlanCoupling, Moments, weighted_moments
 from ot_gen.couplings.pairings import IndependentPairing, Pairing, PlanPairing
 from ot_gen.couplings.plan import PlanCoupling
 from ot_gen.couplings.table_pairing import TablePairing
 from ot_gen.couplings.velocity import VelocityRegression, flow_model
 
 __all__ = [
+    "OF_THE_DATA",
     "Coupling",
     "DebiasedPlanCoupling",
     "EncoderCoupling",
     "Estimate",
+    "GaussianMap",
     "ImportanceCoupling",
     "IndependentPairing",
     "LabelPairing",
+    "MatchedPlanCoupling",
+    "Moments",
     "Pairing",
     "PlanCoupling",
     "PlanPairing",
@@ -30,4 +35,5 @@ __all__ = [
     "VelocityRegression",
     "flow_model",
     "iwae_bound",
+    "weighted_moments",
 ]

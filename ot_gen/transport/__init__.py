@@ -8,7 +8,7 @@ from ot_gen.transport.assignment import assignment, assignment_potentials
 from ot_gen.transport.blocks import BlockPlan, plan_by_blocks
 from ot_gen.transport.bracket import Bracket
 from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
-from ot_gen.transport.gaussian import GaussianMaps, gaussian_maps, powers
+from ot_gen.transport.gaussian import GaussianBarycentre, GaussianMaps, gaussian_barycentre, gaussian_maps, powers
 from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 from ot_gen.transport.plans import exact_plan, sinkhorn_plan
 from ot_gen.transport.problem import NotConverged
@@ -19,6 +19,7 @@ __all__ = [
     "Bracket",
     "DensePlan",
     "Dual",
+    "GaussianBarycentre",
     "GaussianMaps",
     "NotConverged",
     "Pairs",
@@ -27,6 +28,7 @@ __all__ = [
     "assignment",
     "assignment_potentials",
     "exact_plan",
+    "gaussian_barycentre",
     "gaussian_maps",
     "partial_plan",
     "plan_by_blocks",

@@ -22,14 +22,15 @@ from ot_gen.evaluation import classes, transports
 
 ROOMS = (
     *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
-    *("solvers", "conditioning", "training", "priors", "data", "geometry", "evaluation"),
+    *("solvers", "conditioning", "training", "barycentres", "priors", "data", "geometry", "evaluation"),
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
-    **{f"{name}.given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law")},
-    **{f"{name}.rsample_given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law")},
+    **{f"{name}.given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law", "Measures")},
+    **{f"{name}.rsample_given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law", "Measures")},
     "LabelledData.from_cube": "is no image of a cube",
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
+    **dict.fromkeys(("Barycentre", "Moments", "GaussianMap", "GaussianBarycentre"), "a result"),
     "VolumeMap": "a result",
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
@@ -39,7 +40,7 @@ LEFT_OUT = {
     "Mixture": "made by torch's constructor",
     **{
         f"{law}.from_cube": "no image of a cube"
-        for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal", "Law")
+        for law in ("BrownianMotion", "WrappedNormal", "LocallyAdaptiveNormal", "Law", "Measures")
     },
 }
 
@@ -113,6 +114,10 @@ def table() -> og.TablePairing:
     pairing = og.TablePairing(0.5, 2**10)
     pairing.settle(VALUES["zeta"](), VALUES["nu"](), og.SquaredEuclidean(), None, None)
     return pairing
+
+
+def two_tables() -> list[og.Measure]:
+    return [og.Empirical(numbers(6, 2, seed=k)) for k in range(2)]
 
 
 def latent() -> og.LatentGeometry:
@@ -287,6 +292,20 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "probe": {"name": lambda: "the net", "rule": lambda: "give it two inputs"},
     "widened": {"numbers": lambda: numbers(3, 2)},
     "is_contraction": {"module": lambda: nn.Linear(2, 2)},
+    "gaussian_barycentre": {
+        "covariances": lambda: [torch.eye(2), torch.eye(2) * 2],
+        "weights": lambda: torch.tensor([0.5, 0.5]),
+    },
+    "weighted_moments": {"b": lambda: torch.full((5,), 0.2)},
+    "barycentre": {"measures": two_tables, "weights": lambda: torch.tensor([0.5, 0.5]), "tol": lambda: 0.5},
+    "gradient_flow": {
+        "measures": two_tables,
+        "weights": lambda: torch.tensor([0.5, 0.5]),
+        "start": lambda: numbers(4, 2),
+        "steps": lambda: 2,
+    },
+    "Measures": {"parts": two_tables, "weights": lambda: torch.tensor([0.5, 0.5])},
+    "SumSolver": {"terms": lambda: [VALUES["solver"]()]},
     "gaussian_maps": {"S": lambda: torch.eye(2), "R": lambda: torch.eye(2) * 2},
     "ShardedAtoms": {"processes": og.Processes},
     "AdversarialJS": {"discriminator": lambda: og.MLP(2, 1, (4,))},
@@ -445,6 +464,8 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "FullMatrices": lambda: matrices(og.FullMatrices()),
     "DiagonalMatrices": lambda: matrices(og.DiagonalMatrices()),
     "PlanCoupling": lambda: og.PlanCoupling(og.exact_plan),
+    "MatchedPlanCoupling": lambda: og.MatchedPlanCoupling(og.exact_plan),
+    "Measures": lambda: og.Measures(two_tables(), torch.tensor([0.5, 0.5])),
     "DebiasedPlanCoupling": lambda: og.DebiasedPlanCoupling(og.exact_plan),
     "EncoderCoupling": lambda: og.EncoderCoupling(og.GaussianEncoder(og.MLP(2, 4, (4,))), og.KL(), 1.0),
     "PrimalSolver": lambda: og.PrimalSolver(og.SquaredEuclidean(), og.PlanCoupling(og.exact_plan)),
