@@ -12,7 +12,8 @@ that of the cost ‖x − y‖², without ½: the ε of the cost ½‖x − y‖
 cBW₂²-UVP = 100 E_x BW₂²(π̂(·|x), π(·|x)) / (½ Var ν), in %: the Bures-Wasserstein distance of the conditional moments.
 "independent" has π̂(·|x) = ν. With --peer, "OTT-JAX" is the entropic plan between 2,000 samples of each law, whose
 conditional law at a new x is Σ_j p_j(x) δ_{y_j}, p ∝ exp((h̃_j − ‖x − y_j‖²) / ε), on seed 0 (pip install
-ott-jax==0.6.0). CPU s are those of `fit`, or of the second solve, which compiles nothing. Each method has one setting for all rows but the number of steps.
+ott-jax==0.6.0). CPU s are those of `fit`, or of the second solve, which compiles nothing. Each
+method has one setting for all rows but the number of steps.
 """
 
 from __future__ import annotations
