@@ -16,7 +16,7 @@ from ot_gen.barycentres.bounds import Bound, lower_bound, lower_bound_on, upper_
 from ot_gen.barycentres.fixed_support import Discrete, masses_on
 from ot_gen.barycentres.generator import default_term, gaussian_model, gaussian_moments, residual, train
 from ot_gen.barycentres.particles import moved
-from ot_gen.barycentres.problem import BarycentreProblem, Table, is_table
+from ot_gen.barycentres.problem import BarycentreProblem, WeightedPoints, is_table
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.couplings import GaussianMap, weighted_moments
 from ot_gen.measures import Empirical, Measure, Pushforward, check_cloud, undisturbed
@@ -204,7 +204,7 @@ def _shares(masses: Tensor) -> Tensor:
 def _of_particles(problem: BarycentreProblem, mu: Empirical | None, tol: float, steps: int, samples: int) -> Barycentre:
     with _seeded(problem):
         tables = problem.tables(samples)
-        start = _start(problem, tables) if mu is None else Table.of(mu, len(mu))
+        start = _start(problem, tables) if mu is None else WeightedPoints.of(mu, len(mu))
         moves = moved(problem, tables, start, steps, tol)
         end = Empirical(moves.x, None if start.masses is None else start.b)
         n = max(samples, len(end))
@@ -215,7 +215,7 @@ def _of_particles(problem: BarycentreProblem, mu: Empirical | None, tol: float, 
         return _result(end, lower_bound(problem, n), upper_bound(problem, end, n), converged, message, moves.steps)
 
 
-def _start(problem: BarycentreProblem, tables: list[Table]) -> Table:
+def _start(problem: BarycentreProblem, tables: list[WeightedPoints]) -> WeightedPoints:
     """The largest table, moved to the mean and the covariance of the Gaussian barycentre, for ‖x − y‖²."""
     largest = max(tables, key=lambda table: len(table.y))
     if not isinstance(problem.cost, SquaredEuclidean) or len(tables) == 1:
@@ -224,7 +224,7 @@ def _start(problem: BarycentreProblem, tables: list[Table]) -> Table:
         target = gaussian_moments(problem)
     except NotConverged:
         return largest
-    return Table(GaussianMap.between(weighted_moments(*largest), target)(largest.y), largest.b)
+    return WeightedPoints(GaussianMap.between(weighted_moments(*largest), target)(largest.y), largest.b)
 
 
 def _of_generator(

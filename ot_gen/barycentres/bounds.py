@@ -14,7 +14,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from ot_gen.barycentres.problem import BarycentreProblem, Table, is_table
+from ot_gen.barycentres.problem import BarycentreProblem, WeightedPoints, is_table
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.couplings import weighted_moments
 from ot_gen.measures import Measure
@@ -41,7 +41,7 @@ class Bound(NamedTuple):
         return Bound(sum(s * b.value for s, b in parts), math.hypot(*(s * b.se for s, b in parts)))
 
     @staticmethod
-    def mean(values: Tensor, law: Measure, table: Table) -> Bound:
+    def mean(values: Tensor, law: Measure, table: WeightedPoints) -> Bound:
         """The integral of values (m,) against a table, exact where the table is the law itself."""
         values, b = values.double(), table.b.double()
         mean = float(b @ values)
@@ -54,13 +54,16 @@ def upper_bound(problem: BarycentreProblem, mu: Measure, n: int) -> Bound:
     parts = []
     for share, nu in zip(problem.weights, problem.measures, strict=True):
         whole = is_table(mu, n) and is_table(nu, n)
-        values = [_plan_cost(problem.cost, Table.of(mu, n), Table.of(nu, n)) for _ in range(1 if whole else REPEATS)]
+        values = [
+            _plan_cost(problem.cost, WeightedPoints.of(mu, n), WeightedPoints.of(nu, n))
+            for _ in range(1 if whole else REPEATS)
+        ]
         mean = torch.tensor(values, dtype=torch.float64)
         parts.append((share, Bound(float(mean.mean()), 0.0 if whole else float(mean.std()) / len(mean) ** 0.5)))
     return Bound.total(parts)
 
 
-def _plan_cost(cost: Cost, x: Table, y: Table) -> float:
+def _plan_cost(cost: Cost, x: WeightedPoints, y: WeightedPoints) -> float:
     return float(exact_plan(cost.matrix(x.y, y.y), x.masses, y.masses).value)
 
 
@@ -71,7 +74,7 @@ def lower_bound_on(problem: BarycentreProblem, support: Tensor, h: list[Tensor],
     """
     parts = [(1.0, Bound(float(problem.mean(h).min())))]
     for share, nu, table in zip(problem.weights, problem.measures, h, strict=True):
-        judged = Table.of(nu, n if is_table(nu, n) else JUDGES)
+        judged = WeightedPoints.of(nu, n if is_table(nu, n) else JUDGES)
         tiles = judged.y.split(max(1, MOST // len(support)))
         values = [(problem.cost.matrix(support, y).double() - table[:, None]).amin(dim=0) for y in tiles]
         parts.append((share, Bound.mean(torch.cat(values), nu, judged)))
@@ -127,11 +130,11 @@ def _apart(cost: Cost, first: Measure, second: Measure, n: int) -> Bound:
         first, second = second, first
     if not is_table(second, n):
         return Bound(0.0)
-    x, y = Table.of(first, n), Table.of(second, n)
+    x, y = WeightedPoints.of(first, n), WeightedPoints.of(second, n)
     plan = exact_plan(cost.matrix(x.y, y.y), x.masses, y.masses)
     if is_table(first, n):
         return Bound(float(plan.dual_value))
-    g, fresh = plan.potentials[1].to(y.y), Table.of(first, JUDGES)
+    g, fresh = plan.potentials[1].to(y.y), WeightedPoints.of(first, JUDGES)
     part = Bound.mean(c_transform(cost, fresh.y, y.y, g)[0], first, fresh)
     return Bound(part.value + float(y.b.double() @ g.double()), part.se)
 
@@ -142,7 +145,7 @@ def _by_moments(problem: BarycentreProblem) -> Bound:
     The potentials are ‖x‖² − 2φ_k(x) with φ_k(x) = ½(x − m)ᵀA_k(x − m) + ⟨m_k, x⟩; A_k are the maps of Gaussians.
     """
     size = max(2, min(MOMENTS, MOST // problem.dim))
-    fitted = [Table.of(law, size) for law in problem.measures]
+    fitted = [WeightedPoints.of(law, size) for law in problem.measures]
     moments = [weighted_moments(*table) for table in fitted]
     try:
         maps = gaussian_barycentre([S for _, S in moments], torch.tensor(problem.weights)).maps
@@ -152,7 +155,7 @@ def _by_moments(problem: BarycentreProblem) -> Bound:
     most = float(torch.linalg.eigvalsh(problem.mean(maps)).max().clamp_min(1.0))
     parts = [(1.0, Bound(0.0))]
     for share, law, table, (mean, _), A in zip(problem.weights, problem.measures, fitted, moments, maps, strict=True):
-        judged = table if is_table(law, size) else Table.of(law, size)
+        judged = table if is_table(law, size) else WeightedPoints.of(law, size)
         away = judged.y.double() - mean
         inverse = torch.linalg.pinv(A / most, hermitian=True)
         # ‖y‖² and ‖m‖² apart would cancel: ‖y − m‖² = ‖y‖² − 2⟨m, y⟩ + ‖m‖², and 2⟨m, m_k⟩ averages to 2‖m‖².

@@ -13,20 +13,20 @@ from ot_gen.measures import Empirical, Measure, check_weights, undisturbed
 
 
 @final
-class Table(NamedTuple):
+class WeightedPoints(NamedTuple):
     """Points y (m, d) and their masses b (m,), of total 1."""
 
     y: Tensor
     b: Tensor
 
     @staticmethod
-    def of(law: Measure, n: int) -> Table:
+    def of(law: Measure, n: int) -> WeightedPoints:
         """The atoms of a law that has at most n of them, else n samples."""
         if is_table(law, n):
             assert isinstance(law, Empirical)
-            return Table(law.atoms, law.weights / law.weights.sum())
+            return WeightedPoints(law.atoms, law.weights / law.weights.sum())
         y = law.sample(n)
-        return Table(y, y.new_full((n,), 1 / n))
+        return WeightedPoints(y, y.new_full((n,), 1 / n))
 
     @property
     def masses(self) -> Tensor | None:
@@ -91,9 +91,9 @@ class BarycentreProblem(NamedTuple):
         if shape != (2, 2):
             raise ValueError(f"the cost {self.cost} returns shape {tuple(shape)} for 2 points and 2, not (2, 2)")
 
-    def tables(self, n: int) -> list[Table]:
+    def tables(self, n: int) -> list[WeightedPoints]:
         """The measures as atoms, or as n samples each."""
-        return [Table.of(law, n) for law in self.measures]
+        return [WeightedPoints.of(law, n) for law in self.measures]
 
     def mean(self, values: Sequence[Tensor]) -> Tensor:
         """Σ_k λ_k v_k of tensors of one shape."""
