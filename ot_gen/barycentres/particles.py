@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, Count, Positive, Vector, checked
-from ot_gen.barycentres.problem import BarycentreProblem, Table
+from ot_gen.barycentres.problem import BarycentreProblem, WeightedPoints
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.measures import Measure, check_cloud, undisturbed
 from ot_gen.transport import Plan, exact_plan
@@ -27,13 +27,15 @@ class Moved(NamedTuple):
     gain: float
 
 
-def plans_to(problem: BarycentreProblem, tables: Sequence[Table], x: Tensor, a: Tensor | None) -> list[Plan]:
+def plans_to(problem: BarycentreProblem, tables: Sequence[WeightedPoints], x: Tensor, a: Tensor | None) -> list[Plan]:
     """The exact plans from particles x (n, d) of masses a (n,), None for equal ones, to the tables."""
     return [exact_plan(problem.cost.matrix(x, table.y), a, table.masses) for table in tables]
 
 
 @torch.no_grad()
-def moved(problem: BarycentreProblem, tables: list[Table], start: Table, steps: int, tol: float) -> Moved:
+def moved(
+    problem: BarycentreProblem, tables: list[WeightedPoints], start: WeightedPoints, steps: int, tol: float
+) -> Moved:
     """Plans and positions in turn: each makes the value smaller, until a step gains less than `tol` of it.
 
     With the plans P_k held, each particle goes to the minimiser of Σ_k λ_k Σ_j P_k,ij c(x_i, y_j): for ‖x − y‖² the
@@ -61,7 +63,7 @@ def _value(problem: BarycentreProblem, plans: Sequence[Plan]) -> float:
     return float(problem.mean([plan.value.double() for plan in plans]))
 
 
-def _best(problem: BarycentreProblem, tables: list[Table], x: Tensor, plans: list[Plan]) -> Tensor:
+def _best(problem: BarycentreProblem, tables: list[WeightedPoints], x: Tensor, plans: list[Plan]) -> Tensor:
     """Where the particles are best while the plans are held, (n, d)."""
     if isinstance(problem.cost, SquaredEuclidean):
         return problem.mean([plan.barycentric(table.y) for plan, table in zip(plans, tables, strict=True)])
@@ -80,7 +82,7 @@ def _best(problem: BarycentreProblem, tables: list[Table], x: Tensor, plans: lis
     return torch.where(torch.isfinite(new).all(dim=1, keepdim=True), new, x)
 
 
-def _cost_at(problem: BarycentreProblem, tables: Sequence[Table], x: Tensor, plans: Sequence[Plan]) -> Tensor:
+def _cost_at(problem: BarycentreProblem, tables: Sequence[WeightedPoints], x: Tensor, plans: Sequence[Plan]) -> Tensor:
     return problem.mean([plan.cost_of(problem.cost, x, t.y) for plan, t in zip(plans, tables, strict=True)])
 
 
