@@ -272,6 +272,7 @@ def _annealed(C: Singles, unit: float) -> tuple[Singles, Singles, Singles]:
     some = slice(None, None, -(-n // ROWS))
     f, g = C.min(axis=1), np.zeros(n, dtype=np.float32)
     kernel, epsilon, left = np.empty_like(C), 0.0, min(n // 6, SWEEPS)
+    product = torch.from_numpy(kernel)  # by torch, which has the threads that it was given
     while True:
         np.subtract(C, f[:, None], out=kernel)
         columns = kernel.min(axis=0)
@@ -285,9 +286,9 @@ def _annealed(C: Singles, unit: float) -> tuple[Singles, Singles, Singles]:
         np.exp(kernel, out=kernel)
         u, v, sweeps, error = 1 / kernel.sum(axis=1), np.ones_like(g), 0, np.inf
         while sweeps < left and (sweeps < 4 or error > 0.05):
-            masses = v * (u @ kernel)
+            masses = v * torch.mv(product.T, torch.from_numpy(u)).numpy()
             v *= masses**-1.7
-            u *= (u * (kernel @ v)) ** -1.7
+            u *= (u * torch.mv(product, torch.from_numpy(v)).numpy()) ** -1.7
             sweeps, error = sweeps + 1, np.abs(masses - 1).mean()
         finer = f + rows + np.float32(epsilon) * np.log(u), columns + np.float32(epsilon) * np.log(v)
         if not all(np.isfinite(potential).all() for potential in finer):
