@@ -5,8 +5,9 @@
 Each entry trains on the 6,000 digits that `digit_judge` sets apart, on one CPU thread; 2,000 generated digits are
 judged against 2,000 that nobody saw. Metrics, floor and ceiling are those of `digit_judge.py`. `memo` is the median
 distance from a sample to its nearest training digit over that of held-out digits: below 1 the model copies. `class` is
-the share of samples that the judge takes for the class they were drawn for, with condition=label. With --output the
-folder gets the first samples of each cell, and a picture of all cells whose samples are there, also from earlier calls.
+the share of samples that the judge takes for the class they were drawn for, with condition=label. Rows "at 1" are the
+same flows with one evaluation of the velocity. With --output the folder gets the first samples of each cell, and a
+picture of all cells whose samples are there, also from earlier calls.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import argparse
 import math
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +26,17 @@ import torch
 from digit_judge import COLUMNS, TRAIN, A, ceiling, classifier, digits, floor, judge
 from primal_quality import protocol_data
 
-from ot_gen import Pushforward, SquaredEuclidean, fit, unlabelled
+from ot_gen import FlowMap, Pushforward, SquaredEuclidean, fit, unlabelled
 from ot_gen.cli import parts
 from ot_gen.cli.building import build
 from ot_gen.measures import undisturbed
+from ot_gen.networks import evaluations
 
 SAMPLES, SHOWN = 2000, 16
 CELLS = {
     "vae": ("primal/vae",),
     "primal-table": ("primal/sinkhorn_divergence",),
-    "primal-network": ("primal/latent_flow", "reference.dim=32", "trainer.batch_size=100"),
+    "primal-network": ("primal/latent_flow",),
     "dual-table": ("dual/semidiscrete",),
     "dual-network": ("dual/wgan_gp",),
 }
@@ -48,6 +52,17 @@ def trained(overrides: Sequence[str], seed: int) -> tuple[Pushforward, float]:
         own = made.data.own
         mu = Pushforward(mu.map, ex_post(made.encoder, own.train if mu.classes is None else own.by_label().train))
     return mu, time.process_time() - began
+
+
+def drawn(mu: Pushforward, seed: int) -> tuple[torch.Tensor, float]:
+    """Samples, and the share of them that the judge takes for their class, where they have one."""
+    with undisturbed(mu):
+        torch.manual_seed(seed)
+        z = mu.base.sample(SAMPLES)
+        points = mu(z)
+    if mu.classes is None:
+        return points, math.nan
+    return points, float((classifier().classes(points) == unlabelled(z)[1]).float().mean())
 
 
 def nearest(points: torch.Tensor, training: torch.Tensor) -> float:
@@ -74,23 +89,24 @@ def main() -> None:
     print(f"{'':28s}" + "".join(f"{column:>9s}" for column in (*COLUMNS, "memo", "class", "CPU s")))
     print(row("floor", floor()), row("ceiling", ceiling()), sep="\n", flush=True)
     for cell in arguments.cells:
-        rows: list[dict[str, float]] = []
+        rows: dict[str, list[dict[str, float]]] = defaultdict(list)
         for seed in arguments.seeds:
             mu, seconds = trained((f"solver={CELLS[cell][0]}", *CELLS[cell][1:], *arguments.overrides), seed)
-            with undisturbed(mu):
-                torch.manual_seed(seed)
-                z = mu.base.sample(SAMPLES)
-                points = mu(z)
-            accuracy = math.nan
-            if mu.classes is not None:
-                accuracy = float((classifier().classes(points) == unlabelled(z)[1]).float().mean())
-            if seed == arguments.seeds[0] and arguments.output is not None:
-                arguments.output.mkdir(parents=True, exist_ok=True)
-                np.save(arguments.output / f"{cell}.npy", points[:SHOWN].numpy())
-                draw(images[A][:SHOWN], arguments.output)
-            rows.append(judge(points) | {"memo": nearest(points, training) / real, "class": accuracy, "CPU s": seconds})
-            print(row(f"{cell} {seed}", rows[-1]), flush=True)
-        print(row(f"{cell}, mean", {name: statistics.fmean(r[name] for r in rows) for name in rows[0]}), flush=True)
+            ways = {cell: nullcontext()}
+            if any(isinstance(part, FlowMap) for part in mu.modules()):
+                ways[f"{cell} at 1"] = evaluations(mu, 1)
+            for name, context in ways.items():
+                with context:
+                    points, accuracy = drawn(mu, seed)
+                if name == cell and seed == arguments.seeds[0] and arguments.output is not None:
+                    arguments.output.mkdir(parents=True, exist_ok=True)
+                    np.save(arguments.output / f"{cell}.npy", points[:SHOWN].numpy())
+                    draw(images[A][:SHOWN], arguments.output)
+                extras = {"memo": nearest(points, training) / real, "class": accuracy, "CPU s": seconds}
+                rows[name].append(judge(points) | extras)
+                print(row(f"{name}, {seed}", rows[name][-1]), flush=True)
+        for name, found in rows.items():
+            print(row(f"{name}, mean", {key: statistics.fmean(r[key] for r in found) for key in found[0]}), flush=True)
 
 
 def draw(real: torch.Tensor, folder: Path) -> None:

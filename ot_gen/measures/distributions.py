@@ -158,10 +158,25 @@ class Mixture(MixtureSameFamily):
     def rsample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
         shape = torch.Size(sample_shape)
         component = self.mixture_distribution.sample(shape)
+        if isinstance(self.component_distribution, MultivariateNormal) and not self.batch_shape:
+            return _of_full_normals(self.component_distribution, component)
         draws = self.component_distribution.rsample(shape)
         events = len(self.event_shape)
         index = component.reshape(*component.shape, *(1,) * (events + 1))
         return torch.take_along_dim(draws, index, dim=-1 - events).squeeze(-1 - events)
+
+    def sample(self, sample_shape: Sequence[Index] = ()) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+
+def _of_full_normals(normals: MultivariateNormal, component: Tensor) -> Tensor:
+    """A draw of the normal of each component: products with one factor each, where all of them cost C as many."""
+    draws = torch.randn(*component.shape, *normals.event_shape, dtype=normals.loc.dtype, device=normals.loc.device)
+    for c in component.unique().tolist():
+        chosen = component == c
+        draws[chosen] = normals.loc[c] + draws[chosen] @ normals.scale_tril[c].mT
+    return draws
 
 
 @final

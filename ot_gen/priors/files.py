@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from ot_gen.priors.cells import CellMixture
 MIXTURE, WITHOUT_SUMS = "ot_gen prior 1", ""  # formats of mixtures
 OF_A_KIND = "ot_gen prior 2"  # the header's entry "kind" says which
 FLOW, CELLS, CLASSES = "flow", "cells", "classes"
-VELOCITY, SHARES = "map.velocity", "shares"  # of a flow, and of its classes
+VELOCITY, BASE, SHARES = "map.velocity", "base.", "shares"  # of a flow, its mixtures, and its classes
 BODY, LABELS = f"{VELOCITY}.body", f"{VELOCITY}.conditions.label.weight"
 PRIOR_NAME = "prior.safetensors"  # in a run's folder
 MODEL = "model"  # the header's entry that tells the model on whose codes the prior is; earlier files have none
@@ -119,7 +119,7 @@ def load_prior(path: str | Path, model: nn.Module | None = None) -> Measure:
 def _read(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Measure:
     _check_finite(tensors)
     if header.get("format", WITHOUT_SUMS) != OF_A_KIND:
-        return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
+        return _read_mixture(tensors)
     kinds: dict[str, Callable[..., Measure]] = {FLOW: _read_flow, CELLS: _read_cells, CLASSES: _read_classes}
     if (kind := header.get("kind", "")) not in kinds:
         raise ValueError(f"it is of a kind {kind!r} that this ot_gen does not know: upgrade it")
@@ -166,8 +166,13 @@ def _written(prior: Measure) -> tuple[dict[str, Tensor], dict[str, str]]:
     flow, velocity, units = known
     tensors = {f"{VELOCITY}.{name}": tensor for name, tensor in velocity.state_dict().items()}
     tensors |= {"units.shift": units.shift, "units.scale": units.scale}
-    base = prior.base if isinstance(prior, Pushforward) else None
-    tensors |= {SHARES: base.shares} if isinstance(base, Labelled) else {}
+    assert isinstance(prior, Pushforward)
+    laws: Iterable[nn.Module] = [prior.base]
+    if isinstance(prior.base, Labelled):
+        tensors[SHARES], laws = prior.base.shares, prior.base.parts
+    for k, law in enumerate(laws):
+        if isinstance(law, Reference) and isinstance(law.family, FullMixture):  # else it is N(0, I)
+            tensors |= {f"{BASE}{k}.{name}": tensor for name, tensor in law.family.state_dict().items()}
     return tensors, _of_a_kind(FLOW, {"steps": flow.steps, "method": flow.method})
 
 
@@ -177,6 +182,15 @@ def _of_a_kind(kind: str, settings: object) -> dict[str, str]:
 
 def _units(tensors: Mapping[str, Tensor]) -> Units:
     return Units(tensors["units.shift"], tensors["units.scale"])
+
+
+def _read_mixture(tensors: Mapping[str, Tensor]) -> Reference:
+    return Reference(FullMixture(tensors["weights"], tensors["means"], tensors["scale_tril"]))
+
+
+def _within(start: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with `start`, by the rest of their names."""
+    return {name.removeprefix(start): part for name, part in tensors.items() if name.startswith(start)}
 
 
 def _read_cells(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> CellMixture:
@@ -189,10 +203,7 @@ def _read_classes(tensors: Mapping[str, Tensor], settings: list[Mapping[str, str
         raise ValueError("a class of the prior has classes itself")
     parts = []
     for k, header in enumerate(settings):
-        start = f"{k}."
-        parts.append(
-            _read(header, {name[len(start) :]: part for name, part in tensors.items() if name.startswith(start)})
-        )
+        parts.append(_read(header, _within(f"{k}.", tensors)))
     return Labelled(parts, tensors[SHARES])
 
 
@@ -201,22 +212,39 @@ def _read_flow(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Pu
     depth = 1 + sum(re.fullmatch(rf"{BODY}\.layers\.\d+\.weight", name) is not None for name in tensors)
     dim, width = tensors[f"{BODY}.last.weight"].shape
     classes = len(tensors[LABELS]) if LABELS in tensors else None
+    base = _within(BASE, tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(BASE)}
     asked = _shapes(dim, width, depth, tuple(tensors["units.scale"].shape), classes)
     if lacks := asked.keys() - tensors.keys():
         raise KeyError(min(lacks))
     for name, tensor in tensors.items():
         if (shape := tuple(tensor.shape)) != asked.get(name) or not tensor.is_floating_point() or not all(shape):
             raise ValueError(f"{name} has shape {shape} of {tensor.dtype}, where {asked.get(name, 'nothing')} is asked")
-    velocity, start = DenseVelocity(dim, width, depth, classes), f"{VELOCITY}."
-    velocity = velocity.to(tensors[f"{BODY}.last.weight"].dtype)
-    velocity.load_state_dict({name[len(start) :]: part for name, part in tensors.items() if name.startswith(start)})
-    flow, zeta = FlowMap(velocity, steps=settings["steps"], method=settings["method"]), standard_gaussian(dim)
+    laws = _read_base(base, dim, classes or 1)
+    velocity = DenseVelocity(dim, width, depth, classes).to(tensors[f"{BODY}.last.weight"].dtype)
+    velocity.load_state_dict(_within(f"{VELOCITY}.", tensors))
+    flow = FlowMap(velocity, steps=settings["steps"], method=settings["method"])
     if classes is None:
-        prior = Pushforward(Placed(flow, _units(tensors)), zeta)
+        prior = Pushforward(Placed(flow, _units(tensors)), laws[0])
     else:
         placed = Placed(Unlabelled(with_classes(flow, classes)), _units(tensors))
-        prior = Pushforward(WithLabel(placed), Labelled(zeta, tensors[SHARES]))
+        prior = Pushforward(WithLabel(placed), Labelled(laws, tensors[SHARES]))
     return prior.requires_grad_(False).eval()
+
+
+def _read_base(tensors: Mapping[str, Tensor], dim: int, classes: int) -> list[Reference]:
+    """The laws from which a flow starts: mixtures, one a class, or N(0, I), which has no tensors."""
+    if not tensors:
+        return [standard_gaussian(dim)]
+    asked = {f"{k}.{name}" for k in range(classes) for name in ("weights", "means", "scale_tril")}
+    if unlike := asked ^ tensors.keys():
+        raise ValueError(
+            f"it lacks or has too much {BASE}{min(unlike)}, for a flow that starts from {classes} mixtures"
+        )
+    laws = [_read_mixture(_within(f"{k}.", tensors)) for k in range(classes)]
+    if any(law.dim != dim for law in laws) or not all(part.is_floating_point() for part in tensors.values()):
+        raise ValueError(f"its flow starts from mixtures that are not of numbers in dimension {dim}, its velocity's")
+    return laws
 
 
 def _shapes(

@@ -57,8 +57,6 @@ def ex_post_prior(
         >>> prior.dim, prior.sample(5).shape, prior.law.log_prob(torch.zeros(4, 2)).shape
         (2, torch.Size([5, 2]), torch.Size([4]))
     """
-    from sklearn.mixture import GaussianMixture
-
     if samples < components:
         raise ValueError(f"ex_post_prior needs as many samples as components, got {samples} and {components}")
     if isinstance(nu, LabelledData):
@@ -74,6 +72,18 @@ def ex_post_prior(
     codes = codes_of(encoder, nu, samples, seed)
     if len(codes) < max(2, components):
         raise ValueError(f"{components} components need at least {max(2, components)} codes, got {len(codes)}")
+    return fitted_mixture(codes, components, regularisation, seed)
+
+
+def fitted_mixture(codes: Tensor, components: int, regularisation: float, seed: int) -> Reference:
+    """The mixture of full covariances that `ex_post_prior` fits to codes (n, k), n >= components.
+
+    Example:
+        >>> fitted_mixture(torch.randn(50, 3), 2, 1e-6, seed=0).sample(5).shape
+        torch.Size([5, 3])
+    """
+    from sklearn.mixture import GaussianMixture
+
     units = _units(codes)
     fit = GaussianMixture(components, reg_covar=regularisation, max_iter=200, random_state=seed)
     fit.fit(units.standard(codes.double().cpu()).numpy())

@@ -108,6 +108,13 @@ SPOILED = {
     "no steps": ("flow", {"settings": '{"method": "heun"}'}, {}),
     "steps that go back": ("flow", {"settings": '{"steps": -3, "method": "heun"}'}, {}),
     "a unit of 0": ("cells", {}, {"units.scale": torch.zeros(3)}),
+    "a mixture of another dimension": (
+        *("flow", {}),
+        {"base.0.means": torch.zeros(1, 2), "base.0.scale_tril": torch.eye(2)[None], "base.0.weights": torch.ones(1)},
+    ),
+    "a mixture without factors": ("flow", {}, {"base.0.scale_tril": None}),
+    "a mixture of a class that is not there": ("flow", {}, {"base.1.weights": torch.ones(1)}),
+    "a mixture of whole numbers": ("flow", {}, {"base.0.means": torch.zeros(1, 3, dtype=torch.int64)}),
     "a unit for fewer": ("flow", {}, {"units.scale": torch.ones(2), "units.shift": torch.ones(2)}),
 }
 
@@ -125,6 +132,21 @@ def test_a_file_of_a_stranger_is_refused_in_words(case, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="holds no prior of save_prior"):
         load_prior(tmp_path / "prior")
     assert not (built and tensors)  # shapes are compared before
+
+
+def without_base(path):
+    """The file as it was before flows started from mixtures."""
+    header, tensors = read_tensors(path, ("ot_gen prior 2",))
+    del header["checksums"]
+    write_tensors(path, {name: part for name, part in tensors.items() if not name.startswith("base.")}, header)
+
+
+def test_a_flow_of_an_earlier_file_starts_from_the_gaussian(tmp_path):
+    prior = fitted("flow")
+    save_prior(prior, tmp_path / "prior")
+    without_base(tmp_path / "prior")
+    again = load_prior(tmp_path / "prior")
+    assert torch.equal(drawn(again), drawn(Pushforward(prior.map, standard_gaussian(3))))
 
 
 def test_other_measures_are_refused(tmp_path):
