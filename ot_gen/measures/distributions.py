@@ -171,11 +171,11 @@ class Mixture(MixtureSameFamily):
 
 
 def _of_full_normals(normals: MultivariateNormal, component: Tensor) -> Tensor:
-    """A draw of the normal of each component: products with one factor each, where all of them cost C as many."""
-    draws = torch.randn(*component.shape, *normals.event_shape, dtype=normals.loc.dtype, device=normals.loc.device)
-    for c in component.unique().tolist():
-        chosen = component == c
-        draws[chosen] = normals.loc[c] + draws[chosen] @ normals.scale_tril[c].mT
+    """A draw of the normal of each component. `MultivariateNormal` takes C products of matrix and vector for each."""
+    noise = torch.randn(*component.shape, *normals.event_shape, dtype=normals.loc.dtype, device=normals.loc.device)
+    draws = torch.zeros_like(noise)
+    for c, (loc, factor) in enumerate(zip(normals.loc, normals.scale_tril, strict=True)):
+        draws = torch.where((component == c).unsqueeze(-1), loc + noise @ factor.mT, draws)
     return draws
 
 
