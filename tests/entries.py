@@ -51,7 +51,8 @@ def small_files(folder):
     np.savez(folder / "colours.npz", images=colours, labels=np.array(["cat", "dog"])[np.arange(40) % 2])
     (folder / "faces").mkdir()
     for i in range(24):
-        Image.fromarray(random.integers(0, 256, (218, 178, 3), dtype=np.uint8)).save(folder / f"faces/{i + 1:06d}.jpg")
+        blocks = Image.fromarray(random.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        blocks.resize((178, 218)).save(folder / f"faces/{i + 1:06d}.jpg")
     for i in (*range(1, 6), "t"):
         rows = random.integers(0, 256, (16, 3073), dtype=np.uint8)
         rows[:, 0] = np.arange(16) % 10
