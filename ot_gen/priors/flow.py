@@ -30,7 +30,7 @@ from ot_gen.priors.codes import codes_of
 from ot_gen.priors.mixture import fitted_mixture
 from ot_gen.schedules import Schedule, linear_decay
 from ot_gen.solvers import PrimalSolver, Solver
-from ot_gen.training import fit
+from ot_gen.training import Seconds, fit
 
 log = logging.getLogger("ot_gen")
 RIDGE = 1e-3  # of the variance of the codes, in every covariance: where codes are few, points still start all around
@@ -46,6 +46,7 @@ def flow_prior(
     *,
     components: Count = 10,
     steps: Count = 6000,
+    max_seconds: Seconds | None = None,
     batch_size: Count = 256,
     width: Count = 512,
     depth: Count = 3,
@@ -74,7 +75,7 @@ def flow_prior(
         pairing: of ζ and the codes. None: a fresh `TablePairing(tol=0.1)`, the semi-discrete table of the codes.
         components: of ζ, shared among the classes; fewer where a component would have less than k + 1 codes. 1: ζ is
             one Gaussian, with the mean and the covariance of the codes.
-        steps, batch_size, optimizer, schedule: of `fit`. A batch holds no more pairs than there are codes.
+        steps, max_seconds, batch_size, optimizer, schedule: of `fit`; the solve of a table comes before. A batch holds no more pairs than there are codes.
         width, depth: of the velocity, a `DenseVelocity`.
         flow_steps: steps of Heun's method for a sample, two evaluations of v each.
         seed: of the codes, of the mixture, of the table, of the velocity's first weights and of the training. The
@@ -126,6 +127,7 @@ def flow_prior(
                 target,
                 solver,
                 steps=steps,
+                max_seconds=max_seconds,
                 batch_size=max(2, min(batch_size, len(codes))),
                 optimizer=optimizer,
                 schedule=schedule,
