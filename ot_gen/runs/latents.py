@@ -30,7 +30,7 @@ _NODES, _LINES = 200, 20
 
 
 def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor, of: Sequence[str] | None = None) -> Figure:
-    """Codes of data, coloured by class, over draws of the reference in grey; a class's name stands at its median.
+    """Codes of data, coloured by class, over draws of the reference in grey; a class's number stands at its median.
 
     Codes of more than two dimensions are projected on their own two principal directions, and the draws with them.
     Codes on a line are spread over one strip for each class, the draws below them.
@@ -39,7 +39,7 @@ def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor, of: Sequenc
         codes: (n, k).
         labels: the classes, (n,) int64 >= 0, or None.
         prior: draws of the reference, (m, k).
-        of: the names of the classes; None shows their numbers.
+        of: the names of the classes, which stand in the legend; None shows their numbers.
     """
     points, draws, names = _principal(codes, prior) if codes.shape[1] > 1 else _strips(codes, labels, prior)
     figure = blank(4.6, 5.2)
@@ -216,10 +216,10 @@ def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray, of: Seq
     halo = [withStroke(linewidth=2.5, foreground="white")]
     for number, colour in zip(classes, colours, strict=False):
         axes.scatter([], [], color=colour, label=class_title(int(number), of), **DOTS)
+        if of is not None:  # names would cover the codes: they stand in the legend
+            continue
         x, y = np.median(points[labels == number], axis=0)
-        axes.text(
-            x, y, class_title(int(number), of), ha="center", va="center", fontsize=9, weight="bold", path_effects=halo
-        )
+        axes.text(x, y, str(number), ha="center", va="center", fontsize=9, weight="bold", path_effects=halo)
 
 
 def _curves(paths: Tensor, data: Tensor, names: Sequence[str], group: int, marked: bool = False) -> Figure:

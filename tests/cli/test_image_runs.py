@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import ot_gen
+from ot_gen.runs.class_figures import class_grid, class_scatter
+from ot_gen.runs.latents import code_figure
 
 SMOKE = (
     "trainer=smoke",
@@ -93,3 +96,15 @@ def test_a_data_set_of_ones_own_needs_trust_to_be_loaded_again(command, monkeypa
     code, _, err = command(*sample)
     assert code == 2 and "names 'dots.Dots', which is no part of ot_gen" in err and err.count("\n") == 1
     assert command(*sample, "--trust")[0] == 0
+
+
+def test_names_of_classes_stand_in_the_figures():
+    """By what a reader sees: the ticks of the grid, and the legends of the planes."""
+    names = ("cat", "dog", "a very long name of a class")
+    labels = torch.arange(30) % 3
+    grid = class_grid([torch.rand(4, 27) for _ in names], (3, 3, 3), names)
+    assert [tick.get_text() for tick in grid.axes[0].get_yticklabels()] == ["cat", "dog", "a very long n…"]
+    plane = class_scatter(torch.randn(30, 2), labels, torch.randn(30, 2), labels, names)
+    codes = code_figure(torch.randn(30, 2), labels, torch.randn(9, 2), names)
+    for figure in (plane, codes):
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cat", "dog", "a very long n…"]
