@@ -29,6 +29,7 @@ LEFT_OUT = {
     **{f"{name}.given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law", "Measures")},
     **{f"{name}.rsample_given": "is for measures of rows" for name in ("Reference", "CellMixture", "Law", "Measures")},
     "LabelledData.from_cube": "is no image of a cube",
+    "ResNetGenerator.forward": "normalises groups, and those of numbers that overflow have no deviation",
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
     **dict.fromkeys(("Barycentre", "Moments", "GaussianMap", "GaussianBarycentre"), "a result"),
     "VolumeMap": "a result",
