@@ -75,7 +75,8 @@ def flow_prior(
         pairing: of ζ and the codes. None: a fresh `TablePairing(tol=0.1)`, the semi-discrete table of the codes.
         components: of ζ, shared among the classes; fewer where a component would have less than k + 1 codes. 1: ζ is
             one Gaussian, with the mean and the covariance of the codes.
-        steps, max_seconds, batch_size, optimizer, schedule: of `fit`; the solve of a table comes before. A batch holds no more pairs than there are codes.
+        steps, max_seconds, batch_size, optimizer, schedule: of `fit`; the solve of a table comes before. A batch holds
+            no more pairs than there are codes.
         width, depth: of the velocity, a `DenseVelocity`.
         flow_steps: steps of Heun's method for a sample, two evaluations of v each.
         seed: of the codes, of the mixture, of the table, of the velocity's first weights and of the training. The
