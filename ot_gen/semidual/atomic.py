@@ -1,0 +1,79 @@
+"""What no table splits among atoms: points of mass, and regions where the costs of two atoms differ by a constant."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ot_gen.costs import Cost
+from ot_gen.measures import Empirical
+
+STEP = 1e-2  # in the size of the law
+
+
+def least_error(mu: object, weights: Tensor, x: Tensor) -> float:
+    """A bound from below of ‖P − b‖₁ over all tables, by the points of mass of μ; 0 where none are seen.
+
+    A table sends the mass w_i of a point to one atom. So of Σ_j min(P_j, b_j) = 1 − ‖P − b‖₁ / 2 it brings at most
+    min(w_i, max b), and k points reach at most k atoms.
+
+    Args:
+        mu: `Empirical`, whose masses are known, or another law.
+        weights: b, (m,).
+        x: a sample of μ, (n, d), that shows masses of other laws, less three standard errors.
+
+    Example:
+        >>> b = torch.full((10,), 0.1)
+        >>> least_error(Empirical(torch.tensor([[0.0], [1.0]])), b, torch.zeros(2, 1))
+        1.6
+    """
+    points, masses, rest = _points(mu) if isinstance(mu, Empirical) else _seen(x)
+    b = weights.double().cpu().sort(descending=True).values
+    by_atoms = float(b[: len(points)].sum())
+    by_points = float(masses.clamp_max(float(b[0])).sum())
+    return round(max(0.0, 2 * (1 - min(by_atoms, by_points) - rest)), 12)
+
+
+def _points(mu: Empirical) -> tuple[Tensor, Tensor, float]:
+    """The distinct points of positive mass, their masses, and the mass of others."""
+    points, index = torch.unique(mu.atoms[mu.weights > 0], dim=0, return_inverse=True)
+    masses = torch.zeros(len(points), dtype=torch.float64)
+    masses.index_add_(0, index.cpu(), mu.weights[mu.weights > 0].double().cpu())
+    return points, masses, 0.0
+
+
+def _seen(x: Tensor) -> tuple[Tensor, Tensor, float]:
+    """The same of points that a sample holds more than once, by upper bounds."""
+    points, counts = torch.unique(x, dim=0, return_counts=True)
+    often, n = counts > 1, len(x)
+    share = counts[often].double().cpu() / n
+    rest = max(0.0, 1 - float(share.sum()))
+    return points[often], share + 3 * (share / n).sqrt(), rest + 3 * (max(rest, 1 / n) / n) ** 0.5
+
+
+def flat_mass(cost: Cost, atoms: Tensor, x: Tensor, h_tilde: Tensor, epsilon: float) -> float:
+    """The mass that goes to second atoms where c(·, y_j) − c(·, y_k) is constant about x, j and k the two best there.
+
+    The soft plan of a table that is nearly optimal splits it. Cells of a table do not: a constant added to h̃_j moves
+    all of it at once. So it is for ‖x − y‖_1 and ‖x − y‖_∞, and for ‖x − y‖ on the line.
+
+    Args:
+        cost: c.
+        atoms: y, (m, d).
+        x: a sample of μ, (n, d).
+        h_tilde: the table, (m,).
+        epsilon: its ε.
+
+    Example:
+        >>> from ot_gen import Euclidean
+        >>> x, y = torch.rand(100, 1), torch.tensor([[2.0], [3.0]])
+        >>> round(flat_mass(Euclidean(), y, x, torch.tensor([0.0, 1.0]), 0.01), 3)
+        0.5
+    """
+    shares = ((h_tilde - cost.matrix(x, atoms)) / epsilon).softmax(dim=1)
+    best = shares.topk(2, dim=1)
+    first, second = atoms[best.indices[:, 0]], atoms[best.indices[:, 1]]
+    moved = x + STEP * x.std(dim=0).norm() * torch.randn_like(x)
+    here, there = (cost(points, first) - cost(points, second) for points in (x, moved))
+    rounding = 16 * torch.finfo(x.dtype).eps * (cost(x, first).abs() + cost(x, second).abs())
+    return float(torch.where((here - there).abs() <= rounding, best.values[:, 1], 0).mean())
