@@ -177,10 +177,9 @@ class Ascent(nn.Module):
 
     @torch.no_grad()
     def tied(self, x: Tensor) -> float:
-        """About the mass of the points whose best atoms tie to rounding by the average, from a sample (n, d)."""
-        epsilon = self.smallest / 8
-        each = [(1 / (z.square().sum(dim=1) * w.square())).mean() for z, w in self.costs.soft(x, self.average, epsilon)]
-        return float(torch.stack(each).mean()) - 1
+        """The mass that a plan as soft as rounding gives to other atoms than a drawn one, from a sample (n, d)."""
+        soft = self.costs.soft(x, self.average, self.smallest / 8)
+        return 1 - float(torch.cat([z.square().sum(dim=1) * w.square() for z, w in soft]).mean())
 
     def _competing(self, z: Tensor, w: Tensor) -> float:
         return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())

@@ -16,6 +16,7 @@ from ot_gen.semidual.ascent import Ascent, sampled_error, samples_for
 from ot_gen.semidual.atomic import flat_mass, least_error
 from ot_gen.semidual.exact import ExactCells
 from ot_gen.semidual.judge import Judge, Verdict
+from ot_gen.semidual.line import is_monotone, points_of, sample_table
 from ot_gen.semidual.problem import SemidiscreteProblem
 from ot_gen.semidual.progress import Callback, SolveProgress
 from ot_gen.semidual.solution import SemidiscreteSolution
@@ -33,7 +34,17 @@ SLOW = 1.6  # times as large
 POINTS, FOR_EACH = 2**12, 64  # samples that show points of mass, and steps for each atom where there are such
 TIED, TIED_ROWS = 2**12, 2**10  # samples that show ties to rounding, and by constants
 
-NUMBERS = ("seed", "streams", "tested", "next_test", "finishes", "annealings", "seconds", "ascent")  # of a checkpoint
+NUMBERS = (
+    "seed",
+    "streams",
+    "tested",
+    "next_test",
+    "finishes",
+    "annealings",
+    "follows",
+    "seconds",
+    "ascent",
+)  # of a checkpoint
 
 
 @final
@@ -65,6 +76,8 @@ class Solve:
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
         self.first_test = min(first, FINISH_FROM) if few else first
         self.annealings = 0 if few else ANNEALINGS
+        self.lined = False  # whether it began at quantiles of a line
+        self.follows = False  # whether the average is the table of one
         self.exact_from = self.exact.worth if self.exact is not None else math.inf
         if first >= self.exact_from:  # then steps would take longer anyway
             self.exact_from = FINISH_FROM
@@ -80,11 +93,18 @@ class Solve:
             self.seed = self.judge.seed = state["seed"]
             self.judge.streams, self.judge.tested = state["streams"], state["tested"]
             self.next_test = state["next_test"]
-            self.finishes, self.annealings = state["finishes"], state["annealings"]
+            self.finishes, self.annealings, self.follows = (
+                state["finishes"],
+                state["annealings"],
+                bool(state["follows"]),
+            )
             self.began -= state["seconds"]
             self.ascent.restore(state["ascent"])
             return
         self.ascent.start(sample)
+        line = self.exact is None and not self.ascent.target and is_monotone(self.problem.cost, sample.shape[1])
+        if line and h_tilde is None and not self.reason:
+            self._start_on_a_line(sample)
         if h_tilde is not None:
             table = self.problem.reduce(h_tilde.detach().to(self.problem.weights))
             verdict = self.judge.test(table, steps=0)
@@ -103,6 +123,8 @@ class Solve:
                     verdict = self._judged()
                     while self._slow(verdict):
                         verdict = self._annealed(verdict)
+                    if self.lined and not verdict.passed and not self.reason:
+                        self._look_at_ties(self.ascent.average, self.ascent.smallest)
                     ending = Ending.REACHED if verdict.passed else self._hopeless() or self._spent()
                     if ending is None and self.finishes and self.ascent.samples >= FINISH_FROM:
                         self.finishes -= 1
@@ -125,6 +147,17 @@ class Solve:
             ending = Ending.REACHED
         return self._solution(verdict, ending, seconds)
 
+    def _start_on_a_line(self, sample: Tensor) -> None:
+        """Begin at the table of a large sample's quantiles: nothing else is as good."""
+        wanted = samples_for(0.7 * (self.tol or 0.1), self.atoms)
+        n = max(min(wanted, self.max_samples // 4), 2 * self.atoms)
+        points = points_of(self.problem.mu, self.judge.draw(n))
+        table = sample_table(self.problem.cost, self.problem.atoms, self.problem.weights, *points)
+        self.ascent.start(sample, table.to(self.problem.weights), worth=n)
+        self.ascent.samples = n
+        self.next_test = self.annealings = self.finishes = 0
+        self.lined = True
+
     def _look_at_points(self) -> None:
         """Whether points of mass keep every table from the tolerance; then the first test is early, and the last."""
         if self.tol is None or self.ascent.target:
@@ -140,13 +173,16 @@ class Solve:
     def _look_at_ties(self, table: Tensor, epsilon: float) -> None:
         """Whether atoms tie for more mass than the tolerance, at a table that is nearly optimal."""
         x, tol = self.judge.draw(TIED), self.tol or 2
-        if (tied := self.ascent.tied(x)) > tol:
-            self.reason = f"for about {tied:.2g} of the mass several atoms tie to rounding, which no table splits"
-            return
         flat = flat_mass(self.problem.cost, self.problem.atoms, x[:TIED_ROWS], table, epsilon)
         if 2 * flat > tol:  # what goes to the wrong one of two atoms is missed by the other
             self.reason = (
                 f"for about {flat:.2g} of the mass the costs of the best atoms differ by constants: no table splits it"
+            )
+        elif (tied := self.ascent.tied(x)) > tol:
+            dtype = str(self.problem.weights.dtype).removeprefix("torch.")
+            self.reason = (
+                f"for about {tied:.2g} of the mass several atoms tie to rounding in {dtype}: no table splits it; "
+                "a wider dtype may"
             )
 
     def _hopeless(self) -> Ending | None:
@@ -181,16 +217,15 @@ class Solve:
         self.annealings -= 1
         room = (self.max_samples - self.ascent.samples - self.judge.tested) // 4
         wanted = 2**number * max(samples_for(0.8 * (self.tol or 2), self.atoms), LEAST_EACH * self.atoms)
-        annealing = self.ascent.annealed(self.judge.fresh().draw, min(wanted, room), number > 0, self._late)
+        annealing = self.ascent.annealed(self.judge.fresh().draw, min(wanted, room), self.follows, self._late)
         table = torch.from_numpy(annealing.table).to(self.problem.weights)
         reached = self.judge.judge(table, self.ascent, None)
-        if reached.error < verdict.error:
+        if better := reached.error < verdict.error:
             self.ascent.adopt(table, annealing.epsilon)
-        else:
-            self.annealings = 0
+            self.follows = True
         if not reached.passed:
             self._look_at_ties(table, annealing.epsilon)
-        return reached if reached.error < verdict.error else verdict
+        return reached if better else verdict
 
     def _eased(self) -> float:
         """The ratio of the error of independent samples to that of this stream's."""
@@ -257,6 +292,7 @@ class Solve:
             "next_test": self.next_test,
             "finishes": self.finishes,
             "annealings": self.annealings,
+            "follows": int(self.follows),
             "seconds": time.perf_counter() - self.began,
             "ascent": self.ascent.progress(),
         }

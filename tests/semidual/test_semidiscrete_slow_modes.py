@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from ot_gen import Empirical, Euclidean, Reference, SquaredEuclidean, c_transform, semidiscrete
-from ot_gen.costs import Lp
+from ot_gen import Empirical, Euclidean, Reference, SquaredEuclidean, c_transform, semidiscrete, standard_gaussian
+from ot_gen.costs import InnerProduct, Lp
 from ot_gen.execution import Ending
 from ot_gen.semidual.atomic import flat_mass, least_error
+from ot_gen.semidual.exact import ExactCells
+from ot_gen.semidual.line import sample_table
+from ot_gen.semidual.problem import SemidiscreteProblem
 from ot_gen.semidual.rivals import Rivals
 from ot_gen.semidual.scores import Scores
 
@@ -52,7 +55,7 @@ def two_clusters(d, far=100.0):
     ends = halves(d, far)
     law = MixtureSameFamily(Categorical(torch.ones(2)), Independent(Normal(ends, torch.ones(2, d)), 1))
     weights = torch.tensor([0.3, 0.7]).repeat_interleave(100) / 100
-    return Plain(Reference(law).sample), Empirical(cloud(200, d) + ends.repeat_interleave(100, dim=0), weights)
+    return Reference(law), Empirical(cloud(200, d) + ends.repeat_interleave(100, dim=0), weights)
 
 
 def one_heavy(d):
@@ -150,5 +153,42 @@ def test_costs_that_differ_by_constants_are_refused_with_the_reason(p):
 
 def test_strictly_convex_costs_are_flat_nowhere():
     x, y = cloud(500, 2), cloud(20, 2, 1)
-    assert flat_mass(SQUARES, y, x, torch.zeros(20), 1.0) == 0
+    assert flat_mass(SQUARES, y, x, torch.zeros(20), 1.0) < 1e-3
     assert flat_mass(Lp(1.0), y, x, torch.zeros(20), 1.0) > 0.01
+
+
+@pytest.mark.parametrize("cost", [SQUARES, InnerProduct()], ids=["squares", "products"])
+@pytest.mark.parametrize(
+    "mu",
+    [Plain(lambda n: torch.randn(n, 1)), Empirical(cloud(20_000, 1, 3)), two_clusters(1, far=6.0)[0]],
+    ids=["sampler", "sample", "mixture"],
+)
+def test_on_a_line_every_law_is_solved_by_its_quantiles(mu, cost):
+    solution = solved(mu, Empirical(cloud(300, 1) + 0.5), cost, tol=0.05)
+    assert solution.converged
+    assert solution.iterations == 0
+    assert seen(mu, solution) < 0.05
+
+
+def test_cells_on_a_line_end_between_the_points_of_a_sample():
+    x, y = cloud(600, 1, 1).double(), cloud(40, 1).double()
+    b = torch.arange(1, 41).double() / 820
+    table = sample_table(SQUARES, y, b, x, torch.full((600,), 1 / 600))
+    counts = torch.bincount((SQUARES.matrix(x, y) - table).argmin(dim=1), minlength=40)
+    assert float((counts / 600 - b).abs().max()) <= 1 / 600 + 1e-12
+    assert float(table @ b) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_distance_on_the_line_is_refused_with_the_reason():
+    solution = solved(Plain(lambda n: torch.randn(n, 1)), Empirical(cloud(200, 1) + 0.5), Euclidean(), tol=0.05)
+    assert solution.ending is Ending.UNREACHABLE
+    assert "differ by constants" in solution.message
+
+
+@pytest.mark.parametrize("d", [3, 8])
+def test_atoms_that_lie_on_a_line_but_for_rounding_are_solved_exactly(d):
+    y = cloud(100, 1) @ cloud(1, d, 1) + 0.5
+    solution = solved(standard_gaussian(d), Empirical(y), tol=0.2)
+    assert solution.converged
+    cells = ExactCells.of(SemidiscreteProblem(standard_gaussian(d), Empirical(y), SQUARES), 0.0)
+    assert cells is not None and cells.error(cells.solve().double()) < 0.1
