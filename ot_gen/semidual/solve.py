@@ -55,6 +55,10 @@ def semidiscrete(
     an interval or a rectangle, the masses of cells are known exactly. Then a few steps of Newton's method end the solve
     (`ot_gen.semidual.exact`), and these masses certify it, unless the samples contradict them.
 
+    On a line and for a convex cost (or the inner product), the solve begins at the quantiles of a large sample. Where
+    mass flows slowly, Newton's method on fresh samples takes over while ε falls (`ot_gen.semidual.annealing`). Where no
+    table has what was asked for, as where μ has heavy points, the solve ends at once, and `message` says why.
+
     With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure). Its plan gives x the
     softmax of (h̃_j − c(x, y_j)) / ε. `lower` and `upper` still bracket the unregularised W_c.
 
