@@ -77,3 +77,23 @@ def flat_mass(cost: Cost, atoms: Tensor, x: Tensor, h_tilde: Tensor, epsilon: fl
     rounding = ROUNDED * torch.finfo(x.dtype).eps * (here.abs() + here.gather(1, best).abs())
     flat = (change - change.gather(1, best)).abs() <= rounding
     return float((shares * flat.scatter(1, best, False)).sum(dim=1).mean())
+
+
+def heavy(least: float) -> str:
+    """The reason of a bound from below, in words."""
+    return f"the source has points of mass, which no table splits: every table has an error of {least:.2g} or more"
+
+
+def tie(flat: float, tied: float, dtype: torch.dtype, tol: float) -> str:
+    """The reason of ties, in words: by constants, or to rounding; empty where they are less than the tolerance.
+
+    Example:
+        >>> tie(flat=0.0, tied=0.0, dtype=torch.float32, tol=0.05)
+        ''
+    """
+    if 2 * flat > tol:  # what goes to the wrong one of two atoms is missed by the other
+        return f"for about {flat:.2g} of the mass the costs of the best atoms differ by constants: no table splits it"
+    if tied > tol:
+        name = str(dtype).removeprefix("torch.")
+        return f"for about {tied:.2g} of the mass several atoms tie to rounding in {name}: a wider dtype may split it"
+    return ""

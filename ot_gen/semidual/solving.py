@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ot_gen.execution import Ending, load_checkpoint, save_checkpoint
 from ot_gen.semidual.ascent import Ascent, sampled_error, samples_for
-from ot_gen.semidual.atomic import flat_mass, least_error
+from ot_gen.semidual.atomic import flat_mass, heavy, least_error, tie
 from ot_gen.semidual.exact import ExactCells
 from ot_gen.semidual.judge import Judge, Verdict
 from ot_gen.semidual.line import is_monotone, points_of, sample_table
@@ -164,9 +164,7 @@ class Solve:
             return
         least = least_error(self.problem.mu, self.problem.weights, self.judge.fresh().draw(POINTS))
         if least > self.tol:
-            self.reason = (
-                f"the source has points of mass, which no table splits: every table has an error of {least:.2g} or more"
-            )
+            self.reason = heavy(least)
             self.next_test = self.first_test = min(self.next_test, FOR_EACH * self.atoms)
             self.exact, self.annealings, self.finishes = None, 0, 0
 
@@ -174,16 +172,7 @@ class Solve:
         """Whether atoms tie for more mass than the tolerance, at a table that is nearly optimal."""
         x, tol = self.judge.draw(TIED), self.tol or 2
         flat = flat_mass(self.problem.cost, self.problem.atoms, x[:TIED_ROWS], table, epsilon)
-        if 2 * flat > tol:  # what goes to the wrong one of two atoms is missed by the other
-            self.reason = (
-                f"for about {flat:.2g} of the mass the costs of the best atoms differ by constants: no table splits it"
-            )
-        elif (tied := self.ascent.tied(x)) > tol:
-            dtype = str(self.problem.weights.dtype).removeprefix("torch.")
-            self.reason = (
-                f"for about {tied:.2g} of the mass several atoms tie to rounding in {dtype}: no table splits it; "
-                "a wider dtype may"
-            )
+        self.reason = tie(flat, self.ascent.tied(x), self.problem.weights.dtype, tol)
 
     def _hopeless(self) -> Ending | None:
         return Ending.UNREACHABLE if self.reason else None
