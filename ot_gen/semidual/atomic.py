@@ -8,7 +8,7 @@ from torch import Tensor
 from ot_gen.costs import Cost
 from ot_gen.measures import Empirical
 
-STEP, ROUNDED = 1e-2, 16  # in the size of the law, and in that of rounding
+STEP, ROUNDED, CLEAR = 1e-2, 16, 20  # in the size of the law, in that of rounding, and in the bound of rounding
 
 
 def least_error(mu: object, weights: Tensor, x: Tensor) -> float:
@@ -75,7 +75,8 @@ def flat_mass(cost: Cost, atoms: Tensor, x: Tensor, h_tilde: Tensor, epsilon: fl
     best = shares.argmax(dim=1, keepdim=True)
     change = there - here
     rounding = ROUNDED * torch.finfo(x.dtype).eps * (here.abs() + here.gather(1, best).abs())
-    flat = (change - change.gather(1, best)).abs() <= rounding
+    plain = change.gather(1, best).abs() > CLEAR * rounding  # else rounding hides the differences
+    flat = ((change - change.gather(1, best)).abs() <= rounding) & plain
     return float((shares * flat.scatter(1, best, False)).sum(dim=1).mean())
 
 
