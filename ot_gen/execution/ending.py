@@ -19,5 +19,7 @@ class Ending(StrEnum):
     """All that was asked for is reached."""
     BUDGET = "budget"
     """Samples, steps or seconds ended before."""
+    UNREACHABLE = "unreachable"
+    """No answer has what was asked for; the message says why."""
     STOPPED = "stopped"
     """The user stopped it."""

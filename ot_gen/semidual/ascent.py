@@ -7,12 +7,14 @@ slowly. The number of atoms that compete for a sample, as observed, drives ε do
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from ot_gen.semidual import natural
+from ot_gen.semidual.annealing import Annealing
 from ot_gen.semidual.sample import SampleProblem
 from ot_gen.semidual.scores import Scores
 
@@ -153,6 +155,32 @@ class Ascent(nn.Module):
         self.h_tilde.copy_(self.average)
         self.samples += len(x)
 
+    @torch.no_grad()
+    def annealed(
+        self, draw: Callable[[int], Tensor], samples: int, again: bool, spent: Callable[[], bool]
+    ) -> Annealing:
+        """Newton's method from the start, on about so many samples; or again, from the average, where it led there."""
+        table, epsilon = self.average, self.epsilon
+        if not again:
+            begin = natural.initial((costs for _, costs in self.costs.costs(draw(512))), self.weights)
+            table, epsilon = begin.h_tilde, max(begin.epsilon, self.target)
+        annealing = Annealing(self.costs, self.weights, draw, table, epsilon, max(self.smallest, self.target))
+        annealing.solve(samples, spent)
+        self.samples += annealing.samples
+        return annealing
+
+    def adopt(self, h_tilde: Tensor, epsilon: float) -> None:
+        """Go on from a table (m,) that was found otherwise, at its ε."""
+        self.average.copy_(h_tilde)
+        self.h_tilde.copy_(h_tilde)
+        self.epsilon = epsilon
+
+    @torch.no_grad()
+    def tied(self, x: Tensor) -> float:
+        """The mass that a plan as soft as rounding gives to other atoms than a drawn one, from a sample (n, d)."""
+        soft = self.costs.soft(x, self.average, self.smallest / 8)
+        return 1 - float(torch.cat([z.square().sum(dim=1) * w.square() for z, w in soft]).mean())
+
     def _competing(self, z: Tensor, w: Tensor) -> float:
         return float((1 / (z[:64].square().sum(dim=1) * w[:64].square())).mean())
 
@@ -193,3 +221,13 @@ def samples_for(error: float, atoms: int) -> int:
         63662
     """
     return math.ceil(2 * atoms / (math.pi * max(error, 1e-30) ** 2))
+
+
+def sampled_error(samples: int, atoms: int) -> float:
+    """‖P − b‖₁ of a table that is solved exactly on N independent samples, on fresh ones: the inverse of `samples_for`.
+
+    Example:
+        >>> round(sampled_error(63662, atoms=1000), 4)
+        0.1
+    """
+    return math.sqrt(2 * atoms / (math.pi * max(samples, 1)))

@@ -23,6 +23,7 @@ from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
 
 MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
 FEW, FOR_EACH, MANY = 2**14, 300, 2**19  # samples; those for each atom in space
+SPACE, FEW_ATOMS = 3, 64  # dimensions with exact cells, and atoms by which others are seen to lie in them
 FLAT, THIN = 1e-13, 1e-7  # widths of a cloud of atoms, in lengths: of one in a smaller space, and of one nearly so
 
 
@@ -63,15 +64,16 @@ class ExactCells:
     def of(cls, problem: SemidiscreteProblem, epsilon: float) -> ExactCells | None:
         """Those of a problem, or None where they are not known.
 
-        They are for ε = 0, squared distances or inner products, and a Gaussian law in up to three dimensions or the
-        uniform one on an interval or a rectangle.
+        They are for ε = 0, squared distances or inner products, and a Gaussian law or the uniform one on an interval or
+        a rectangle. The atoms span up to three dimensions; for a Gaussian they may do so in any.
         """
         products = isinstance(problem.cost, InnerProduct)
         placed = None if problem.source is None else _placed(problem.source)
         if epsilon or placed is None or not (products or isinstance(problem.cost, SquaredEuclidean)):
             return None
         m, dim = problem.atoms.shape
-        if not 1 < m <= MOST_ATOMS.get(dim, 0) or dim not in (1, *placed.law.dims):
+        flat = dim > SPACE and placed.law.turns and _is_flat(problem.atoms)
+        if not 1 < m <= max(MOST_ATOMS.values()) or not (flat or dim in (1, *placed.law.dims)):
             return None
         y, b = _numbers(problem.atoms[:]), _numbers(problem.weights)
         b = b / b.sum()
@@ -82,10 +84,13 @@ class ExactCells:
         if not (0 < size < math.inf and np.isfinite(level).all()):
             return None
         atoms /= size
+        held = (
+            torch.finfo(problem.atoms.dtype).eps * float(np.abs(y).max()) * float(np.linalg.norm(placed.factor)) / size
+        )
         form = problem.rows.form
         scores = level if form is None else _numbers(form.right(problem.atoms[:])[1])
         unit = size if products else 2 * size
-        standard = _standard(placed.law, atoms, b)
+        standard = _standard(placed.law, atoms, b, held)
         return None if standard is None else cls(standard, level, unit, scores, problem.weights)
 
     def measured(self, h_tilde: Tensor) -> ExactMasses | None:
@@ -108,7 +113,7 @@ class ExactCells:
     @property
     def worth(self) -> int:
         """The number of samples whose steps take about as long as `solve`."""
-        in_space = self.problem.atoms.shape[1:] == (3,)
+        in_space = self.problem.atoms.shape[1:] == (SPACE,)
         return min(max(FEW, FOR_EACH * len(self.level)), MANY) if in_space else FEW
 
     def better(self, h_tilde: Tensor, spent: Callable[[], bool]) -> Tensor:
@@ -131,19 +136,31 @@ class ExactCells:
         return torch.from_numpy(table - self.problem.b @ table).to(self.weights)
 
 
-def _standard(law: StandardLaw, atoms: Floats, b: Floats) -> LineProblem | CellProblem | None:
-    """The problem of atoms (m, d) of size 1, or None where rounding decides about them."""
+def _standard(law: StandardLaw, atoms: Floats, b: Floats, held: float) -> LineProblem | CellProblem | None:
+    """The problem of atoms (m, d) of size 1, or None where rounding, which moves each by up to `held`, decides it.
+
+    Atoms that span a smaller space but for rounding count as in it.
+    """
+    m = len(atoms)
     _, lengths, axes = np.linalg.svd(atoms, full_matrices=False)
-    rank = int((lengths > FLAT * lengths[0]).sum())
-    if lengths[rank - 1] <= THIN * lengths[0]:
+    rank = int((lengths > max(FLAT * lengths[0], held * math.sqrt(m))).sum())
+    if not rank or lengths[rank - 1] <= THIN * lengths[0] or m > MOST_ATOMS.get(rank, 0):
         return None
     if rank < atoms.shape[1]:
         if not law.turns:
             return None
         atoms = atoms @ axes[:rank].T
-    if len(np.unique(atoms, axis=0)) < len(atoms):
+    if rank not in (1, *law.dims) or len(np.unique(atoms, axis=0)) < m:
         return None
     return LineProblem(law, atoms[:, 0], b) if rank == 1 else CellProblem(law, atoms, b)
+
+
+def _is_flat(y: Tensor) -> bool:
+    """Whether a few of many-dimensional atoms (m, d) span no more than a space, to rounding."""
+    some = _numbers(y[:: max(1, len(y) // FEW_ATOMS)])
+    lengths = np.linalg.svd(some - some.mean(axis=0), compute_uv=False)
+    held = torch.finfo(y.dtype).eps * float(np.abs(some).max()) * math.sqrt(some.size)
+    return bool((lengths[SPACE:] <= held).all())
 
 
 @final

@@ -1,4 +1,4 @@
-"""Semi-discrete transport on the line: cells are intervals, and their ends are quantiles."""
+"""Semi-discrete transport on the line: cells are intervals, and their ends are quantiles of a law or of a sample."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import final
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ot_gen.costs import Cost
+from ot_gen.costs.distances import InnerProduct
+from ot_gen.measures import Empirical
 from ot_gen.semidual.power_diagram import Floats
 from ot_gen.semidual.standard_laws import StandardLaw
 
@@ -90,3 +95,55 @@ def monotone(atoms: Floats, weights: Floats, quantiles: Callable[[Floats], Float
     tiny = np.finfo(float).eps / 2
     rise = quantiles(np.clip(below, tiny, 1 - tiny)) * np.diff(places)
     return np.concatenate([[0.0], np.cumsum(rise)])[group]
+
+
+def is_monotone(cost: Cost, dim: int) -> bool:
+    """Whether the monotone plan is optimal: c(x, y) is −xy, or convex in x − y (`Growth`), on the line.
+
+    Example:
+        >>> from ot_gen import Euclidean
+        >>> is_monotone(Euclidean(), 1), is_monotone(Euclidean(), 2)
+        (True, False)
+    """
+    return dim == 1 and (isinstance(cost, InnerProduct) or cost.growth(1) is not None)
+
+
+@torch.no_grad()
+def sample_table(cost: Cost, atoms: Tensor, weights: Tensor, x: Tensor, masses: Tensor) -> Tensor:
+    """h̃, (m,), whose cells end at the quantiles of Σ_i w_i δ_(x_i); for costs with monotone plans.
+
+    At the end q_k of the k-th cell two costs are equal: h̃_(k+1) − h̃_k = c(q_k, y_(k+1)) − c(q_k, y_k). A cell ends
+    half-way between two points of the sample.
+
+    Args:
+        cost: c.
+        atoms: y, (m, 1), distinct.
+        weights: b, (m,).
+        x: points, (n, 1).
+        masses: w, (n,).
+
+    Source: Villani, 2003, Topics in Optimal Transportation, theorem 2.18
+
+    Example:
+        >>> from ot_gen import SquaredEuclidean
+        >>> x, y = torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([[0.0], [1.0]])
+        >>> b, w = torch.tensor([0.25, 0.75]), torch.full((4,), 0.25)
+        >>> sample_table(SquaredEuclidean(), y, b, x, w).diff()  # the cells meet at 1/2
+        tensor([0.], dtype=torch.float64)
+    """
+    places, order = torch.unique(x.double(), return_inverse=True)
+    share = torch.zeros_like(places).index_add_(0, order.flatten(), masses.double())
+    below, by_place = share.cumsum(0)[:-1] / share.sum(), atoms[:, 0].argsort()
+    ends = weights.double()[by_place].cumsum(0)[:-1]
+    nearest = torch.searchsorted((below[1:] + below[:-1]) / 2, ends)
+    middle = ((places[1:] + places[:-1]) / 2)[nearest].unsqueeze(1)
+    y = atoms.double()[by_place]
+    rise = cost(middle, y[1:]) - cost(middle, y[:-1])
+    table = torch.empty_like(y[:, 0])
+    table[by_place] = torch.cat([rise.new_zeros(1), rise.cumsum(0)])
+    return table - table @ weights.double() / weights.double().sum()
+
+
+def points_of(mu: object, x: Tensor) -> tuple[Tensor, Tensor]:
+    """All points of `Empirical` μ and their masses, or those of a sample of another law, (n, d) and (n,)."""
+    return (mu.atoms, mu.weights) if isinstance(mu, Empirical) else (x, torch.full_like(x[:, 0], 1 / len(x)))

@@ -52,6 +52,7 @@ class SemidiscreteProblem:
     def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost) -> None:
         law = _measure(mu, nu.dim)
         self.law: Measure = law
+        self.mu = law.mu
         self.source = law.mu.law if isinstance(law.mu, Reference) else None  # where it is known by more than samples
         self.nu = nu
         self.cost = cost
