@@ -72,8 +72,10 @@ class ExactCells:
         if epsilon or placed is None or not (products or isinstance(problem.cost, SquaredEuclidean)):
             return None
         m, dim = problem.atoms.shape
-        flat = dim > SPACE and placed.law.turns and _is_flat(problem.atoms)
-        if not 1 < m <= max(MOST_ATOMS.values()) or not (flat or dim in (1, *placed.law.dims)):
+        if not 1 < m <= max(MOST_ATOMS.values()):
+            return None
+        flat = dim > SPACE and placed.law.turns and _is_flat(problem.atoms[:])
+        if not (flat or dim in (1, *placed.law.dims)):
             return None
         y, b = _numbers(problem.atoms[:]), _numbers(problem.weights)
         b = b / b.sum()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.execution import Ending, load_checkpoint, save_checkpoint
+from ot_gen.measures import Pixels
 from ot_gen.semidual.ascent import Ascent, sampled_error, samples_for
 from ot_gen.semidual.atomic import flat_mass, heavy, least_error, tie
 from ot_gen.semidual.exact import ExactCells
@@ -152,7 +153,7 @@ class Solve:
         wanted = samples_for(0.7 * (self.tol or 0.1), self.atoms)
         n = max(min(wanted, self.max_samples // 4), 2 * self.atoms)
         points = points_of(self.problem.mu, self.judge.draw(n))
-        table = sample_table(self.problem.cost, self.problem.atoms, self.problem.weights, *points)
+        table = sample_table(self.problem.cost, self.problem.atoms[:], self.problem.weights, *points)
         self.ascent.start(sample, table.to(self.problem.weights), worth=n)
         self.ascent.samples = n
         self.next_test = self.annealings = self.finishes = 0
@@ -170,8 +171,9 @@ class Solve:
 
     def _look_at_ties(self, table: Tensor, epsilon: float) -> None:
         """Whether atoms tie for more mass than the tolerance, at a table that is nearly optimal."""
-        x, tol = self.judge.draw(TIED), self.tol or 2
-        flat = flat_mass(self.problem.cost, self.problem.atoms, x[:TIED_ROWS], table, epsilon)
+        x, tol, atoms = self.judge.draw(TIED), self.tol or 2, self.problem.atoms
+        # Pixels that are still bytes are too many to be numbers together.
+        flat = 0.0 if isinstance(atoms, Pixels) else flat_mass(self.problem.cost, atoms, x[:TIED_ROWS], table, epsilon)
         self.reason = tie(flat, self.ascent.tied(x), self.problem.weights.dtype, tol)
 
     def _hopeless(self) -> Ending | None:
