@@ -21,7 +21,7 @@ from ot_gen.arguments.door import Schema
 SUPPORT = {  # of the rooms for each other: they read what has passed a door
     *("advice", "undisturbed", "widened", "widened_pair", "squared_distances_to", "log_density", "Bilinear", "Dual"),
     *("GaussianMaps", "Pairs", "Bracket", "powers", "Frame", "within", "price", "factor_at"),
-    *("attempted",),
+    *("attempted", "weighted_moments"),
 }
 
 

@@ -297,7 +297,6 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
         "covariances": lambda: [torch.eye(2), torch.eye(2) * 2],
         "weights": lambda: torch.tensor([0.5, 0.5]),
     },
-    "weighted_moments": {"b": lambda: torch.full((5,), 0.2)},
     "barycentre": {"measures": two_tables, "weights": lambda: torch.tensor([0.5, 0.5]), "tol": lambda: 0.5},
     "gradient_flow": {
         "measures": two_tables,
