@@ -94,7 +94,7 @@ def at_each_step(function):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ascent, "step", watched)
-        for module in ("solve", "judge"):
+        for module in ("solving", "judge"):
             patch.setattr(f"ot_gen.semidual.{module}.samples_for", lambda tol, atoms: samples_for(tol, atoms) // 8)
         yield
 
