@@ -120,8 +120,8 @@ def _label(data: Data, twins: Sequence[Data]) -> str:
         return data.name or ""
     for words in (_path, _size, _content):
         all_words = [words(twin) for twin in twins]
-        if words(data) and len(set(all_words)) == len(twins):
-            return f"{name}: {words(data)}"
+        if len(set(all_words)) == len(twins):  # one of them may go without
+            return f"{name}: {words(data)}" if words(data) else name
     return f"{name} ({twins.index(data) + 1})"
 
 

@@ -46,7 +46,8 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
     numbers = {run.folder: number for number, run in enumerate(runs)}
     datasets = by_data([run for run in runs if run.has_started])
     sections = [Section(number, data, numbers, traces) for number, data in enumerate(datasets)]
-    labels = {run.folder: data.label for data in datasets for run in data.runs}
+    labels = {run.folder: run.record.data or "unknown data" for run in runs}
+    labels |= {run.folder: data.label or "unknown data" for data in datasets for run in data.runs}
     source = _unindented((TEMPLATES / "page.js").read_text(encoding="utf-8"))
     records = [run.record for run in runs]
     packages = dict.fromkeys(name for r in records for name in r.versions)
@@ -58,7 +59,6 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         sections=sections,
         facts=[_facts(run, folder[run.folder], labels) for run in runs],
         filters=_filters(runs, labels),
-        labels=labels,
         failures=_failures(runs),
         dashes=dashes((run.record.side, run.record.solver or "") for run in runs),
         drawn=path_data,
@@ -135,7 +135,7 @@ def _failures(runs: Sequence[Run]) -> list[tuple[str, str, list[Run]]]:
 def _facts(run: Run, folder: str, labels: Mapping[Path, str]) -> dict[str, str]:
     """What a run is filtered by."""
     own = run.record
-    data = labels.get(run.folder) or own.data
+    data = labels[run.folder]
     words = [own.solver, data, own.side, own.cell, own.cost, run.status, run.error, folder, *settings(run)]
     names = {"data": data, "side": own.side, "solver": own.solver, "status": run.status}
     seed = "unknown" if own.seed is None else str(own.seed)
