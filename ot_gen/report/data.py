@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import final
@@ -35,11 +36,9 @@ class Data:
 
     def agrees(self, run: Run) -> bool:
         """Whether a run without a fingerprint is on these data, by what it has: settings, dimension and floors."""
-        floors = [(_floors(run), _floors(other)) for other in self.runs]
-        pairs = [(own[key], other[key]) for own, other in floors for key in own.keys() & other.keys()]
         dims = {dim for one in (run, *self.runs) if (dim := _dim(one)) is not None}
-        close = [abs(own - other) <= CLOSE * max(abs(own), abs(other)) for own, other in pairs]
-        return self.settings == _settings(run) and len(dims) <= 1 and (any(close) or not close)
+        alike = [like for other in self.runs if (like := _alike(_floors(run), _floors(other))) is not None]
+        return self.settings == _settings(run) and len(dims) <= 1 and (any(alike) or not alike)
 
     @property
     def words(self) -> str:
@@ -98,11 +97,17 @@ def _settings(run: Run) -> tuple[str, ...]:
     return tuple(sorted(item for name, item in names if name.startswith("data.") and name not in OF_TRAINING))
 
 
-def _floors(run: Run) -> dict[tuple[str, int | None], float]:
+def _floors(run: Run) -> dict[object, float]:
     """The floors of W₁ and W₂² by their size, of runs that finished."""
     own = run.record
     rows = {name: own.measured(name) for name in ("w1", "w2_squared")} if run.is_finished else {}
     return {(name, own.n): row.floor for name, row in rows.items() if row is not None and row.floor is not None}
+
+
+def _alike(one: Mapping[object, float], other: Mapping[object, float]) -> bool | None:
+    """Whether floors are those of the same data; None where none is of one size."""
+    pairs = [(one[key], other[key]) for key in one.keys() & other.keys()]
+    return all(math.isclose(*pair, rel_tol=CLOSE) for pair in pairs) if pairs else None
 
 
 def _dim(run: Run) -> int | None:

@@ -38,7 +38,8 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
     """
     environment = _environment()
     folder = {run.folder: run.folder.relative_to(runs_dir).as_posix() for run in runs}
-    traces = {number: trace for number, run in enumerate(runs) if (trace := read_trace(run.folder)) and trace.value}
+    read = {number: read_trace(run.folder) for number, run in enumerate(runs) if run.has_steps}
+    traces = {number: trace for number, trace in read.items() if trace and trace.value}
     pictures = {
         run.folder: [name for name in PICTURES if name in run.figures and not (name == "curves" and number in traces)]
         for number, run in enumerate(runs)

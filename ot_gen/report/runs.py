@@ -17,7 +17,7 @@ from ot_gen.runs.codec import decode, encode
 from ot_gen.runs.configuration import read_yaml
 from ot_gen.runs.draw import FIGURES
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
+from ot_gen.runs.record import METRICS, RUN, RunRecord, read_metrics, read_record
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network", "flow")
 CLOCKS = 2.0  # seconds by which the clock of a disk may be behind
@@ -34,6 +34,7 @@ class Run:
         record: its record, as far as it is known.
         figures: the pictures in its folder, by name.
         damage: why its record cannot be read, None where it can.
+        has_steps: whether the rows in its folder's metrics.csv are its own.
         note: what it is beside others, as "judged again"; None where it stands for itself.
         counts: whether its figures stand for its model: each is judged once.
     """
@@ -42,6 +43,7 @@ class Run:
     record: RunRecord
     figures: Mapping[str, Path] = field(default_factory=dict)
     damage: str | None = None
+    has_steps: bool = True
     note: str | None = None
     counts: bool = True
 
@@ -141,9 +143,11 @@ def _read_run(folder: Path) -> Run:
         record = decode(RunRecord, drawable(encode(record)), "")
     except ValueError as error:
         return Run(folder, _composed(folder), figures, damage=reason(error.__cause__ or error))
-    if record.status is not Status.FINISHED and record.steps_done is None:
+    figures = {name: path for name, path in figures.items() if not _is_older(path, record.started)}
+    has_steps = not _is_older(folder / METRICS, record.started)
+    if record.status is not Status.FINISHED and record.steps_done is None and has_steps:
         record = replace(record, steps_done=_steps_done(folder))
-    return Run(folder, record, {name: path for name, path in figures.items() if not _is_older(path, record.started)})
+    return Run(folder, record, figures, has_steps=has_steps)
 
 
 def _is_older(path: Path, started: str | None) -> bool:

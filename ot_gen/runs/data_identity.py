@@ -12,7 +12,7 @@ from ot_gen.measures import Empirical
 from ot_gen.runs.parts import RecordedData
 
 READ = 2**24  # numbers of the training points, and of the held-out ones, that enter a fingerprint
-CHUNK = 1024  # rows at a time
+CHUNK = 2**20  # numbers at a time
 
 
 def recorded_data(data: Dataset, path: str | Path | None = None) -> RecordedData:
@@ -40,10 +40,11 @@ def recorded_data(data: Dataset, path: str | Path | None = None) -> RecordedData
             continue
         digest.update(repr((len(part), part.dim)).encode())
         every = -(-len(part) * part.dim // READ)
-        for start in range(0, len(part), every * CHUNK):
-            digest.update(_bytes(part.rows[start : start + every * CHUNK : every].double()))
+        span = every * max(1, CHUNK // part.dim)
+        for start in range(0, len(part), span):
+            digest.update(_bytes(part.rows[start : start + span : every].cpu().double()))
         if not part.is_uniform:
-            digest.update(_bytes(part.weights.double()))
+            digest.update(_bytes(part.weights.cpu().double()))
         if labels is not None:
             digest.update(_bytes(labels))
     return RecordedData(

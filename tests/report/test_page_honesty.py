@@ -13,6 +13,8 @@ from ot_gen.report.data import by_data
 from ot_gen.report.runs import find_runs
 from ot_gen.report.standing import judged_once
 from ot_gen.runs.data_identity import recorded_data
+from ot_gen.runs.draw import undraw
+from ot_gen.runs.record import read_record
 
 
 def identity(fingerprint, **more):
@@ -111,6 +113,14 @@ def test_a_run_that_was_judged_again_is_one_seed_by_its_latest_judgement(tmp_pat
     assert "an earlier judgement" in page.row(" d 0") and len(page.having("img")) == 1
 
 
+def test_a_judgement_knows_the_run_and_the_data_that_it_is_of(tmp_path):
+    write_run(tmp_path / "a", record(dataset=identity("aa", path="a.npy", shape=[1, 1, 2])))
+    run = read_record(tmp_path / "a")
+    judgement = run.to_be_judged_again(tmp_path / "a")
+    assert judgement.run_started == run.started and judgement.dataset == run.dataset
+    assert run.dataset.shape == (1, 1, 2) and not [name for name in run.figures() if name.startswith("dataset")]
+
+
 def test_one_run_judged_twice_has_no_spread(tmp_path):
     write_run(tmp_path / "a", record(judgement=judged(6.0)))
     write_run(tmp_path / "b", again((tmp_path / "a").resolve(), 6.0, "2026-11-23T12:00:00+0000"))
@@ -133,8 +143,17 @@ def test_pictures_of_an_overwritten_run_are_not_shown_as_the_new_runs(tmp_path):
     write_run(tmp_path / "a", record(), ["samples", "codes"])
     old = time.mktime((2026, 11, 22, 0, 0, 0, 0, 0, 0))
     os.utime(tmp_path / "a" / "codes.png", (old, old))
+    (tmp_path / "a" / "metrics.csv").write_text("step,seconds,images,value\n1,1,1,3\n2,2,2,2\n")
+    assert "seconds of training (log)" in page_of(tmp_path).texts
+    os.utime(tmp_path / "a" / "metrics.csv", (old, old))
     (run,) = find_runs(tmp_path)
-    assert list(run.figures) == ["samples"]
+    assert list(run.figures) == ["samples"] and "seconds of training (log)" not in page_of(tmp_path).texts
+
+
+def test_a_run_that_begins_leaves_no_picture_of_the_run_that_it_replaces(tmp_path):
+    write_run(tmp_path / "a", record(), ["samples", "codes"])
+    undraw(tmp_path / "a")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["run.json"]
 
 
 def test_figures_by_different_judges_are_never_compared(tmp_path):
