@@ -24,6 +24,7 @@ from ot_gen.measures import Empirical
 from ot_gen.report.runs import option
 from ot_gen.runs.claim import claimed, unclaimed
 from ot_gen.runs.classes import class_table, judge_classes
+from ot_gen.runs.data_identity import recorded_data
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
 from ot_gen.runs.flows import judge_flow
@@ -82,6 +83,7 @@ def _judge_samples(given: argparse.Namespace) -> str:
         Status.RUNNING,
         solver=name,
         data=choices["data"],
+        dataset=recorded_data(data, cfg.data.get("path")),
         samples=str(given.samples.absolute()),
         seed=cfg.evaluation.seed,
         overrides=tuple(given.overrides),
@@ -121,7 +123,9 @@ def _judge_run(given: argparse.Namespace) -> str:
         return record
 
     output = _output(given.output, str(run.data), given.run.absolute().name)
-    return _recorded(output, run.to_be_judged_again(given.run.absolute()), cfg, work)
+    # The file of the data may have changed since.
+    again = replace(run, dataset=recorded_data(data, cfg.data.get("path"))).to_be_judged_again(given.run.absolute())
+    return _recorded(output, again, cfg, work)
 
 
 def _output(given: Path | None, data: str, name: str) -> Path:

@@ -31,6 +31,7 @@ from ot_gen.cli.sweep import (
 )
 from ot_gen.execution import Processes, checkpoint_in, holds, interruptible, kind_and_message, launch, use_threads
 from ot_gen.runs.claim import check_free, claimed, reached
+from ot_gen.runs.data_identity import recorded_data
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import RunRecord, read_record, write_record
 from ot_gen.runs.run import Experiment, follow, run, whole
@@ -160,6 +161,7 @@ def _built(cfg: DictConfig, writer: RecordWriter | None, resume: Path | None, pr
     cfg = completed(cfg, data)
     if writer is not None:
         writer.configure(OmegaConf.to_yaml(cfg, resolve=True))
+        writer.update(dataset=recorded_data(data, cfg.data.get("path")))
     made = assembled(cfg, data, cfg.seed)
     others: dict[str, Any] = {}
     if writer is not None:

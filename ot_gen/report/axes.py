@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import ClassVar, Protocol, final
 
 
 class Axis(Protocol):
-    """A map of values to [0, 1], with ticks."""
+    """A map of values to [0, 1], with ticks. `words` follow the name of what stands on it."""
+
+    @property
+    def words(self) -> str:
+        """How values are laid out, in words: nothing for equal steps."""
 
     def at(self, value: float) -> float:
         """Where the value stands, between 0 and 1; a value beyond an end stands at that end."""
@@ -30,6 +34,7 @@ class LinearAxis:
 
     low: float
     high: float
+    words: ClassVar[str] = ""
 
     def at(self, value: float) -> float:
         """Where the value stands, between 0 and 1."""
@@ -57,6 +62,7 @@ class LogAxis:
 
     low: float
     high: float
+    words: ClassVar[str] = " (log)"
 
     def at(self, value: float) -> float:
         """Where the value stands, between 0 and 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
-from ot_gen.report.quantities import Quantity, Statistic, quantity, summary
+from ot_gen.report.quantities import Quantity, Statistic, by_judge, quantity, summary
 from ot_gen.report.runs import Run
 from ot_gen.runs.parts import RecordedClasses, RecordedMetric
 
@@ -53,8 +53,9 @@ def class_table(groups: Sequence[Sequence[Run]]) -> ClassTable | None:
         >>> class_table([]) is None
         True
     """
-    labelled = [[run for run in group if run.is_finished and _of(run).metrics] for group in groups]
-    labelled = [members for members in labelled if members]
+    labelled = [
+        part for group in groups for part in by_judge([run for run in group if run.is_counted and _of(run).metrics])
+    ]
     if not labelled:
         return None
     parts = [_of(run) for members in labelled for run in members]

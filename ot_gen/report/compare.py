@@ -1,7 +1,8 @@
-"""The command `ot-gen-compare RUNS_DIR`: every run below a folder on one self-contained page, and in one CSV file."""
+"""The command `ot-gen-compare RUNS_DIR ...`: every run below folders on one self-contained page and in a CSV file."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +10,19 @@ from pathlib import Path
 from ot_gen.execution import OneLineParser, exit_code, interruptible, on_one_line, plain_streams, reason, write_text
 from ot_gen.report.page import comparison_page
 from ot_gen.report.runs import find_runs
+from ot_gen.report.standing import judged_once
 from ot_gen.report.table import comparison_csv
 from ot_gen.runs.record import RUN
 
 PAGE, TABLE = "comparison.html", "comparison.csv"
 
 
-def write_comparison(runs_dir: Path, output: Path) -> Path:
+def write_comparison(runs_dir: Path | Sequence[Path], output: Path) -> Path:
     """Write comparison.html and comparison.csv about the runs below `runs_dir` into `output`; returns the page's path.
+
+    Args:
+        runs_dir: a folder, or several; a run that is below two of them stands on the page once.
+        output: where the files go.
 
     Raises:
         ValueError: no folder `runs_dir`, or no run in it.
@@ -29,12 +35,16 @@ def write_comparison(runs_dir: Path, output: Path) -> Path:
         ...     write_comparison(Path(name), Path(name)).name
         'comparison.html'
     """
-    if not runs_dir.is_dir():
-        raise ValueError(f"{runs_dir} is not a folder; give the folder that your runs were written to")
-    runs = find_runs(runs_dir)
+    folders = [runs_dir] if isinstance(runs_dir, Path) else list(runs_dir)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is not a folder; give the folder that your runs were written to")
+    root = folders[0] if len(folders) == 1 else Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    runs = judged_once(find_runs(*(folders if len(folders) == 1 else [folder.resolve() for folder in folders])))
     if not runs:
-        raise ValueError(f"no run in {runs_dir} (no folder there holds {RUN}); start one with `ot-gen`")
-    page, table = comparison_page(runs, runs_dir), comparison_csv(runs, runs_dir)
+        names = ", ".join(map(str, folders))
+        raise ValueError(f"no run in {names} (no folder there holds {RUN}); start one with `ot-gen`")
+    page, table = comparison_page(runs, root), comparison_csv(runs, root)
     output.mkdir(parents=True, exist_ok=True)
     for name, text in ((TABLE, table), (PAGE, page)):
         # Names of folders may hold bytes that are no text, which no file in UTF-8 can hold.
@@ -62,15 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(argv: Sequence[str] | None) -> int:
     parser = OneLineParser("ot-gen-compare", description="Compare all runs below a folder on one page.")
-    parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, help="the folder that holds the runs, at any depth")
+    words = "the folder that holds the runs, at any depth; or several folders"
+    parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, nargs="+", help=words)
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where the files go (default: RUNS_DIR)")
     try:
         arguments = parser.parse_args(argv)
-        page = write_comparison(arguments.runs_dir, arguments.output or arguments.runs_dir)
+        if arguments.output is None and len(arguments.runs_dir) > 1:
+            raise ValueError(
+                f"{len(arguments.runs_dir)} folders are compared; say where the page goes: --output FOLDER"
+            )
+        output = arguments.output or arguments.runs_dir[0]
+        page = write_comparison(arguments.runs_dir, output)
     except ValueError as error:
         sys.stderr.write(f"ot-gen-compare: error: {on_one_line(error)}\n")
     except OSError as error:
-        what = f"{error.strerror or reason(error)}: {error.filename or arguments.output or arguments.runs_dir}"
+        what = f"{error.strerror or reason(error)}: {error.filename or arguments.output or arguments.runs_dir[0]}"
         sys.stderr.write(f"ot-gen-compare: error: {what}; try another --output\n")
     else:
         sys.stdout.write(f"{page}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
-from ot_gen.report.quantities import Quantity, Statistic, judged, metrics, summary
+from ot_gen.report.quantities import Quantity, Statistic, by_judge, judged, metrics, summary
 from ot_gen.report.runs import Run
 from ot_gen.runs.parts import RecordedMetric
 
@@ -36,8 +36,9 @@ def flow_table(groups: Sequence[Sequence[Run]]) -> FlowTable | None:
         >>> flow_table([]) is None
         True
     """
-    flows = [[run for run in group if run.is_finished and run.record.flow] for group in groups]
-    flows = [members for members in flows if members]
+    flows = [
+        part for group in groups for part in by_judge([run for run in group if run.is_counted and run.record.flow])
+    ]
     if not flows:
         return None
     runs = [run for members in flows for run in members]

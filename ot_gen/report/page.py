@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
+from ot_gen.report.data import by_data
 from ot_gen.report.pictures import PICTURES, embedded
 from ot_gen.report.quantities import places, statistic, summary
 from ot_gen.report.runs import CELLS, SIDES, Run, settings
@@ -38,16 +38,17 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
     """
     environment = _environment()
     folder = {run.folder: run.folder.relative_to(runs_dir).as_posix() for run in runs}
-    traces = {number: trace for number, run in enumerate(runs) if (trace := read_trace(run.folder)) and trace.value}
+    read = {number: read_trace(run.folder) for number, run in enumerate(runs) if run.has_steps}
+    traces = {number: trace for number, trace in read.items() if trace and trace.value}
     pictures = {
         run.folder: [name for name in PICTURES if name in run.figures and not (name == "curves" and number in traces)]
         for number, run in enumerate(runs)
     }
     numbers = {run.folder: number for number, run in enumerate(runs)}
-    sections = [
-        Section(number, data, list(members), numbers, traces)
-        for number, (data, members) in enumerate(groupby(runs, key=lambda run: run.record.data))
-    ]
+    datasets = by_data([run for run in runs if run.has_started])
+    sections = [Section(number, data, numbers, traces) for number, data in enumerate(datasets)]
+    labels = {run.folder: run.record.data or "unknown data" for run in runs}
+    labels |= {run.folder: data.label or "unknown data" for data in datasets for run in data.runs}
     source = _unindented((TEMPLATES / "page.js").read_text(encoding="utf-8"))
     records = [run.record for run in runs]
     packages = dict.fromkeys(name for r in records for name in r.versions)
@@ -57,15 +58,16 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         number=numbers,
         runs=runs,
         sections=sections,
-        facts=[_facts(run, folder[run.folder]) for run in runs],
-        filters=_filters(runs),
-        stopped=[run for run in runs if not run.is_finished],
+        facts=[_facts(run, folder[run.folder], labels) for run in runs],
+        filters=_filters(runs, labels),
+        failures=_failures(runs),
         dashes=dashes((run.record.side, run.record.solver or "") for run in runs),
         drawn=path_data,
         pictures=PICTURES,
         shown=pictures,
         embedded=embedded(runs, pictures),
         grouped=_grouped,
+        by_label=lambda members: _by_label(members, labels),
         untold=_untold,
         statistic=statistic,
         summary=summary,
@@ -74,7 +76,7 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
         cells=CELLS,
         statuses=Counter(run.status for run in runs).most_common(),
         versions={name: Counter(r.versions[name] for r in records if name in r.versions) for name in packages},
-        compared=max(1, DIFFERENCES // max(1, sum(len(section.pairs) for section in sections))),
+        compared=max(1, DIFFERENCES // max(1, sum(section.pairs for section in sections))),
         made=time.strftime("%Y-%m-%d %H:%M"),
         script=Markup(source),
         script_hash=base64.b64encode(hashlib.sha256(source.encode()).digest()).decode("ascii"),
@@ -106,6 +108,12 @@ def _grouped(runs: Sequence[Run], name: str) -> list[tuple[object, list[Run]]]:
     ]
 
 
+def _by_label(runs: Sequence[Run], labels: Mapping[Path, str]) -> list[tuple[str, list[Run]]]:
+    """The runs by the data of their sections."""
+    names = dict.fromkeys(labels[run.folder] for run in runs)
+    return [(name, [run for run in runs if labels[run.folder] == name]) for name in names]
+
+
 def _is_none(value: object) -> bool:
     return value is None
 
@@ -116,11 +124,21 @@ def _untold(run: Run) -> Run:
     return replace(run, record=RunRecord(own.status, cost=own.cost, steps=own.steps, steps_done=own.steps_done))
 
 
-def _facts(run: Run, folder: str) -> dict[str, str]:
+def _failures(runs: Sequence[Run]) -> list[tuple[str, str, list[Run]]]:
+    """The runs that did not finish by status and reason, the most frequent first."""
+    known: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if not run.is_finished:
+            known.setdefault((run.status, run.error or "no reason recorded"), []).append(run)
+    return sorted(((*why, those) for why, those in known.items()), key=lambda line: -len(line[2]))
+
+
+def _facts(run: Run, folder: str, labels: Mapping[Path, str]) -> dict[str, str]:
     """What a run is filtered by."""
     own = run.record
-    words = [own.solver, own.data, own.side, own.cell, own.cost, run.status, run.error, folder, *settings(run)]
-    names = {"data": own.data, "side": own.side, "solver": own.solver, "status": run.status}
+    data = labels[run.folder]
+    words = [own.solver, data, own.side, own.cell, own.cost, run.status, run.error, folder, *settings(run)]
+    names = {"data": data, "side": own.side, "solver": own.solver, "status": run.status}
     seed = "unknown" if own.seed is None else str(own.seed)
     return {name: value or "unknown" for name, value in names.items()} | {
         "seed": seed,
@@ -128,9 +146,9 @@ def _facts(run: Run, folder: str) -> dict[str, str]:
     }
 
 
-def _filters(runs: Sequence[Run]) -> Mapping[str, Sequence[str]]:
+def _filters(runs: Sequence[Run], labels: Mapping[Path, str]) -> Mapping[str, Sequence[str]]:
     """The names by which the page can be filtered, of each kind that has several."""
-    facts = [_facts(run, "") for run in runs]
+    facts = [_facts(run, "", labels) for run in runs]
     choices = {name: list(dict.fromkeys(fact[name] for fact in facts)) for name in facts[0] if name != "text"}
     choices["seed"].sort(key=lambda seed: (seed == "unknown", float(seed) if seed != "unknown" else 0.0))
     return {name: values for name, values in choices.items() if len(values) > 1}

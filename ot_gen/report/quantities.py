@@ -32,6 +32,18 @@ _FIRST = ("frechet", "class_accuracy", "sliced_w2", "precision", "coverage", "mo
 
 
 @final
+class Judge(NamedTuple):
+    """What looked at the samples, None where it is not recorded (or where points need no judge), and how many."""
+
+    name: str | None
+    n: int | None
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.name or 'judge not recorded'}, n = {self.n}"
+
+
+@final
 class Quantity(NamedTuple):
     """One metric that every run may have: its name in the record, the page's word for it, which way is better.
 
@@ -49,6 +61,15 @@ class Quantity(NamedTuple):
     def of(self, run: Run) -> RecordedMetric | None:
         """The run's value with its floor; None if the run does not know it."""
         return run.record.measured(self.name)
+
+    def judge(self, run: Run) -> Judge:
+        """Who measured it: figures by different judges are never compared."""
+        own = run.record
+        return Judge(None, own.n) if self.is_exact else Judge(own.judge, own.metrics_n)
+
+    def judges(self, runs: Iterable[Run]) -> list[Judge]:
+        """Those of the runs that know the quantity, in their order."""
+        return list(dict.fromkeys(self.judge(run) for run in runs if self.of(run) is not None))
 
 
 @final
@@ -104,6 +125,19 @@ def statistic(runs: Iterable[Run], name: str) -> Statistic | None:
     for part in name.split("."):
         known = [value for item in known if (value := getattr(item, part)) is not None]
     return summary([float(value) for value in known])
+
+
+def by_judge(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in groups of equal judges, of the exact distances and of the other metrics.
+
+    Example:
+        >>> by_judge([])
+        []
+    """
+    groups: dict[object, list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.record.n, run.record.judge, run.record.metrics_n), []).append(run)
+    return list(groups.values())
 
 
 def summary(values: Sequence[float]) -> Statistic | None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, final
 
 from ot_gen.execution import reason
 from ot_gen.runs.codec import decode, encode
 from ot_gen.runs.configuration import read_yaml
+from ot_gen.runs.draw import FIGURES
 from ot_gen.runs.parts import Status
-from ot_gen.runs.record import RUN, RunRecord, read_metrics, read_record
+from ot_gen.runs.record import METRICS, RUN, RunRecord, read_metrics, read_record
 
 SIDES, CELLS = ("primal", "dual"), ("table", "network", "flow")
+CLOCKS = 2.0  # seconds by which the clock of a disk may be behind
 SMALLEST = 1e-100  # of the sizes of numbers on the page, and the inverse of the largest
-FIGURES = (
-    *("samples", "classes", "reconstructions", "codes", "manifold", "interpolations", "evaluations", "trajectories"),
-    "curves",
-)
 
 
 @final
@@ -34,17 +34,34 @@ class Run:
         record: its record, as far as it is known.
         figures: the pictures in its folder, by name.
         damage: why its record cannot be read, None where it can.
+        has_steps: whether the rows in its folder's metrics.csv are its own.
+        note: what it is beside others, as "judged again"; None where it stands for itself.
+        counts: whether its figures stand for its model: each is judged once.
     """
 
     folder: Path
     record: RunRecord
     figures: Mapping[str, Path] = field(default_factory=dict)
     damage: str | None = None
+    has_steps: bool = True
+    note: str | None = None
+    counts: bool = True
 
     @property
     def is_finished(self) -> bool:
-        """Whether it came to its end, so that its figures enter means."""
+        """Whether it came to its end."""
         return self.damage is None and self.record.status is Status.FINISHED
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its figures enter means and differences."""
+        return self.is_finished and self.counts
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it came to a step, or may yet."""
+        own = self.record
+        return self.damage is None and (own.status in (Status.FINISHED, Status.RUNNING) or bool(own.steps_done))
 
     @property
     def status(self) -> str:
@@ -62,8 +79,8 @@ class Run:
         return self.record.error or killed
 
 
-def find_runs(folder: Path) -> list[Run]:
-    """All runs in `folder` and at any depth below it: primal before dual, table before network, then name and seed.
+def find_runs(*folders: Path) -> list[Run]:
+    """All runs in folders and at any depth below them: primal before dual, table before network, then name and seed.
 
     A folder is a run if it holds run.json, or `.hydra` alone when the run failed before it started.
 
@@ -71,7 +88,8 @@ def find_runs(folder: Path) -> list[Run]:
         >>> find_runs(Path("no/such/folder"))
         []
     """
-    runs = [_read_run(place) for place, names in _folders(folder) if RUN in names or ".hydra" in names]
+    places = {place: names for folder in folders for place, names in _folders(folder)}
+    runs = [_read_run(place) for place, names in places.items() if RUN in names or ".hydra" in names]
     # A run that failed early has only its solver's name. It gives the side; other runs of that solver give the cell.
     records = [run.record for run in runs]
     cells = {record.solver: record.cell for record in records if record.cell}
@@ -111,7 +129,7 @@ def order(run: Run) -> tuple[Any, ...]:
     own = run.record
     rank = [ranked.index(name) if name in ranked else 2 for ranked, name in ((SIDES, own.side), (CELLS, own.cell))]
     names = [own.data is None, own.data or "", *rank, own.solver or "", own.cost or "~", own.steps or math.inf]
-    return (*names, settings(run), own.seed is None, own.seed or 0, str(run.folder))
+    return (*names, own.samples or "", settings(run), own.seed is None, own.seed or 0, str(run.folder))
 
 
 def _read_run(folder: Path) -> Run:
@@ -125,9 +143,20 @@ def _read_run(folder: Path) -> Run:
         record = decode(RunRecord, drawable(encode(record)), "")
     except ValueError as error:
         return Run(folder, _composed(folder), figures, damage=reason(error.__cause__ or error))
-    if record.status is not Status.FINISHED and record.steps_done is None:
+    figures = {name: path for name, path in figures.items() if not _is_older(path, record.started)}
+    has_steps = not _is_older(folder / METRICS, record.started)
+    if record.status is not Status.FINISHED and record.steps_done is None and has_steps:
         record = replace(record, steps_done=_steps_done(folder))
-    return Run(folder, record, figures)
+    return Run(folder, record, figures, has_steps=has_steps)
+
+
+def _is_older(path: Path, started: str | None) -> bool:
+    """Whether a file was written before a run started: then it is of a run that this one replaced."""
+    try:
+        begun = datetime.strptime(started or "", "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        return path.lstat().st_mtime < begun - CLOCKS < time.time()
+    except (OSError, ValueError, OverflowError):
+        return False
 
 
 def drawable(value: Any) -> Any:

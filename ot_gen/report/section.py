@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, final
 
 from ot_gen.evaluation import EncoderJudgement
 from ot_gen.report.axes import LinearAxis
 from ot_gen.report.classes import class_table
+from ot_gen.report.data import Data
 from ot_gen.report.flows import flow_table
-from ot_gen.report.paired import Difference, holm, paired_difference
-from ot_gen.report.quantities import Quantity, judged, metrics, places
+from ot_gen.report.quantities import Judge, Quantity, judged, metrics, places
 from ot_gen.report.runs import Run, order, settings
 from ot_gen.report.traces import Drawing, Trace, panel
+from ot_gen.report.verdicts import Verdicts, verdicts
 from ot_gen.runs.parts import CertifiedInterval
-
-ALPHA = 0.05  # of Holm's correction
 
 
 @final
@@ -32,47 +31,36 @@ class Scale(NamedTuple):
 
 
 @final
-class Pair(NamedTuple):
-    """Two groups of runs, their difference in one quantity, and what may be said of it."""
-
-    first: Sequence[Run]
-    second: Sequence[Run]
-    difference: Difference
-    adjusted: float | None
-    verdict: str
-
-
-@final
 class Section:
     """All runs on one data set.
 
     Args:
         number: the section's, for the names of its elements.
-        data: the data set's name.
-        runs: its runs, in the page's order.
+        data: what its runs saw, and these runs in the page's order.
         numbers: each run's number on the page, by folder.
         traces: the runs' traces, by number.
     """
 
-    def __init__(
-        self, number: int, data: str | None, runs: list[Run], numbers: Mapping[Path, int], traces: Mapping[int, Trace]
-    ) -> None:
-        self.number, self.data, self.runs = number, data, runs
+    def __init__(self, number: int, data: Data, numbers: Mapping[Path, int], traces: Mapping[int, Trace]) -> None:
+        runs = data.runs
+        self.number, self.data, self.known, self.runs = number, data.label, data.words, runs
         self.finished = [run for run in runs if run.is_finished]
+        self.counted = [run for run in runs if run.is_counted]
         chosen = [settings(run) for run in self.finished or runs]
         self.groups = [list(members) for _, members in groupby(runs, key=lambda run: order(run)[:-3])]
         self.shared = [item for item in chosen[0] if all(item in own for own in chosen)]
-        self.sizes = sorted({run.record.n for run in self.finished if run.record.n is not None})
-        measured = [run.record for run in self.finished if run.record.metrics]
+        self.sizes = sorted({run.record.n for run in self.counted if run.record.n is not None})
+        measured = [run.record for run in self.counted if run.record.metrics]
         self.metric_sizes = sorted({record.metrics_n for record in measured if record.metrics_n is not None})
-        encoders = [[run for run in group if run.record.encoder and run.is_finished] for group in self.groups]
+        self.judges = list(dict.fromkeys(Judge(record.judge, record.metrics_n) for record in measured))
+        encoders = [[run for run in group if run.record.encoder and run.is_counted] for group in self.groups]
         self.encoders = [members for members in encoders if members]
         self.flows = flow_table(self.groups)
         self.classes = class_table(self.groups)
-        self.encoder_sizes = {name: _values(self.finished, name) for name in EncoderJudgement._fields}
+        self.encoder_sizes = {name: _values(self.counted, name) for name in EncoderJudgement._fields}
         self.quantities = [*judged(), *metrics(self.finished)]
         self.scales = {quantity.name: _scale(self.finished, quantity) for quantity in self.quantities}
-        self.certified = [run for run in self.finished if run.record.certificate]
+        self.certified = [run for run in self.counted if run.record.certificate]
         certificates = _certificates(self.certified)
         self.levels = sorted({f"{100 * certificate.level:g}" for certificate in certificates})
         self.doubted = sum(certificate.doubt is not None for certificate in certificates)
@@ -94,55 +82,27 @@ class Section:
                 yield (cost or "unknown cost").replace("()", ""), members, drawings
 
     @property
-    def pairs(self) -> list[tuple[list[Run], list[Run]]]:
-        """All pairs of groups of runs that finished with a seed."""
-        groups = [
-            [run for run in group if run in self.finished and run.record.seed is not None] for group in self.groups
-        ]
-        return list(combinations([group for group in groups if group], 2))
+    def compared(self) -> list[list[Run]]:
+        """The groups of runs that can be compared seed by seed."""
+        groups = [[run for run in group if run.is_counted and run.record.seed is not None] for group in self.groups]
+        return [group for group in groups if group]
 
-    def differences(self, quantities: int) -> Iterator[tuple[Quantity, list[Pair], Scale]]:
-        """For the first quantities the pairs of groups with seeds in common, and a scale symmetric about 0."""
-        pairs = self.pairs
-        for quantity in self.quantities[:quantities]:
-            compared = _pairs(pairs, quantity)
-            if compared:
-                ends = [abs(end) for pair in compared for end in (pair.difference.low, pair.difference.high) if end]
-                sizes = ends + [abs(pair.difference.mean) for pair in compared]
-                middle = statistics.median(sizes)
-                limit = min(1.05 * max(sizes), 6 * middle) if middle else 1.05 * max(sizes)
-                yield quantity, compared, Scale(LinearAxis(-(limit or 1.0), limit or 1.0), places(middle, 3), ())
+    @property
+    def pairs(self) -> int:
+        """The number of pairs of these groups."""
+        return len(self.compared) * (len(self.compared) - 1) // 2
 
+    def verdicts(self, quantities: int) -> list[Verdicts]:
+        """On the first quantities, where any two groups share two seeds under one judge."""
+        known = [verdicts(self.compared, quantity) for quantity in self.quantities[:quantities]]
+        return [one for one in known if one is not None]
 
-def _pairs(pairs: Sequence[tuple[list[Run], list[Run]]], quantity: Quantity) -> list[Pair]:
-    differences = [
-        (first, second, paired_difference(_by_seed(first, quantity), _by_seed(second, quantity)))
-        for first, second in pairs
-    ]
-    known = [(first, second, difference) for first, second, difference in differences if difference is not None]
-    tested = [difference.p for _, _, difference in known if difference.p is not None]
-    adjusted = iter(holm(tested))
-    result = []
-    for first, second, difference in known:
-        p = None if difference.p is None else next(adjusted)
-        result.append(Pair(first, second, difference, p, _verdict(difference, p)))
-    return result
-
-
-def _verdict(difference: Difference, adjusted: float | None) -> str:
-    if difference.low is None or difference.high is None or adjusted is None:
-        return "one seed: nothing can be said"
-    if difference.low <= 0 <= difference.high:
-        return "not distinguished"
-    if adjusted > ALPHA:
-        return "not distinguished, given all pairs"
-    return "first is lower" if difference.mean < 0 else "first is higher"
-
-
-def _by_seed(runs: Sequence[Run], quantity: Quantity) -> dict[float, float]:
-    """The values by seed. Of several runs with one seed the last counts: it was started again."""
-    known = [(run.record.seed, metric) for run in runs if (metric := quantity.of(run)) is not None]
-    return {seed: metric.value for seed, metric in known if seed is not None}
+    @property
+    def lack(self) -> str:
+        """Why nothing can be said of differences, where no two groups share two seeds."""
+        if max(len(group) for group in self.compared) == 1:
+            return "one seed each"
+        return "no two of them have two seeds in common" if len(self.sizes) <= 1 else "their judges differ"
 
 
 def _certificates(runs: Sequence[Run]) -> list[CertifiedInterval]:

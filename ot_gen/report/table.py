@@ -21,8 +21,9 @@ _BLANK = Run(Path(), RunRecord(Status.RUNNING))
 def comparison_csv(runs: Sequence[Run], runs_dir: Path) -> str:
     """The table as CSV text, empty where nothing is known.
 
-    Its columns are the fields of `RunRecord` and of its parts (encoder_*, reference_* at ζ, certificate_*), then the
-    metrics by name as metric_*, and the overrides.
+    `note` says what a row is where it repeats another: their figures count once. The other columns are the fields of
+    `RunRecord` and of its parts (encoder_*, reference_* at ζ, certificate_*), then the metrics by name as metric_*,
+    and the overrides.
 
     Example:
         >>> comparison_csv([], Path()).split(",")[:2]
@@ -39,7 +40,7 @@ def comparison_csv(runs: Sequence[Run], runs_dir: Path) -> str:
 
 
 def _row(run: Run, folder: str, metrics: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"folder": folder, "status": run.status, "error": run.error}
+    row: dict[str, Any] = {"folder": folder, "status": run.status, "note": run.note, "error": run.error}
     for name, kind in kinds(RunRecord).items():
         if name not in row:
             row |= _columns(present(kind), getattr(run.record, name), _NAMES.get(name, name))

@@ -14,6 +14,16 @@ from ot_gen.runs.flows import flows_in, plane_paths, samples_at_few
 from ot_gen.runs.record import read_metrics
 
 SEGMENTS = 8  # of the interpolations
+FIGURES = (
+    *("samples", "classes", "reconstructions", "codes", "manifold", "interpolations", "evaluations", "trajectories"),
+    "curves",
+)
+
+
+def undraw(folder: Path) -> None:
+    """Remove the pictures of an earlier run from `folder`: they are not those of the run that begins there."""
+    for name in FIGURES:
+        (folder / f"{name}.png").unlink(missing_ok=True)
 
 
 def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset, seed: int = 0) -> None:

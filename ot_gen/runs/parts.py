@@ -35,6 +35,26 @@ class Objective:
 
 @final
 @dataclass(frozen=True)
+class RecordedData:
+    """What tells data from others of their name; None where it is not known.
+
+    Attributes:
+        fingerprint: a hash of their content.
+        path: where they were read from, as it was given.
+        dim, shape: numbers a point, and (channels, height, width) of images.
+        train, test: training points, None for a law that is sampled afresh, and held-out points.
+    """
+
+    fingerprint: str
+    path: str | None = None
+    dim: int | None = None
+    shape: tuple[int, int, int] | None = None
+    train: int | None = None
+    test: int | None = None
+
+
+@final
+@dataclass(frozen=True)
 class RecordedUnits:
     """The units of standardised data, y = shift + scale · u: "shared" has one scale, "columns" one for each."""
 

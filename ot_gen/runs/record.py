@@ -30,6 +30,7 @@ from ot_gen.runs.parts import (
     CertifiedInterval,
     Objective,
     RecordedClasses,
+    RecordedData,
     RecordedFlow,
     RecordedMetric,
     RecordedUnits,
@@ -48,7 +49,9 @@ class RunRecord:
     Attributes:
         status, error: how it ended, and why.
         solver, data, generator: the names of the chosen entries; of samples from elsewhere `solver` is their name.
+        dataset: the identity of the data, by which others of their name are told apart.
         samples, run: the file, or the finished run, that `ot-gen evaluate` judged.
+        run_started: when that run was started; a run that is started anew there is another one.
         composition: the digest of the configuration, by which a sweep knows its runs.
         attempts: earlier starts in this folder.
         started, host, process: when and where.
@@ -74,9 +77,11 @@ class RunRecord:
     status: Status
     solver: str | None = None
     data: str | None = None
+    dataset: RecordedData | None = None
     generator: str | None = None
     samples: str | None = None
     run: str | None = None
+    run_started: str | None = None
     seed: int | None = None
     overrides: tuple[str, ...] = ()
     composition: str | None = None
@@ -144,16 +149,16 @@ class RunRecord:
     def to_be_judged_again(self, run: Path) -> RunRecord:
         """The record of the finished run in `run` without its judgement: names, sizes, how training ended."""
         model = {name: getattr(self, name) for name in OF_THE_MODEL}
-        return RunRecord(Status.RUNNING, run=str(run), **model)
+        return RunRecord(Status.RUNNING, run=str(run), run_started=self.started, **model)
 
 
 # What a judgement leaves as it is.
 OF_THE_MODEL = (
-    *("solver", "data", "generator", "seed", "overrides", "side", "cell", "bound", "cost", "units"),
+    *("solver", "data", "dataset", "generator", "seed", "overrides", "side", "cell", "bound", "cost", "units"),
     *("steps", "batch_size", "steps_done", "images", "images_per_second", "objective"),
 )
 # The parts with numbers that a search can optimise: the fields whose type holds figures by name.
-FIGURES = tuple(name for name, kind in kinds(RunRecord).items() if holds_numbers(kind))
+FIGURES = tuple(name for name, kind in kinds(RunRecord).items() if holds_numbers(kind) and name != "dataset")
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

@@ -17,7 +17,7 @@ from ot_gen.execution import ALONE, Processes, on_one_line
 from ot_gen.execution.progress_bar import ProgressBar
 from ot_gen.measures import Pushforward, Units
 from ot_gen.runs.classes import judge_classes
-from ot_gen.runs.draw import draw
+from ot_gen.runs.draw import draw, undraw
 from ot_gen.runs.flows import judge_flow
 from ot_gen.runs.judging import ExPost, Judging, check_judging, encoder_of, judge_run
 from ot_gen.runs.parts import Objective, RecordedUnits, Status
@@ -116,6 +116,7 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
     if experiment.resume is None or experiment.resume.resolve() != checkpoint.resolve():
         # Of a run that this one replaces: nothing may go on from it.
         writer.do(lambda: checkpoint.unlink(missing_ok=True))
+    writer.do(lambda: undraw(writer.folder))
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
         own = OwnUnits(solver.priced, data.units)

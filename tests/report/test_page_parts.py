@@ -151,11 +151,15 @@ def test_no_difference_within_the_noise_is_called_one(tmp_path):
     assert not page.having("b") + page.having("strong")
 
 
-def test_of_one_seed_the_page_says_that_nothing_can_be_said(tmp_path):
-    write_run(tmp_path / "a", record())
-    write_run(tmp_path / "b", record("dual/wgan_gp", judgement=judged(9.0)))
-    found = [row for row in page_of(tmp_path).rows if "primal/vae dual/wgan_gp 1" in row]
-    assert len(found) == 2 and all(row.endswith("one seed: nothing can be said") for row in found)
+def test_of_one_seed_the_page_says_in_a_sentence_that_nothing_can_be_said(tmp_path):
+    for name, solver in {"a": "primal/vae", "b": "dual/wgan_gp", "c": "primal/plan"}.items():
+        write_run(tmp_path / name, record(solver, judgement=judged(9.0)))
+    page = page_of(tmp_path)
+    assert "Nothing can be said of differences between solvers: one seed each; add seed=0,1,2." in page.texts
+    assert not page.having("table", **{"class": "matrix"})
+    write_run(tmp_path / "d", record(seed=1))
+    words = "no two of them have two seeds in common; add seed=0,1,2."
+    assert [text for text in page_of(tmp_path).texts if text.endswith(words)]
 
 
 @given(low=numbers, width=st.floats(1e-3, 1e6))
