@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import final
@@ -12,6 +12,7 @@ from ot_gen.report.runs import Run, option
 from ot_gen.runs.parts import RecordedData
 
 CLOSE = 0.01  # floors of one size that differ by more are of other data
+Floors = dict[tuple[str, int | None], float]  # by metric and size
 OF_TRAINING = ("data.standardize",)  # settings of data that change how they are seen, not what they are
 
 
@@ -63,7 +64,7 @@ def by_data(runs: Sequence[Run]) -> list[Data]:
         >>> by_data([])
         []
     """
-    found: list[Data] = []
+    datasets: list[Data] = []
     for name, members in groupby(runs, key=lambda run: run.record.data):
         own: list[Data] = []
         # Those that know most of their data come first; the others join them.
@@ -78,11 +79,11 @@ def by_data(runs: Sequence[Run]) -> list[Data]:
         for data in own:
             data.runs.sort(key=lambda run: place[run.folder])
         own.sort(key=lambda data: place[data.runs[0].folder])
-        found += own
-    for data in found:
-        twins = [other for other in found if other.name == data.name]
+        datasets += own
+    for data in datasets:
+        twins = [other for other in datasets if other.name == data.name]
         data.label = _label(data, twins)
-    return found
+    return datasets
 
 
 def _is_on(data: Data, run: Run, known: RecordedData | None) -> bool:
@@ -97,17 +98,17 @@ def _settings(run: Run) -> tuple[str, ...]:
     return tuple(sorted(item for name, item in names if name.startswith("data.") and name not in OF_TRAINING))
 
 
-def _floors(run: Run) -> dict[object, float]:
+def _floors(run: Run) -> Floors:
     """The floors of W₁ and W₂² by their size, of runs that finished."""
     own = run.record
     rows = {name: own.measured(name) for name in ("w1", "w2_squared")} if run.is_finished else {}
     return {(name, own.n): row.floor for name, row in rows.items() if row is not None and row.floor is not None}
 
 
-def _alike(one: Mapping[object, float], other: Mapping[object, float]) -> bool | None:
-    """Whether floors are those of the same data; None where none is of one size."""
+def _alike(one: Floors, other: Floors) -> bool | None:
+    """Whether floors are those of the same data, by one of them as the other may be damaged; None: of other sizes."""
     pairs = [(one[key], other[key]) for key in one.keys() & other.keys()]
-    return all(math.isclose(*pair, rel_tol=CLOSE) for pair in pairs) if pairs else None
+    return any(math.isclose(*pair, rel_tol=CLOSE) for pair in pairs) if pairs else None
 
 
 def _dim(run: Run) -> int | None:

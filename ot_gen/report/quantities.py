@@ -32,7 +32,7 @@ _FIRST = ("frechet", "class_accuracy", "sliced_w2", "precision", "coverage", "mo
 
 
 @final
-class Judge(NamedTuple):
+class JudgeOfSamples(NamedTuple):
     """What looked at the samples, None where it is not recorded (or where points need no judge), and how many."""
 
     name: str | None
@@ -62,12 +62,12 @@ class Quantity(NamedTuple):
         """The run's value with its floor; None if the run does not know it."""
         return run.record.measured(self.name)
 
-    def judge(self, run: Run) -> Judge:
+    def judge(self, run: Run) -> JudgeOfSamples:
         """Who measured it: figures by different judges are never compared."""
         own = run.record
-        return Judge(None, own.n) if self.is_exact else Judge(own.judge, own.metrics_n)
+        return JudgeOfSamples(None, own.n) if self.is_exact else JudgeOfSamples(own.judge, own.metrics_n)
 
-    def judges(self, runs: Iterable[Run]) -> list[Judge]:
+    def judges(self, runs: Iterable[Run]) -> list[JudgeOfSamples]:
         """Those of the runs that know the quantity, in their order."""
         return list(dict.fromkeys(self.judge(run) for run in runs if self.of(run) is not None))
 

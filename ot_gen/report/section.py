@@ -14,7 +14,7 @@ from ot_gen.report.axes import LinearAxis
 from ot_gen.report.classes import class_table
 from ot_gen.report.data import Data
 from ot_gen.report.flows import flow_table
-from ot_gen.report.quantities import Judge, Quantity, judged, metrics, places
+from ot_gen.report.quantities import JudgeOfSamples, Quantity, judged, metrics, places
 from ot_gen.report.runs import Run, order, settings
 from ot_gen.report.traces import Drawing, Trace, panel
 from ot_gen.report.verdicts import Verdicts, verdicts
@@ -52,7 +52,7 @@ class Section:
         self.sizes = sorted({run.record.n for run in self.counted if run.record.n is not None})
         measured = [run.record for run in self.counted if run.record.metrics]
         self.metric_sizes = sorted({record.metrics_n for record in measured if record.metrics_n is not None})
-        self.judges = list(dict.fromkeys(Judge(record.judge, record.metrics_n) for record in measured))
+        self.judges = list(dict.fromkeys(JudgeOfSamples(record.judge, record.metrics_n) for record in measured))
         encoders = [[run for run in group if run.record.encoder and run.is_counted] for group in self.groups]
         self.encoders = [members for members in encoders if members]
         self.flows = flow_table(self.groups)

@@ -9,7 +9,7 @@ from typing import NamedTuple, final
 
 from ot_gen.report.axes import LinearAxis
 from ot_gen.report.paired import Difference, holm, paired_difference
-from ot_gen.report.quantities import Judge, Quantity, places
+from ot_gen.report.quantities import JudgeOfSamples, Quantity, places
 from ot_gen.report.runs import Run
 
 ALPHA = 0.05  # of Holm's correction
@@ -84,11 +84,13 @@ def _pairs(groups: Sequence[Sequence[Run]], quantity: Quantity) -> dict[tuple[in
 def _difference(first: Sequence[Run], second: Sequence[Run], quantity: Quantity) -> Difference | None:
     """By the judge of most of the seeds that both have: figures by different judges are never compared."""
     judges = [judge for judge in quantity.judges(first) if judge in quantity.judges(second)]
-    found = [paired_difference(*(_by_seed(runs, quantity, judge) for runs in (first, second))) for judge in judges]
-    return max((one for one in found if one is not None), key=lambda one: one.seeds, default=None)
+    differences = [
+        paired_difference(*(_by_seed(runs, quantity, judge) for runs in (first, second))) for judge in judges
+    ]
+    return max((one for one in differences if one is not None), key=lambda one: one.seeds, default=None)
 
 
-def _by_seed(runs: Sequence[Run], quantity: Quantity, judge: Judge) -> dict[float, float]:
+def _by_seed(runs: Sequence[Run], quantity: Quantity, judge: JudgeOfSamples) -> dict[float, float]:
     known = [(run.record.seed, quantity.of(run)) for run in runs if quantity.judge(run) == judge]
     return {seed: metric.value for seed, metric in known if seed is not None and metric is not None}
 
