@@ -171,11 +171,17 @@ class Mixture(MixtureSameFamily):
 
 
 def _of_full_normals(normals: MultivariateNormal, component: Tensor) -> Tensor:
-    """A draw of the normal of each component. `MultivariateNormal` takes C products of matrix and vector for each."""
-    noise = torch.randn(*component.shape, *normals.event_shape, dtype=normals.loc.dtype, device=normals.loc.device)
+    """A draw of the normal of each component, from the noise that torch takes for it.
+
+    `MultivariateNormal` makes a draw of every normal for each point, C products of matrix and vector, of which one
+    counts. Here only that one is made.
+    """
+    loc = normals.loc
+    noise = torch.randn(*component.shape, *loc.shape, dtype=loc.dtype, device=loc.device)
+    noise = torch.take_along_dim(noise, component[..., None, None], dim=-2).squeeze(-2)
     draws = torch.zeros_like(noise)
-    for c, (loc, factor) in enumerate(zip(normals.loc, normals.scale_tril, strict=True)):
-        draws = torch.where((component == c).unsqueeze(-1), loc + noise @ factor.mT, draws)
+    for c, (mean, factor) in enumerate(zip(loc, normals.scale_tril, strict=True)):
+        draws = torch.where((component == c).unsqueeze(-1), mean + noise @ factor.mT, draws)
     return draws
 
 
