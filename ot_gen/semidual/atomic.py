@@ -67,7 +67,7 @@ def flat_mass(cost: Cost, atoms: Tensor, x: Tensor, h_tilde: Tensor, epsilon: fl
     Example:
         >>> from ot_gen import Euclidean
         >>> x, y = torch.rand(100, 1), torch.tensor([[2.0], [3.0]])
-        >>> round(flat_mass(Euclidean(), y, x, torch.tensor([0.0, 1.0]), 0.01), 3)
+        >>> round(flat_mass(Euclidean(), y, x, torch.tensor([0.0, 1.0]), 0.01), 1)
         0.5
     """
     here, there = (cost.matrix(points, atoms) for points in (x, x + STEP * x.std(dim=0).norm() * torch.randn_like(x)))
