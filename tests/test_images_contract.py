@@ -23,8 +23,7 @@ NARROW = {  # kind of network -> overrides: of models, and of flows
     ),
     "resnet": (("generator=resnet", "generator.width=4", "features.width=4"), None),
 }
-SLOW = ("dual/light_sb", "dual/wgan_orthogonal", "primal/flow_semidiscrete")
-LARGE = dict.fromkeys(SLOW, (1, 28, 28))  # slow in many dimensions
+LARGE = dict.fromkeys(("dual/wgan_orthogonal", "primal/flow_semidiscrete"), (1, 28, 28))  # slow in many dimensions
 CASES = [  # the fast tests take colour at 32 pixels, where the networks have a level more than at 28
     pytest.param(solver, kind, shape, marks=() if solver in IN_EACH_CELL and shape == (3, 32, 32) else pytest.mark.slow)
     for solver, kind, shape in product(entries("solver"), NARROW, SHAPES)

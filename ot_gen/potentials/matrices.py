@@ -37,9 +37,24 @@ def gaussian_matrix(first: Tensor, second: Tensor, epsilon: Positive) -> Tensor:
     root, inverse = ((vectors * power) @ vectors.mT for power in (values.sqrt(), values.rsqrt()))
     values, vectors = torch.linalg.eigh(root @ second.double() @ root)
     values = values.clamp_min(0)
-    middle = values / (epsilon / 4 + ((epsilon / 4) ** 2 + values).sqrt())  # no difference of near numbers
+    middle = _middle(values, epsilon)
     matrix = inverse @ (vectors * middle) @ vectors.mT @ inverse
     return (0.5 * (matrix + matrix.mT)).to(first)
+
+
+def gaussian_diagonal(first: Tensor, second: Tensor, epsilon: float) -> Tensor:
+    """The diagonal of `gaussian_matrix` for diagonal C and D, (d,) each, in d operations.
+
+    Example:
+        >>> gaussian_diagonal(torch.ones(2), 6 * torch.ones(2), 2.0)
+        tensor([2., 2.])
+    """
+    return _middle(first * second, epsilon) / first
+
+
+def _middle(values: Tensor, epsilon: float) -> Tensor:
+    """m >= 0 with m² + (ε/2) m = v, without a difference of near numbers."""
+    return values / (epsilon / 4 + ((epsilon / 4) ** 2 + values).sqrt())
 
 
 @checked
@@ -62,7 +77,7 @@ class Matrices(nn.Module, ABC):
         return "take FullMatrices() or DiagonalMatrices()"
 
     def start(self, matrix: Tensor, count: Count) -> None:
-        """Make all S_k the same matrix (d, d), or the nearest of the family."""
+        """Make all S_k the same matrix (d, d), or the nearest of the family; a diagonal one may be given as (d,)."""
         diagonal = self._diagonal_of(matrix)
         self.smallest = SMALLEST * diagonal.square().mean().sqrt()
         held = (diagonal - self.smallest).clamp_min(self.smallest).log()
@@ -144,7 +159,7 @@ class DiagonalMatrices(Matrices):
     """
 
     def _diagonal_of(self, matrix: Tensor) -> Tensor:
-        return matrix.diagonal().sqrt()
+        return (matrix if matrix.ndim == 1 else matrix.diagonal()).sqrt()
 
     def factors(self) -> Tensor:
         return self.diagonals().diag_embed()

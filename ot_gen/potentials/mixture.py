@@ -16,10 +16,11 @@ from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud, check_defined
 from ot_gen.potentials.bridge import SchrodingerBridge
 from ot_gen.potentials.frame import Frame
-from ot_gen.potentials.matrices import FullMatrices, Matrices, gaussian_matrix
+from ot_gen.potentials.matrices import DiagonalMatrices, FullMatrices, Matrices, gaussian_diagonal, gaussian_matrix
 from ot_gen.potentials.potential import Potential, check_problem
 
 ROWS = 2**14  # of each law, for the start
+MANY = 2**10  # dimensions, beyond which diagonal matrices start from variances alone: eigenvectors take d³ operations
 
 
 @final
@@ -102,7 +103,10 @@ class MixturePotential(Potential):
         check_cloud(x, "samples of the model")
         self.frame.standardise(y, x)
         u, v = self.frame.of_model(x), self.frame.of_data(y)
-        matrix = gaussian_matrix(_covariance(u), _covariance(v), float(self._epsilon()))
+        if isinstance(self.matrices, DiagonalMatrices) and nu.dim > MANY:
+            matrix = gaussian_diagonal(_variance(u), _variance(v), float(self._epsilon()))
+        else:
+            matrix = gaussian_matrix(_covariance(u), _covariance(v), float(self._epsilon()))
         share = 0.0 if self.components == 1 else 0.5
         self.matrices.start((1 - share) * matrix, self.components)
         self.centres = nn.Parameter(share * v[: self.components])
@@ -153,6 +157,12 @@ class MixturePotential(Potential):
 
     def extra_repr(self) -> str:
         return f"epsilon={self.epsilon:g}, components={self.components}"
+
+
+def _variance(points: Tensor) -> Tensor:
+    """The diagonal of `_covariance`, (d,)."""
+    variance = points.var(dim=0)
+    return variance + 1e-4 * variance.mean()
 
 
 def _covariance(points: Tensor) -> Tensor:

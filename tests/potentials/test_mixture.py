@@ -22,6 +22,7 @@ from ot_gen import (
     standard_gaussian,
 )
 from ot_gen.potentials import gaussian_matrix
+from ot_gen.potentials.matrices import gaussian_diagonal
 
 COST, EPSILON = SquaredEuclidean(), 0.6
 FAMILIES = (FullMatrices, DiagonalMatrices)
@@ -260,3 +261,13 @@ def test_what_does_not_fit_is_refused():
         SchrodingerBridge(torch.zeros(2), torch.zeros(1, 2), torch.eye(2)[None], 0.5)
     with pytest.raises(ValueError, match="t must be one time"):
         random_plan(2).drift(torch.tensor(1.5), torch.zeros(3, 2).double())
+
+
+def test_the_plan_of_diagonal_gaussians_needs_no_matrices():
+    first, second = torch.rand(2, 5, dtype=torch.float64) + 0.1
+    whole = gaussian_matrix(first.diag(), second.diag(), 0.3)
+    assert torch.allclose(gaussian_diagonal(first, second, 0.3).diag(), whole)
+    one, other = DiagonalMatrices(), DiagonalMatrices()
+    one.start(whole, 3)
+    other.start(whole.diagonal(), 3)
+    assert torch.equal(one.diagonals(), other.diagonals())
