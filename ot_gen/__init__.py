@@ -1,8 +1,4 @@
-"""Generative modelling organised around optimal transport: min over θ of E(θ) = W_c(g_θ#ζ, ν).
-
-The primal solver holds couplings, the dual solver holds potentials; one loop, `fit`, trains them all, and
-`ot_gen.evaluation` judges any generator.
-"""
+"""Generative modelling by optimal transport: min over θ of E(θ) = W_c(g_θ#ζ, ν), by couplings or by potentials."""
 
 from typing import TYPE_CHECKING, Any
 
