@@ -270,6 +270,11 @@ def test_a_class_has_a_name_of_its_own():
     classes = Counter(node.name for path in MODULES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef))
     assert [name for name, times in classes.items() if times > 1] == []
 
+def test_test_files_have_names_of_their_own():
+    # pytest imports them by their names alone, and refuses the second of one name.
+    counts = Counter(path.name for path in TESTS if path.name.startswith("test_"))
+    assert [name for name, times in counts.items() if times > 1] == []
+
 
 def test_the_package_is_typed_and_lists_its_names_once():
     assert (PACKAGE / "py.typed").is_file()
