@@ -148,168 +148,40 @@ if TYPE_CHECKING:
 
 Precision = MixedPrecision  # as code and configurations of before call it
 
-__all__ = [
-    "ICNN",
-    "KL",
-    "MLP",
-    "MMD",
-    "AdversarialJS",
-    "AnchorCritic",
-    "Ball",
-    "Barycentre",
-    "BatchCritic",
-    "BatchTransport",
-    "BernoulliDecoder",
-    "BernoulliNLL",
-    "Box",
-    "BrenierPotential",
-    "ByLabel",
-    "Certificate",
-    "CodeMean",
-    "CodeNorm",
-    "Conditional",
-    "ConvFeatures",
-    "ConvGenerator",
-    "Cost",
-    "Coupling",
-    "CramerWold",
-    "Critic",
-    "DebiasedPlanCoupling",
-    "DebiasedTransport",
-    "DenseVelocity",
-    "DiagonalMatrices",
-    "Dirac",
-    "DiracEncoder",
-    "DiscretePotential",
-    "Displacement",
-    "Divergence",
-    "DualSolver",
-    "Empirical",
-    "EncoderCoupling",
-    "Estimate",
-    "Euclidean",
-    "FeatureCost",
-    "FlowEncoder",
-    "FlowMap",
-    "Frame",
-    "FullGaussianEncoder",
-    "FullMatrices",
-    "FullMixture",
-    "GaussianDecoder",
-    "GaussianEncoder",
-    "GaussianKernel",
-    "GeodesicCost",
-    "GradientPenalty",
-    "GroupSort",
-    "ImportanceCoupling",
-    "IndependentPairing",
-    "InnerProduct",
-    "Interrupted",
-    "InverseMultiquadric",
-    "LabelCost",
-    "LabelPairing",
-    "LabelPotential",
-    "Labelled",
-    "LabelledData",
-    "LabelledVelocity",
-    "LaguerreCells",
-    "LatentGeometry",
-    "LearnedMixture",
-    "LearnedStd",
-    "Lp",
-    "MatchedPlanCoupling",
-    "MaxSlicedWasserstein",
-    "Measure",
-    "Measures",
-    "MinibatchWeightedKL",
-    "MixedPrecision",
-    "Mixture",
-    "MixturePotential",
-    "MomentBound",
-    "NegativeLogLikelihood",
-    "NoisyEncoder",
-    "NonFiniteLoss",
-    "NotConverged",
-    "OneSidedPenalty",
-    "Orthogonal",
-    "Pairing",
-    "Paraboloid",
-    "PixelwiseStd",
-    "Plan",
-    "PlanCoupling",
-    "PlanPairing",
-    "Potential",
-    "Precision",
-    "PrimalSolver",
-    "Processes",
-    "Progress",
-    "Pushforward",
-    "RBFPrecision",
-    "Reference",
-    "ResNetFeatures",
-    "ResNetGenerator",
-    "SchrodingerBridge",
-    "SemidiscreteSolution",
-    "ShardedAtoms",
-    "SinkhornDivergence",
-    "SlicedWasserstein",
-    "Solver",
-    "SpectralNorm",
-    "SphereEncoder",
-    "SquaredEuclidean",
-    "StratifiedKL",
-    "SumSolver",
-    "TablePairing",
-    "Transported",
-    "UNetVelocity",
-    "UniformSphere",
-    "Units",
-    "VelocityRegression",
-    "WeightClip",
-    "WeightedSum",
-    "WithLabel",
-    "adam",
-    "add_head",
-    "barycentre",
-    "by_label",
-    "c_transform",
-    "certify",
-    "cyclic",
-    "data",
-    "evaluation",
-    "ex_post_prior",
-    "exact_plan",
-    "fit",
-    "flow_prior",
-    "gaussian_mixture",
-    "gaussian_shell",
-    "geometry",
-    "gradient_flow",
-    "judge",
-    "judge_encoder",
-    "labelled",
-    "launch",
-    "learned_mixture",
-    "linear_decay",
-    "linear_warmup",
-    "load_prior",
-    "load_run",
-    "load_weights",
-    "partial_plan",
-    "plan_by_blocks",
-    "recipe",
-    "save_prior",
-    "semidiscrete",
-    "semidiscrete_prior",
-    "sinkhorn_plan",
-    "standard_gaussian",
-    "unbalanced_plan",
-    "uniform_cube",
-    "uniform_sphere",
-    "unlabelled",
-    "wasserstein",
-    "with_classes",
-]
+# Room by room, in the order of the imports.
+__all__ = ["data", "evaluation", "geometry"]
+__all__ += ["Barycentre", "Measures", "SumSolver", "barycentre", "gradient_flow"]
+__all__ += ["by_label", "with_classes"]
+__all__ += ["BernoulliNLL", "Cost", "Euclidean", "FeatureCost", "InnerProduct", "LabelCost", "Lp"]
+__all__ += ["NegativeLogLikelihood", "SquaredEuclidean"]
+__all__ += ["Coupling", "DebiasedPlanCoupling", "EncoderCoupling", "Estimate", "ImportanceCoupling"]
+__all__ += ["IndependentPairing", "LabelPairing", "MatchedPlanCoupling", "Pairing", "PlanCoupling", "PlanPairing"]
+__all__ += ["TablePairing", "VelocityRegression"]
+__all__ += ["KL", "MMD", "AdversarialJS", "BatchTransport", "ByLabel", "CodeNorm", "CramerWold", "DebiasedTransport"]
+__all__ += ["Divergence", "GaussianKernel", "InverseMultiquadric", "MaxSlicedWasserstein", "MinibatchWeightedKL"]
+__all__ += ["SinkhornDivergence", "SlicedWasserstein", "StratifiedKL", "WeightedSum"]
+__all__ += ["Ball", "Box", "Certificate", "MomentBound", "certify", "judge", "judge_encoder", "wasserstein"]
+__all__ += ["MixedPrecision", "Precision", "Processes", "launch", "load_weights"]
+__all__ += ["GeodesicCost", "LatentGeometry"]
+__all__ += ["Dirac", "Empirical", "FullMixture", "Labelled", "LabelledData", "LearnedMixture", "Measure", "Mixture"]
+__all__ += ["Pushforward", "Reference", "Transported", "UniformSphere", "Units", "WithLabel", "gaussian_mixture"]
+__all__ += ["gaussian_shell", "labelled", "learned_mixture", "standard_gaussian", "uniform_cube", "uniform_sphere"]
+__all__ += ["unlabelled"]
+__all__ += ["ICNN", "MLP", "BernoulliDecoder", "CodeMean", "Conditional", "ConvFeatures", "ConvGenerator"]
+__all__ += ["DenseVelocity", "DiracEncoder", "FlowEncoder", "FlowMap", "FullGaussianEncoder", "GaussianDecoder"]
+__all__ += ["GaussianEncoder", "GradientPenalty", "GroupSort", "LabelledVelocity", "LearnedStd", "NoisyEncoder"]
+__all__ += ["OneSidedPenalty", "Orthogonal", "PixelwiseStd", "RBFPrecision", "ResNetFeatures", "ResNetGenerator"]
+__all__ += ["SpectralNorm", "SphereEncoder", "UNetVelocity", "WeightClip", "add_head"]
+__all__ += ["AnchorCritic", "BatchCritic", "BrenierPotential", "Critic", "DiagonalMatrices", "DiscretePotential"]
+__all__ += ["Displacement", "Frame", "FullMatrices", "LabelPotential", "MixturePotential", "Paraboloid", "Potential"]
+__all__ += ["SchrodingerBridge"]
+__all__ += ["ex_post_prior", "flow_prior", "load_prior", "save_prior", "semidiscrete_prior"]
+__all__ += ["cyclic", "linear_decay", "linear_warmup"]
+__all__ += ["LaguerreCells", "SemidiscreteSolution", "ShardedAtoms", "c_transform", "semidiscrete"]
+__all__ += ["DualSolver", "PrimalSolver", "Solver"]
+__all__ += ["Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
+__all__ += ["NotConverged", "Plan", "exact_plan", "partial_plan", "plan_by_blocks", "sinkhorn_plan", "unbalanced_plan"]
+__all__ += ["load_run", "recipe"]
 
 
 def __getattr__(name: str) -> Any:
