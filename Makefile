@@ -109,6 +109,7 @@ benchmark-table: install
 docs-figures: install
 	$(BIN)/python docs/images_shapes_figure.py
 	$(BIN)/python docs/laguerre_figure.py
+	$(BIN)/python docs/plotting_figure.py
 	$(BIN)/python docs/critic_figure.py
 	$(BIN)/python docs/w2_map_figure.py
 	$(BIN)/python docs/bridge_figure.py

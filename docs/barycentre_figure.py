@@ -13,8 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ot_gen import Empirical, SquaredEuclidean, barycentre, data, gradient_flow
-from ot_gen.runs.figures import canvas
+from ot_gen import Empirical, SquaredEuclidean, barycentre, data, gradient_flow, plot
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -75,9 +74,8 @@ def digits() -> None:
     titles = "bilinear weights of four digits", "three pairs; below, the first of them with epsilon = 0"
     for ax, images, title in zip(axes.flat, (rows, lines), titles, strict=True):
         shown = torch.stack([1 - one.flatten() / one.max() for row in images for one in row])
-        ax.imshow(canvas(shown, (1, SIDE, SIDE), STEPS), cmap="gray", interpolation="nearest")
+        plot.samples(shown, shape=(1, SIDE, SIDE), columns=STEPS, ax=ax)
         ax.set_title(title, fontsize=11)
-        ax.axis("off")
     save(figure, "digits")
 
 

@@ -29,6 +29,7 @@ from ot_gen import (
     data,
     fit,
     linear_decay,
+    plot,
     standard_gaussian,
 )
 from ot_gen.geometry import (
@@ -42,7 +43,6 @@ from ot_gen.geometry import (
     k_medoids,
     volume_map,
 )
-from ot_gen.runs.figures import canvas
 
 DOCS = Path(__file__).parent
 BLUE, RED, GREY = "#2f4b7c", "#d1495b", "#8d99ae"
@@ -138,17 +138,12 @@ def hole() -> None:
     a, b = codes[places], codes[599 - places]
     straight, graph = geo.geodesic(a, b, segments=32), geo.geodesic(a, b, segments=32, start=Graph(codes))
     volume = volume_map(geo, torch.tensor([[-1.5, -1.5], [1.5, 1.5]]), 120)
-    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
+    panels = figure.subplots(1, 2)
     for axes, found, title in zip(panels, (straight, graph), ("from the segment", "from Graph(codes)"), strict=True):
-        image = volume.plot(axes, aspect="equal")
-        axes.scatter(*codes.T, s=3, color=BLUE, linewidths=0)
-        found.plot(axes, color=RED, lw=2, path_effects=HALO)
-        axes.plot(*torch.cat([a, b]).T, "o", ms=5, mfc="white", mec="black")
+        plot.geodesics(found, volume, codes, ax=axes)
         lengths = ", ".join(f"{value:.1f}" for value in found.length.tolist())
-        axes.set_title(f"{title}: lengths {lengths}", fontsize=10)
-    panels[1].set_ylabel("")
-    figure.colorbar(image, ax=panels, label="log √det M(z)", extend="both", shrink=0.9)
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{title}: lengths {lengths}")
     save(figure, "hole")
 
 
@@ -226,7 +221,8 @@ def digits(model: Model) -> None:
         ends = torch.stack([start, end])
         straight = torch.lerp(ends[:1], ends[1:], t[:, None])
         rows = model.decoder(torch.cat([straight, curve]))
-        panel.imshow(1 - canvas(1 - rows, (1, 28, 28), 10), cmap="gray_r", vmin=0, vmax=1)
+        plot.samples(1 - rows, shape=(1, 28, 28), ax=panel)
+        panel.set_axis_on()
         panel.set_yticks([14, 44], ["segment", "geodesic"], fontsize=8)
         panel.set_xticks([])
         panel.tick_params(length=0)

@@ -14,20 +14,18 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
 import ot_gen as og
+from ot_gen.plot.transport import cell_colours, owners
 from ot_gen.semidual.ascent import Ascent
 from ot_gen.semidual.scores import Scores
 from ot_gen.semidual.stream import Stream
 
 SNAPSHOTS, TOL = (512, 2048), 0.01
-BOX, PIXELS = 2.9, 720
-# Nine light colours that stay apart for colour-blind readers: https://personal.sron.nl/~pault/
-PALETTE = ["#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#DDDDDD"]
+CORNERS, PIXELS = torch.tensor([[-2.9, -2.9], [2.9, 2.9]]), 720
 
 
 def problem() -> tuple[og.Reference, og.Empirical]:
@@ -55,16 +53,16 @@ def tables(mu: og.Reference, nu: og.Empirical) -> dict[str, Tensor]:
 
 
 class Panel(NamedTuple):
-    """The cells of one table: the atom of each pixel, their barycentres, ‖P − b‖₁ and the lower value."""
+    """The cells of one table, their barycentres, ‖P − b‖₁ and the lower value."""
 
     title: str
-    owner: Tensor
+    cells: og.LaguerreCells
     barycentres: Tensor
     error: float
     lower: float
 
 
-def measured(title: str, nu: og.Empirical, h_tilde: Tensor, pixels: Tensor, x: Tensor) -> Panel:
+def measured(title: str, nu: og.Empirical, h_tilde: Tensor, x: Tensor) -> Panel:
     """The panel of h̃, its figures from the points x of μ."""
     cells = og.LaguerreCells(og.SquaredEuclidean(), nu.atoms, h_tilde)
     values, argmin = cells(x)
@@ -72,39 +70,20 @@ def measured(title: str, nu: og.Empirical, h_tilde: Tensor, pixels: Tensor, x: T
     barycentres = torch.zeros_like(nu.atoms).index_add_(0, argmin, x) / counts.unsqueeze(1)
     error = float((counts / len(x) - nu.weights).abs().sum())
     lower = float(values.mean() + nu.weights @ h_tilde)
-    return Panel(title, cells(pixels)[1].reshape(PIXELS, PIXELS), barycentres, error, lower)
+    return Panel(title, cells, barycentres, error, lower)
 
 
-def colours(panels: list[Panel], atoms: int) -> list[int]:
-    """A colour of each atom, by number: no two cells that touch in any panel share one, if nine are enough."""
-    touching = torch.zeros(atoms, atoms, dtype=torch.bool)
-    for panel in panels:
-        for axis in (0, 1):
-            one, other = panel.owner.unfold(axis, 2, 1).flatten(0, 1).unbind(dim=1)
-            touching[one, other] = touching[other, one] = True
-    touching.fill_diagonal_(False)
-    chosen = [-1] * atoms
-    for j in touching.sum(dim=1).argsort(descending=True).tolist():
-        near = [chosen[i] for i in touching[j].nonzero().flatten().tolist()]
-        # The colour that is rarest nearby, and among those the rarest of all.
-        chosen[j] = min(range(len(PALETTE)), key=lambda k: (near.count(k), chosen.count(k)))
-    return chosen
-
-
-def draw(axes: Axes, panel: Panel, nu: og.Empirical, colour: Tensor) -> None:
+def draw(axes: Axes, panel: Panel, nu: og.Empirical, colours: list[int]) -> None:
     """Cells, level circles of μ, and each atom tied to the barycentre of its cell."""
-    image = colour[panel.owner]
-    across = panel.owner[1:, :-1] != panel.owner[:-1, :-1]
-    along = panel.owner[:-1, 1:] != panel.owner[:-1, :-1]
-    image[:-1, :-1][across | along] = 1.0
-    axes.imshow(image, extent=(-BOX, BOX, -BOX, BOX), origin="lower", interpolation="antialiased")
+    og.plot.cells(panel.cells, CORNERS, size=PIXELS, colours=colours, ax=axes)
+    axes.collections[0].set_sizes(1200 * nu.weights)
     for radius in (1, 2):
         axes.add_patch(Circle((0, 0), radius, fill=False, color="0.25", linewidth=0.8, linestyle=(0, (4, 3))))
     for atom, barycentre in zip(nu.atoms, panel.barycentres, strict=True):
         axes.plot(*torch.stack([atom, barycentre]).T, color="black", linewidth=0.8)
-    axes.scatter(*nu.atoms.T, s=1200 * nu.weights, c=colour, edgecolors="black", linewidths=1.0, zorder=3)
     axes.set_title(f"{panel.title}\n‖P − b‖₁ = {panel.error:.3f}   lower = {panel.lower:.4f}", fontsize=11)
-    axes.set(xlim=(-BOX, BOX), ylim=(-BOX, BOX), xticks=(-2, 0, 2), yticks=(-2, 0, 2), aspect="equal")
+    axes.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+    axes.label_outer()
     axes.tick_params(labelsize=9)
 
 
@@ -113,14 +92,12 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     mu, nu = problem()
-    side = torch.linspace(-BOX, BOX, PIXELS)
-    pixels = torch.cartesian_prod(side, side).flip(1)  # rows of the image are y
     x = Stream(mu, seed=1).draw(2**20)
-    panels = [measured(title, nu, h_tilde, pixels, x) for title, h_tilde in tables(mu, nu).items()]
-    colour = torch.tensor([to_rgb(PALETTE[k]) for k in colours(panels, len(nu))])
+    panels = [measured(title, nu, h_tilde, x) for title, h_tilde in tables(mu, nu).items()]
+    colours = cell_colours([owners(panel.cells, CORNERS, PIXELS) for panel in panels], len(nu))
     figure = Figure(figsize=(13, 4.1), layout="constrained")
     for axes, panel in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
-        draw(axes, panel, nu, colour)
+        draw(axes, panel, nu, colours)
     figure.supxlabel(
         "dots: atoms, area in proportion to b   lines: to the barycentre of the cell, if it has mass   "
         "dashed: ‖x‖ = 1 and 2 under μ = N(0, I)",

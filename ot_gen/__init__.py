@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ot_gen import starting as starting  # first: what follows takes seconds
 
 # isort: split
-from ot_gen import data, evaluation, geometry
+from ot_gen import data, evaluation, geometry, plot
 from ot_gen.barycentres import Barycentre, Measures, SumSolver, barycentre, gradient_flow
 from ot_gen.conditioning import by_label, with_classes
 from ot_gen.costs import (
@@ -149,7 +149,7 @@ if TYPE_CHECKING:
 Precision = MixedPrecision  # as code and configurations of before call it
 
 # Room by room, in the order of the imports.
-__all__ = ["data", "evaluation", "geometry"]
+__all__ = ["data", "evaluation", "geometry", "plot"]
 __all__ += ["Barycentre", "Measures", "SumSolver", "barycentre", "gradient_flow"]
 __all__ += ["by_label", "with_classes"]
 __all__ += ["BernoulliNLL", "Cost", "Euclidean", "FeatureCost", "InnerProduct", "LabelCost", "Lp"]

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import parametrize
 
 from ot_gen.arguments import Count, Index, Nonnegative, checked
 from ot_gen.costs import Cost, LabelCost
 from ot_gen.couplings import Coupling, Estimate
+from ot_gen.display import Shown
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Labelled, LabelledData, Measure, Pushforward, joint, undisturbed
 from ot_gen.potentials import Potential
 
 
 @checked
-class Solver(nn.Module, ABC):
+class Solver(Shown, ABC):
     """E(θ) = W_c(μ_θ, ν), held by an auxiliary variable ξ; `solver(mu, nu, n)` is a sampled estimate of E(θ).
 
     Attributes:

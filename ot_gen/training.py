@@ -17,6 +17,7 @@ from torch import nn
 
 from ot_gen.arguments import Count, Index, Interval, checked
 from ot_gen.couplings import Estimate
+from ot_gen.display import structure
 from ot_gen.execution import (
     ALONE,
     CHECKPOINT_NAME,
@@ -136,9 +137,9 @@ def fit(
     descent = _descent(theta, solver, optimizer, inner_optimizer, precision, processes)
     progress = Progress(steps)
     with undisturbed():  # to describe itself a normalising flow draws
-        problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=repr(solver))
+        problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=structure(solver))
     mean = WeightAverage([] if average is None else theta, average or 0.0)
-    modules = {"mu": mu, "solver": solver} | ({} if average is None else {"average": mean})
+    modules: dict[str, nn.Module] = {"mu": mu, "solver": solver} | ({} if average is None else {"average": mean})
     keeper = Keeper(progress, modules, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)

@@ -21,12 +21,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
-    *("starting", "arguments", "execution", "measures", "costs", "networks", "transport", "semidual"),
+    *("starting", "arguments", "display", "execution", "measures", "costs", "networks", "transport", "semidual"),
     *("schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "keeper", "training"),
     *("barycentres", "priors"),
-    *("data", "geometry", "evaluation", "runs", "report", "cli", "__main__"),
+    *("data", "geometry", "evaluation", "plot", "runs", "report", "cli", "__main__"),
 )
-TORCH_ONLY = ("arguments", "execution", "measures", "costs")
+TORCH_ONLY = ("arguments", "display", "execution", "measures", "costs")
 LAZY = {"matplotlib", "ot", "geomloss", "pykeops", "sklearn", "scipy", "pooch", "PIL", "zuko", "torchdiffeq"}
 LAZY |= {"tensorboardX", "mlflow", "wandb"}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
@@ -38,6 +38,7 @@ PUBLIC = {
     "_exit": "os",
     "_is_protocol": "typing",
     "_target_": "hydra",
+    "_repr_html_": "IPython.display",
 }
 
 
@@ -269,6 +270,7 @@ def test_a_class_has_a_name_of_its_own():
     """Private ones too: a reader who searches for a name meets one meaning."""
     classes = Counter(node.name for path in MODULES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef))
     assert [name for name, times in classes.items() if times > 1] == []
+
 
 def test_test_files_have_names_of_their_own():
     # pytest imports them by their names alone, and refuses the second of one name.

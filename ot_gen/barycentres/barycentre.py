@@ -19,17 +19,19 @@ from ot_gen.barycentres.particles import moved
 from ot_gen.barycentres.problem import BarycentreProblem, WeightedPoints, is_table
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.couplings import GaussianMap, weighted_moments
+from ot_gen.display import DATA, Span, card, facts, line, scatter, spans, with_error
 from ot_gen.measures import Empirical, Measure, Pushforward, check_cloud, undisturbed
 from ot_gen.solvers import Solver
 from ot_gen.transport import Bracket, NotConverged
 
 TOL, SAMPLED_TOL = 1e-4, 1e-2
+SHOWN = 500  # atoms of a picture
 Tolerance = Annotated[float, Interval(0, 1, "()")]
 
 
 @final
 @checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Barycentre:
     """A barycentre μ, and what holds min Σ_k λ_k W_c(·, ν_k).
 
@@ -71,6 +73,23 @@ class Barycentre:
     def gap(self) -> float:
         """The relative gap (upper − lower) / |upper|."""
         return self.bracket.gap
+
+    def __repr__(self) -> str:
+        values = f"lower={self.lower:.6g}", f"upper={self.upper:.6g}"
+        return line("Barycentre", repr(self.mu), *values, f"converged={self.converged}: {self.message}")
+
+    def _repr_html_(self) -> str:
+        atoms = self.atoms
+        points = "" if atoms is None or atoms.shape[1] != 2 else scatter({"": atoms[:SHOWN]}, ("x₁", "x₂"), [DATA])
+        values = {
+            "lower, upper value": f"{with_error(self.lower, self.lower_se)}, {with_error(self.upper, self.upper_se)}",
+            "relative gap": f"{self.gap:.2g}",
+            "steps": f"{self.steps:,}" if self.steps else None,
+            "self-check": self.message,
+        }
+        bar = spans([Span("lower … upper", self.lower, self.upper)])
+        doubt = "" if self.converged else "Not converged: the bracket alone says what it is worth."
+        return card("Barycentre", repr(self.mu), points, bar, facts(values), note=doubt)
 
 
 @checked

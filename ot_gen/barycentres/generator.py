@@ -11,6 +11,7 @@ from ot_gen.barycentres.problem import BarycentreProblem
 from ot_gen.barycentres.terms import Measures, SumSolver
 from ot_gen.costs import SquaredEuclidean
 from ot_gen.couplings import OF_THE_DATA, DebiasedPlanCoupling, MatchedPlanCoupling, Moments
+from ot_gen.display import Network
 from ot_gen.measures import Measure, Pushforward, Reference, undisturbed
 from ot_gen.networks import MLP
 from ot_gen.schedules import linear_decay
@@ -23,7 +24,7 @@ PAIRS = 16  # of independent fields at the same points
 
 
 @final
-class NearAffine(nn.Module):
+class NearAffine(Network):
     """The map z -> m + (z + net(z)) R, (n, d) -> (n, d), whose net starts at 0.
 
     Example:

@@ -22,6 +22,7 @@ from ot_gen.cli.errors import one_line
 from ot_gen.cli.parts import Parts, assembled
 from ot_gen.cli.trust import check_trusted
 from ot_gen.data import Dataset
+from ot_gen.display import Span, card, facts, in_words, line, spans, table
 from ot_gen.execution import CHECKPOINT_NAME, checkpoint_in, is_out_of_memory, load_weights, on_one_line
 from ot_gen.measures import Pushforward, Units, undisturbed
 from ot_gen.priors import load_prior
@@ -139,7 +140,7 @@ def _load_solver(made: Parts, checkpoint: Path) -> None:
 
 
 @final
-@dataclass(frozen=True, eq=False)  # tensors have no one truth value of equality
+@dataclass(frozen=True, eq=False, repr=False)  # tensors have no one truth value of equality
 class TrainedRun:
     """A finished run, as its training left it: all parts in evaluation mode, on the CPU.
 
@@ -161,6 +162,28 @@ class TrainedRun:
     encoder: nn.Module | None
     config: dict[str, Any]
     record: RunRecord
+
+    def __repr__(self) -> str:
+        own = self.record
+        w1 = "" if own.judgement is None else f"W₁ {own.judgement.w1:.4g} (floor {own.judgement.w1_floor:.4g})"
+        return line("TrainedRun", f"{own.solver} on {own.data}", f"seed {own.seed}", w1, f"mu={in_words(self.mu)}")
+
+    def _repr_html_(self) -> str:
+        own, parts = self.record, []
+        if own.certificate is not None:
+            rows = [Span("certified interval", *own.certificate.interval)]
+            if own.certificate.reference is not None:
+                rows.append(Span("real data, the floor", *own.certificate.reference, real=True))
+            parts.append(spans(rows))
+        if own.judgement is not None:
+            parts.append(own.judgement._repr_html_())
+        if own.metrics:
+            lines = [[name, in_words(v.value), in_words(v.floor)] for name, v in own.metrics.items() if v is not None]
+            parts.append(table(["metric", "model", "real data, the floor"], lines))
+        values = {"model": repr(self.mu), "solver": repr(self.solver), "data": repr(self.data)}
+        seconds = None if own.seconds is None else f"{own.seconds:.3g} s"
+        parts.append(facts({**values, "training": seconds, "prior fitted after training": own.ex_post}))
+        return card("Run", f"{own.solver} on {own.data}, seed {own.seed}", *parts)
 
 
 @checked

@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, final
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Cloud, checked
+from ot_gen.display import Shown
 
 Side = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -56,7 +57,7 @@ class Growth(NamedTuple):
 
 
 @checked
-class Cost(nn.Module, ABC):
+class Cost(Shown, ABC):
     """A ground cost c : X × X -> R.
 
     `is_metric` says whether c is a distance; only then is every 1-Lipschitz h a feasible potential with h^c = −h.

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Literal, NamedTuple, final
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ot_gen.arguments import Count, Fraction, checked
 from ot_gen.costs import Cost
+from ot_gen.display import Shown
 from ot_gen.measures import Measure
 
 
@@ -22,7 +23,7 @@ class Estimate(NamedTuple):
 
 
 @checked
-class Coupling(nn.Module, ABC):
+class Coupling(Shown, ABC):
     """A coupling π of ζ and ν, exact or relaxed.
 
     `bound` says what `value` is in expectation: "upper" if it bounds W_c(μ, ν) from above, None if it bounds nothing.

@@ -12,6 +12,7 @@ from ot_gen.arguments import Cloud, Count, checked
 from ot_gen.costs import Cost, SquaredEuclidean
 from ot_gen.couplings.coupling import Coupling, Estimate
 from ot_gen.couplings.plan import tried
+from ot_gen.display import record_line
 from ot_gen.measures import Empirical, Measure
 from ot_gen.transport import GaussianMaps, Plan, gaussian_maps
 
@@ -27,6 +28,9 @@ class Moments(NamedTuple):
 
     mean: Tensor
     covariance: Tensor
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
     @staticmethod
     def of(law: Measure, points: int) -> Moments:
@@ -60,6 +64,9 @@ class GaussianMap(NamedTuple):
     q: Tensor
     matrix: Tensor
     value: Tensor
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
     @staticmethod
     def between(first: Moments, second: Moments) -> GaussianMap:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost
 from ot_gen.couplings.plan import tried
+from ot_gen.display import Shown
 from ot_gen.measures import Empirical, Measure, undisturbed
 from ot_gen.transport import Bracket, Plan
 
@@ -22,7 +23,7 @@ ROWS = 2**12  # atoms that are compared at a time
 
 
 @checked
-class Pairing(nn.Module, ABC):
+class Pairing(Shown, ABC):
     """A coupling π of ζ and ν, measures on one space R^d, that is sampled."""
 
     _bound: Problem | None = None

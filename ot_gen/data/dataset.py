@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, final
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Interval, Labels, checked
+from ot_gen.display import COLOURS, DATA, card, cut, facts, line, pictures, scatter, subscript
 from ot_gen.measures import Empirical, LabelledData, Measure, Pixels, Standardised, Units, labelled, moments
 from ot_gen.measures.pixels import taken
 
@@ -19,7 +20,7 @@ Share = Annotated[float, Interval(0, 1, "()")]  # of the points that is held out
 
 @final
 @checked
-@dataclass(frozen=True, eq=False)  # tensors have no one truth value of equality
+@dataclass(frozen=True, eq=False, repr=False)  # tensors have no one truth value of equality
 class Dataset:
     """The data ν to learn from, with held-out points of the same law.
 
@@ -51,7 +52,7 @@ class Dataset:
     train_labels: Labels | None = None
     test_labels: Labels | None = None
     units: Units | None = None
-    original: Dataset | None = field(default=None, repr=False)
+    original: Dataset | None = None
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +77,45 @@ class Dataset:
                 f"shape {tuple(self.shape)} does not fit rows of {self.dim} numbers; "
                 f"give (channels, height, width) with channels * height * width = {self.dim}"
             )
+
+    def __repr__(self) -> str:
+        return line("Dataset", *(f"{name}={value}" for name, value in self._facts().items() if value))
+
+    def _repr_html_(self) -> str:
+        own, rest = self.own, self._facts()
+        if own.shape is not None and own.shape[0] in (1, 3):
+            drawn = pictures(own.atoms.rows[_spread(len(own.atoms), 20)], own.shape)
+        else:
+            drawn = own._scatter()
+        return card("Data", f"{rest.pop('train')}, held out {rest.pop('test')}", drawn, facts(rest))
+
+    def _facts(self) -> dict[str, str | None]:
+        train = f"{len(self.train):,} atoms" if isinstance(self.train, Empirical) else repr(self.train)
+        labels = self.own.train_labels if self.own.test_labels is None else self.own.test_labels
+        classes = None if labels is None else f"{int(labels.max()) + 1}"
+        return {
+            "train": train,
+            "test": f"{len(self.test):,} atoms",
+            "dim": str(self.dim),
+            "shape": None if self.shape is None else " x ".join(map(str, self.shape)),
+            "classes": classes,
+            "names": None if self.class_names is None else cut(", ".join(self.class_names), 100),
+            "units": None if self.units is None else repr(self.units),
+        }
+
+    def _scatter(self) -> str:
+        """Some atoms in two coordinates, those that vary most, by class where there are few."""
+        which = _spread(len(self.atoms), 500)
+        points = self.atoms.rows[which].detach().cpu()
+        if points.shape[1] == 1:
+            points = torch.cat([points, torch.zeros_like(points)], dim=1)
+        first, second = sorted(points.double().var(dim=0).topk(2).indices.tolist())
+        plane, names = points[:, [first, second]], (f"x{subscript(first + 1)}", f"x{subscript(second + 1)}")
+        labels = self.train_labels if self.atoms is self.train else self.test_labels
+        if labels is None or int(labels.max()) >= len(COLOURS):
+            return scatter({"": plane}, names, [DATA])
+        own = labels.cpu()[which]
+        return scatter({self.name_of(k): plane[own == k] for k in own.unique().tolist()}, names)
 
     def standardised(self, units: Units, copy: bool = True) -> Dataset:
         """These data, which are in their own units, in the standard coordinates of `units`.
@@ -247,6 +287,11 @@ class Dataset:
         if labels is None:
             return cls(train, test, shape)
         return cls(train, test, shape, labels[:-held_out], labels[-held_out:], class_names=class_names)
+
+
+def _spread(count: int, most: int) -> Tensor:
+    """Numbers of at most so many rows, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()
 
 
 def _check_labels(labels: Tensor | None, measure: Measure, name: str) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from ot_gen.arguments import checked, described
+from ot_gen.display import Shown
 from ot_gen.measures import Measure, Reference
 
 
 @checked
-class Divergence(nn.Module, ABC):
+class Divergence(Shown, ABC):
     """A measure of how far the codes are from the reference.
 
     `unbiased` says whether the estimate from n codes has the divergence between the laws as its expectation, for

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ot_gen.arguments import Labels, checked
+from ot_gen.display import Network
 from ot_gen.measures import check_cloud
 from ot_gen.measures.points import check_defined
 
@@ -22,7 +23,7 @@ KNOWN = 0.8  # the share of digits that are known from which the classifier judg
 
 @final
 @checked
-class DigitClassifier(nn.Module):
+class DigitClassifier(Network):
     """Two convolutions, 64 standardised features, ten classes, on digits (n, 784) with pixels in [0, 1].
 
     The features are taken before the last ReLU and standardised to mean 0 and variance 1 on the training digits. Pixels

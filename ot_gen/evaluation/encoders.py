@@ -13,6 +13,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from ot_gen.arguments import Count, Interval, checked
 from ot_gen.costs import BernoulliNLL, Cost, NegativeLogLikelihood, SquaredEuclidean
 from ot_gen.couplings import iwae_bound
+from ot_gen.display import card, facts, in_words, record_line
 from ot_gen.divergences import MMD, Divergence, InverseMultiquadric, SinkhornDivergence
 from ot_gen.evaluation.information import (
     MonteCarlo,
@@ -85,6 +86,13 @@ class EncoderJudgement(NamedTuple):
     negative_elbo_se: float | None = None
     negative_iwae: float | None = None
     negative_iwae_se: float | None = None
+
+    def __repr__(self) -> str:
+        return record_line(self, **{name: None for name, value in self._asdict().items() if value is None})
+
+    def _repr_html_(self) -> str:
+        values = {name.replace("_", " "): in_words(v) for name, v in self._asdict().items() if v is not None}
+        return card("Encoder", f"{self.n:,} held-out points", facts(values))
 
     def __getattr__(self, name: str) -> float | None:
         """`gap_error` and the others are the old names of `gap_se` and the others."""

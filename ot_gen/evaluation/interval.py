@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import final
 
 from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
+from ot_gen.display import Span, card, cut, facts, spans, with_error
 from ot_gen.evaluation.assumptions import Assumption
 from ot_gen.execution import Ending
 from ot_gen.transport import Bracket
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 @checked
 class Certificate:
     """An interval that holds W_c(μ, ν) with probability at least `level`.
@@ -52,7 +53,7 @@ class Certificate:
         0.2
     """
 
-    cost: Cost = field(repr=False)
+    cost: Cost
     lower: float
     lower_se: float
     upper: float
@@ -60,7 +61,7 @@ class Certificate:
     level: float
     interval: tuple[float, float]
     marginal_error: float
-    h_tilde: Tensor = field(repr=False)
+    h_tilde: Tensor
     samples: int = 0
     seconds: float = 0.0
     converged: bool = True
@@ -86,6 +87,29 @@ class Certificate:
         low, high = self.interval
         middle = abs(low + high) / 2
         return math.inf if high == math.inf or middle == 0 else round((high - low) / middle, 12)
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        real = "" if self.reference is None else " real data [{:.6g}, {:.6g}],".format(*self.reference.interval)
+        state = f"converged={self.converged}, warranted={self.warranted}"
+        return cut(f"Certificate([{low:.6g}, {high:.6g}] at level {self.level:g},{real} {state}: {self.message})")
+
+    def _repr_html_(self) -> str:
+        rows = [Span("model", *self.interval)]
+        if self.reference is not None:
+            rows.append(Span("real data, the floor", *self.reference.interval, real=True))
+        values = {
+            "lower, upper value": f"{with_error(self.lower, self.lower_se)}, {with_error(self.upper, self.upper_se)}",
+            "relative width": f"{self.width:.2g}",
+            "error of the masses, ‖P − b‖₁": f"{self.marginal_error:.3g}",
+            "cost": repr(self.cost),
+            "assuming": None if self.assuming is None else str(self.assuming),
+            "effort": f"{self.samples:,} samples, {self.seconds:.3g} s",
+        }
+        doubts = [] if self.converged else [f"Not converged: {self.message}."]
+        doubts += [] if self.doubt is None else [f"The level is not warranted: {self.doubt}."]
+        words = f"holds W_c(μ, ν) at level {self.level:g}"
+        return card("Certificate", words, spans(rows), facts(values), note=" ".join(doubts))
 
     def __str__(self) -> str:
         low, high = self.interval

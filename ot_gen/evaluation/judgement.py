@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ot_gen.arguments import Count, checked
 from ot_gen.costs import Cost, Euclidean, SquaredEuclidean
+from ot_gen.display import card, line, table, with_error
 from ot_gen.evaluation.metric import Metric
 from ot_gen.evaluation.metrics import Measured, Measurements, Metrics, View, draws
 from ot_gen.evaluation.transports import ExactTransport
@@ -36,6 +37,26 @@ class Judgement(NamedTuple):
     w1_floor_se: float | None = None
     w2_squared_se: float | None = None
     w2_squared_floor_se: float | None = None
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={value}, {name}_floor={floor}" for name, _, value, floor in self._rows())
+        return line("Judgement", f"n={self.n}", *shown)
+
+    def _repr_html_(self) -> str:
+        rows = [[title, value, floor] for _, title, value, floor in self._rows()]
+        shown = table(["distance to held-out data", "model", "real data, the floor"], rows)
+        return card("Judgement", f"exact, between {self.n:,} points on each side", shown)
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, title, value and floor of each distance."""
+        return [
+            ("w1", "W₁", with_error(self.w1, self.w1_se), with_error(self.w1_floor, self.w1_floor_se)),
+            (
+                *("w2_squared", "W₂²"),
+                with_error(self.w2_squared, self.w2_squared_se),
+                with_error(self.w2_squared_floor, self.w2_squared_floor_se),
+            ),
+        ]
 
 
 EXACT = {"w1": ExactTransport(Euclidean()), "w2_squared": ExactTransport(SquaredEuclidean())}

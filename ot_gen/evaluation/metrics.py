@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, checked
+from ot_gen.display import card, line, table, with_error
 from ot_gen.evaluation.metric import Cloud, Metric
 from ot_gen.evaluation.neighbours import Memorisation
 from ot_gen.execution import keyword_only, reason
@@ -47,6 +48,19 @@ class Measurements(NamedTuple):
     n: int
     values: dict[str, Measured]
     failures: dict[str, str]
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={with_error(row.value, row.se)} (floor {row.floor:.4g})" for name, row in self.values.items()]
+        more = [f"{len(self.failures)} without a value"] if self.failures else []
+        return line("Measurements", f"n={self.n:,}", *more, *shown)
+
+    def _repr_html_(self) -> str:
+        shown = table(
+            ["metric", "model", "real data, the floor"],
+            [[name, with_error(v.value, v.se), with_error(v.floor, v.floor_se)] for name, v in self.values.items()],
+        )
+        reasons = "; ".join(f"{name} has no value: {reason}" for name, reason in self.failures.items())
+        return card("Measurements", f"{self.n:,} samples on each side", shown, note=reasons)
 
 
 @final

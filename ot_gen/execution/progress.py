@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import final
 
+from ot_gen.display import card, curve, line
 from ot_gen.execution.processes import Processes
 
 
 @final
-@dataclass
+@dataclass(repr=False)
 class Progress:
     """What `fit` passes to its callbacks after each step, and returns at the end.
 
@@ -27,6 +28,18 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return line("Progress", *self._words())
+
+    def _repr_html_(self) -> str:
+        points = [(row["step"], row["value"]) for row in self.rows if "step" in row and "value" in row]
+        floor = self.rows[-1].get("floor") if self.rows else None
+        return card("Training", ", ".join(self._words()), curve(points, "step (of θ)", "value", floor))
+
+    def _words(self) -> list[str]:
+        last = [f"value={self.rows[-1]['value']:.6g}"] if self.rows and "value" in self.rows[-1] else []
+        return [f"step {self.step:,} of {self.steps:,}", f"{self.images:,} images", f"{self.seconds:.3g} s", *last]
 
 
 @final

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, Count, Interval, Positive, checked
+from ot_gen.display import record_line
 from ot_gen.execution import by_old_name, keyword_only, renamed
 from ot_gen.geometry.checks import check_point
 from ot_gen.geometry.curves import Spline
@@ -198,6 +199,9 @@ class AdaptiveFit(NamedTuple):
     law: LocallyAdaptiveNormal
     loss: float
     converged: bool
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
 
 @renamed(nodes="segments")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Vector, checked, described
+from ot_gen.display import line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +39,10 @@ class Curve(ABC):
         if not bool(torch.isfinite(nodes).all()):
             raise ValueError("the nodes of a curve hold NaN or Inf; remove those curves")
         self.nodes = nodes
+
+    def __repr__(self) -> str:
+        count, _, k = self.nodes.shape
+        return line(type(self).__name__, f"{count:,} in dimension {k}", f"{self.segments} segments")
 
     @property
     def segments(self) -> int:

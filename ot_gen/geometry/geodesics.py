@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Interval, Vector, checked
+from ot_gen.display import card, facts, line
 from ot_gen.geometry.curves import Spline
 from ot_gen.geometry.lengths import squared_speed
 from ot_gen.geometry.metrics import RiemannianMetric, Squares, energy, length
@@ -27,7 +28,7 @@ LOST = 0.05  # a curve whose length has a larger relative error is no start for 
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 @checked
 class Geodesics:
     """B curves of locally minimal energy, as a solver left them. Callable at t.
@@ -90,6 +91,20 @@ class Geodesics:
         speed = squared_speed(self.metric, self.curve, midpoints(samples, self.nodes)).sqrt()
         mean = speed.mean(dim=1, keepdim=True)
         return torch.where(self.length[:, None] > 0, speed / mean - 1, 0).abs().amax(dim=1)
+
+    def __repr__(self) -> str:
+        return line("Geodesics", *self._words())
+
+    def _repr_html_(self) -> str:
+        lost = int((~self.converged).sum())
+        doubt = f"{lost} of {len(self.converged)} did not converge: see .converged." if lost else ""
+        return card("Geodesics", ", ".join(self._words()), facts({"what they are": self.claim}), note=doubt)
+
+    def _words(self) -> list[str]:
+        count, nodes, k = self.nodes.shape
+        lengths = [f"lengths {float(self.length.min()):.4g} to {float(self.length.max()):.4g}"] if count else []
+        converged = f"{int(self.converged.sum())} converged"
+        return [f"{count:,} in dimension {k}", f"{nodes - 1} segments", *lengths, converged]
 
     def plot(self, axes: Axes, samples: Count = 100, **style: Any) -> None:
         """Draw the curves into matplotlib axes, for k = 2."""

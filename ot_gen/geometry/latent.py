@@ -18,6 +18,7 @@ from ot_gen.geometry.geodesics import Effort, Geodesics, Refinements, Segments, 
 from ot_gen.geometry.jets import Map
 from ot_gen.geometry.metrics import RiemannianMetric, check_codes, check_finite, log_volume
 from ot_gen.geometry.pullback import PullbackMetric, stacked
+from ot_gen.geometry.showing import MadeOfParts, parts_of
 from ot_gen.geometry.starts import Graph, Start, known_starts
 
 if TYPE_CHECKING:  # `check_starts` looks at it, and advises
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # `check_starts` looks at it, and advises
 
 @final
 @checked
-class LatentGeometry:
+class LatentGeometry(MadeOfParts):
     """Lengths, geodesics and distances in a latent space Z ⊂ R^k.
 
         LatentGeometry(decoder)              M = JᵀJ, the pullback of the Euclidean metric of the data space
@@ -74,6 +75,7 @@ class LatentGeometry:
         codes: Cloud | None = None,
     ) -> None:
         self.starts = known_starts(codes)
+        self.parts = parts_of(map, std, features, ridge)
         if isinstance(map, RiemannianMetric):
             if std is not None or features is not None or ridge:
                 raise ValueError("std, features and ridge belong to decoders; build them into the metric instead")

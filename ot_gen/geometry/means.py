@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Shape, checked
+from ot_gen.display import record_line
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.geometry.geodesics import Geodesics, Segments, Tolerance
 from ot_gen.geometry.latent import LatentGeometry
@@ -30,6 +31,9 @@ class FrechetMean(NamedTuple):
     point: Tensor
     variance: float
     converged: bool
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
 
 @renamed(nodes="segments")
@@ -109,6 +113,9 @@ class Medoids(NamedTuple):
     medoids: Tensor
     labels: Tensor
     cost: float
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
 
 @checked

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, checked
+from ot_gen.display import record_line
 from ot_gen.geometry.curves import check_axes
 from ot_gen.geometry.latent import LatentGeometry
 from ot_gen.geometry.metrics import log_volume
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 @checked
 class VolumeMap:
     """log √det M at the centres of the cells of a grid.
@@ -32,6 +33,9 @@ class VolumeMap:
 
     values: Tensor
     bounds: Tensor
+
+    def __repr__(self) -> str:
+        return record_line(self, bounds=self.bounds.tolist())
 
     def plot(self, axes: Axes, **style: Any) -> AxesImage:
         """Draw the map into matplotlib axes, with z₁, z₂ as their names; curves and codes may follow over it.

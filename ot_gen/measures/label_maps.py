@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from ot_gen.arguments import checked
+from ot_gen.display import Network
 from ot_gen.measures.labels import labelled
 
 
 @final
 @checked
-class WithLabel(nn.Module):
+class WithLabel(Network):
     """A map of labelled rows that passes the class on: (z, k) -> (g(z; k), k), of points or of laws of points.
 
     Args:
@@ -39,7 +40,7 @@ class WithLabel(nn.Module):
 
 @final
 @checked
-class Unlabelled(nn.Module):
+class Unlabelled(Network):
     """A map that passes the class on, without the class: (z, k) -> g(z; k).
 
     Example:

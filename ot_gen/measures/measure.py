@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Count, Index, Labels, checked
+from ot_gen.display import Shown
 
 
 @checked
-class Measure(nn.Module, ABC):
+class Measure(Shown, ABC):
     """A probability measure on R^dim that can be sampled.
 
     `cube_dim` is k where `from_cube` maps the uniform law on the cube (0, 1)^k to this one, else None. There

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from ot_gen.arguments import checked
+from ot_gen.display import Network
 from ot_gen.measures.empirical import Empirical
 from ot_gen.measures.measure import Measure
 
@@ -100,7 +101,7 @@ class Units(nn.Module):
 
 @final
 @checked
-class Placed(nn.Module):
+class Placed(Network):
     """A generator or decoder of standard coordinates as one of points in the data's own units: z -> b + a g(z).
 
     Args:
@@ -151,7 +152,7 @@ class Placed(nn.Module):
 
 @final
 @checked
-class OfOwnUnits(nn.Module):
+class OfOwnUnits(Network):
     """An encoder of standard coordinates as one of points in the data's own units: y -> f((y − b)/a).
 
     Labelled rows (y, k) keep their class.

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked
+from ot_gen.display import Network
 from ot_gen.execution.row_maps import WEIGHTED
 from ot_gen.measures import unlabelled
 
 
 @final
 @checked
-class Conditional(nn.Module):
+class Conditional(Network):
     """A network with a bias of its own for each class in each layer: rows (x, k), (n, d + 1) -> net(x; k).
 
         h_l = W_l h_{l−1} + b_l + e_{l,k},      l over the linear and the convolutional layers
@@ -112,7 +113,7 @@ def check_classes(labels: Tensor, classes: int) -> None:
 
 @final
 @checked
-class LabelledVelocity(nn.Module):
+class LabelledVelocity(Network):
     """A velocity of labelled rows, (t, (x, k)) -> (v(t, x, k), 0): points move, and classes stay.
 
     Args:

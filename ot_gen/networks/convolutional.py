@@ -9,6 +9,7 @@ from typing import Annotated, final
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Interval, checked
+from ot_gen.display import Network
 from ot_gen.networks.dense import made
 
 COARSEST = 7  # pixels of the larger side where halving ends
@@ -18,7 +19,7 @@ Halvings = Annotated[int, Interval(1, 16)]
 
 @final
 @checked
-class ConvGenerator(nn.Module):
+class ConvGenerator(Network):
     """A convolutional generator z -> image, (n, in_dim) -> (n, c·h·w), that of DCGAN without batch statistics.
 
     A linear layer to the coarsest image, then transposed convolutions of stride 2 with group normalisation, then
@@ -79,7 +80,7 @@ class ConvGenerator(nn.Module):
 
 @final
 @checked
-class ConvFeatures(nn.Module):
+class ConvFeatures(Network):
     """Convolutional features of an image, (n, c·h·w) -> (n, out_dim), for critics and encoders.
 
     Convolutions of stride 2 with LeakyReLU(0.2), which is 1-Lipschitz; each doubles the channels, which are at most

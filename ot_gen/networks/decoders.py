@@ -15,6 +15,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from ot_gen.arguments import Count, Interval, Positive, Seed, checked
 from ot_gen.costs import squared_distances
+from ot_gen.display import Network
 from ot_gen.execution import keyword_only, renamed
 from ot_gen.measures import check_cloud, within
 
@@ -23,7 +24,7 @@ LEAST_STD = 1e-3
 
 @final
 @checked
-class GaussianDecoder(nn.Module):
+class GaussianDecoder(Network):
     """f(z) = m(z) + σ(z) ⊙ ε, ε ~ N(0, I_d): p(·|z) = N(m(z), diag(σ(z)²)).
 
     Args:
@@ -73,7 +74,7 @@ class GaussianDecoder(nn.Module):
 
 @final
 @checked
-class BernoulliDecoder(nn.Module):
+class BernoulliDecoder(Network):
     """Independent pixels x_l in {0, 1} with P(x_l = 1 | z) = m_l(z).
 
     The log-likelihood Σ_l x_l log m_l + (1 − x_l) log(1 − m_l) is also used for grey values x in [0, 1], for which it
@@ -143,7 +144,7 @@ class LearnedStd(nn.Module):
 
 @final
 @checked
-class PixelwiseStd(nn.Module):
+class PixelwiseStd(Network):
     """A network: σ(z)² = s(z)² + least², with log s(z) = net(z), (n, k) -> (n, d).
 
     Where the net exceeds 5 by t, log s is 5 + log(1 + t): no overflow.
@@ -170,7 +171,7 @@ class PixelwiseStd(nn.Module):
 
 @final
 @checked
-class RBFPrecision(nn.Module):
+class RBFPrecision(Network):
     """σ(z) by radial basis functions on the codes: honest uncertainty where there are no data.
 
         1/σ_l(z)² = 1 / (least² + 1/β_l(z)),   β_l(z) = Σ_c w_cl exp(−½ λ_c ‖z − c_c‖²) + background,   w >= 0

@@ -9,6 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked, described
+from ot_gen.display import Network
 
 
 def made(activation: Callable[[], nn.Module]) -> nn.Module:
@@ -21,7 +22,7 @@ def made(activation: Callable[[], nn.Module]) -> nn.Module:
 
 @final
 @checked
-class MLP(nn.Module):
+class MLP(Network):
     """A multilayer perceptron (n, in_dim) -> (n, out_dim).
 
     Args:

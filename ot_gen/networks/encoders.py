@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Distribution, Independent, MultivariateNormal, Normal
 
 from ot_gen.arguments import Count, Positive, checked
+from ot_gen.display import Network
 from ot_gen.measures import Dirac, Transported, within
 from ot_gen.networks.heads import add_head, number_of_features, width_of
 
 
 @final
 @checked
-class DiracEncoder(nn.Module):
+class DiracEncoder(Network):
     """The deterministic encoder q(·|y) = δ_{f(y)}.
 
     Args:
@@ -42,7 +43,7 @@ class DiracEncoder(nn.Module):
 
 @final
 @checked
-class CodeMean(nn.Module):
+class CodeMean(Network):
     """An encoder as features of points, y -> E q(·|y): (n, d) -> (n, k), for a `FeatureCost`.
 
     Args:
@@ -68,7 +69,7 @@ class CodeMean(nn.Module):
 
 @final
 @checked
-class SphereEncoder(nn.Module):
+class SphereEncoder(Network):
     """The deterministic encoder onto a sphere, q(·|y) = δ_{r f(y)/‖f(y)‖}, for the reference `uniform_sphere`.
 
     Args:
@@ -97,7 +98,7 @@ class SphereEncoder(nn.Module):
 
 @final
 @checked
-class NoisyEncoder(nn.Module):
+class NoisyEncoder(Network):
     """The encoder with noise of a fixed size, q(·|y) = N(f(y), s² I).
 
     For divergences of the aggregate. The decoder learns a neighbourhood of each code and not the code alone. Draws of
@@ -130,7 +131,7 @@ class NoisyEncoder(nn.Module):
 
 @final
 @checked
-class GaussianEncoder(nn.Module):
+class GaussianEncoder(Network):
     """The diagonal Gaussian encoder q(·|y) = N(m(y), diag(s(y)²)).
 
     Args:
@@ -161,7 +162,7 @@ class GaussianEncoder(nn.Module):
 
 @final
 @checked
-class FullGaussianEncoder(nn.Module):
+class FullGaussianEncoder(Network):
     """The Gaussian encoder with a full covariance, q(·|y) = N(m(y), L(y) L(y)ᵀ), L lower triangular.
 
     Args:
@@ -212,7 +213,7 @@ class FullGaussianEncoder(nn.Module):
 
 @final
 @checked
-class FlowEncoder(nn.Module):
+class FlowEncoder(Network):
     """A normalising flow as encoder: q(·|y) is the law of z = m(y) + s(y) ⊙ T_y(ε), ε ~ N(0, I_k).
 
     T_y composes coupling layers of monotone rational-quadratic splines. Their parameters depend on h(y), the features

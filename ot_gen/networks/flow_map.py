@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Cloud, Count, Interval, Labels, Positive, checked
+from ot_gen.display import Network
 from ot_gen.measures import Measure, log_density
 from ot_gen.networks import change_of_volume as volume
 from ot_gen.networks.adaptive import ADAPTIVE, adaptive, torchdiffeq
@@ -27,7 +28,7 @@ Steps = Annotated[int, Interval(1, 10_000)]  # beyond, a number is a slip, or a 
 
 @final
 @checked
-class FlowMap(nn.Module):
+class FlowMap(Network):
     """The flow of a velocity, z -> x(1) with x' = v(t, x) and x(0) = z: (n, d) -> (n, d), a map like any other.
 
     `Pushforward(FlowMap(v, ...), zeta)` is a model: it samples, is judged and certified, and has a latent geometry.

@@ -12,11 +12,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 
 from ot_gen.arguments import Count, checked
+from ot_gen.display import Network
 
 
 @final
 @checked
-class ICNN(nn.Module):
+class ICNN(Network):
     """An input-convex network, (n, d) -> (n,), convex for every parameter value, with a smooth maximum at its end.
 
         a_1 = σ(A_1 u + α_1),  a_l = σ(W_l a_(l−1) + A_l u + α_l),  φ(u) = log Σ_k exp(W a_L + A u + α)_k + ½δ‖u‖²

@@ -10,13 +10,14 @@ from typing import final
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, checked
+from ot_gen.display import Network
 from ot_gen.networks.convolutional import WIDEST, Halvings, check_codes, check_images, image_shape, resolutions
 from ot_gen.networks.dense import made
 
 
 @final
 @checked
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Network):
     """A residual generator z -> image, (n, in_dim) -> (n, c·h·w), that of WGAN-GP without batch statistics.
 
     A linear layer to the coarsest image. Then each block doubles its sides and halves its channels, which are at most
@@ -77,7 +78,7 @@ class ResNetGenerator(nn.Module):
 
 @final
 @checked
-class ResNetFeatures(nn.Module):
+class ResNetFeatures(Network):
     """Residual features of an image, (n, c·h·w) -> (n, out_dim), for critics and encoders: those of WGAN-GP's critic.
 
     A convolution at full size. Then each block halves the sides, rounded up, and doubles the channels, which are at

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Labels, checked, described
+from ot_gen.display import Network
 from ot_gen.networks.convolutional import Halvings, image_shape, kernel, resolutions
 
 FREQUENCIES = 8  # of the features of time
@@ -19,7 +20,7 @@ FREQUENCIES = 8  # of the features of time
 
 @final
 @checked
-class DenseVelocity(nn.Module):
+class DenseVelocity(Network):
     """A dense velocity v(t, x), (n,), (n, d) -> (n, d): residual layers, each of which sees the time.
 
     The time enters by its features, t and sin πft, cos πft for f = 1, ..., 8.
@@ -53,7 +54,7 @@ class DenseVelocity(nn.Module):
 
 @final
 @checked
-class UNetVelocity(nn.Module):
+class UNetVelocity(Network):
     """A small U-Net as the velocity of images, v(t, x), (n,), (n, c·h·w) -> (n, c·h·w).
 
     Each resolution is half of the one before, rounded up, with a residual block on the way down and one on the way up;

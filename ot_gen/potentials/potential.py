@@ -11,16 +11,17 @@ from itertools import chain
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
+from ot_gen.display import Shown
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure
 
 
 @checked
-class Potential(nn.Module, ABC):
+class Potential(Shown, ABC):
     """A pair (h, h̃), called as x (n, d) -> h(x) (n,).
 
     `bound` says what E[h(x)] + Σ_j b_j h̃_j is: "lower" if it bounds W_c(μ, ν) from below for every ξ, None if it

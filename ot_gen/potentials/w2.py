@@ -11,6 +11,7 @@ from torch.optim import Adam
 
 from ot_gen.arguments import Count, Positive, checked
 from ot_gen.costs import Cost, SquaredEuclidean
+from ot_gen.display import Network
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import Measure, check_cloud, check_defined, probe
 from ot_gen.potentials.frame import Frame
@@ -175,7 +176,7 @@ class BrenierPotential(Potential):
 
 @final
 @checked
-class Paraboloid(nn.Module):
+class Paraboloid(Network):
     """φ(u) = ½‖u‖² + net(u), (n, d) -> (n,): a free potential that starts near the identity map.
 
     Args:
@@ -199,7 +200,7 @@ class Paraboloid(nn.Module):
 
 @final
 @checked
-class Displacement(nn.Module):
+class Displacement(Network):
     """The map v -> v + net(v), (n, d) -> (n, d).
 
     Args:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ot_gen.arguments import Index, checked
+from ot_gen.display import Network
 from ot_gen.measures import Labelled, LabelledData, LabelledLaw, Measure, labelled
 from ot_gen.priors.codes import codes_of
 
 
 @final
 @checked
-class OfClass(nn.Module):
+class OfClass(Network):
     """An encoder of labelled rows as one of the points of a class: y -> q(·|y, k), laws of codes without their class.
 
     Args:

@@ -16,12 +16,13 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from ot_gen.display import path_data, tick_words
 from ot_gen.report.data import by_data
 from ot_gen.report.pictures import PICTURES, embedded
 from ot_gen.report.quantities import places, statistic, summary
 from ot_gen.report.runs import CELLS, SIDES, Run, settings
 from ot_gen.report.section import Section
-from ot_gen.report.traces import dashes, path_data, read_trace
+from ot_gen.report.traces import dashes, read_trace
 from ot_gen.runs.record import RunRecord
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -90,7 +91,7 @@ def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"fixed": _fixed, "places": places, "tick": _tick}
+    environment.filters |= {"fixed": _fixed, "places": places, "tick": tick_words}
     environment.tests["finite"] = math.isfinite
     return environment
 
@@ -157,11 +158,3 @@ def _filters(runs: Sequence[Run], labels: Mapping[Path, str]) -> Mapping[str, Se
 def _fixed(value: float, places: int) -> str:
     text = f"{value:,.{places}f}" if abs(value) < 1e7 else f"{value:.3g}"
     return text.replace(",", "\u202f").replace("-", "−")
-
-
-def _tick(value: float) -> str:
-    """A tick's word: 0.05, 20, 50k, 1e9."""
-    size = abs(value)
-    if size >= 1e7 or 0 < size < 1e-3:
-        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e−")
-    return (f"{value / 1000:g}k" if size >= 1e4 else f"{value:g}").replace("-", "−")

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, final
 
+from ot_gen.display import LinearAxis
 from ot_gen.evaluation import EncoderJudgement
-from ot_gen.report.axes import LinearAxis
 from ot_gen.report.classes import class_table
 from ot_gen.report.data import Data
 from ot_gen.report.flows import flow_table

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, final
 
-from ot_gen.report.axes import Axis, LinearAxis, LogAxis
+from ot_gen.display import Axis, LinearAxis, LogAxis
 from ot_gen.report.runs import drawable
 from ot_gen.runs.record import metric_rows
 
@@ -124,13 +124,3 @@ def dashes(names: Iterable[tuple[object, str]]) -> dict[str, str]:
             patterns[name] = DASHES[count.get(side, 0) % len(DASHES)]
             count[side] = count.get(side, 0) + 1
     return patterns
-
-
-def path_data(line: Sequence[tuple[float, float]], width: float, height: float) -> str:
-    """The `d` of an SVG path through the points of the unit square, scaled.
-
-    Example:
-        >>> path_data([(0.0, 0.0), (0.5, 1.0)], 100, 10)
-        'M0 0L50 10'
-    """
-    return "M" + "L".join(f"{round(width * x, 1):g} {round(height * y, 1):g}" for x, y in line)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple, final
 
-from ot_gen.report.axes import LinearAxis
+from ot_gen.display import LinearAxis
 from ot_gen.report.paired import Difference, holm, paired_difference
 from ot_gen.report.quantities import JudgeOfSamples, Quantity, places
 from ot_gen.report.runs import Run

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ot_gen.data import Dataset
+from ot_gen.display import COLOURS
 from ot_gen.measures import Pushforward, undisturbed
-from ot_gen.runs.figures import blank, canvas, class_title, planar
+from ot_gen.plot.frame import canvas, class_title, planar
+from ot_gen.runs.figures import blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 A_CLASS = 10  # images of each class
 SHOWN = 2000  # points
 ROWS = 25  # classes that a figure has room for
-# Paul Tol's "muted" colours, which colour-blind readers tell apart, for up to nine classes.
-COLOURS = (*("#CC6677", "#332288", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"),)
 
 
 def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:

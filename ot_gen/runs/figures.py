@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen import plot
+from ot_gen.display import DATA, MODEL
 from ot_gen.execution import written
+from ot_gen.plot.frame import legend, planar
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-LONGEST = 14  # letters of the name of a class
-MODEL, DATA = "#d1495b", "#8d99ae"  # model samples over data, distinguishable without red-green
 
 
 def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) -> Figure:
@@ -33,22 +31,8 @@ def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) ->
     """
     if shape is not None:
         return image_grid(samples[:100], shape)
-    figure = blank(4.6, 4.6)
-    axes = figure.add_subplot()
-    model_points, data_points, labels = planar(samples, data)
-    style: dict[str, Any] = {"s": 6, "linewidths": 0}
-    axes.scatter(*data_points.T, color=DATA, alpha=0.55, label=f"held-out data ({len(data)})", **style)
-    axes.scatter(*model_points.T, color=MODEL, alpha=0.6, label=f"model samples ({len(samples)})", **style)
-    # The data define the frame, so samples far outside cannot shrink the picture.
-    low, high = data_points.min(axis=0), data_points.max(axis=0)
-    margin = 0.15 * (high - low).max()
-    axes.set_xlim(low[0] - margin, high[0] + margin)
-    axes.set_ylim(low[1] - margin, high[1] + margin)
-    outside = int(((model_points < low - margin) | (model_points > high + margin)).any(axis=1).sum())
-    axes.set_xlabel(labels[0] + (f"      ({outside} samples outside the frame)" if outside else ""))
-    axes.set_ylabel(labels[1])
-    axes.set_aspect("equal")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=2, frameon=False, markerscale=2.5)
+    figure = blank(4.6, 4.9)
+    plot.samples(samples, data, ax=figure.add_subplot())
     return figure
 
 
@@ -60,23 +44,12 @@ def image_grid(images: Tensor, shape: Sequence[int], columns: int = 10) -> Figur
         shape: (channels, height, width), channels 1 or 3.
         columns: images a row.
     """
-    grid = canvas(images, shape, columns)
-    figure = blank(4.6, 4.6 * grid.shape[0] / grid.shape[1], layout=None)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
+    height, width = (-(-len(images) // columns) * (shape[1] + 2) - 2, columns * (shape[2] + 2) - 2)
+    figure = blank(4.6, 4.6 * height / width, layout=None)
+    plot.samples(
+        images, shape=(shape[0], shape[1], shape[2]), columns=columns, ax=figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    )
     return figure
-
-
-def canvas(images: Tensor, shape: Sequence[int], columns: int) -> np.ndarray:
-    """Images (n, c·h·w) row by row on white, two pixels apart, as matplotlib shows them: (h, w) or (h, w, 3)."""
-    channels, height, width = shape
-    rows = math.ceil(len(images) / columns)
-    grid = np.ones((rows * (height + 2) - 2, columns * (width + 2) - 2, channels))
-    for index, image in enumerate(images.detach().cpu().reshape(-1, channels, height, width).numpy()):
-        top, left = (index // columns) * (height + 2), (index % columns) * (width + 2)
-        grid[top : top + height, left : left + width] = image.transpose(1, 2, 0).clip(0, 1)
-    return grid.squeeze(-1) if channels == 1 else grid
 
 
 def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | None) -> Figure:
@@ -103,7 +76,7 @@ def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | 
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.set_aspect("equal")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=2, frameon=False, markerscale=2.5)
+    legend(axes)
     return figure
 
 
@@ -114,21 +87,10 @@ def curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     """
     names = [name for name in rows[0] if name not in ("step", "seconds", "images", "floor")]
     names = [name for name in names if any(row[name] for row in rows)]
-    steps = np.array([row["step"] for row in rows])
     figure = blank(4.6, 1.0 + 1.5 * len(names))
     for index, name in enumerate(names):
-        axes = figure.add_subplot(len(names), 1, index + 1)
-        values = np.array([row[name] for row in rows])
-        axes.plot(steps, values, color=DATA, lw=0.6, alpha=0.7)
-        axes.plot(steps, _running_median(values), color=MODEL, lw=1.4)
-        floor = rows[-1].get("floor") if name == "value" else None
-        if floor is not None:
-            axes.axhline(floor, color="black", lw=0.8, ls="--", label="floor: two real samples")
-            axes.legend(loc="upper right", frameon=False)
-        _limits(axes, values, floor)
-        axes.set_ylabel(name.replace("_", " "))
-        axes.grid(alpha=0.25)
-    axes.set_xlabel("step (of θ)")
+        axes = plot.curve(rows, name, ax=figure.add_subplot(len(names), 1, index + 1))
+        axes.set_xlabel("step (of θ)" if name == names[-1] else "")
     return figure
 
 
@@ -143,43 +105,3 @@ def blank(width: float, height: float, layout: Literal["constrained"] | None = "
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
-
-
-def class_title(number: int, names: Sequence[str] | None) -> str:
-    """A class by its name, cut to a length that a figure has room for, or by its number.
-
-    Example:
-        >>> class_title(1, ("cat", "a very long name of a class")), class_title(1, None)
-        ('a very long n…', '1')
-    """
-    title = str(number) if names is None else names[number]
-    return title if len(title) <= LONGEST else f"{title[: LONGEST - 1]}…"
-
-
-def planar(points: Tensor, data: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
-    """Points and data in the plane, (n, 2) and (m, 2), with its axes' names: the one in which the data vary most."""
-    data_array, points_array = data.detach().cpu().double().numpy(), points.detach().cpu().double().numpy()
-    if data_array.shape[1] == 2:
-        return points_array, data_array, ("x₁", "x₂")
-    centre = data_array.mean(axis=0)
-    if data_array.shape[1] == 1:
-        pad = ((0, 0), (0, 1))
-        return np.pad(points_array, pad), np.pad(data_array, pad), ("x", "")
-    _, _, directions = np.linalg.svd(data_array - centre, full_matrices=False)
-    plane = directions[:2].T
-    return (points_array - centre) @ plane, (data_array - centre) @ plane, ("1st principal direction", "2nd")
-
-
-def _running_median(values: np.ndarray) -> np.ndarray:
-    window = max(1, len(values) // 40) | 1
-    padded = np.pad(values, window // 2, mode="edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, window), axis=1)
-
-
-def _limits(axes: Axes, values: np.ndarray, mark: float | None) -> None:
-    low, high = np.quantile(values, [0.005, 0.995])
-    if mark is not None:
-        low, high = min(low, mark), max(high, mark)
-    if high > low:
-        margin = 0.08 * (high - low)
-        axes.set_ylim(low - margin, high + margin)

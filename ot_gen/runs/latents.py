@@ -7,25 +7,22 @@ largest variance of the data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ot_gen import plot
+from ot_gen.display import DATA, MODEL
 from ot_gen.geometry import Geodesics, VolumeMap
 from ot_gen.measures import Measure, Pushforward, Reference
-from ot_gen.runs.figures import DATA, MODEL, blank, canvas, class_title, image_grid, planar
+from ot_gen.plot.frame import DOTS, canvas, planar
+from ot_gen.runs.figures import blank, image_grid
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTS: dict[str, Any] = {"s": 5, "linewidths": 0}
-FEW = (  # matplotlib's ten, but for their grey, which is the reference's
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#1a1a1a", "#bcbd22", "#17becf"),
-)
-LEGEND = 25  # classes that a legend can name
 _NODES, _LINES = 200, 20
 
 
@@ -41,21 +38,8 @@ def code_figure(codes: Tensor, labels: Tensor | None, prior: Tensor, of: Sequenc
         prior: draws of the reference, (m, k).
         of: the names of the classes, which stand in the legend; None shows their numbers.
     """
-    points, draws, names = _principal(codes, prior) if codes.shape[1] > 1 else _strips(codes, labels, prior)
     figure = blank(4.6, 5.2)
-    axes = figure.add_subplot()
-    axes.scatter(*draws.T, color=DATA, alpha=0.45, **DOTS)
-    if labels is None:
-        axes.scatter(*points.T, color=MODEL, alpha=0.7, **DOTS, label="codes")
-    else:
-        _scatter_classes(axes, points, labels.cpu().numpy(), of)
-    axes.set_title(f"{len(points)} codes; grey: {len(draws)} draws of the reference", fontsize=9)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
-    axes.locator_params(nbins=6)
-    if codes.shape[1] > 1:
-        axes.set_aspect("equal", adjustable="datalim")
-    _legend(figure, axes)
+    plot.codes(codes, labels, prior, names=of, ax=figure.add_subplot())
     return figure
 
 
@@ -118,29 +102,9 @@ def volume_figure(volume: VolumeMap, codes: Tensor, labels: Tensor | None, geode
         geodesics: between some of the codes; the straight segments are dashed.
         metric: its name.
     """
-    from matplotlib.patheffects import withStroke
-
     figure = blank(6.2, 5.2)
-    axes = figure.add_subplot()
-    shown = volume.plot(axes, cmap="Greys", aspect="equal")
-    figure.colorbar(shown, label="log √det M(z), magnification of areas", extend="both", shrink=0.85)
-    points = codes.detach().cpu().double().numpy()
-    if labels is None:
-        axes.scatter(*points.T, color=MODEL, alpha=0.5, **DOTS)
-    else:
-        _scatter_classes(axes, points, labels.cpu().numpy())
-    halo = [withStroke(linewidth=3.2, foreground="white")]
-    frame = axes.get_xlim(), axes.get_ylim()
-    for a, *_, b in geodesics.nodes.detach().cpu().double().numpy():
-        line = np.stack([a, b]).T
-        axes.plot(*line, color="white", lw=2.2, alpha=0.7)
-        axes.plot(*line, color="black", lw=1.0, ls=(0, (4, 3)))
-    geodesics.plot(axes, color="black", lw=1.6, path_effects=halo)
-    ends = geodesics.nodes[:, [0, -1]].detach().cpu().flatten(0, 1)
-    axes.plot(*ends.T, ls="", marker="o", ms=4.5, mec="black", mfc="white")
-    axes.set(xlim=frame[0], ylim=frame[1])  # where M is nearly singular, a curve may stray
-    axes.set_title(f"{len(geodesics.nodes)} geodesics of the {metric}; dashed: straight", fontsize=9)
-    _legend(figure, axes)
+    plot.geodesics(geodesics, volume, codes, labels, ax=figure.add_subplot())
+    figure.suptitle(f"{len(geodesics.nodes)} geodesics of the {metric}", fontsize=9)
     return figure
 
 
@@ -187,41 +151,6 @@ def geodesic_figure(
     return figure
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    """The classes, above all; none without them."""
-    if axes.get_legend_handles_labels()[0]:
-        close: dict[str, Any] = {"columnspacing": 0.7, "handletextpad": 0.0, "fontsize": 8}
-        longest = max(map(len, axes.get_legend_handles_labels()[1]))
-        figure.legend(
-            loc="outside upper center",
-            ncols=max(1, min(10, 56 // (longest + 4))),
-            frameon=False,
-            markerscale=3,
-            **close,
-        )
-
-
-def _scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray, of: Sequence[str] | None = None) -> None:
-    from matplotlib import colormaps
-    from matplotlib.patheffects import withStroke
-
-    classes = np.unique(labels)
-    levels = np.linspace(0.02, 0.98, len(classes))
-    colours = np.array(FEW) if len(classes) <= len(FEW) else colormaps["turbo"](levels)
-    order = np.random.default_rng(0).permutation(len(points))  # no class hides the others
-    x, y = points[order].T
-    axes.scatter(x, y, c=colours[np.searchsorted(classes, labels)[order]], alpha=0.8, **DOTS)
-    if len(classes) > LEGEND:
-        return
-    halo = [withStroke(linewidth=2.5, foreground="white")]
-    for number, colour in zip(classes, colours, strict=False):
-        axes.scatter([], [], color=colour, label=class_title(int(number), of), **DOTS)
-        if of is not None:  # names would cover the codes: they stand in the legend
-            continue
-        x, y = np.median(points[labels == number], axis=0)
-        axes.text(x, y, str(number), ha="center", va="center", fontsize=9, weight="bold", path_effects=halo)
-
-
 def _curves(paths: Tensor, data: Tensor, names: Sequence[str], group: int, marked: bool = False) -> Figure:
     """Paths (p, nodes, d) over the data; each `group` of them has a style and a name."""
     flat, cloud, labels = planar(paths.flatten(0, 1), data)
@@ -238,29 +167,6 @@ def _curves(paths: Tensor, data: Tensor, names: Sequence[str], group: int, marke
     axes.set_aspect("equal", adjustable="datalim")
     figure.legend(loc="outside upper center", ncols=2, frameon=False, markerscale=2, fontsize=8)
     return figure
-
-
-def _principal(codes: Tensor, prior: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
-    """Codes and draws in the plane with the names of its axes."""
-    points, draws = (cloud.detach().cpu().double().numpy() for cloud in (codes, prior))
-    if points.shape[1] == 2:
-        return points, draws, ("z₁", "z₂")
-    centre = points.mean(axis=0)
-    _, scales, directions = np.linalg.svd(points - centre, full_matrices=False)
-    shares = 100 * scales**2 / max((scales**2).sum(), np.finfo(float).tiny)
-    plane = directions[:2].T
-    names = (f"1st principal direction ({shares[0]:.0f} % of the codes' variance)", f"2nd ({shares[1]:.0f} %)")
-    return (points - centre) @ plane, (draws - centre) @ plane, names
-
-
-def _strips(codes: Tensor, labels: Tensor | None, prior: Tensor) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
-    generator = np.random.default_rng(0)
-    heights = (torch.zeros(len(codes)) if labels is None else labels.cpu()).numpy()
-    strips = []
-    for cloud, height in ((codes, heights), (prior, np.full(len(prior), -1.0))):
-        spread = height + generator.uniform(-0.35, 0.35, len(cloud))
-        strips.append(np.stack([cloud[:, 0].detach().cpu().double().numpy(), spread], axis=1))
-    return strips[0], strips[1], ("z", "" if labels is None else "class (−1: the reference)")
 
 
 def _quantiles(zeta: Measure, u: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from torch import Tensor
 from ot_gen.data import Dataset
 from ot_gen.data.image_files import MOST_PIXELS
 from ot_gen.execution import absolute, naming, written
-from ot_gen.runs.figures import canvas, sample_figure, save
+from ot_gen.plot.frame import canvas
+from ot_gen.runs.figures import sample_figure, save
 
 if TYPE_CHECKING:
     from PIL import Image

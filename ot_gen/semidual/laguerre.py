@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
+from ot_gen.display import line
 from ot_gen.measures import Pixels
 from ot_gen.semidual.envelope import EnvelopeTree
 from ot_gen.semidual.scores import Scores, attained
@@ -61,6 +62,11 @@ class LaguerreCells:
             self.tree = self._envelope()
         else:
             self._scores = Scores(cost, self.atoms)
+
+    def __repr__(self) -> str:
+        m, d = self.atoms.shape
+        looked = "streamed" if self.tree is None else "in a tree"
+        return line("LaguerreCells", repr(self.cost), f"{m:,} atoms in dimension {d}", looked)
 
     @torch.no_grad()
     def _envelope(self) -> EnvelopeTree | None:

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from ot_gen.arguments import described
 from ot_gen.costs import Cost
+from ot_gen.display import structure
 from ot_gen.execution import fingerprint
 from ot_gen.measures import Empirical, Measure, Pixels, Reference, advice
 from ot_gen.measures.pixels import taken
@@ -78,7 +79,7 @@ class SemidiscreteProblem:
         """What tells this problem from others, for checkpoints; a law by a sample, where a seed repeats it."""
         one, again = (Stream(self.law, 0).draw(SAMPLE) for _ in range(2))
         model = one if torch.equal(one, again) else type(self.law).__name__
-        return fingerprint(model=model, data=self.nu, cost=repr(self.cost))
+        return fingerprint(model=model, data=self.nu, cost=structure(self.cost))
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: the maximum over coinciding atoms."""

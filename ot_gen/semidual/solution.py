@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ot_gen.arguments import checked
 from ot_gen.costs import Cost
+from ot_gen.display import Span, card, cut, facts, spans, with_error
 from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
 from ot_gen.semidual.scores import Scores
@@ -101,8 +102,24 @@ class SemidiscreteSolution:
         return torch.cat([w.unsqueeze(1) * (z @ self.nu.atoms) for z, w in soft])
 
     def __repr__(self) -> str:
-        return (
+        return cut(
             f"SemidiscreteSolution(lower={self.lower:.6g} ± {self.lower_se:.1g}, "
             f"marginal_error={self.marginal_error:.3g} ± {self.marginal_error_se:.1g}, "
             f"converged={self.converged}: {self.message})"
         )
+
+    def _repr_html_(self) -> str:
+        known = self.__dict__.get("bracket")  # a coupling takes a while: it is shown where somebody asked for it
+        upper = None if known is None else with_error(known.upper, known.upper_se)
+        bar = "" if known is None else spans([Span("lower … upper", known.lower, known.upper)])
+        values = {
+            "lower value": with_error(self.lower, self.lower_se),
+            "upper value": upper or "not computed yet: .upper",
+            "error of the masses, ‖P − b‖₁": with_error(self.marginal_error, self.marginal_error_se),
+            "atoms": f"{len(self.h_tilde):,} in dimension {self.nu.dim}",
+            "epsilon": f"{self.epsilon:.4g}" if self.epsilon else None,
+            "cost": repr(self.cost),
+            "effort": f"{self.samples:,} samples, {self.iterations:,} steps, {self.seconds:.3g} s",
+        }
+        doubt = "" if self.converged else f"Not converged: {self.message}"
+        return card("Semi-discrete solution", self.message if self.converged else "", bar, facts(values), note=doubt)

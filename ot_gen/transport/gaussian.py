@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Interval, Vector, checked
+from ot_gen.display import record_line
 from ot_gen.measures import check_weights, widened
 from ot_gen.transport.problem import NotConverged
 
@@ -31,6 +32,9 @@ class GaussianMaps(NamedTuple):
     forth: Tensor
     back: Tensor
     overlap: Tensor
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
 
 @checked
@@ -104,6 +108,9 @@ class GaussianBarycentre(NamedTuple):
 
     covariance: Tensor
     maps: list[Tensor]
+
+    def __repr__(self) -> str:
+        return record_line(self, maps=f"{len(self.maps)} of them")
 
 
 @checked

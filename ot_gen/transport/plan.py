@@ -13,8 +13,11 @@ from torch import Tensor
 
 from ot_gen.arguments import Cloud, Count, checked
 from ot_gen.costs import Cost
+from ot_gen.display import card, facts, line, record_line, shading
 from ot_gen.measures import check_cloud, widened
 from ot_gen.transport.bracket import Bracket
+
+MOST_SHOWN = 96  # rows and columns of a picture
 
 
 @final
@@ -24,6 +27,9 @@ class Pairs(NamedTuple):
     i: Tensor
     j: Tensor
     mass: Tensor
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
     @classmethod
     def of(cls, P: Tensor) -> Pairs:
@@ -44,6 +50,9 @@ class Dual(NamedTuple):
     g: Tensor
     value: Tensor
     penalty: Tensor
+
+    def __repr__(self) -> str:
+        return record_line(self)
 
 
 @checked
@@ -117,6 +126,26 @@ class Plan(ABC):
     def bracket(self) -> Bracket:
         """D(f, g) <= value of the problem <= ⟨P, C⟩ + penalty, as numbers."""
         return Bracket(lower=float(self.dual_value), upper=float(self.value + self.penalty))
+
+    def __repr__(self) -> str:
+        return line(type(self).__name__, *self._words())
+
+    def _repr_html_(self) -> str:
+        n, m = self.C.shape
+        # The dual is a solve of its own: it is shown where somebody asked for it.
+        lower = f"{float(self.dual_value):.6g}" if "_dual" in self.__dict__ else None
+        picture = facts({"dual value": lower, "bounds": self.bound and "the cost of transport from above"})
+        picture += shading(self._shares(min(n, MOST_SHOWN), min(m, MOST_SHOWN)))
+        return card("Transport plan", ", ".join(self._words()), picture)
+
+    def _words(self) -> list[str]:
+        n, m = self.C.shape
+        return [f"{n:,} x {m:,}", f"value={float(self.value):.6g}", f"mass={float(self.mass):.6g}"]
+
+    def _shares(self, rows: int, columns: int) -> Tensor:
+        """The masses of so many blocks of rows and of columns, (rows, columns)."""
+        strips = torch.stack([part.sum(dim=0) for part in self.matrix.detach().tensor_split(rows)])
+        return torch.stack([part.sum(dim=1) for part in strips.tensor_split(columns, dim=1)], dim=1)
 
     @property
     @abstractmethod
@@ -197,6 +226,16 @@ class SparsePlan(Plan):
     @property
     def pairs(self) -> Pairs:
         return self.entries
+
+    def _words(self) -> list[str]:
+        first, *others = super()._words()
+        return [first, f"{len(self.pairs.mass):,} pairs", *others]
+
+    def _shares(self, rows: int, columns: int) -> Tensor:
+        i, j, mass = self.pairs
+        n, m = self.C.shape
+        places = (i * rows // n) * columns + j * columns // m
+        return mass.new_zeros(rows * columns).index_add(0, places, mass).reshape(rows, columns)
 
     @property
     def matrix(self) -> Tensor:

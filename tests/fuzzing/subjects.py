@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 from torch.distributions import Categorical, Independent, Normal
@@ -22,7 +23,7 @@ from ot_gen.evaluation import classes, transports
 
 ROOMS = (
     *("measures", "costs", "networks", "transport", "semidual", "schedules", "divergences", "couplings", "potentials"),
-    *("solvers", "conditioning", "training", "barycentres", "priors", "data", "geometry", "evaluation"),
+    *("solvers", "conditioning", "training", "barycentres", "priors", "data", "geometry", "evaluation", "plot"),
 )
 # Callables with a reason why no argument of theirs is spoilt here.
 LEFT_OUT = {
@@ -363,7 +364,7 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     "split": {"points": lambda: numbers(9, 2), "labels": lambda: torch.arange(9), "shape": lambda: (1, 2, 1)},
     "Law": {"draw": lambda: lambda n: torch.rand(n, 2), "description": lambda: "uniform"},
     "points": {"path": lambda: _array("points.npy", numbers(9, 2))},
-    "samples": {"path": lambda: _array("samples.npy", numbers(9, 2)), "shape": lambda: None},
+    "samples": {"path": lambda: _array("samples.npy", numbers(9, 2)), "shape": lambda: None, "ax": lambda: _axes()},
     "image_folder": {"path": lambda: _pictures(), "size": lambda: (4, 4)},
     "images": {"path": lambda: _array("images.npy", torch.rand(9, 4, 4)), "shape": lambda: (1, 4, 4)},
     "celeba": {"path": lambda: _faces(), "size": lambda: 4, "crop": lambda: 8},
@@ -390,6 +391,20 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     **{f"LatentGeometry.{of}": {"tol": lambda: 1e-2} for of in ("exp", "log")},
     "LatentGeometry.transport": {"w": lambda: numbers(2, 2)},
     "PixelwiseStd": {"net": lambda: og.MLP(2, 3, (4,))},
+    "cells": {
+        "of": lambda: semidual.LaguerreCells(og.SquaredEuclidean(), numbers(5, 2), numbers(5)),
+        "size": lambda: 9,
+        "ax": lambda: _axes(),
+    },
+    "trajectories": {"paths": lambda: numbers(4, 5, 2), "ax": lambda: _axes()},
+    "geodesics": {
+        "curves": lambda: latent().geodesic(torch.zeros(1, 2), torch.ones(1, 2), segments=4),
+        "ax": lambda: _axes(),
+    },
+    "intervals": {"rows": lambda: {"a": (0.5, 1.0)}, "ax": lambda: _axes()},
+    "curve": {"progress": lambda: [{"step": 1.0, "value": 2.0}], "ax": lambda: _axes()},
+    "codes": {"ax": lambda: _axes()},
+    "plan": {"coupling": lambda: transport.exact_plan(numbers(4, 5)), "ax": lambda: _axes()},
     "judge_beside": {"judgement": lambda: og.judge(VALUES["mu"](), VALUES["train"](), VALUES["test"](), n=7)},
 }
 # Functions that no room names.
@@ -617,6 +632,10 @@ def _array(name: str, numbers: torch.Tensor) -> Path:
     path = _file(name)
     np.save(path, numbers.numpy())
     return path
+
+
+def _axes() -> Any:
+    return Figure().add_subplot()
 
 
 def _pictures() -> Path:

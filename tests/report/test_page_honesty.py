@@ -7,7 +7,7 @@ import time
 import pytest
 from test_compare import judged, page_of, record, table_of, write_run
 
-from ot_gen.report.axes import LinearAxis, LogAxis
+from ot_gen.display import LinearAxis, LogAxis
 from ot_gen.report.compare import main
 from ot_gen.report.data import by_data
 from ot_gen.report.runs import find_runs

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import stats
 from test_compare import judged, page_of, record, table_of, write_run
 
-from ot_gen.report.axes import LinearAxis, LogAxis
+from ot_gen.display import LinearAxis, LogAxis
 from ot_gen.report.compare import write_comparison
 from ot_gen.report.paired import holm, paired_difference
 from ot_gen.report.pictures import embedded

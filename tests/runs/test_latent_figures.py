@@ -10,8 +10,9 @@ from torch import nn
 from ot_gen.data import Dataset
 from ot_gen.measures import Empirical, Pushforward, Reference, standard_gaussian, uniform_cube
 from ot_gen.networks import DiracEncoder
+from ot_gen.plot.frame import NAMED
 from ot_gen.runs.draw import draw
-from ot_gen.runs.latents import LEGEND, code_figure, interpolation_figure, manifold_figure
+from ot_gen.runs.latents import code_figure, interpolation_figure, manifold_figure
 
 
 class Pixel(nn.Module):
@@ -47,11 +48,11 @@ def test_planar_codes_stand_where_they_are_in_the_colour_of_their_class():
     colours = [{places[tuple(place)] for place in codes[labels == c].double().numpy()} for c in range(3)]
     assert [len(colour) for colour in colours] == [1, 1, 1]
     assert len(set.union(*colours)) == 3
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0", "1", "2"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()][1:] == ["0", "1", "2"]
     assert [text.get_text() for text in axes.texts] == ["0", "1", "2"]
     medians = np.array([text.get_position() for text in axes.texts])
     np.testing.assert_allclose(medians, [np.median(codes[labels == c].numpy(), axis=0) for c in range(3)], rtol=1e-6)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("z₁", "z₂")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("z₁ (latent units)", "z₂ (latent units)")
 
 
 def test_other_codes_are_projected_on_their_principal_directions_and_the_axes_say_how_much_they_explain():
@@ -77,8 +78,9 @@ def test_codes_on_a_line_lie_in_one_strip_for_each_class():
 
 def test_a_legend_names_few_classes_only():
     codes, prior = torch.randn(120, 2), torch.randn(9, 2)
-    assert len(code_figure(codes, torch.arange(120) % LEGEND, prior).legends[0].get_texts()) == LEGEND
-    many = code_figure(codes, torch.arange(120) % (LEGEND + 1), prior)
+    few = code_figure(codes, torch.arange(120) % NAMED, prior)
+    assert len(few.axes[0].get_legend().get_texts()) == 1 + NAMED
+    many = code_figure(codes, torch.arange(120) % (NAMED + 1), prior)
     assert not many.axes[0].texts
 
 

@@ -1,4 +1,4 @@
-"""Axes of the page's drawings: where a value stands, and the ticks with their words."""
+"""Axes of drawings: where a value stands, and the ticks with their words."""
 
 from __future__ import annotations
 
@@ -79,3 +79,16 @@ class LogAxis:
         if last - first <= 2:
             candidates = [k * value for value in candidates for k in (1.0, 2.0, 5.0)]
         return [value for value in candidates if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]
+
+
+def tick_words(value: float) -> str:
+    """A tick's word.
+
+    Example:
+        >>> [tick_words(value) for value in (0.05, 20.0, 50_000.0, 1e9)]
+        ['0.05', '20', '50k', '1e9']
+    """
+    size = abs(value)
+    if size >= 1e7 or 0 < size < 1e-3:
+        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e−")
+    return (f"{value / 1000:g}k" if size >= 1e4 else f"{value:g}").replace("-", "−")
