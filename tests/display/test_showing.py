@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from html.parser import HTMLParser
 
 import pytest
@@ -110,7 +111,11 @@ CALLS = [case for case in cases() if "." not in case.name]
 def test_whatever_a_public_name_returns_is_no_page(case: Case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call, arguments = case.make()
-    came = call(**arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        came = call(**arguments)
+    if isinstance(came, torch.optim.Optimizer):
+        return
     if type(came).__module__.startswith("ot_gen"):
         assert_short(came)
         if hasattr(came, "_repr_html_"):
