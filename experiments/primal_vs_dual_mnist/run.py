@@ -4,8 +4,8 @@
     python experiments/primal_vs_dual_mnist/run.py --runs FOLDER     # judges runs that are there
 
 It runs `ot-gen -m sweep=primal_vs_dual_mnist` and `sweep=primal_vs_dual_mnist_flow`, which go on where they were
-stopped, writes results.csv, table.md and figure.png into runs/experiments/primal_vs_dual_mnist and the comparison page beside the runs, and compares with
-expected.json.
+stopped, writes results.csv, table.md and figure.png into runs/experiments/primal_vs_dual_mnist and the comparison
+page beside the runs, and compares with expected.json.
 """
 
 from __future__ import annotations

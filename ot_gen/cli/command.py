@@ -1,4 +1,4 @@
-"""`ot-gen`: the entry point; `ot-gen evaluate ...` judges, `geometry` measures, `sample` draws, anything else trains.
+"""`ot-gen`: the entry point. `evaluate` judges, `explore` shows, `geometry` measures, `sample` draws; else it trains.
 
 Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C, SIGTERM or SIGHUP with 130.
 """
@@ -19,6 +19,7 @@ from hydra.errors import CompactHydraException
 from ot_gen.cli.compose import renamed
 from ot_gen.cli.errors import BadInput, failures, one_line, usage, warn_in_one_line
 from ot_gen.cli.evaluate import evaluate
+from ot_gen.cli.explore import explore
 from ot_gen.cli.geometry import geometry
 from ot_gen.cli.job import job
 from ot_gen.cli.sample import sample
@@ -27,7 +28,7 @@ from ot_gen.execution import interruptible, on_one_line, plain_streams
 from ot_gen.runs.claim import check_free, check_no_links
 from ot_gen.training import Interrupted
 
-COMMANDS = {"evaluate": evaluate, "geometry": geometry, "sample": sample}
+COMMANDS = {"evaluate": evaluate, "explore": explore, "geometry": geometry, "sample": sample}
 
 
 def main() -> None:

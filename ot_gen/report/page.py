@@ -48,6 +48,9 @@ def comparison_page(runs: Sequence[Run], runs_dir: Path) -> str:
     numbers = {run.folder: number for number, run in enumerate(runs)}
     datasets = by_data([run for run in runs if run.has_started])
     sections = [Section(number, data, numbers, traces) for number, data in enumerate(datasets)]
+    for run in runs:  # real data stand on the page once for each section
+        if (real := run.figures.get("data")) is not None and real not in [section.real for section in sections]:
+            pictures[run.folder].remove("data")
     labels = {run.folder: run.record.data or "unknown data" for run in runs}
     labels |= {run.folder: data.label or "unknown data" for data in datasets for run in data.runs}
     source = _unindented((TEMPLATES / "page.js").read_text(encoding="utf-8"))

@@ -17,6 +17,7 @@ from ot_gen.execution import opened, read_bytes
 from ot_gen.report.runs import Run
 
 PICTURES = {  # and what the page calls them
+    "data": "Real data, held out",
     "samples": "Samples, side by side under equal seeds",
     "classes": "Samples by class",
     "reconstructions": "Reconstructions: held-out y and g(f(y))",
@@ -66,7 +67,7 @@ def embedded(runs: Sequence[Run], names: Mapping[Path, Sequence[str]], budget: i
         for name in names[run.folder]:
             path = run.figures[name]
             if (size := _size(path)) is not None:
-                groups[name != "samples"].append(path)
+                groups[name not in ("data", "samples")].append(path)
                 sizes[path] = size
     share: dict[Path, float] = {}
     if sum(sizes.values()) > budget:

@@ -20,6 +20,8 @@ from ot_gen.report.traces import Drawing, Trace, panel
 from ot_gen.report.verdicts import Verdicts, verdicts
 from ot_gen.runs.parts import CertifiedInterval
 
+GLANCE = ("frechet", "coverage")
+
 
 @final
 class Scale(NamedTuple):
@@ -59,6 +61,8 @@ class Section:
         self.classes = class_table(self.groups)
         self.encoder_sizes = {name: _values(self.counted, name) for name in EncoderJudgement._fields}
         self.quantities = [*judged(), *metrics(self.finished)]
+        self.glance = self._at_a_glance()
+        self.real = next((run.figures["data"] for run in runs if "data" in run.figures), None)
         self.scales = {quantity.name: _scale(self.finished, quantity) for quantity in self.quantities}
         self.certified = [run for run in self.counted if run.record.certificate]
         certificates = _certificates(self.certified)
@@ -68,6 +72,13 @@ class Section:
         self.references = list(dict.fromkeys(reference for reference in known if reference))
         self.interval = _interval_scale(self.certified)
         self._numbers, self._traces = numbers, traces
+
+    def _at_a_glance(self) -> list[Quantity]:
+        """The metrics of the table that is looked at first: W₁ without an interval, Fréchet distance and coverage."""
+        others = [quantity for quantity in self.quantities if not quantity.is_exact]
+        first = [quantity for quantity in others if quantity.name in GLANCE]
+        exact = [] if any(run.record.certificate for run in self.counted) else self.quantities[:1]
+        return [*exact, *(first or [quantity for quantity in others if quantity.shown][:2])]
 
     def panels(self) -> Iterator[tuple[str, Sequence[Run], Mapping[str, Drawing]]]:
         """For each cost, in whose units the objective is, the runs with a trace and the value's panels."""

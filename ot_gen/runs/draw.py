@@ -15,7 +15,17 @@ from ot_gen.runs.record import read_metrics
 
 SEGMENTS = 8  # of the interpolations
 FIGURES = (
-    *("samples", "classes", "reconstructions", "codes", "manifold", "interpolations", "evaluations", "trajectories"),
+    *(
+        "samples",
+        "data",
+        "classes",
+        "reconstructions",
+        "codes",
+        "manifold",
+        "interpolations",
+        "evaluations",
+        "trajectories",
+    ),
     "curves",
 )
 
@@ -30,6 +40,7 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
     """Draw into `folder`, without changing the random state or the mode of any module.
 
     samples.png            of the model
+    data.png               of images: as many held-out ones, to stand beside the samples
     reconstructions.png    held-out points y and g(E q(·|y)), where there is an encoder
     codes.png              one code of each held-out point, by class, over draws of the reference; needs an encoder
     manifold.png           the image of a grid of the latent plane, for k = 2
@@ -45,6 +56,8 @@ def draw(folder: Path, mu: Pushforward, encoder: nn.Module | None, data: Dataset
     with undisturbed(*modules):
         torch.manual_seed(seed)
         drawn["samples"] = figures.sample_figure(mu.sample(100 if shape else 2000), points, shape)
+        if shape:
+            drawn["data"] = figures.image_grid(points[:100], shape)
         ends = mu.base.sample(2 * SEGMENTS)
         k = mu.base.dim - (mu.classes is not None)  # of a code without its class
         rows = points if mu.classes is None else data.by_label().test.atoms[:2000]

@@ -12,7 +12,7 @@ from torch import Tensor
 from ot_gen.costs import SquaredEuclidean, cost_of_points, price
 from ot_gen.couplings import VelocityRegression
 from ot_gen.data import Dataset
-from ot_gen.measures import Empirical, Placed, Pushforward, Unlabelled, undisturbed
+from ot_gen.measures import Empirical, Placed, Pushforward, Unlabelled, WithLabel, undisturbed
 from ot_gen.networks import FlowMap, evaluations
 from ot_gen.runs.judging import Judging, judge_model
 from ot_gen.runs.parts import RecordedEvaluations, RecordedFlow, Status
@@ -122,16 +122,38 @@ def samples_at_few(mu: Pushforward, n: int, seed: int) -> dict[str, Tensor]:
     return made
 
 
+def flow_paths(law: Pushforward, z: Tensor) -> Tensor | None:
+    """The paths of points z of ζ under a law that is the image of ζ by a flow, in its own units; None of other laws.
+
+    Args:
+        law: a model, or the prior of a model.
+        z: points of its ζ, (n, k), with their classes as last column where there are any.
+
+    Returns:
+        (steps + 1, n, d), from z on.
+
+    Example:
+        >>> from ot_gen import MLP, standard_gaussian
+        >>> flow_paths(Pushforward(MLP(2, 2), standard_gaussian(2)), torch.zeros(3, 2)) is None
+        True
+    """
+    flow, units = law.map, None
+    while isinstance(flow, Placed | Unlabelled | WithLabel):
+        units = flow.units if isinstance(flow, Placed) else units
+        flow = flow.map
+    if not isinstance(flow, FlowMap):
+        return None
+    paths = flow.trajectory(z)[..., : z.shape[1] - flow.keeps_label]
+    return paths if units is None else units(paths)
+
+
 def plane_paths(mu: Pushforward, n: int, seed: int) -> Tensor | None:
     """The paths of n points of ζ under a flow of the plane, (steps + 1, n, 2), in the data's own units; else None."""
-    flow, units = (mu.map.map, mu.map.units) if isinstance(mu.map, Placed) else (mu.map, None)
-    flow = flow.map if isinstance(flow, Unlabelled) else flow
-    if not isinstance(flow, FlowMap) or mu.dim != 2:
+    if mu.dim != 2:
         return None
     with undisturbed(mu):
         torch.manual_seed(seed)
-        paths = flow.trajectory(mu.base.sample(n))[..., :2]
-        return paths if units is None else units(paths)
+        return flow_paths(mu, mu.base.sample(n))
 
 
 def _sample(mu: Pushforward, n: int, seed: int) -> Tensor:

@@ -109,6 +109,7 @@ def assert_complete(folder, steps, encoder):
     drawn = {"samples.png", "interpolations.png", "curves.png"}
     drawn |= {"reconstructions.png", "codes.png"} if encoder else set()
     drawn |= {"manifold.png"} if OmegaConf.create(text).reference.dim == 2 else set()
+    drawn |= {"data.png"} if told["dataset"].get("shape") else set()  # of images
     assert ("encoder" in told) == encoder
     assert {path.name for path in folder.glob("*.png")} == drawn
     for name in drawn:

@@ -25,7 +25,8 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.elements, self.open, self.rows, self.texts, self.space = [], [], [], [], " "
-        self.feed(html)
+        # The table for a glance repeats rows of the whole one, which these tests are about.
+        self.feed(re.sub(r'<table class="runs look.*?</table>', "<table></table>", html, flags=re.DOTALL))
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 
 import pytest
 from PIL import Image
@@ -11,48 +10,9 @@ from test_compare import judged, record, write_run
 
 from ot_gen.report.compare import write_comparison
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 SOLVERS = (("primal/plan", "table"), ("primal/vae", "network"), ("dual/wgan", "network"), ("dual/cells", "table"))
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the PATH")
-    with driver.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Opens a page; when the test ends nothing may have been complained about, nor asked for over the network."""
-    contexts, complaints, asked = [], [], []
-
-    def opened(path, width=1280, **options):
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
-    assert sum(url.startswith("file:") for url in asked) == len(contexts)
 
 
 def certificate(w1):
@@ -89,6 +49,14 @@ def comparison(tmp_path_factory):
     return write_comparison(folder, folder)
 
 
+@pytest.fixture
+def unfolded(visit, comparison):
+    """The page with the table of every run open."""
+    page = visit(comparison)
+    page.locator("details.every").evaluate_all("all => all.forEach(e => { e.open = true })")
+    return page
+
+
 def shown(page, selector):
     return [text.strip() for text in page.locator(f"{selector}:visible").all_inner_texts()]
 
@@ -98,12 +66,12 @@ def ring(page):
 
 
 def first_column(page):
-    return [name.strip() for name in ring(page).locator("table.runs tr.mean th").all_inner_texts()]
+    return [name.strip() for name in ring(page).locator("table.every-run tr.mean th").all_inner_texts()]
 
 
-def test_a_click_on_a_header_sorts_up_then_down_then_back(visit, comparison):
-    page = visit(comparison)
-    header = ring(page).locator("table.runs thead th", has_text="certified interval")
+def test_a_click_on_a_header_sorts_up_then_down_then_back(unfolded):
+    page = unfolded
+    header = ring(page).locator("table.every-run thead th", has_text="certified interval")
     written = first_column(page)
     assert header.get_attribute("aria-sort") == "none"
     order = ["primal/plan", "primal/vae", "dual/wgan", "dual/cells"]  # of W₁, by construction
@@ -116,10 +84,10 @@ def test_a_click_on_a_header_sorts_up_then_down_then_back(visit, comparison):
     assert (first_column(page), header.get_attribute("aria-sort")) == (written, "none")
 
 
-def test_within_a_solver_seeds_are_sorted_and_runs_without_a_value_come_last_both_ways(visit, comparison):
-    page = visit(comparison)
-    body = ring(page).locator("table.runs tbody", has_text="dual/wgan")
-    header = ring(page).locator("table.runs thead th", has_text="W₁ ↓").locator("button")
+def test_within_a_solver_seeds_are_sorted_and_runs_without_a_value_come_last_both_ways(unfolded):
+    page = unfolded
+    body = ring(page).locator("table.every-run tbody", has_text="dual/wgan")
+    header = ring(page).locator("table.every-run thead th", has_text="W₁ ↓").locator("button")
     seen = []
     for _ in range(2):
         header.click()
@@ -132,8 +100,8 @@ def test_within_a_solver_seeds_are_sorted_and_runs_without_a_value_come_last_bot
     assert seen[0][:3] == sorted(seen[0][:3]) and seen[1][:3] == seen[0][:3][::-1]
 
 
-def test_filters_act_on_overview_table_curves_and_samples(visit, comparison):
-    page = visit(comparison)
+def test_filters_act_on_overview_table_curves_and_samples(unfolded):
+    page = unfolded
     assert shown(page, "#count") == ["all 25 runs"]
     assert len(shown(page, "section h2")) == 2
     page.locator("input[name=data][value=ring]").check()
@@ -158,9 +126,9 @@ def test_filters_act_on_overview_table_curves_and_samples(visit, comparison):
     assert shown(page, "section h2") == [] and shown(page, "#count") == ["0 of 25 runs"]
 
 
-def test_columns_and_seeds_fold_away(visit, comparison):
-    page = visit(comparison)
-    column = "section:first-of-type th:has-text('certified interval')"
+def test_columns_and_seeds_fold_away(unfolded):
+    page = unfolded
+    column = "section:first-of-type .every-run th:has-text('certified interval')"
     assert page.locator(column).first.is_visible()
     page.locator(".columns summary").first.click()
     page.locator(".columns").first.get_by_label("certified interval").uncheck()
@@ -218,7 +186,10 @@ def test_text_and_marks_stand_out_in_both_colour_schemes(visit, comparison, sche
 
 def test_without_scripts_everything_is_there(visit, comparison):
     page = visit(comparison, java_script_enabled=False)
-    assert page.locator("table.runs tr.seed:visible").count() == 25
+    assert page.locator("table.look tbody tr:visible").count() == 8
+    for summary in page.locator("details.every:has(.every-run) > summary").all():
+        summary.click()
+    assert page.locator("table.every-run tr.seed:visible").count() == 25
     assert not page.locator("#filters").is_visible()
     assert page.locator("path.line[data-runs]:visible").count() == 48  # the failed run left no metrics.csv
 
@@ -239,7 +210,7 @@ def test_two_hundred_runs_with_all_pictures_stay_small_and_answer_at_once(visit,
     assert opened.locator(".gallery img").count() == 200 * len(names)
     assert opened.locator("#filters").is_visible()
     opened.locator("input[name=data][value=data3]").check()
-    opened.locator("table.runs:visible thead th button").nth(4).click()
+    opened.locator("table.look:visible thead th button").nth(3).click()
     assert shown(opened, "#count") == ["40 of 200 runs"]
 
 

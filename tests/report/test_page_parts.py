@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import statistics
 from itertools import pairwise
 
@@ -251,3 +252,44 @@ def test_the_page_and_csv_of_old_records_have_no_empty_columns(tmp_path):
         header = next(csv.reader(file))
     assert not [name for name in header if name.startswith("metric_")]
     assert json.loads((tmp_path / "it" / "run.json").read_text())["judgement"]["w1"] == 6.0
+
+
+def test_a_section_says_at_most_two_sentences_at_a_time(tmp_path):
+    """What they mean is behind "What does this mean?", which is closed, as is every run and every figure."""
+    certificate = {"lower": 1.0, "lower_se": 0.1, "upper": 2.0, "upper_se": 0.1, "level": 0.95, "reference_lower": 0.2}
+    for solver in ("primal/vae", "dual/wgan"):
+        for seed in (0, 1):
+            facts = record(solver, seed=seed, certificate=certificate | {"reference_upper": 0.4})
+            write_run(tmp_path / f"{solver[:4]}{seed}", facts | {"metrics": {"mmd": {"value": 1.0}}, "metrics_n": 50})
+            rows = "step,seconds,images,value\n1,0.1,10,3\n2,0.2,20,2\n"
+            (tmp_path / f"{solver[:4]}{seed}" / "metrics.csv").write_text(rows)
+    page = write_comparison(tmp_path, tmp_path).read_text(encoding="utf-8")
+    folded = re.compile(r"<details(?:(?!<details|</details>).)*</details>", re.DOTALL)
+    while folded.search(page):
+        page = folded.sub("", page)
+    blocks = re.split(r"<h[123][^>]*>", page[page.index("<h2>") :].split("<footer>")[0])[1:]
+    assert [block.split("</h")[0].strip() for block in blocks][1:] == [
+        *("At a glance", "Differences over seeds", "Value against time and against images"),
+    ]
+    for block in blocks:
+        words = re.sub(r"<[^>]+>", "", " ".join(re.findall(r"<p>.*?</p>", block, re.DOTALL)))
+        assert len(re.findall(r"[.!?](?:\s|$)", words)) <= 2, words
+
+
+def test_real_data_stand_beside_the_samples_once_a_section(tmp_path):
+    for name in ("a", "b"):
+        write_run(tmp_path / name, record(seed=len(name)), ["samples"])
+        Image.new("RGB", (5, 7), "blue").save(tmp_path / name / "data.png")
+    page = write_comparison(tmp_path, tmp_path).read_text(encoding="utf-8")
+    assert page.count(".held-out-0 {") == 1 and "aspect-ratio: 5 / 7" in page
+    assert page.index("<b>real data</b>") < page.index('alt="samples of')
+    assert page.count("data:image/png") == 3  # two samples, and the data once
+
+
+def test_a_glance_shows_the_interval_and_the_metrics_that_are_asked_first(tmp_path):
+    metrics = {name: {"value": 1.0, "floor": 0.5} for name in ("sliced_w2", "frechet", "coverage")}
+    write_run(tmp_path / "a", record(metrics=metrics, metrics_n=50))
+    page = write_comparison(tmp_path, tmp_path).read_text(encoding="utf-8")
+    look = page[page.index('class="runs look') :].split("</table>")[0]
+    heads = [re.sub(r"<[^>]+>", "", head) for head in re.findall(r"<th scope=\"col\".*?</th>", look)]
+    assert heads == ["solver", "seeds", "W₁ ↓ (real)", "Fréchet distance ↓ (real)", "coverage ↑ (real)", "seconds"]

@@ -183,4 +183,5 @@ def test_a_run_folder_gets_its_pictures_and_nothing_is_disturbed(tmp_path, shape
     assert torch.equal(torch.get_rng_state(), before) and mu.training
     expected = {"samples", "interpolations"} | ({"reconstructions", "codes"} if has_encoder else set())
     expected |= {"manifold"} if k == 2 else set()
+    expected |= {"data"} if shape else set()
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.png" for name in expected}
