@@ -8,7 +8,7 @@ CALLS ?= 10000
 SEED ?= 0
 TORCH := torch==2.13.0
 
-.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-lowest fuzz reliability lint format benchmark benchmark-table docs-figures clean
+.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-gpu test-lowest fuzz reliability lint format benchmark benchmark-table docs-figures clean
 
 install: .venv/installed
 
@@ -58,6 +58,10 @@ reliability: install
 
 test-fast: install
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+
+# Those that need a GPU; where torch sees none they are skipped, and say so.
+test-gpu: install
+	$(BIN)/python -m pytest -q -rs -m gpu
 
 # The same tests with the lowest versions that pyproject.toml allows, but of torch. Compiled first, as pip would: tests take a warning for an
 # error, and old packages that are compiled when they are first imported have some.

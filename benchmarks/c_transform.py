@@ -1,7 +1,7 @@
 """Milliseconds of `ot_gen.c_transform` (value and argmin) against a bare matrix product, OTT-JAX and POT.
 
     pip install ott-jax==0.6.0   # the peer that ot_gen does not bring itself
-    python benchmarks/c_transform.py [--quick] [--repeats 9] [--batch 256]
+    python benchmarks/c_transform.py [--quick] [--repeats 9] [--batch 256] [--device cuda]
     python benchmarks/c_transform.py --problems hard:60000:784 soft:5000:64 | --index 20000
 
 One process, one thread, CPU time (on one thread that of an idle core, deaf to other processes), contenders in turns,
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import math
 import os
 import platform
 import re
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 # Set before the libraries below are imported, which read them once.
@@ -31,6 +31,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import device  # noqa: E402
 import torch  # noqa: E402
 
 import ot_gen  # noqa: E402
@@ -47,15 +48,14 @@ COST = ot_gen.SquaredEuclidean()
 
 def problem(m, d, batch):
     """Standard normal points, atoms and potentials; ε = 0.1 d is a tenth of the mean squared length."""
-    generator = torch.Generator().manual_seed(0)
-    x, y, h_tilde = (torch.randn(*shape, generator=generator) for shape in ((batch, d), (m, d), (m,)))
-    return x, y, h_tilde
+    x, y, h_tilde = device.draw(batch * d + m * d + m, seed=0).split([batch * d, m * d, m])
+    return x.view(batch, d), y.view(m, d), h_tilde
 
 
 def products(x, y):
     """Bare tiled products, by a name that says tile and orientation."""
     n = len(x)
-    for tile in TILES:
+    for tile in TILES if device.WHERE.type == "cpu" else (*TILES, 2**16):
         buffer = torch.empty(tile * n)
 
         def rows(tile=tile, buffer=buffer):
@@ -79,7 +79,7 @@ def ott_contenders(x, y, h_tilde, epsilon):
     except ImportError:
         print("OTT-JAX is missing: pip install ott-jax==0.6.0", file=sys.stderr)
         return
-    x, y, g = (jax.device_put(jnp.asarray(tensor.numpy())) for tensor in (x, y, h_tilde))
+    x, y, g = (jax.device_put(jnp.asarray(tensor.cpu().numpy())) for tensor in (x, y, h_tilde))
 
     def scores(x, y, g):
         return g[None, :] - pointcloud.PointCloud(x, y, cost_fn=costs.SqEuclidean()).cost_matrix
@@ -109,7 +109,7 @@ def pot_contenders(x, y, h_tilde, epsilon):
     from ot.semidiscrete import semidiscrete_atom_weights, semidiscrete_c_transform
 
     for backend, (a, b, g) in (
-        ("NumPy", tuple(tensor.numpy() for tensor in (x, y, h_tilde))),
+        ("NumPy", tuple(tensor.cpu().numpy() for tensor in (x, y, h_tilde))),
         ("torch", (x, y, h_tilde)),
     ):
         # The atom comes from the one-hot weights, the value from another call: either alone is POT's fastest.
@@ -126,9 +126,9 @@ def measure(contenders, repeats):
     for _ in range(repeats):
         for name, run in contenders.items():
             run()
-            began = time.process_time()
+            began = device.now()
             run()
-            found[name].append(1e3 * (time.process_time() - began))
+            found[name].append(1e3 * (device.now() - began))
     return found
 
 
@@ -141,7 +141,15 @@ def best(found, prefix):
 
 
 def extra_memory(m, d, batch, epsilon):
-    """Growth of the peak resident set over one call, in MB, seen by a fresh process."""
+    """Growth of the peak over one call, in MB: of a GPU's memory, or of the resident set of a fresh process."""
+    if device.WHERE.type == "cuda":
+        x, y, h_tilde = problem(m, d, batch)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        ot_gen.c_transform(COST, x, y, h_tilde, epsilon)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    if device.WHERE.type != "cpu":
+        return math.nan
     command = [sys.executable, __file__, "--memory", str(m), str(d), str(batch), str(epsilon)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -186,14 +194,14 @@ def kept_index(m, batch, repeats):
     tables = {
         "h̃ = 0": torch.zeros(m),
         "h̃ = −0.3 ‖y‖²": -0.3 * y.square().sum(1),
-        "h̃ noise of deviation 0.01": 0.01 * torch.randn(m, generator=torch.Generator().manual_seed(1)),
+        "h̃ noise of deviation 0.01": 0.01 * device.draw(m, seed=1),
     }
     for name, h_tilde in tables.items():
-        began = time.process_time()
+        began = device.now()
         cells = ot_gen.LaguerreCells(COST, y, h_tilde)
-        built = time.process_time() - began
+        built = device.now() - began
         for n in (batch, 32 * batch):
-            points = torch.randn(n, 2, generator=torch.Generator().manual_seed(2))
+            points = device.draw(n, 2, seed=2)
             sides = {
                 "kept": lambda p=points, cells=cells: cells(p),
                 "streamed": lambda p=points, h=h_tilde: ot_gen.c_transform(COST, p, y, h),
@@ -240,7 +248,7 @@ def version(package):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = device.with_device(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--quick", action="store_true", help="small problems, to see that it runs")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--batch", type=int, default=256)
@@ -251,6 +259,7 @@ def main() -> None:
     parser.add_argument("--memory", nargs=4, metavar=("M", "D", "BATCH", "EPSILON"), help="used by the script itself")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    device.use(arguments.device)
     if arguments.memory:
         m, d, batch, epsilon = arguments.memory
         print(grown(int(m), int(d), int(batch), float(epsilon)))
@@ -260,7 +269,7 @@ def main() -> None:
         f"{versions}; {platform.processor() or platform.machine()}; one thread, float32, batch {arguments.batch}, ",
         end="",
     )
-    print(f"{arguments.repeats} repeats; ms of CPU time, median (min–max)\n")
+    print(f"{arguments.repeats} repeats; ms of {device.clock()}, median (min–max)\n")
     if arguments.index:
         return index_table(arguments.index, arguments.batch, arguments.repeats)
     print("| problem | ot_gen | extra MB | best product | ot_gen / product | OTT-JAX | OTT-JAX / ot_gen ", end="")

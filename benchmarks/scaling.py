@@ -21,6 +21,8 @@ SIZES = (2**10, 2**14, 2**18, 2**22)  # bytes
 # tensor cores, memory, and the links; the last two are assumptions.
 FLOPS, MEMORY_RATE = 66.9e12, 3.35e12
 SHARE_OF_PEAK, LATENCY = 0.5, {8: 20e-6, 64: 40e-6, 512: 60e-6}
+PEAKS = {"float32": FLOPS, "TF32": 494.7e12, "bf16": 989.4e12}  # of its matrix products, without sparsity
+PRODUCT_SHARE = 0.75  # of a peak that a large product attains: an assumption
 
 
 def paper(m=10**7, batch=2**11):
@@ -37,6 +39,20 @@ def paper(m=10**7, batch=2**11):
             f"memory {1e3 * traffic:6.2f} ms, exchange {2e3 * latency:5.2f} ms, batch {1e3 * seconds:7.2f} ms; "
             f"hours at .1, .05, .01: {hours[0]:.2f}, {hours[1]:.2f}, {hours[2]:.1f}"
         )
+
+
+def one_gpu(m=10**6, batch=2**11, tol=0.1):
+    """The c-transform on one GPU, and the least time to a marginal error: a pass for the steps, one for the tests."""
+    batches = 2 * m / (math.pi * tol**2) / batch
+    for name, peak in PEAKS.items():
+        product = 2 * batch * m * DIM / (peak * PRODUCT_SHARE)
+        atoms, scores = 4 * m * DIM / MEMORY_RATE, 2 * 4 * batch * m / MEMORY_RATE
+        for how, seconds in (("", product + atoms + scores), (", fused", product + atoms)):
+            share, minutes = product / seconds, 2 * batches * seconds / 60
+            print(
+                f"{name + how:15} {1e3 * seconds:6.2f} ms a batch, {share:4.0%} of a product's speed, "
+                f"{share * PRODUCT_SHARE:4.0%} of the peak; two passes {minutes:5.1f} min"
+            )
 
 
 def cpu_seconds(task, repeats):
@@ -92,6 +108,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.paper:
         paper()
+        one_gpu()
         return
     repeats = arguments.repeats
     torch.set_num_threads(1)

@@ -2,6 +2,7 @@
 
     pip install ott-jax==0.6.0   # the peer that ot_gen does not bring itself
     python benchmarks/semidiscrete.py [--problem 2 moons 3 8 64 digits] [--repeats 3] [--quick] [--no-peers]
+    python benchmarks/semidiscrete.py --device cuda   # ot_gen alone, wall time: the peers' clock is the CPU's
     python benchmarks/semidiscrete.py --mnist | --reference
 
 One process, one thread each side, CPU time (on one thread that of an idle core, deaf to other processes), medians with
@@ -29,7 +30,6 @@ import math
 import os
 import platform
 import statistics
-import time
 
 # Set before the libraries below are imported, which read them once.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -39,6 +39,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from typing import NamedTuple  # noqa: E402
 
+import device  # noqa: E402
 import torch  # noqa: E402
 from semidiscrete_checks import mnist, reference  # noqa: E402
 from semidiscrete_peers import Ott, Pot, Stopped, Watch  # noqa: E402
@@ -76,16 +77,17 @@ class Case(NamedTuple):
         if self.name == "digits":
             from sklearn.datasets import load_digits
 
-            y = torch.from_numpy(load_digits().data).float()
+            y = torch.from_numpy(load_digits().data).float().to(device.WHERE)
             y = y - y.mean(dim=0)
             return y * (y.square().sum(dim=1).mean() / y.shape[1]).rsqrt()
         if self.name == "moons":
             torch.manual_seed(seed)
-            return two_moons().sample(self.atoms)
-        generator = torch.Generator().manual_seed(seed)
-        centres = torch.randn(20, self.dim, generator=generator)
-        of = torch.randint(20, (self.atoms,), generator=generator)
-        return centres[of] + 0.2 * torch.randn(self.atoms, self.dim, generator=generator)
+            return two_moons().sample(self.atoms).to(device.WHERE)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        centres = torch.randn(20, self.dim, generator=generator, device="cpu")
+        of = torch.randint(20, (self.atoms,), generator=generator, device="cpu")
+        y = centres[of] + 0.2 * torch.randn(self.atoms, self.dim, generator=generator, device="cpu")
+        return y.to(device.WHERE)
 
     def settings(self, spread: float) -> tuple[list[Ott], list[Pot]]:
         ott = [Ott("sgd", rate, 256) for rate in self.sgd] + [Ott("adam", rate, 256) for rate in self.adam]
@@ -109,13 +111,13 @@ class Held:
 
     def __init__(self, y: Tensor, n: int) -> None:
         self.y, self.squares, self.n = y, y.square().sum(dim=1), n
-        self.points = torch.randn(n, y.shape[1], generator=torch.Generator().manual_seed(2**20))
+        self.points = device.draw(n, y.shape[1], seed=2**20)
 
     def error(self, table: Tensor, samples: int | None = None) -> float:
         if not bool(torch.isfinite(table).all()):
             return 2.0
         points = self.points[:samples]
-        counts = torch.zeros(len(self.y), dtype=torch.float64)
+        counts = torch.zeros(len(self.y), dtype=torch.float64, device=self.y.device)
         for x in points.split(256):
             cell = torch.addmm(self.squares - table, x, self.y.T, alpha=-2).min(dim=1).indices
             counts += torch.bincount(cell, minlength=len(self.y))
@@ -128,17 +130,17 @@ class Held:
 def ours(y, held, seed, target):
     """CPU seconds of the call, whether it certified the target, and the held-out error."""
     torch.manual_seed(seed)
-    began = time.process_time()
+    began = device.now()
     solution = semidiscrete(standard_gaussian(y.shape[1]), Empirical(y), COST, tol=target)
-    return time.process_time() - began, solution.converged, held.error(solution.h_tilde)
+    return device.now() - began, solution.converged, held.error(solution.h_tilde)
 
 
 def fixed_budget(y, held, seed, budget, most):
     """The error after `budget` CPU seconds of steps alone, and the limit for as many samples."""
-    began = time.process_time()
+    began = device.now()
 
     def stop(progress):
-        if time.process_time() - began >= budget:
+        if device.now() - began >= budget:
             raise KeyboardInterrupt
 
     torch.manual_seed(seed)
@@ -218,6 +220,7 @@ def compare(case, repeats, peers):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    device.with_device(parser)
     parser.add_argument("--problem", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a small problem, to see that it runs")
@@ -226,9 +229,12 @@ def main() -> None:
     parser.add_argument("--reference", action="store_true", help="small problems whose answer is known")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    packages = ("torch", "numpy") if arguments.no_peers else ("torch", "ott-jax", "jax", "POT", "numpy")
+    device.use(arguments.device)
+    alone = arguments.no_peers or arguments.device.type != "cpu"
+    packages = ("torch", "numpy") if alone else ("torch", "ott-jax", "jax", "POT", "numpy")
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
-    print(f"{versions}; {platform.processor() or platform.machine()}; one thread, float32, {arguments.repeats} seeds")
+    machine = platform.processor() or platform.machine()
+    print(f"{versions}; {machine}; one thread, {device.clock()}, float32, {arguments.repeats} seeds")
     if arguments.mnist or arguments.reference:
         if arguments.reference:
             reference(arguments.repeats)
@@ -237,7 +243,7 @@ def main() -> None:
         return
     ours(QUICK.draw(0), Held(QUICK.draw(0), 2**10), 0, 0.2)  # nothing starts cold
     for case in [QUICK] if arguments.quick else [CASES[name] for name in arguments.problem]:
-        compare(case, arguments.repeats, not arguments.no_peers)
+        compare(case, arguments.repeats, not alone)
 
 
 if __name__ == "__main__":

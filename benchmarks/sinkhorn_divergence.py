@@ -35,6 +35,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import device  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from geomloss import SamplesLoss  # noqa: E402
@@ -85,15 +86,16 @@ def ott(threshold):
         return jax.value_and_grad(value)(x)
 
     def run(x, y, epsilon):
-        value, gradient = jax.block_until_ready(both(jnp.asarray(x.numpy()), jnp.asarray(y.numpy()), epsilon))
-        return torch.tensor(float(value)), torch.from_numpy(np.array(gradient))
+        value, gradient = jax.block_until_ready(
+            both(jnp.asarray(x.cpu().numpy()), jnp.asarray(y.cpu().numpy()), epsilon)
+        )
+        return torch.tensor(float(value)), torch.from_numpy(np.array(gradient)).to(x)
 
     return run
 
 
 def row(n, d, epsilon, repeats):
-    generator = torch.Generator().manual_seed(0)
-    x, y = (torch.randn(n, d, generator=generator) for _ in range(2))
+    x, y = device.draw(2, n, d, seed=0)
     x = 0.8 * x + 0.3
     training = epsilon is not None
     epsilon = epsilon or 0.05 * float(torch.cdist(x, y).square().mean())
@@ -106,10 +108,10 @@ def row(n, d, epsilon, repeats):
     errors = {}
     for repeat in range(repeats + 1):
         for name, run in contenders.items():
-            began = time.process_time()
+            began = device.now()
             got, slope = run(x, y, epsilon)
             if repeat:
-                found[name].append(1e3 * (time.process_time() - began))
+                found[name].append(1e3 * (device.now() - began))
             errors[name] = (abs(float(got / value) - 1), float((slope.double() - gradient).norm() / gradient.norm()))
     cells = [f"{n} x {d}, ε = {epsilon:.3g}"]
     cells += [f"{shown(found[name])}, {errors[name][0]:.0e}, {errors[name][1]:.0e}" for name in contenders]
@@ -198,19 +200,20 @@ def version(package):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = device.with_device(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--quick", action="store_true", help="small problems, to see that it runs")
     parser.add_argument("--large", action="store_true", help="dense against streamed solves of large clouds")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    device.use(arguments.device)
     if arguments.large:
         return large(QUICK_LARGE if arguments.quick else LARGE, arguments.repeats)
     if jax is None:
         print("OTT-JAX is missing and left out: pip install ott-jax==0.6.0")
     print(", ".join(f"{p} {version(p)}" for p in ("torch", "geomloss", "ott-jax", "jax", "numpy")), end="; ")
     print(f"{platform.processor() or platform.machine()}; one thread, float32, {arguments.repeats} repeats; ", end="")
-    print("ms of CPU time, median (min–max), error of the value, of the gradient\n")
+    print(f"ms of {device.clock()}, median (min–max), error of the value, of the gradient\n")
     print(
         "| problem | ot_gen, tol 1e-2 | ot_gen, tol 1e-3 | GeomLoss .5 | GeomLoss .9 | OTT-JAX, threshold 1e-3 ", end=""
     )

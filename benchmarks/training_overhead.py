@@ -1,6 +1,6 @@
 """Images per second of `ot_gen.fit` against a bare, hand-written torch loop with the same networks and batch.
 
-    python benchmarks/training_overhead.py [--repeats 7] [--steps 150] [--threads 1]
+    python benchmarks/training_overhead.py [--repeats 7] [--steps 150] [--threads 1] [--device cuda]
 
 Both sides run in one process, in turns, on the embedded digits; the ratio of medians counts. `fit` writes its rows and
 checks each loss for NaN; the bare loop does neither.
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
+import device
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
@@ -150,15 +150,15 @@ def shares_of_pairs(steps: int, repeats: int) -> dict[str, list[float]]:
         regression.settle(mu, nu, cost, None, None)
         shares[name] = []
         for _ in range(repeats):
-            began = time.perf_counter()
+            began = device.now()
             for _ in range(steps):
                 pairing(mu.base, nu, cost, batch)
-            paired = time.perf_counter()
+            paired = device.now()
             for _ in range(steps):
                 optimizer.zero_grad()
                 regression(mu, nu, cost, batch).value.backward()
                 optimizer.step()
-            shares[name].append((paired - began) / (time.perf_counter() - paired))
+            shares[name].append((paired - began) / (device.now() - paired))
     return shares
 
 
@@ -170,20 +170,25 @@ def rates(
     for repeat in range(repeats + 1):
         for side, function in zip(seconds, (run, other), strict=True):
             torch.manual_seed(repeat)
-            began = time.perf_counter()
+            began = device.now()
             function(DIGITS, steps)
-            side.append(time.perf_counter() - began)
+            side.append(device.now() - began)
     return [[steps * BATCH * draws / s for s in side[1:]] for side in seconds]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = device.with_device(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.threads} thread(s), batch {BATCH}, {arguments.repeats} repeats")
+    device.use(arguments.device)
+    global NU, DIGITS
+    NU = data.mnist().train.to(device.WHERE)
+    DIGITS = NU.atoms
+    print(f"torch {torch.__version__}, {arguments.threads} thread(s), {device.clock()}, ", end="")
+    print(f"batch {BATCH}, {arguments.repeats} repeats")
     print(f"{'':10s} {'fit, images/s':>28s} {'bare loop, images/s':>28s} {'ratio of medians':>18s}")
     cases = (
         ("VAE", fit_vae, bare_vae, 1),
@@ -202,6 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    NU = data.mnist().train
-    DIGITS = NU.atoms
     main()

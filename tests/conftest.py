@@ -15,6 +15,11 @@ torch.set_num_threads(1)  # the problems are tiny; threads would only contend wi
 torch.set_warn_always(True)  # a warning must not depend on which test comes first
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU, and torch sees none here")
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     with torch.random.fork_rng():

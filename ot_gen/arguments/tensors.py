@@ -175,7 +175,7 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
     """The numbers as an array that torch can read."""
     try:
         if isinstance(value, list | tuple) and any(isinstance(part, Tensor) for part in value):
-            value = torch.stack([torch.as_tensor(part) for part in value]).detach().cpu()
+            value = torch.stack([torch.as_tensor(part, device="cpu") for part in value]).detach()
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError, OverflowError):
         array = np.empty(0, object)

@@ -255,7 +255,7 @@ def _of_generator(
     batch_size: int,
     samples: int,
 ) -> Barycentre:
-    seed = int(torch.randint(2**30, ()))
+    seed = int(torch.randint(2**30, (), device="cpu"))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         model = gaussian_model(problem) if mu is None else mu
@@ -276,7 +276,7 @@ def _of_generator(
 @contextmanager
 def _seeded(problem: BarycentreProblem) -> Iterator[None]:
     """Without a graph, in evaluation mode, and from a seed that is one draw of the caller's generator."""
-    seed = int(torch.randint(2**30, ()))
+    seed = int(torch.randint(2**30, (), device="cpu"))
     with undisturbed(*problem.modules):
         torch.manual_seed(seed)
         yield

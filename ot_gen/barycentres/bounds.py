@@ -58,7 +58,7 @@ def upper_bound(problem: BarycentreProblem, mu: Measure, n: int) -> Bound:
             _plan_cost(problem.cost, WeightedPoints.of(mu, n), WeightedPoints.of(nu, n))
             for _ in range(1 if whole else REPEATS)
         ]
-        mean = torch.tensor(values, dtype=torch.float64)
+        mean = torch.tensor(values, dtype=torch.float64, device="cpu")
         parts.append((share, Bound(float(mean.mean()), 0.0 if whole else float(mean.std()) / len(mean) ** 0.5)))
     return Bound.total(parts)
 
@@ -148,7 +148,7 @@ def _by_moments(problem: BarycentreProblem) -> Bound:
     fitted = [WeightedPoints.of(law, size) for law in problem.measures]
     moments = [weighted_moments(*table) for table in fitted]
     try:
-        maps = gaussian_barycentre([S for _, S in moments], torch.tensor(problem.weights)).maps
+        maps = gaussian_barycentre([S for _, S in moments], torch.tensor(problem.weights, device="cpu")).maps
     except NotConverged:
         return Bound(0.0)
     m = problem.mean([mean for mean, _ in moments])

@@ -75,8 +75,8 @@ def masses_on(given: Discrete, epsilon: float, tol: float) -> Masses:
     """
     mean = sum(share * float(C.mean()) for share, C in zip(given.weights, given.costs, strict=True))
     if mean == 0:
-        n = len(given.costs[0])
-        return Masses(torch.full((n,), 1 / n).double(), [0 * b for b in given.masses], True, "all costs are 0")
+        C = given.costs[0]
+        return Masses(C.new_full((len(C),), 1 / len(C)), [0 * b for b in given.masses], True, "all costs are 0")
     g, a, error = [0 * b for b in given.masses], None, math.inf
     level, last = max(mean / 4, epsilon), epsilon or mean * SMOOTHEST
     while True:

@@ -52,7 +52,8 @@ class NearAffine(Network):
 def gaussian_moments(problem: BarycentreProblem) -> Moments:
     """Mean and covariance of the barycentre of the Gaussians of the laws' moments."""
     moments = [Moments.of(law, OF_THE_DATA) for law in problem.measures]
-    S = gaussian_barycentre([one.covariance for one in moments], torch.tensor(problem.weights)).covariance
+    weights = torch.tensor(problem.weights, device="cpu")
+    S = gaussian_barycentre([one.covariance for one in moments], weights).covariance
     return Moments(problem.mean([one.mean for one in moments]), S)
 
 
@@ -74,7 +75,7 @@ def default_term(problem: BarycentreProblem) -> Solver:
 
 def train(problem: BarycentreProblem, mu: Pushforward, terms: list[Solver], steps: int, batch_size: int) -> None:
     """`fit`, with the weighted sum of the terms."""
-    nus = Measures(problem.measures, torch.tensor(problem.weights).to(problem.measures[0].sample(1).device))
+    nus = Measures(problem.measures, torch.tensor(problem.weights, device=problem.measures[0].sample(1).device))
     fit(mu, nus, SumSolver(terms), steps=steps, batch_size=batch_size, schedule=linear_decay)
     mu.eval()
 
@@ -103,5 +104,5 @@ def residual(problem: BarycentreProblem, mu: Measure) -> Residual:
             x = mu.sample(POINTS)
             products.append(float((field(x) * field(x)).sum(dim=1).mean()))
             spread.append(float(x.var(dim=0).sum()))
-    values = torch.tensor(products, dtype=torch.float64) / (sum(spread) / len(spread))
+    values = torch.tensor(products, dtype=torch.float64, device="cpu") / (sum(spread) / len(spread))
     return Residual(float(values.mean()), float(values.std()) / PAIRS**0.5)

@@ -133,7 +133,7 @@ def gradient_flow(
     problem.check_points(start.shape[1], "the start", "start")
     x, length = start.detach(), time / steps
     path = [x]
-    seed = int(torch.randint(2**30, ()))
+    seed = int(torch.randint(2**30, (), device="cpu"))
     for step in range(steps):
         with undisturbed(*problem.modules):
             torch.manual_seed(seed + step)

@@ -57,7 +57,7 @@ class BarycentreProblem(NamedTuple):
         """
         if not measures:
             raise ValueError("a barycentre needs measures, got none; give at least one")
-        shares = torch.full((len(measures),), 1 / len(measures)) if weights is None else weights
+        shares = torch.full((len(measures),), 1 / len(measures), device="cpu") if weights is None else weights
         check_weights(shares, len(measures))
         if any(law.classes is not None for law in measures):
             raise ValueError("a barycentre knows no classes; take that of each class, law.given(k), without its column")

@@ -95,7 +95,7 @@ def _drawn(mu: Pushforward, n: int, seed: int, classes: Sequence[int]) -> tuple[
     torch.manual_seed(seed)
     if classes:
         points = torch.cat([mu.given(k).sample(n) for k in classes])
-        return points, torch.tensor(classes).repeat_interleave(n) if len(classes) > 1 else None
+        return points, torch.tensor(classes, device="cpu").repeat_interleave(n) if len(classes) > 1 else None
     points = mu.sample(n)
     if mu.classes is None:
         return points, None

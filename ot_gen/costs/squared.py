@@ -223,7 +223,7 @@ def _few(y: Tensor) -> Tensor:
     if len(y) <= 128:
         return y
     # Multiples of the golden ratio fall in step with no pattern of the rows.
-    places = torch.arange(128, dtype=torch.float64) * ((5**0.5 - 1) / 2) % 1
+    places = torch.arange(128, dtype=torch.float64, device="cpu") * ((5**0.5 - 1) / 2) % 1
     return y[(places * len(y)).long().to(y.device)]
 
 

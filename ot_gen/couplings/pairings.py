@@ -88,16 +88,16 @@ def _is_one_law(one: Measure, other: Measure) -> bool:
     if one.dim != other.dim:
         return False
     if isinstance(one, Empirical) and isinstance(other, Empirical):
-        if len(one) != len(other) or not torch.equal(one.weights, other.weights):
+        if len(one) != len(other) or not _equal(one.weights, other.weights):
             return False
         parts = (slice(first, first + ROWS) for first in range(0, len(one), ROWS))
-        return all(torch.equal(one.rows[part], other.rows[part]) for part in parts)
+        return all(_equal(one.rows[part], other.rows[part]) for part in parts)
     with undisturbed(one, other):
         samples = []
         for law in (one, other):
             torch.manual_seed(0)
             samples.append(law.sample(SAMPLE))
-    return torch.equal(*samples)
+    return _equal(*samples)
 
 
 def _is_one_cost(one: Cost, other: Cost) -> bool:
@@ -106,7 +106,12 @@ def _is_one_cost(one: Cost, other: Cost) -> bool:
         return True
     known, state = one.state_dict(), other.state_dict()
     alike = repr(one) == repr(other) and known.keys() == state.keys()
-    return alike and all(torch.equal(known[name], state[name]) for name in known)
+    return alike and all(_equal(known[name], state[name]) for name in known)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, also on two devices."""
+    return torch.equal(one, other.to(one.device))
 
 
 @final

@@ -24,7 +24,7 @@ def tried(plan: Callable[[Tensor], Plan], name: str) -> Plan:
         >>> tried(exact_plan, "PlanCoupling").bound
         'upper'
     """
-    trial = plan(torch.zeros(2, 2))
+    trial = plan(torch.zeros(2, 2, device="cpu"))
     if not isinstance(trial, Plan):
         raise ValueError(
             f"{name} needs a function of the costs that returns a Plan, got a {type(trial).__name__}; "

@@ -143,7 +143,8 @@ class TablePairing(Pairing):
         """The cells, made once for the same data, cost and table."""
         if self._cells is not None:
             of, by, cells = self._cells
-            if of is nu and by is cost and cells.h_tilde.equal(self.h_tilde):
+            alike = of is nu and by is cost and cells.h_tilde.device == self.h_tilde.device
+            if alike and cells.h_tilde.equal(self.h_tilde):
                 return cells
         cells = LaguerreCells(cost, nu.rows, self.h_tilde.clone())
         self._cells = nu, cost, cells

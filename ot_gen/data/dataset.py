@@ -281,7 +281,7 @@ class Dataset:
         if labels is not None and labels.shape != (n,):
             raise ValueError(f"labels must have shape ({n},), one for each point, got {tuple(labels.shape)}")
         if seed is not None:
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+            order = torch.randperm(n, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
             points, labels = taken(points, order), None if labels is None else labels[order]
         train, test = (Empirical(taken(points, part)) for part in (slice(-held_out), slice(-held_out, None)))
         if labels is None:
@@ -291,7 +291,7 @@ class Dataset:
 
 def _spread(count: int, most: int) -> Tensor:
     """Numbers of at most so many rows, evenly spread."""
-    return torch.linspace(0, count - 1, min(count, most)).round().long()
+    return torch.linspace(0, count - 1, min(count, most), device="cpu").round().long()
 
 
 def _check_labels(labels: Tensor | None, measure: Measure, name: str) -> None:

@@ -95,7 +95,7 @@ def read_images(
     files = _image_files(absolute(folder))
     height, width = size
     try:
-        pixels = torch.empty(len(files), channels, height, width, dtype=torch.uint8)
+        pixels = torch.empty(len(files), channels, height, width, dtype=torch.uint8, device="cpu")
     except RuntimeError as error:  # torch's, of memory
         what = f"{len(files)} images of {channels} x {height} x {width} pixels"
         raise ValueError(f"{what} do not fit into memory; choose a smaller size") from error

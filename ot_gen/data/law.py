@@ -24,7 +24,7 @@ class Law(Measure):
     """The planar law of `draw(n)`, a function that returns n independent points, (n, 2).
 
     Args:
-        draw: the sampler, drawing from torch's global generator.
+        draw: the sampler, drawing from torch's global generator of the CPU, so that a seed gives one sample everywhere.
         description: what `repr` shows.
         component: y (n, 2) -> the number, (n,) int64, of the part of the law (moon, ring, arm) of each point. None
             where the law has no parts.
@@ -49,7 +49,8 @@ class Law(Measure):
 
     def sample(self, n: Count) -> Tensor:
         """Independent points, (n, 2)."""
-        points = self.draw(n)
+        with torch.device("cpu"):
+            points = self.draw(n)
         if not isinstance(points, Tensor) or points.shape != (n, 2):
             raise ValueError(f"draw({n}) must return a tensor of points ({n}, 2), got {described(points)}")
         return points.to(self._placement.device)
@@ -91,7 +92,8 @@ def toy(
         >>> toy(two_moons(), size=None).train
         Law(two_moons(noise=0.05))
     """
-    train_seed, test_seed = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(seed)).tolist()
+    generator = torch.Generator("cpu").manual_seed(seed)
+    train_seed, test_seed = torch.randint(2**62, (2,), generator=generator, device="cpu").tolist()
     test = Empirical(_draw_once(law, test_size, test_seed))
     test_labels = _components(law, test.atoms)
     if size is None:

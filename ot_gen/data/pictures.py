@@ -284,4 +284,4 @@ def _of_folders(folder: Path, files: list[Path]) -> Classes | None:
             stacklevel=3,
         )
     numbers = {name: number for number, name in enumerate(names)}
-    return Classes(torch.tensor([numbers[parts[0]] for parts in below]), tuple(names))
+    return Classes(torch.tensor([numbers[parts[0]] for parts in below], device="cpu"), tuple(names))

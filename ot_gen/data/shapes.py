@@ -43,24 +43,26 @@ def shapes(*, size: Size = 8000, test_size: Size = 2000, pixels: Side = 32, seed
         >>> len(data.train), data.shape, int(data.labels[0].max())
         (20, (3, 32, 32), 3)
     """
-    seeds = torch.randint(2**62, (2,), generator=torch.Generator().manual_seed(seed)).tolist()
+    seeds = torch.randint(2**62, (2,), generator=torch.Generator("cpu").manual_seed(seed), device="cpu").tolist()
     (train, labels), (test, test_labels) = (
-        _drawn(n, pixels, torch.Generator().manual_seed(each)) for n, each in zip((size, test_size), seeds, strict=True)
+        _drawn(n, pixels, torch.Generator("cpu").manual_seed(each))
+        for n, each in zip((size, test_size), seeds, strict=True)
     )
     return Dataset(Empirical(train), Empirical(test), (3, pixels, pixels), labels, test_labels)
 
 
 def _drawn(n: int, pixels: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Images as rows, (n, 3 · pixels²), and their classes, (n,)."""
-    images, classes = torch.empty(n, 3, pixels, pixels), torch.empty(n, dtype=torch.int64)
-    ticks = (torch.arange(pixels) + 0.5) / pixels
-    for rows in torch.arange(n).split(1024):  # bounds the memory of the distances
-        u = torch.rand(len(rows), 6, generator=generator)
+    images = torch.empty(n, 3, pixels, pixels, device="cpu")
+    classes = torch.empty(n, dtype=torch.int64, device="cpu")
+    ticks = (torch.arange(pixels, device="cpu") + 0.5) / pixels
+    for rows in torch.arange(n, device="cpu").split(1024):  # bounds the memory of the distances
+        u = torch.rand(len(rows), 6, generator=generator, device="cpu")
         r = 0.2 + 0.16 * u[:, 3]
         kind, centre = (len(CLASSES) * u[:, 0]).long(), r[:, None] + (1 - 2 * r[:, None]) * u[:, 1:3]
         x, y = (ticks[None, None, :] - centre[:, :1, None], ticks[None, :, None] - centre[:, 1:, None])
         distance = torch.stack(torch.broadcast_tensors(*_distances(x, y, r[:, None, None])))
-        distance = distance[kind, torch.arange(len(rows))]
+        distance = distance[kind, rows - rows[0]]
         cover = (0.5 - pixels * distance).clamp(0, 1)[:, None]
         colour = _colours(u[:, 4], 0.65 + 0.35 * u[:, 5])[:, :, None, None]
         images[rows], classes[rows] = GROUND + cover * (colour - GROUND), kind
@@ -78,5 +80,5 @@ def _distances(x: Tensor, y: Tensor, r: Tensor) -> list[Tensor]:
 
 def _colours(hue: Tensor, value: Tensor) -> Tensor:
     """Red, green and blue, (n, 3), of full saturation at a hue in [0, 1) and a value in [0, 1]."""
-    phase = (hue[:, None] * 6 + torch.tensor([0.0, 4.0, 2.0])).remainder(6)
+    phase = (hue[:, None] * 6 + hue.new_tensor([0.0, 4.0, 2.0])).remainder(6)
     return value[:, None] * ((phase - 3).abs() - 1).clamp(0, 1)

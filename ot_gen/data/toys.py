@@ -35,7 +35,7 @@ def eight_gaussians(radius: Finite = 2.0, std: Positive = 0.1) -> Reference:
         (torch.Size([8, 2]), torch.Size([5]))
     """
     _check_finite(radius=radius)
-    angle = torch.arange(8) * (math.pi / 4)
+    angle = torch.arange(8, device="cpu") * (math.pi / 4)
     return _gaussians(radius * _direction(angle), std)
 
 
@@ -53,7 +53,7 @@ def twenty_five_gaussians(spacing: Finite = 1.0, std: Positive = 0.05) -> Refere
         torch.Size([25, 2])
     """
     _check_finite(spacing=spacing)
-    line = torch.arange(-2.0, 3.0)
+    line = torch.arange(-2.0, 3.0, device="cpu")
     return _gaussians(spacing * torch.cartesian_prod(line, line), std)
 
 
@@ -181,7 +181,7 @@ def _gaussians(means: Tensor, std: float) -> Reference:
     if not std > 0:
         raise ValueError(f"std must be positive, got {std}: a mixture of Gaussians needs a density")
     components = Independent(Normal(means, torch.full_like(means, std)), 1)
-    return Reference(MixtureSameFamily(Categorical(torch.ones(len(means))), components))
+    return Reference(MixtureSameFamily(Categorical(torch.ones_like(means[:, 0])), components))
 
 
 def _checked_noise(noise: float) -> float:
@@ -194,7 +194,7 @@ def _checked_noise(noise: float) -> float:
 def _check_finite(**parameters: float | Sequence[float]) -> None:
     """Refuse NaN, and what is infinite in float32: the points of such a law would be neither."""
     for name, value in parameters.items():
-        if not bool(torch.isfinite(torch.as_tensor(value, dtype=torch.float32)).all()):
+        if not bool(torch.isfinite(torch.as_tensor(value, dtype=torch.float32, device="cpu")).all()):
             raise ValueError(f"{name} must be finite in float32, got {value}; give a number of the size of the points")
 
 
@@ -212,8 +212,8 @@ def _moon(y: Tensor) -> Tensor:
     """0 for the upper moon, 1 for the lower: the nearer half circle."""
     distances = []
     for sign in (1, -1):
-        arc = sign * y / 1.5 + torch.tensor([0.5, 0.25])
-        ends = (arc - torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]]])).norm(dim=-1).amin(0)
+        arc = sign * y / 1.5 + torch.tensor([0.5, 0.25], device=y.device)
+        ends = (arc - torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]]], device=y.device)).norm(dim=-1).amin(0)
         distances.append(torch.where(arc[:, 1] > 0, (arc.norm(dim=1) - 1).abs(), ends))
     return torch.stack(distances).argmin(0)
 
@@ -248,7 +248,7 @@ def _rings(n: int, radii: tuple[float, ...], noise: float) -> Tensor:
 
 
 def _nearest_ring(y: Tensor, radii: tuple[float, ...]) -> Tensor:
-    return (y.norm(dim=1, keepdim=True) - torch.tensor(radii)).abs().argmin(1)
+    return (y.norm(dim=1, keepdim=True) - torch.tensor(radii, device=y.device)).abs().argmin(1)
 
 
 def _parallel_lines(n: int, offsets: tuple[float, ...]) -> Tensor:
@@ -257,4 +257,4 @@ def _parallel_lines(n: int, offsets: tuple[float, ...]) -> Tensor:
 
 
 def _nearest_line(y: Tensor, offsets: tuple[float, ...]) -> Tensor:
-    return (y[:, :1] - torch.tensor(offsets)).abs().argmin(1)
+    return (y[:, :1] - torch.tensor(offsets, device=y.device)).abs().argmin(1)

@@ -49,7 +49,7 @@ class _AggregateKL(Divergence):
                 "use a Gaussian encoder"
             ) from None
         own, other = self.log_weights(n)
-        log_mass = torch.full((n, n), other).fill_diagonal_(own).to(log_q)
+        log_mass = torch.full_like(log_q, other).fill_diagonal_(own)
         return (torch.logsumexp(log_q + log_mass, dim=1) - log_zeta).mean()
 
     def extra_repr(self) -> str:

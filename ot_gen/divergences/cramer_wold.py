@@ -47,7 +47,7 @@ class CramerWold(Divergence):
     def forward(self, q: Distribution, zeta: Measure) -> Tensor:
         codes, prior = codes_and_prior(q, zeta, "CramerWold")
         n, k = codes.shape
-        nodes, masses = (torch.tensor(values).to(codes) for values in _squared_cosines(k))
+        nodes, masses = (codes.new_tensor(values) for values in _squared_cosines(k))
         gamma = (4 / (3 * n)) ** 0.4
 
         def kappa(c: float, squared: Tensor) -> Tensor:

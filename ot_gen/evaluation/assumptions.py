@@ -196,7 +196,7 @@ class MomentBound(Assumption):
             )
         rho = float((y - _like(self.centre, y, "centre")).norm(dim=1).max())
         size = self.bound ** (1 / self.order)
-        tried = size * GRID ** torch.arange(-40, 400, dtype=torch.float64)
+        tried = size * GRID ** torch.arange(-40, 400, dtype=torch.float64, device="cpu")
         biases = torch.stack([self._bias(growth, float(radius), rho) for radius in tried])
         errors = biases + slow_term(logarithm, samples) * growth(tried + rho)
         best = int(errors.argmin())
@@ -204,7 +204,7 @@ class MomentBound(Assumption):
 
     def _bias(self, f: Growth, radius: float, rho: float) -> Tensor:
         """bound · sup of (f(r + ρ) − f(R + ρ)) / r^q, from above: on [r_k, r_{k+1}] by its ends, then by f(r + ρ)."""
-        r = radius * GRID ** torch.arange(200, dtype=torch.float64)
+        r = radius * GRID ** torch.arange(200, dtype=torch.float64, device="cpu")
         between = (f(r[1:] + rho) - f(r[:1] + rho)) / r[:-1] ** self.order
         return self.bound * torch.maximum(between.max(), f(r[-1] + rho) / r[-1] ** self.order)
 
@@ -215,7 +215,7 @@ class MomentBound(Assumption):
 def _place(place: Place, name: str) -> Tensor:
     """A number, (), or one for each coordinate, (d,), in float64."""
     given = place if isinstance(place, Tensor | int | float) else list(place)  # a list of a config is no list
-    point = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
+    point = torch.as_tensor(given, dtype=torch.float64, device="cpu").detach()
     if point.ndim > 1 or not bool(torch.isfinite(point).all()):
         raise ValueError(f"{name} must be one finite number, or one for each coordinate, got {place}")
     return point

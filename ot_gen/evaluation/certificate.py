@@ -114,7 +114,7 @@ def certify(
     modules = [part for part in (mu, potential) if isinstance(part, nn.Module)]
     with undisturbed(*modules):
         torch.manual_seed(hash((_STREAM, seed)) % 2**32)
-        streams = int(torch.randint(2**30, ()))
+        streams = int(torch.randint(2**30, (), device="cpu"))
         rows = rows_of(mu, nu.rows[:1]) if isinstance(mu, Tensor | str | Path) else None
         guarantee = None
         if assuming is not None:

@@ -63,7 +63,8 @@ class NearestLabels:
         nearest = distances.topk(self.k, dim=1, largest=False).indices
         classes = self.labels[nearest]
         votes = (classes[:, :, None] == classes[:, None]).sum(dim=2).double()
-        first = votes - torch.arange(self.k) / self.k  # so that of equal votes the nearest point's are most
+        # So that of equal votes the nearest point's are most.
+        first = votes - torch.arange(self.k, device="cpu") / self.k
         return classes.gather(1, first.argmax(dim=1, keepdim=True))[:, 0]
 
 
@@ -80,7 +81,7 @@ def class_accuracy(found: Labels, asked: Labels) -> MetricValue:
     """
     if found.shape != asked.shape or not len(found):
         raise ValueError(f"classes are compared one by one, got {tuple(found.shape)} and {tuple(asked.shape)}")
-    hits, n = int((found == asked).sum()), len(found)
+    hits, n = int((found.cpu() == asked.cpu()).sum()), len(found)
     p = (hits + 1) / (n + 2)
     return MetricValue(hits / n, math.sqrt(p * (1 - p) / n))
 

@@ -76,7 +76,8 @@ class DigitClassifier(Network):
         Raises:
             ValueError: no finite images of 784 pixels.
         """
-        return torch.cat([(self.body(part) - self.mean) / self.std for part in _parts(images)])
+        parts = (part.to(self.mean.device) for part in _parts(images))
+        return torch.cat([((self.body(part) - self.mean) / self.std).cpu() for part in parts])
 
     @torch.no_grad()
     @checked
@@ -86,7 +87,7 @@ class DigitClassifier(Network):
         Raises:
             ValueError: no finite images of 784 pixels.
         """
-        return torch.cat([self(part).argmax(dim=1) for part in _parts(images)])
+        return torch.cat([self(part.to(self.mean.device)).argmax(dim=1).cpu() for part in _parts(images)])
 
 
 @checked

@@ -143,8 +143,8 @@ class Tabulated(Draws):
                 f"a certificate from {n} samples would say nothing: some fit the potential, the rest judge "
                 f"it in {REPLICATES} replicates; give at least {FEWEST_ROWS} rows, or an object with sample(n)"
             )
-        generator = torch.Generator().manual_seed(seed)
-        points = points[torch.randperm(n, generator=generator).to(points.device)]
+        generator = torch.Generator("cpu").manual_seed(seed)
+        points = points[torch.randperm(n, generator=generator, device="cpu").to(points.device)]
         fitted, self.pilot_size = round(0.45 * n), n // 10
         self.size = (n - fitted - self.pilot_size) // REPLICATES
         self.law = Empirical(points[:fitted])

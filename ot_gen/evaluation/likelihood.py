@@ -55,9 +55,10 @@ def log_weights(
     columns = []
     for part in y.split(rows):
         q, blocks = encoder(part), []
-        for s in torch.arange(samples).split(max(1, rows // len(part))):
-            z = q.sample(torch.Size((len(s),)))
-            repeated = part.expand(len(s), *part.shape).flatten(0, 1)
+        for s in range(0, samples, at_once := max(1, rows // len(part))):
+            count = min(at_once, samples - s)
+            z = q.sample(torch.Size((count,)))
+            repeated = part.expand(count, *part.shape).flatten(0, 1)
             likelihood = log_likelihood(z.flatten(0, 1), repeated)
             if not isinstance(likelihood, Tensor) or likelihood.shape != (len(repeated),):
                 got = tuple(likelihood.shape) if isinstance(likelihood, Tensor) else described(likelihood)

@@ -32,7 +32,7 @@ def monotone_cost(f: Growth, x: Tensor, y: Tensor, weights: Tensor) -> float:
     points = x[:, 0].double().cpu().sort().values
     atoms, masses = _sorted(y, weights)
     # In units of 1 / n the ends of the rows are whole numbers.
-    of_rows = torch.arange(1, len(points) + 1, dtype=torch.float64)
+    of_rows = torch.arange(1, len(points) + 1, dtype=torch.float64, device="cpu")
     of_atoms = (len(points) * masses.cumsum(0)).clamp_max(len(points))
     ends = torch.cat([of_rows, of_atoms]).sort().values
     mass = ends.diff(prepend=ends.new_zeros(1)) / len(points)

@@ -234,7 +234,7 @@ def nearest_distances(x: Tensor, train: Tensor | Pixels) -> Tensor:
         >>> nearest_distances(torch.tensor([[3.0, 4.0]]), torch.zeros(2, 2))
         tensor([5.])
     """
-    nearest = torch.full((len(x),), math.inf, dtype=x.dtype)
+    nearest = x.new_full((len(x),), math.inf)
     for part in train.split(max(1, CHUNK // max(len(x), x.shape[1]))):
         part = part.to(x)  # of pixels: others are so already
         index = squared_distances(x, part).argmin(dim=1)

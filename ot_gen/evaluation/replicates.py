@@ -271,8 +271,8 @@ class Replicates:
 
     def bounds(self) -> tuple[float, float, float, float]:
         """lower, its standard error, upper, its standard error."""
-        lower = torch.tensor(self.lower[: len(self.slack)], dtype=torch.float64)
-        upper = lower + torch.tensor(self.slack, dtype=torch.float64)
+        lower = torch.tensor(self.lower[: len(self.slack)], dtype=torch.float64, device="cpu")
+        upper = lower + torch.tensor(self.slack, dtype=torch.float64, device="cpu")
         unit = float(torch.maximum(lower.abs(), upper.abs()).max()) or 1.0  # squares overflow sooner than the values
         root = math.sqrt(len(lower)) / unit
         errors = [float((side / unit).std()) / root for side in (lower, upper)]

@@ -45,7 +45,7 @@ class Tails:
         self.count = 0
         self.unit = 1.0
         self.centre = self.mean = self.squares = 0.0
-        self.outermost = [torch.empty(0, dtype=torch.float64)] * 2  # of v − centre and of centre − v
+        self.outermost = [torch.empty(0, dtype=torch.float64, device="cpu")] * 2  # of v − centre and of centre − v
 
     def add(self, v: Tensor) -> None:
         """Count the values v, (n,)."""

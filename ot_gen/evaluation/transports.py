@@ -116,8 +116,9 @@ class SlicedTransport(Metric):
         x, y = points(x, y)
         if len(x) != len(y):
             raise ValueError(f"SlicedTransport compares samples of one size, got {len(x)} and {len(y)}; drop some")
-        generator = torch.Generator().manual_seed(self.seed)
-        u = normalize(torch.randn(self.directions, x.shape[1], generator=generator, dtype=x.dtype), dim=1)
+        generator = torch.Generator("cpu").manual_seed(self.seed)
+        u = torch.randn(self.directions, x.shape[1], generator=generator, dtype=x.dtype, device="cpu")
+        u = normalize(u, dim=1)
         (a, i), (b, j) = ((u @ cloud.T).sort(dim=1) for cloud in (x, y))
         costs = (a - b).square()
         steps = a.diff(dim=1) * (a[:, 1:] + a[:, :-1] - b[:, 1:] - b[:, :-1])

@@ -73,10 +73,12 @@ def _sketched(tensor: Tensor) -> dict[str, Any]:
     tensor = tensor if tensor.dim() else tensor.reshape(1)
     shape = (len(tensor), max(1, math.prod(tensor.shape[1:])))
     size = max(1, ENTRIES // shape[1])
-    signs = torch.Generator().manual_seed(0)
-    left, right = (torch.randint(0, 2, (length, SKETCHES), generator=signs) * 2.0 - 1.0 for length in shape)
+    signs = torch.Generator("cpu").manual_seed(0)
+    left, right = (
+        torch.randint(0, 2, (length, SKETCHES), generator=signs, device="cpu") * 2.0 - 1.0 for length in shape
+    )
     left, right = (sign.to(tensor.device, torch.float64) for sign in (left, right))
-    sums, square = torch.zeros(SKETCHES, dtype=torch.float64), 0.0
+    sums, square = torch.zeros(SKETCHES, dtype=torch.float64, device="cpu"), 0.0
     for start in range(0, len(tensor), size):
         part = tensor[start : start + size].flatten(1) if tensor.dim() > 1 else tensor[start : start + size, None]
         part = part.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -18,4 +18,4 @@ def load_forward_mode() -> None:
     """
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
-        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+        forward_ad.make_dual(*torch.zeros(2, 1, device="cpu"))

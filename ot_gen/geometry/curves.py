@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -153,8 +154,8 @@ def _slope_weights(segments: int) -> Tensor:
     """The slope at each node of a spline through T + 1 numbers at steps of 1, (T + 1, T + 1)."""
     from scipy.interpolate import CubicSpline
 
-    t = torch.arange(segments + 1, dtype=torch.float64).numpy()
-    return torch.from_numpy(CubicSpline(t, torch.eye(segments + 1, dtype=torch.float64).numpy())(t, 1))
+    t = np.arange(segments + 1.0)
+    return torch.from_numpy(CubicSpline(t, np.eye(segments + 1))(t, 1))
 
 
 def check_axes(axes: object) -> None:

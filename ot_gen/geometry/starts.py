@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -143,12 +144,12 @@ class Graph(Start):
         """
         check_codes(z, "z")
         points, edges = self._linked(z)
-        ends = torch.arange(len(self.codes), len(points))
+        ends = torch.arange(len(self.codes), len(points), device="cpu")
         paths, before = _shortest(metric, points, edges, ends)
-        i, j = torch.triu_indices(len(z), len(z), 1)
+        i, j = torch.triu_indices(len(z), len(z), 1, device="cpu")
         upper = torch.minimum(paths[i, ends[j]], paths[j, ends[i]]).to(z)
         routes = _paths(before[i], ends[i], ends[j])
-        for some in torch.arange(len(i)).split(1024):
+        for some in torch.arange(len(i), device="cpu").split(1024):
             smooth = _resample(points[routes[some]], SMOOTH)
             straight = line(z[i[some]], z[j[some]], SMOOTH)
             shorter = torch.minimum(_lengths(metric, smooth), _lengths(metric, straight))
@@ -166,7 +167,7 @@ class Graph(Start):
         points = torch.cat([self.codes.to(ends), ends])
         places = points.detach().double().cpu().numpy()
         near = torch.from_numpy(cKDTree(places).query(places[len(self.codes) :], self.neighbours + 1)[1]).long()
-        links = torch.arange(len(self.codes), len(points)).repeat_interleave(self.neighbours + 1)
+        links = torch.arange(len(self.codes), len(points), device="cpu").repeat_interleave(self.neighbours + 1)
         links = torch.stack([links, near.flatten()])
         links = links[:, links[0] != links[1]].sort(dim=0).values.unique(dim=1)
         return points, torch.cat([self._edges, links], dim=1)
@@ -228,25 +229,25 @@ def _edges(codes: Tensor, neighbours: int) -> Tensor:
 
     points = codes.double().cpu().numpy()
     near = torch.from_numpy(cKDTree(points).query(points, neighbours + 1)[1]).long()
-    own = torch.arange(len(points)).repeat_interleave(neighbours + 1)
+    own = torch.arange(len(points), device="cpu").repeat_interleave(neighbours + 1)
     edges = torch.stack([own, near.reshape(-1)])
     edges = edges[:, edges[0] != edges[1]].sort(dim=0).values.unique(dim=1)
-    joined = coo_matrix((torch.ones(edges.shape[1]).numpy(), edges.numpy()), shape=(len(points), len(points)))
+    joined = coo_matrix((np.ones(edges.shape[1]), edges.numpy()), shape=(len(points), len(points)))
     count, part = connected_components(joined, directed=False)
     if count > 1:
         # Only parts are joined: the nearest pair of each two of them.
         part = torch.from_numpy(part)
         members = [(part == c).nonzero().flatten() for c in range(count)]
-        between, pairs = torch.zeros(count, count, dtype=torch.float64), {}
+        between, pairs = np.zeros((count, count)), {}
         for a in range(count):
             for b in range(a + 1, count):
                 gaps = cdist(points[members[a]], points[members[b]])
                 i, j = divmod(int(gaps.argmin()), gaps.shape[1])
                 between[a, b] = max(float(gaps[i, j]), 1e-300)
                 pairs[a, b] = (int(members[a][i]), int(members[b][j]))
-        tree = minimum_spanning_tree(between.numpy()).tocoo()
+        tree = minimum_spanning_tree(between).tocoo()
         bridges = [pairs[min(a, b), max(a, b)] for a, b in zip(tree.row.tolist(), tree.col.tolist(), strict=True)]
-        edges = torch.cat([edges, torch.tensor(bridges).T], dim=1)
+        edges = torch.cat([edges, torch.tensor(bridges, device="cpu").T], dim=1)
     return edges
 
 

@@ -54,7 +54,7 @@ class Empirical(Measure):
             )
         self.is_uniform = weights is None
         if weights is None:
-            weights = torch.full((m,), 1.0 / m, dtype=torch.float64)
+            weights = torch.full((m,), 1.0 / m, dtype=torch.float64, device="cpu")
         check_weights(weights, m)
         is_half = weights.is_floating_point() and torch.finfo(weights.dtype).bits < 32
         weights = weights.to(atoms.device, torch.promote_types(atoms.dtype, torch.float32))

@@ -34,7 +34,7 @@ def gaussian_mixture(means: Tensor, std: Positive | Tensor, weights: Tensor | No
         torch.Size([5, 2])
     """
     check_cloud(means, "means")
-    scale = torch.as_tensor(std).to(means)
+    scale = torch.as_tensor(std, dtype=means.dtype, device=means.device)
     try:
         scale = scale.expand_as(means)
     except RuntimeError as error:
@@ -76,12 +76,12 @@ def gaussian_shell(
                 [0., 1.]])
     """
     if dim == 2:
-        angle = torch.arange(components) * (2 * math.pi / components)
+        angle = torch.arange(components, device="cpu") * (2 * math.pi / components)
         directions = torch.stack([angle.cos(), angle.sin()], dim=1)
     else:
-        noise = torch.randn(components, dim, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(components, dim, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
         directions = nn.functional.normalize(noise, dim=1)
-    return gaussian_mixture(radius * directions, std)
+    return gaussian_mixture(radius * directions.to(torch.get_default_device()), std)
 
 
 @checked
@@ -108,7 +108,8 @@ def learned_mixture(dim: Count, components: Count = 10, std: Positive = 1.0) -> 
         >>> [tuple(p.shape) for p in zeta.parameters()]
         [(3, 2), (3, 2)]
     """
-    return Reference(LearnedMixture(std * torch.randn(components, dim), std))
+    means = std * torch.randn(components, dim, device=torch.get_default_device())
+    return Reference(LearnedMixture(means, std))
 
 
 @final

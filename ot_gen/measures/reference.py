@@ -99,7 +99,8 @@ def standard_gaussian(dim: Count) -> Reference:
         >>> standard_gaussian(8).dim
         8
     """
-    return Reference(Independent(Normal(torch.zeros(dim), torch.ones(dim)), 1))
+    zeros = torch.zeros(dim, device=torch.get_default_device())
+    return Reference(Independent(Normal(zeros, torch.ones_like(zeros)), 1))
 
 
 @checked
@@ -116,13 +117,13 @@ def uniform_cube(dim: Count, low: Finite = -1.0, high: Finite = 1.0) -> Referenc
     if not low < high:
         raise ValueError(f"a cube needs finite bounds low < high, got low = {low} and high = {high}")
     # By way of float64, from which what is too large becomes infinite.
-    bounds = torch.tensor([low, high], dtype=torch.float64).to(torch.get_default_dtype())
+    bounds = torch.tensor([low, high], dtype=torch.float64, device="cpu").to(torch.get_default_dtype())
     if not 0 < float(bounds[1] - bounds[0]) < torch.inf:
         raise ValueError(
             f"{bounds.dtype} holds no cube from low = {low!r} to high = {high!r}: the ends are equal there, or their "
             "difference overflows; take other bounds, or torch.set_default_dtype(torch.float64)"
         )
-    return Reference(Independent(Uniform(*(end.repeat(dim) for end in bounds)), 1))
+    return Reference(Independent(Uniform(*bounds.to(torch.get_default_device())[:, None].repeat(1, dim)), 1))
 
 
 @checked
@@ -139,4 +140,4 @@ def uniform_sphere(dim: Count, radius: Positive = 1.0) -> Reference:
         >>> uniform_sphere(3).sample(100).norm(dim=1).allclose(torch.ones(100))
         True
     """
-    return Reference(UniformSphere(torch.zeros(dim), radius))
+    return Reference(UniformSphere(torch.zeros(dim, device=torch.get_default_device()), radius))

@@ -220,7 +220,7 @@ class RBFPrecision(Network):
         least: Positive = LEAST_STD,
     ) -> None:
         super().__init__()
-        start = torch.randn(centres, dim)
+        start = torch.randn(centres, dim, device=torch.get_default_device())
         self.register_buffer("centres", start)
         self.register_buffer("bandwidths", torch.full((centres,), 1.0 / _typical_gap(start)))
         overlap = float(self._kernel(start).sum(dim=1).mean())

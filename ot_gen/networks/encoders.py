@@ -280,7 +280,7 @@ def _spline_coupling(dim: int, context: int, bins: int, hidden: Sequence[int], r
         # zuko's import turns off the validation of all of torch's distributions, which is for the caller to decide.
         for name, value in attributes.items():
             setattr(Distribution, name, value)
-    order = torch.arange(dim)
+    order = torch.arange(dim, device=torch.get_default_device())
     return MaskedAutoregressiveTransform(
         features=dim,
         context=context,

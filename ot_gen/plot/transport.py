@@ -72,7 +72,7 @@ def cells(
         raise ValueError(f"colours must be one for each of {len(atoms)} atoms, got {len(numbers)}")
     from matplotlib.colors import to_rgb
 
-    palette = torch.tensor([to_rgb(LIGHT[(number - 1) % len(LIGHT)]) for number in numbers])
+    palette = torch.tensor([to_rgb(LIGHT[(number - 1) % len(LIGHT)]) for number in numbers], device="cpu")
     image = palette[owner]
     across = owner[1:, :-1] != owner[:-1, :-1]
     along = owner[:-1, 1:] != owner[:-1, :-1]

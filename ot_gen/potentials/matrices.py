@@ -130,9 +130,9 @@ class FullMatrices(Matrices):
         return torch.linalg.cholesky(matrix).diagonal()
 
     def factors(self) -> Tensor:
-        d = self.triangles.shape[1]
+        triangles, d = self.triangles, self.triangles.shape[1]
         # Where more entries move at once, each moves less.
-        relative = self.triangles.tril(-1) / math.sqrt(d) + torch.eye(d).to(self.triangles)
+        relative = triangles.tril(-1) / math.sqrt(d) + torch.eye(d, dtype=triangles.dtype, device=triangles.device)
         return self.diagonals().unsqueeze(2) * relative
 
     def squares(self, x: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class FullMatrices(Matrices):
 
     def distances(self, y: Tensor, centres: Tensor) -> Tensor:
         factors = self.factors()
-        identity = torch.eye(y.shape[1]).to(factors).expand_as(factors)
+        identity = torch.eye(y.shape[1], dtype=factors.dtype, device=factors.device).expand_as(factors)
         inverses = torch.linalg.solve_triangular(factors, identity, upper=False)
         away = _by_component(y, inverses.mT) - (inverses @ centres.unsqueeze(2)).squeeze(2)
         return away.square().sum(dim=2)

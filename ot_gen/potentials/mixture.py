@@ -168,4 +168,4 @@ def _variance(points: Tensor) -> Tensor:
 def _covariance(points: Tensor) -> Tensor:
     """Σ + 1e-4 (mean variance) I, (d, d): never singular."""
     covariance = torch.cov(points.T).reshape(points.shape[1], points.shape[1])
-    return covariance + 1e-4 * covariance.diagonal().mean() * torch.eye(points.shape[1]).to(points)
+    return covariance + torch.diag(1e-4 * covariance.diagonal().mean().expand(len(covariance)))

@@ -69,5 +69,5 @@ def labelled_codes(encoder: nn.Module, nu: LabelledData, samples: int, seed: int
     codes = [
         codes_of(OfClass(encoder, k), nu.part(k), max(2, int(samples * nu.shares[k])), seed) for k in range(nu.classes)
     ]
-    labels = torch.arange(nu.classes).repeat_interleave(torch.tensor([len(part) for part in codes]))
-    return torch.cat(codes), labels.to(codes[0].device)
+    labels = torch.cat([torch.full((len(part),), k, device=part.device) for k, part in enumerate(codes)])
+    return torch.cat(codes), labels

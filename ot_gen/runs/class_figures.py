@@ -47,7 +47,7 @@ def class_figure(mu: Pushforward, data: Dataset, seed: int) -> Figure:
             return class_grid([of_class(k, A_CLASS) for k in range(classes)], data.shape, data.class_names)
         counts = torch.bincount(labels.cpu(), minlength=classes)
         samples = torch.cat([of_class(k, n) for k, n in enumerate(counts.tolist()) if n])
-    asked = torch.arange(classes).repeat_interleave(counts)
+    asked = torch.arange(classes, device="cpu").repeat_interleave(counts)
     return class_scatter(samples, asked, points, labels, data.class_names)
 
 

@@ -119,9 +119,8 @@ def _one_class(
     # Of a seed for each class: noise that all shared would make their errors dependent.
     drawn = draws(mu.given(k), Empirical(train), Empirical(test), judging.samples, judging.seed + k)
     n = len(drawn.held_out)
-    of_model, of_data = (
-        class_accuracy(classifier(cloud), torch.full((n,), k)) for cloud in (drawn.fake, drawn.held_out)
-    )
+    asked = torch.full((n,), k, device="cpu")
+    of_model, of_data = (class_accuracy(classifier(cloud), asked) for cloud in (drawn.fake, drawn.held_out))
     measured = within(drawn.fake, drawn.real, drawn.held_out, n=n, seed=judging.seed)
     rows: dict[str, RecordedMetric | None] = dict.fromkeys(measured.failures)
     rows |= {name: RecordedMetric(*row) for name, row in measured.values.items()}

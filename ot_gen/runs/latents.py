@@ -54,13 +54,13 @@ def manifold_figure(mu: Pushforward, data: Tensor, shape: Sequence[int] | None) 
         data: held-out data, (m, d).
         shape: (channels, height, width), or None.
     """
-    levels = (torch.arange(_LINES) + 0.5) / _LINES
+    levels = (torch.arange(_LINES, device=data.device) + 0.5) / _LINES
     if mu.base.dim != 2:
         return None
     if shape is not None:
         u = torch.cartesian_prod(levels.flip(0), levels).flip(1)  # rows from the top: z₂ falls, z₁ rises
     else:
-        fine = torch.linspace(float(levels[0]), float(levels[-1]), _NODES)
+        fine = torch.linspace(float(levels[0]), float(levels[-1]), _NODES, device=data.device)
         across = torch.cartesian_prod(levels, fine)
         u = torch.cat([across, across.flip(1)])
     z = _quantiles(mu.base, u)
@@ -83,7 +83,7 @@ def interpolation_figure(mu: Pushforward, ends: Tensor, data: Tensor, shape: Seq
         shape: (channels, height, width), with a row of ten images for each pair; or None, with a path over the data.
     """
     steps = 10 if shape is not None else _NODES
-    t = torch.linspace(0, 1, steps).to(ends)[:, None]
+    t = torch.linspace(0, 1, steps, dtype=ends.dtype, device=ends.device)[:, None]
     z = (1 - t) * ends[:, None, 0] + t * ends[:, None, 1]
     decoded = mu(z.flatten(0, 1))
     if shape is not None:
@@ -125,7 +125,7 @@ def geodesic_figure(
     """
     steps = 10 if shape is not None else _NODES
     shown = geodesics.nodes[: 6 if shape is not None else len(geodesics.nodes)]
-    t = torch.linspace(0, 1, steps, dtype=shown.dtype)
+    t = torch.linspace(0, 1, steps, dtype=shown.dtype, device=shown.device)
     straight = torch.lerp(shown[:, :1], shown[:, -1:], t[None, :, None])
     both = torch.stack([straight, geodesics(t)[: len(shown)]], dim=1)
     decoded = mu(both.flatten(0, 2)).unflatten(0, both.shape[:3])

@@ -151,8 +151,8 @@ def study(
                 f"the latent space has dimension {k} and its image {rank} at most: some latent direction never moves "
                 "the output, so that geodesics are not defined; give ridge=1e-4 to add 1e-4 times the Euclidean metric"
             )
-        first = torch.randint(len(codes.points), (pairs,))
-        second = (first + torch.randint(1, len(codes.points), (pairs,))) % len(codes.points)
+        first = torch.randint(len(codes.points), (pairs,), device="cpu")
+        second = (first + torch.randint(1, len(codes.points), (pairs,), device="cpu")) % len(codes.points)
         ends = codes.points[first], codes.points[second]
         kinks = _kinks(mu.map)
         geodesics = geometry.geodesic(*ends, segments=segments, start=starts(codes.points), **(ROUGH if kinks else {}))
@@ -248,7 +248,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _median_and_most(values: list[float]) -> dict[str, float] | None:
     if not values or not all(map(math.isfinite, values)):
         return None
-    return {"median": float(torch.tensor(values).quantile(0.5)), "largest": max(values)}
+    return {"median": float(torch.tensor(values, device="cpu").quantile(0.5)), "largest": max(values)}
 
 
 def _spread(geometry: LatentGeometry, points: Tensor) -> dict[str, float] | None:

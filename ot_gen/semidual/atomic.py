@@ -37,7 +37,7 @@ def least_error(mu: object, weights: Tensor, x: Tensor) -> float:
 def _points(mu: Empirical) -> tuple[Tensor, Tensor, float]:
     """The distinct points of positive mass, their masses, and the mass of others."""
     points, index = torch.unique(mu.atoms[mu.weights > 0], dim=0, return_inverse=True)
-    masses = torch.zeros(len(points), dtype=torch.float64)
+    masses = torch.zeros(len(points), dtype=torch.float64, device="cpu")
     masses.index_add_(0, index.cpu(), mu.weights[mu.weights > 0].double().cpu())
     return points, masses, 0.0
 

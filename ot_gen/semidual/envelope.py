@@ -54,7 +54,7 @@ class EnvelopeTree:
         self._inverse = 1 / self.step
         # Corners of small boxes in a wide root, and the places of points in it, are rounded.
         self._rounding = 8 * torch.finfo(torch.float64).eps * torch.maximum(self.low.abs(), high.double().abs())
-        self._spread = _spread(k).to(slopes.device)
+        self._spread = _spread(k, slopes.device)
         self._shifts = torch.arange(k, device=slopes.device)
         self._leaves(m, k)
 
@@ -97,7 +97,8 @@ class EnvelopeTree:
         half = self.step * (size / 2) + self._rounding
         probes = [torch.zeros_like(half)]
         if k == 3:  # many neighbours: the winner at the centre alone drops too few of them
-            probes += [sign * half * axis for axis in torch.eye(k).to(half) for sign in (1, -1)]
+            axes = torch.eye(k, dtype=half.dtype, device=half.device)
+            probes += [sign * half * axis for axis in axes for sign in (1, -1)]
         children: list[_Boxes] = []
         for child in range(2**k):
             corner = boxes.corner + size * ((child >> self._shifts) & 1)
@@ -160,10 +161,10 @@ class EnvelopeTree:
         return member.gather(1, values.argmin(dim=1, keepdim=True)).squeeze(1)
 
 
-def _spread(k: int) -> Tensor:
+def _spread(k: int, device: torch.device) -> Tensor:
     """Numbers of DEPTH bits with k − 1 zeros between their bits, as a table; empty where k = 1 needs none."""
     bits = DEPTH[k] if k > 1 else 0
-    numbers = torch.arange(2**bits)
+    numbers = torch.arange(2**bits, device=device)
     spread = torch.zeros_like(numbers)
     for bit in range(bits):
         spread |= ((numbers >> bit) & 1) << (bit * k)

@@ -168,4 +168,4 @@ def _groups(nu: Empirical) -> tuple[Tensor, Tensor]:
 def _keys(rows: Tensor) -> Tensor:
     """A 64-bit key of each row, equal for equal rows."""
     array = (rows.detach().cpu() + 0.0).numpy()  # −0 and 0 are one number
-    return torch.tensor([hash(row.tobytes()) for row in array])
+    return torch.tensor([hash(row.tobytes()) for row in array], device="cpu")

@@ -106,7 +106,7 @@ class SampleProblem:
 
         n, m = len(shares), len(self.b)
         kept = shares > 1e-4
-        row = torch.arange(n).unsqueeze(1).expand_as(self.columns)
+        row = torch.arange(n, device="cpu").unsqueeze(1).expand_as(self.columns)
         entries = (shares[kept].numpy(), (row[kept].numpy(), self.columns[kept].numpy()))
         P = csr_array(coo_array(entries, shape=(n, m)))
         diagonal = P.sum(axis=0) / n + damping * self.b.numpy()

@@ -21,6 +21,9 @@ PANEL_ATOMS, PANEL_ENTRIES = 2**13, 2**21  # atoms of a panel, and entries of th
 MATRIX_ATOMS, MATRIX_ENTRIES = 15 * 2**7, 2**17  # the same of a cost that is no product
 PART_ENTRIES, PAIR_ENTRIES = 2**20, 2**18  # entries of points taken together: against all atoms, or each with its own
 CHUNK_ROWS, CHUNK_ENTRIES = 512, 2**20  # of a chunk against all atoms: its points, and its scores
+# On another device, times as much: it has no such cache, and each of its steps should outlast its launch. Reckoned in
+# docs/scaling.md, not measured.
+MORE_ATOMS, MORE_SCORES = 2**3, 2**6
 LEAST_SHARE = -60.0  # logarithm; denormal numbers are slow on a CPU, and so is an exp that underflows
 SEEN_ENTRIES = 2**24  # pixels that are made numbers together
 KEPT_BYTES = 2**30  # atoms above this size are read panel by panel, so that they may live on disk
@@ -69,11 +72,13 @@ class Scores:
         m, d = atoms.shape
         self.dtype = torch.float32 if torch.finfo(atoms.dtype).bits < 32 else atoms.dtype
         self.form = cost.bilinear(_seen(atoms))
-        self.chunk = min(CHUNK_ROWS, max(64, CHUNK_ENTRIES // m))
-        most = min(PANEL_ATOMS, max(2**11, PANEL_ENTRIES // d))
-        self.entries = TILE_ENTRIES
+        wider, larger = (1, 1) if atoms.device.type == "cpu" else (MORE_ATOMS, MORE_SCORES)
+        self.chunk = min(CHUNK_ROWS, max(64, larger * CHUNK_ENTRIES // m))
+        self.part = larger * PART_ENTRIES
+        most = min(wider * PANEL_ATOMS, max(2**11, wider * PANEL_ENTRIES // d))
+        self.entries = larger * TILE_ENTRIES
         if self.form is None:  # each tile makes its matrix anew, in several steps: small ones reuse memory
-            most, self.entries = min(most, MATRIX_ATOMS), MATRIX_ENTRIES
+            most, self.entries = min(most, wider * MATRIX_ATOMS), larger * MATRIX_ENTRIES
         even = -(-m // -(-m // most))
         self.size = -(-even // WIDE) * WIDE
         if self.form is None and self.size % 2**10 == 0:  # see `Tile`
@@ -148,7 +153,7 @@ class Scores:
 
     def hard(self, x: Tensor, h_tilde: Tensor) -> tuple[Tensor, Tensor]:
         """The c-transform of h̃ and the atom that attains it, each (n,); differentiable in x, the atoms and h̃."""
-        size = max(1, PART_ENTRIES // x.shape[1])
+        size = max(1, self.part // x.shape[1])
         if len(x) <= size:
             minimum, argmin = self._minimum(x, h_tilde)
             return attained(self.cost, x, self.atoms, h_tilde, argmin, minimum), argmin

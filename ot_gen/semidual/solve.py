@@ -108,7 +108,7 @@ def semidiscrete(
     resume = None if resume is None else checkpoint_in(resume)
     if tol is None and gap_tol is None:
         tol = 0.05
-    seed = int(torch.randint(2**30, ()))
+    seed = int(torch.randint(2**30, (), device="cpu"))
     modules = [mu] if isinstance(mu, torch.nn.Module) else []
     with undisturbed(*modules), progress_bar(progress, max_samples) as bar:
         solve = Solve(SemidiscreteProblem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)

@@ -41,7 +41,7 @@ class Tally:
         self.weights = weights
         self.h_tilde = h_tilde
         self.epsilon = epsilon
-        self.counts = torch.zeros(2, len(h_tilde), dtype=torch.float64)
+        self.counts = torch.zeros(2, len(h_tilde), dtype=torch.float64, device="cpu")
         self.sums = costs.atoms[:1].new_zeros(costs.atoms.shape) if barycentres else None
         self.sizes = [0, 0]
         self.total = self.squares = 0.0
@@ -165,7 +165,7 @@ def feasible_plan(costs: Scores, weights: Tensor, x: Tensor, h_tilde: Tensor, ep
     sample = SampleProblem(costs, weights, x, h_tilde)
     shares = sample.shares(sample.solve(h_tilde, epsilon), epsilon)
     shares *= (sample.b / sample.masses(shares).clamp_min(1e-30)).clamp_max(1)[sample.columns] / n
-    rows = torch.arange(n).unsqueeze(1).expand_as(shares)
+    rows = torch.arange(n, device="cpu").unsqueeze(1).expand_as(shares)
     kept = shares > 0
     i, j, mass = _repair(costs.atoms, x, 1 / n - shares.sum(dim=1), sample.b - n * sample.masses(shares))
     device = x.device

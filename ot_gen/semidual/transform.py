@@ -35,9 +35,9 @@ def c_transform(
 
     Gradients in x, y and h̃ follow from the envelope theorem, once. For ε = 0 they are those of c(x, y_j*) − h̃_j* at
     the minimiser j*. For ε > 0 they are the softmax average, made again tile by tile. Extra memory stays under 64 MB
-    whatever n, m and d, apart from what features and gradients of all atoms need. So the atoms may be a file larger
-    than memory: `np.load(path, mmap_mode="c")` is read a panel at a time. (Mode "c" is copy on write; torch warns of
-    the read-only mode "r".)
+    (1 GB on a GPU) whatever n, m and d, apart from what features and gradients of all atoms need. So the atoms may be
+    a file larger than memory: `np.load(path, mmap_mode="c")` is read a panel at a time. (Mode "c" is copy on write;
+    torch warns of the read-only mode "r".)
 
     Args:
         cost: the ground cost c.
@@ -89,7 +89,7 @@ def _small(x: Tensor, y: Tensor | Pixels) -> bool:
 
 
 def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    size = max(1, PART_ENTRIES // x.shape[1])
+    size = max(1, scores.part // x.shape[1])
     if len(x) > size:
         parts = [_soft(scores, part, h_tilde, epsilon) for part in x.split(size)]
         return torch.cat([value for value, _ in parts]), torch.cat([argmin for _, argmin in parts])

@@ -94,7 +94,8 @@ def assignment_potentials(C: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """
     costs = _checked(C)
     n = len(costs)
-    if sigma.shape != (n,) or not torch.equal(sigma.detach().cpu().double().sort().values, torch.arange(n).double()):
+    places = sigma.detach().to("cpu", torch.float64).sort().values
+    if sigma.shape != (n,) or not torch.equal(places, torch.arange(n, dtype=torch.float64, device="cpu")):
         raise ValueError(f"sigma must be a permutation of 0..{n - 1}, as `assignment(C)` returns it, got {sigma}")
     columns = sigma.detach().cpu().long().numpy()
     f, g = _certified(costs, columns)

@@ -207,7 +207,7 @@ def multiscale_works(d: int, dtype: torch.dtype, device: str) -> bool:
     """
     if importlib.util.find_spec("pykeops") is None:
         return False
-    x = torch.rand(64, d, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+    x = torch.rand(64, d, generator=torch.Generator("cpu").manual_seed(0), device="cpu").to(device, dtype)
     a = x.new_full((64,), 1 / 64)
     try:
         with _silence():

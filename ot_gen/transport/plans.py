@@ -53,7 +53,7 @@ def exact_plan(C: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> S
     n, m = C.shape
     if a is None and b is None and n == m:
         sigma = assignment(given.C)
-        pairs = Pairs(torch.arange(n), sigma, given.a).like(C)
+        pairs = Pairs(torch.arange(n, device=sigma.device), sigma, given.a).like(C)
         return SparsePlan(
             C.detach(), "upper", lambda: _linear_dual(given, *assignment_potentials(given.C, sigma)), pairs
         )

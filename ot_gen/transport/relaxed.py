@@ -221,7 +221,7 @@ def _finished(given: Problem, q: Tensor, penalty: float) -> SparsePlan:
     u, v = exact.potentials
     if is_exact:
         f, g = u, v
-    way = torch.linspace(0, 1, 33, dtype=C.dtype).square()[:, None]
+    way = torch.linspace(0, 1, 33, dtype=C.dtype, device=C.device).square()[:, None]
     left = _log_mean_exp(-(f + way * (u - f)) / penalty, a)
     right = _log_mean_exp(-(g + way * (v - g)) / penalty, b)
     best = (left + right).argmin()

@@ -81,6 +81,7 @@ def test_any_override_works_or_gets_one_line(number, command, clean_process, und
         "data.seed=[1,2]": ("seed must be a whole number", "list"),
         "device={}": ("device must be a text",),
         "device=meta": ("device=meta", "device=cpu"),
+        "device=cuda:99": ("device=cuda:99", "device=cpu"),
         "resume=0": ("resume=0 is no path",),
         "+trainer.foo=1": ("no setting foo", "max_seconds"),
         "evaluation=null": ("evaluation is null",),

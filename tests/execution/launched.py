@@ -50,3 +50,14 @@ def fail(processes, progress):
 def hang(processes, progress):
     if processes.rank == 1 and progress.step == 3:
         time.sleep(1000)
+
+
+def train_on_device(processes):
+    """The trained weights, on the device of each process."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    points = torch.randn(64, 2)
+    mu = Pushforward(MLP(2, 2, hidden=(8,)), standard_gaussian(2)).to(processes.device)
+    solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
+    fit(mu, Empirical(points.to(processes.device)), solver, steps=3, batch_size=8, processes=processes)
+    return torch.cat([p.detach().flatten() for p in mu.parameters()]).cpu()
