@@ -37,6 +37,7 @@ PUBLIC = {
     **dict.fromkeys(("_asdict", "_replace", "_fields", "_field_defaults"), "collections.namedtuple"),
     "_exit": "os",
     "_is_protocol": "typing",
+    "_make_wrapper_subclass": "torch.Tensor",
     "_target_": "hydra",
     "_repr_html_": "IPython.display",
 }

@@ -170,7 +170,7 @@ class _Content:
             return _Codes(points, labels, f"{CODES} draws of ζ")
         if data.train_labels is None or not isinstance(data.train, Empirical):
             return _Codes(draws, None, f"{CODES} draws of ζ")
-        some = torch.arange(0, len(data.train), -(-len(data.train) // TRAINING))
+        some = torch.arange(0, len(data.train), -(-len(data.train) // TRAINING), device="cpu")
         nearest = NearestLabels(data.train.rows[some], data.train_labels[some])
         return _Codes(
             draws, nearest(self._decoded(draws)), f"{CODES} draws of ζ, by the class of the training points near g(z)"
