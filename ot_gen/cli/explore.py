@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grid",
         type=int,
-        help="images along either side of a plane, 5 to 61; the default is 31 (of flows of images 15)",
+        help="images along either side of a plane, 5 to 41; the default is 31 (of flows of images 15)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draws; the default is 0")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; the default is 1")
@@ -69,7 +69,7 @@ def _pair(text: str) -> tuple[int, int]:
 
 
 @checked
-def _explored(grid: Annotated[int, Interval(5, 61)] | None, seed: Seed, given: argparse.Namespace) -> str:
+def _explored(grid: Annotated[int, Interval(5, 41)] | None, seed: Seed, given: argparse.Namespace) -> str:
     output = given.output or given.run / NAME
     if output.suffix != ".html":
         raise ValueError(f"--output {output} is no name of a page; give a file that ends with .html")

@@ -33,7 +33,7 @@ BAD = {
     "": ("--run", "--help"),
     "--run nowhere": ("run.json", "give its folder"),
     "--run swae --output show.png": ("show.png", "ends with .html"),
-    "--run swae --grid 4": ("grid", "[5, 61]"),
+    "--run swae --grid 4": ("grid", "[5, 41]"),
     "--run swae --plane 1": ("'1'", "--plane 1,3"),
     "--run swae --plane 1,4": ("different coordinates from 1 to 3", "1,4"),
     "--run swae --seed x": ("--seed", "--help"),

@@ -191,3 +191,11 @@ def test_steps_of_a_flow_are_those_of_the_generator_or_of_the_prior():
     told = held(explorer_page(mu, None, PLANS, points(), None, FACTS, grid=5))
     mesh = floats(told["views"][0]["mesh"]).reshape(33, 25, 2)
     torch.testing.assert_close(mesh[-1], mesh[0] + 1, atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_largest_page_stays_below_ten_megabytes():
+    """Eight planes at the finest grid, each with the paths of a flow."""
+    mu = Pushforward(FlowMap(Drift(), steps=40), standard_gaussian(4))
+    page = explorer_page(mu, None, PLANS, points(d=4), None, FACTS, grid=41)
+    assert len(held(page)["views"]) == 8 and len(page) < 10e6
