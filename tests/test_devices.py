@@ -10,6 +10,7 @@ from elsewhere import CPU, DEVICE, pretended
 
 import ot_gen
 from ot_gen import data
+from ot_gen.execution.processes import check_device
 
 PACKAGE = Path(ot_gen.__file__).parent
 DRAWS = {PACKAGE / "data" / "toys.py"}  # `Law` calls them under torch.device("cpu")
@@ -63,6 +64,14 @@ def test_what_a_seed_gives_does_not_depend_on_the_device(make):
     here = make()
     with pretended() as device, torch.device(device):
         assert torch.equal(make().cpu(), here)
+
+
+@pytest.mark.parametrize("name", ["abacus", "meta", "cuda:99", "mps"])
+def test_a_device_that_is_not_there_is_refused_in_one_short_line(name):
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(ValueError, match=rf"^device={name} is not available here \([^\n]{{5,230}}\); use device=cpu$"):
+        check_device(name)
 
 
 def test_two_devices_do_not_meet_elsewhere():

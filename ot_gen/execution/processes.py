@@ -184,6 +184,24 @@ class _Gather(torch.autograd.Function):
         return _Scatter.apply(gradients[0], ctx.processes) * ctx.processes.size, None
 
 
+def check_device(device: str) -> torch.device:
+    """The device of this name, or a `ValueError` where none holds numbers.
+
+    Example:
+        >>> check_device("meta")
+        Traceback (most recent call last):
+        ValueError: device=meta is not available here (Tensor.item() cannot be called on meta tensors); use device=cpu
+    """
+    try:
+        own = torch.device(device)
+        torch.empty(1, device=own).item()  # "meta" has no numbers
+    except Exception as error:  # each device has its own
+        # Of what torch says the first line names the fault; where an operator is missing, it lists all devices.
+        why = "torch was built without it" if isinstance(error, NotImplementedError) else str(error).partition("\n")[0]
+        raise ValueError(f"device={device} is not available here ({why}); use device=cpu") from error
+    return own
+
+
 def device_of(rank: int, device: str) -> torch.device:
     """The device of one process: for "cuda" the GPUs of its machine in turn; ValueError where it is not available.
 
@@ -191,11 +209,7 @@ def device_of(rank: int, device: str) -> torch.device:
         >>> device_of(1, "cpu")
         device(type='cpu')
     """
-    try:
-        own = torch.device(device)
-        torch.empty(0, device=own)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={device} is not available here ({error}); use device=cpu") from error
+    own = check_device(device)
     return torch.device("cuda", rank % torch.cuda.device_count()) if own == torch.device("cuda") else own
 
 

@@ -13,7 +13,8 @@ import torch
 
 from ot_gen.costs import Cost, price
 from ot_gen.data import Dataset
-from ot_gen.execution import ALONE, Processes, on_one_line
+from ot_gen.execution import ALONE, Processes
+from ot_gen.execution.processes import check_device
 from ot_gen.execution.progress_bar import ProgressBar
 from ot_gen.measures import Pushforward, Units
 from ot_gen.runs.classes import judge_classes
@@ -63,13 +64,7 @@ class Experiment:
 
     def move(self) -> None:
         """Put all parts on the device, or raise a `ValueError` where there is none of that name."""
-        try:
-            torch.empty(1, device=self.device).item()  # "meta" has no numbers
-        except Exception as error:  # each device has its own
-            raise ValueError(
-                f"device={self.device} is not available here ({on_one_line(error)}); use device=cpu"
-            ) from error
-        lacks = torch.device(self.device).type == "mps"  # float64, in which tables keep the digits of large offsets
+        lacks = check_device(self.device).type == "mps"  # float64, in which tables keep the digits of large offsets
         measures = {part for data in (self.data, self.data.own) for part in (data.train, data.test)}
         for part in (self.mu, self.solver, *measures):
             part.to(self.device, torch.float32 if lacks else None)
