@@ -135,6 +135,7 @@ class PrimalSolver(Solver):
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> from ot_gen import Empirical, PlanCoupling, Pushforward, SquaredEuclidean, exact_plan, standard_gaussian
         >>> solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
         >>> mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
@@ -194,6 +195,7 @@ class DualSolver(Solver):
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> from ot_gen import DiscretePotential, Empirical, Pushforward, SquaredEuclidean, standard_gaussian
         >>> solver = DualSolver(SquaredEuclidean(), DiscretePotential(), inner_steps=2)
         >>> mu = Pushforward(nn.Linear(2, 2), standard_gaussian(2))
@@ -294,6 +296,7 @@ def check_order(mu: Measure, nu: Measure) -> None:
     """Raise a `ValueError` where ν would train and μ not: they stand in the other order.
 
     Example:
+        >>> from torch import nn
         >>> from ot_gen import standard_gaussian
         >>> check_order(standard_gaussian(2), Pushforward(nn.Linear(2, 2), standard_gaussian(2)))
         Traceback (most recent call last):

@@ -68,7 +68,11 @@ def test_the_wheel_holds_code_entries_and_data_and_no_tests(wheel):
     assert code - names == set()
     assert {"ot_gen/py.typed", "ot_gen/data/mnist10k.npz", "ot_gen/data/mnist10k.LICENSE.md"} <= names
     assert "ot_gen/evaluation/digit_classifier.safetensors" in names
-    templates = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / "ot_gen/report/templates").iterdir()}
+    templates = {
+        path.relative_to(PROJECT).as_posix()
+        for path in (PROJECT / "ot_gen/report/templates").rglob("*")
+        if path.is_file()
+    }
     assert templates and templates <= names
     licences = {name.split("/licenses/")[1] for name in names if "/licenses/" in name}
     assert {"LICENSE", "ot_gen/data/mnist10k.LICENSE.md"} <= licences

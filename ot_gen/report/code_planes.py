@@ -130,7 +130,7 @@ def square_of(*clouds: Tensor) -> Square:
 
     Example:
         >>> square_of(torch.tensor([[0.0, 0.0], [2.0, 1.0]]))
-        Square(left=-0.12..., bottom=-0.62..., size=2.24...)
+        Square(left=-0.10..., bottom=-0.60..., size=2.21...)
     """
     levels = clouds[0].new_tensor([INSIDE, 1 - INSIDE])
     ends = torch.stack([torch.quantile(cloud, levels, dim=0) for cloud in clouds])
