@@ -32,6 +32,7 @@ from ot_gen.priors.cells import CellMixture
 MIXTURE, WITHOUT_SUMS = "ot_gen prior 1", ""  # formats of mixtures
 OF_A_KIND = "ot_gen prior 2"  # the header's entry "kind" says which
 FLOW, CELLS, CLASSES = "flow", "cells", "classes"
+CLUSTERS = "flow of clusters"  # whose classes are nobody's labels
 VELOCITY, BASE, SHARES = "map.velocity", "base.", "shares"  # of a flow, its mixtures, and its classes
 BODY, LABELS = f"{VELOCITY}.body", f"{VELOCITY}.conditions.label.weight"
 PRIOR_NAME = "prior.safetensors"  # in a run's folder
@@ -120,7 +121,12 @@ def _read(header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Measure:
     _check_finite(tensors)
     if header.get("format", WITHOUT_SUMS) != OF_A_KIND:
         return _read_mixture(tensors)
-    kinds: dict[str, Callable[..., Measure]] = {FLOW: _read_flow, CELLS: _read_cells, CLASSES: _read_classes}
+    kinds: dict[str, Callable[..., Measure]] = {
+        FLOW: _read_flow,
+        CLUSTERS: _read_clusters,
+        CELLS: _read_cells,
+        CLASSES: _read_classes,
+    }
     if (kind := header.get("kind", "")) not in kinds:
         raise ValueError(f"it is of a kind {kind!r} that this ot_gen does not know: upgrade it")
     return kinds[kind](tensors, json.loads(header["settings"]))
@@ -173,7 +179,8 @@ def _written(prior: Measure) -> tuple[dict[str, Tensor], dict[str, str]]:
     for k, law in enumerate(laws):
         if isinstance(law, Reference) and isinstance(law.family, FullMixture):  # else it is N(0, I)
             tensors |= {f"{BASE}{k}.{name}": tensor for name, tensor in law.family.state_dict().items()}
-    return tensors, _of_a_kind(FLOW, {"steps": flow.steps, "method": flow.method})
+    kind = CLUSTERS if isinstance(prior.base, Labelled) and prior.classes is None else FLOW
+    return tensors, _of_a_kind(kind, {"steps": flow.steps, "method": flow.method})
 
 
 def _of_a_kind(kind: str, settings: object) -> dict[str, str]:
@@ -229,6 +236,15 @@ def _read_flow(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Pu
     else:
         placed = Placed(Unlabelled(with_classes(flow, classes)), _units(tensors))
         prior = Pushforward(WithLabel(placed), Labelled(laws, tensors[SHARES]))
+    return prior.requires_grad_(False).eval()
+
+
+def _read_clusters(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Pushforward:
+    by_class = _read_flow(tensors, settings)
+    if not isinstance(by_class.map, WithLabel):
+        raise ValueError(f"it lacks {SHARES} of the clusters from which its flow starts")
+    prior = Pushforward(by_class.map.map, by_class.base)
+    prior.classes = None
     return prior.requires_grad_(False).eval()
 
 

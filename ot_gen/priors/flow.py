@@ -1,4 +1,4 @@
-"""A flow as the prior: it carries a Gaussian mixture to the law of the codes."""
+"""A flow as the prior: it carries a Gaussian mixture to the law of the codes, each component to a cluster of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ot_gen.arguments import Count, Seed, checked
 from ot_gen.conditioning import by_label, with_classes
@@ -27,7 +27,7 @@ from ot_gen.measures import (
 from ot_gen.networks import DenseVelocity, FlowMap
 from ot_gen.priors.by_label import labelled_codes
 from ot_gen.priors.codes import codes_of
-from ot_gen.priors.mixture import fitted_mixture
+from ot_gen.priors.mixture import clusters_of, fitted_mixture
 from ot_gen.schedules import Schedule, linear_decay
 from ot_gen.solvers import PrimalSolver, Solver
 from ot_gen.training import Seconds, fit
@@ -59,24 +59,25 @@ def flow_prior(
 ) -> Pushforward:
     """The law g#ζ of a flow g, fitted to codes z ~ q(·|y), y ~ ν, that starts from a Gaussian mixture ζ of the codes.
 
-        min_v  E_{(x, u) ~ π, t} ‖v(t, (1 − t) x + t u) − (u − x)‖²,   z = b + a u,   x ~ ζ = Σ_c w_c N(m_c, Σ_c)
+        min_v  Σ_c w_c E_{(x, u) ~ π_c, t} ‖v(t, (1 − t) x + t u; c) − (u − x)‖²,   z = b + a u,   x ~ N(m_c, Σ_c)
 
-    u are the codes, standardised coordinate by coordinate; ζ is fitted to them as by `ex_post_prior`, and π is the
-    pairing's coupling of ζ with them. The training is that of any flow: `fit` with `VelocityRegression`.
-    `Pushforward(generator, prior)` then samples where the codes are. The mixture has the modes of the codes already: a
-    flow from one Gaussian would have to tear it. With the table of optimal transport paths are short and nearly
-    straight, and one or two evaluations of v serve; `ot_gen.networks.evaluations(prior, 2)` sets their number for a
-    while.
+    u are the codes, standardised coordinate by coordinate. They are parted into clusters, those of a Gaussian mixture;
+    m_c and Σ_c are the moments of a cluster, w_c its share and π_c the pairing's coupling of N(m_c, Σ_c) with it. One
+    velocity is told c. The training is that of any flow by class: `fit` with `VelocityRegression`.
+    `Pushforward(generator, prior)` then samples where the codes are. A flow from one Gaussian would have to tear it. With
+    the tables of optimal transport paths are short and nearly straight, and one or two evaluations of v serve;
+    `ot_gen.networks.evaluations(prior, 2)` sets their number for a while.
 
     Args:
         encoder: y (n, d) -> q(·|y), trained.
         nu: the data, coded as for `ex_post_prior`. An encoder with noise gives one draw of each point. For
-            `LabelledData` one velocity is told the class, and each class has a mixture and a pairing of its own.
-        pairing: of ζ and the codes. None: a fresh `TablePairing(tol=0.1)`, the semi-discrete table of the codes.
-        components: of ζ, shared among the classes; fewer where a component would have less than k + 1 codes. 1: ζ is
-            one Gaussian, with the mean and the covariance of the codes.
-        steps, max_seconds, batch_size, optimizer, schedule: of `fit`; the solve of a table comes before. A batch holds
-            no more pairs than there are codes.
+            `LabelledData` the classes take the place of the clusters, and each starts from a mixture of its own.
+        pairing: of ζ and the codes; each cluster has a copy. None: a fresh `TablePairing(tol=0.1)`, the semi-discrete
+            table of the codes.
+        components: of ζ, shared among the classes; fewer where one would have less than k + 1 codes. 1: ζ is one
+            Gaussian, with the mean and the covariance of the codes.
+        steps, max_seconds, batch_size, optimizer, schedule: of `fit`. The seconds include the solve of a table, which
+            is not cut short. A batch holds no more pairs than there are codes.
         width, depth: of the velocity, a `DenseVelocity`.
         flow_steps: steps of Heun's method for a sample, two evaluations of v each.
         seed: of the codes, of the mixture, of the table, of the velocity's first weights and of the training. The
@@ -102,25 +103,27 @@ def flow_prior(
         >>> prior.dim, prior.sample(5).shape
         (2, torch.Size([5, 2]))
     """
-    points, labels = (
+    codes, labels = (
         labelled_codes(encoder, nu, samples, seed)
         if isinstance(nu, LabelledData)
         else (codes_of(encoder, nu, samples, seed), None)
     )
-    codes = Empirical(points)
-    units = Units.columns(codes)
-    target = units.standardised(codes)
+    units = Units.columns(Empirical(codes))
+    target: Measure = units.standardised(Empirical(codes))
+    assert isinstance(target, Empirical)
+    clusters = clusters_of(target.atoms, _few(target.atoms, components), RIDGE, seed) if labels is None else labels
+    classes = int(clusters.max()) + 1
+    parted = labels is not None or classes > 1
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        device = codes.atoms.device
         pairing = TablePairing(tol=0.1, progress=progress) if pairing is None else pairing
         solver: Solver = PrimalSolver(SquaredEuclidean(), VelocityRegression(pairing))
-        classes = None if labels is None else int(labels.max()) + 1
-        flow: nn.Module = FlowMap(DenseVelocity(codes.dim, width, depth, classes), steps=flow_steps).to(device)
-        if classes is not None and labels is not None and isinstance(target, Empirical):
-            target = LabelledData(target, labels)
+        velocity = DenseVelocity(codes.shape[1], width, depth, classes if parted else None)
+        flow: nn.Module = FlowMap(velocity, steps=flow_steps).to(codes.device)
+        if parted:
+            target = LabelledData(target, clusters)
             flow, solver = with_classes(flow, classes), by_label(solver, classes)
-        zeta = _mixture(target, components, seed)
+        zeta = _mixture(target, 1 if labels is None else components, seed)
         mu = Pushforward(flow, zeta, units)
         with ProgressBar("the prior") if progress else nullcontext() as bar:
             done = fit(
@@ -136,7 +139,10 @@ def flow_prior(
             )
     log.info("the prior, a flow: %d steps on %d codes in %.3g s", done.step, len(codes), done.seconds)
     prior = mu.in_own_units().requires_grad_(False).eval()
-    return prior if classes is None else Pushforward(WithLabel(prior.map), zeta)
+    if labels is not None:
+        return Pushforward(WithLabel(prior.map), zeta)
+    prior.classes = None  # clusters are nobody's labels
+    return prior
 
 
 def _mixture(codes: Measure, components: int, seed: int) -> Measure:
@@ -145,5 +151,9 @@ def _mixture(codes: Measure, components: int, seed: int) -> Measure:
         of_each = max(1, components // codes.classes)
         return Labelled([_mixture(codes.part(k), of_each, seed) for k in range(codes.classes)], codes.shares)
     assert isinstance(codes, Empirical)
-    different = len(codes.atoms.unique(dim=0))
-    return fitted_mixture(codes.atoms, max(1, min(components, different // (codes.dim + 1))), RIDGE, seed)
+    return fitted_mixture(codes.atoms, _few(codes.atoms, components), RIDGE, seed)
+
+
+def _few(codes: Tensor, components: int) -> int:
+    """As many components as have k + 1 different codes each, at least one."""
+    return max(1, min(components, len(codes.unique(dim=0)) // (codes.shape[1] + 1)))

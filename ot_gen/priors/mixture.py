@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from ot_gen.execution import keyword_only
 from ot_gen.measures import FullMixture, Labelled, LabelledData, Measure, Reference, Units
 from ot_gen.priors.by_label import fitted_by_label
 from ot_gen.priors.codes import codes_of
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 
 @keyword_only
@@ -82,14 +86,35 @@ def fitted_mixture(codes: Tensor, components: int, regularisation: float, seed: 
         >>> fitted_mixture(torch.randn(50, 3), 2, 1e-6, seed=0).sample(5).shape
         torch.Size([5, 3])
     """
+    fit, units = _fit(codes, components, regularisation, seed)
+    weights, means, covariances = (torch.from_numpy(a) for a in (fit.weights_, fit.means_, fit.covariances_))
+    cholesky = units.scale[:, None] * torch.linalg.cholesky(covariances)
+    return Reference(FullMixture(weights.to(codes), units(means).to(codes), cholesky.to(codes)))
+
+
+def clusters_of(codes: Tensor, components: int, regularisation: float, seed: int) -> Tensor:
+    """The component of that mixture to which each code most likely belongs, (n,), numbered from 0 without a gap.
+
+    Components with fewer than k + 1 codes are left out, and their codes join others.
+
+    Example:
+        >>> clusters_of(torch.tensor([[0.0], [0.1], [9.0], [9.1]]), 2, 1e-3, seed=0).unique().tolist()
+        [0, 1]
+    """
+    fit, units = _fit(codes, components, regularisation, seed)
+    likely = torch.from_numpy(fit.predict_proba(units.standard(codes.double().cpu()).numpy())).to(codes.device)
+    counts = torch.bincount(likely.argmax(dim=1), minlength=components)
+    kept = counts >= min(codes.shape[1] + 1, int(counts.max()))
+    return likely[:, kept].argmax(dim=1)
+
+
+def _fit(codes: Tensor, components: int, regularisation: float, seed: int) -> tuple[GaussianMixture, Units]:
+    """Of the codes in standard coordinates."""
     from sklearn.mixture import GaussianMixture
 
     units = _units(codes)
     fit = GaussianMixture(components, reg_covar=regularisation, max_iter=200, random_state=seed)
-    fit.fit(units.standard(codes.double().cpu()).numpy())
-    weights, means, covariances = (torch.from_numpy(a) for a in (fit.weights_, fit.means_, fit.covariances_))
-    cholesky = units.scale[:, None] * torch.linalg.cholesky(covariances)
-    return Reference(FullMixture(weights.to(codes), units(means).to(codes), cholesky.to(codes)))
+    return fit.fit(units.standard(codes.double().cpu()).numpy()), units
 
 
 def _units(codes: Tensor) -> Units:

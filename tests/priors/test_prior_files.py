@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -22,10 +23,12 @@ from ot_gen import (
 from ot_gen.execution import read_tensors, write_tensors
 
 AS_THEY_ARE = DiracEncoder(nn.Identity())
+FLOW = partial(flow_prior, steps=3, width=8, depth=1, flow_steps=3)
 KINDS = {
     "mixture": lambda nu: ex_post_prior(AS_THEY_ARE, nu, components=2),
-    "flow": lambda nu: flow_prior(AS_THEY_ARE, nu, IndependentPairing(), steps=3, width=8, depth=1, flow_steps=3),
-    "deep": lambda nu: flow_prior(AS_THEY_ARE, nu, IndependentPairing(), steps=3, width=8, depth=4),
+    "flow": lambda nu: FLOW(AS_THEY_ARE, nu, IndependentPairing(), components=1),
+    "flow of clusters": lambda nu: FLOW(AS_THEY_ARE, nu, IndependentPairing(), components=4),
+    "deep": lambda nu: FLOW(AS_THEY_ARE, nu, IndependentPairing(), components=1, depth=4),
     "cells": lambda nu: semidiscrete_prior(AS_THEY_ARE, nu, tol=0.5),
     "table": lambda nu: semidiscrete_prior(AS_THEY_ARE, nu, mix=1, tol=0.5),
 }
@@ -48,12 +51,14 @@ def test_a_prior_that_was_read_samples_what_it_sampled(kind, dtype, tmp_path):
     save_prior(prior, tmp_path / "prior")
     again = load_prior(tmp_path / "prior")
     assert torch.equal(drawn(prior), drawn(again)) and drawn(again).dtype == dtype
-    assert type(again) is type(prior) and again.state_dict().keys() == prior.state_dict().keys()
+    assert type(again) is type(prior) and again.classes is None
+    assert again.state_dict().keys() == prior.state_dict().keys()
     assert again.training == prior.training and not any(weight.requires_grad for weight in again.parameters())
 
 
 def test_the_header_says_the_kind_and_what_it_needs_beside_its_tensors(tmp_path):
-    for kind, settings in (("flow", {"steps": 3, "method": "heun"}), ("cells", {"mix": 3})):
+    steps = {"steps": 3, "method": "heun"}
+    for kind, settings in (("flow", steps), ("flow of clusters", steps), ("cells", {"mix": 3})):
         save_prior(fitted(kind), tmp_path / kind)
         with safe_open(tmp_path / kind, framework="pt") as file:
             header = file.metadata()
@@ -115,6 +120,8 @@ SPOILED = {
     "a mixture without factors": ("flow", {}, {"base.0.scale_tril": None}),
     "a mixture of a class that is not there": ("flow", {}, {"base.1.weights": torch.ones(1)}),
     "a mixture of whole numbers": ("flow", {}, {"base.0.means": torch.zeros(1, 3, dtype=torch.int64)}),
+    "clusters without shares": ("flow of clusters", {}, {"shares": None}),
+    "a flow of clusters that is told none": ("flow", {"kind": "flow of clusters"}, {}),
     "a unit for fewer": ("flow", {}, {"units.scale": torch.ones(2), "units.shift": torch.ones(2)}),
 }
 
