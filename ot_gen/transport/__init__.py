@@ -5,7 +5,7 @@ functions: their imports take seconds, and `--help` and every job of a sweep wou
 """
 
 from ot_gen.transport.assignment import assignment, assignment_potentials
-from ot_gen.transport.blocks import BlockPlan, plan_by_blocks
+from ot_gen.transport.blocks import plan_by_blocks
 from ot_gen.transport.bracket import Bracket
 from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
 from ot_gen.transport.gaussian import GaussianBarycentre, GaussianMaps, gaussian_barycentre, gaussian_maps, powers
@@ -15,7 +15,6 @@ from ot_gen.transport.problem import NotConverged
 from ot_gen.transport.relaxed import partial_plan, unbalanced_plan
 
 __all__ = [
-    "BlockPlan",
     "Bracket",
     "DensePlan",
     "Dual",

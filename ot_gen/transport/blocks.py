@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from ot_gen.arguments import Cloud, checked
-from ot_gen.costs import Cost, LabelCost
+from ot_gen.arguments import checked
 from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 
 
@@ -24,58 +22,15 @@ class Block(NamedTuple):
     plan: Plan
 
 
-@final
-@checked
-@dataclass(frozen=True, eq=False, repr=False)
-class BlockPlan(Plan):
-    """A plan with all entries of its blocks, Σ_k s_k P_k with s_k the share of block k, and 0 outside of them.
-
-    Value, penalty and dual are the sums of those of the blocks: penalties are within blocks.
-
-    Example:
-        >>> from functools import partial
-        >>> from ot_gen import sinkhorn_plan
-        >>> inf = float("inf")
-        >>> plan = plan_by_blocks(partial(sinkhorn_plan, epsilon=1.0), torch.tensor([[1.0, inf], [inf, 3.0]]))
-        >>> plan.matrix, float(plan.value)
-        (tensor([[0.5000, 0.0000],
-                [0.0000, 0.5000]]), 2.0)
-    """
-
-    P: Tensor
-
-    @property
-    def matrix(self) -> Tensor:
-        return self.P
-
-    @property
-    def value(self) -> Tensor:
-        return (self.P * torch.where(torch.isposinf(self.C), 0, self.C)).sum()
-
-    @property
-    def marginals(self) -> tuple[Tensor, Tensor]:
-        return self.P.sum(dim=1), self.P.sum(dim=0)
-
-    @property
-    def pairs(self) -> Pairs:
-        return Pairs.of(self.P)
-
-    def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
-        self._check_sizes(x, y)
-        if isinstance(cost, LabelCost):  # no mass leaves a class, so the points' own cost serves, with its quick form
-            cost, x, y = cost.within, x[:, :-1], y[:, :-1]
-        return DensePlan(self.C, self.bound, self.solve_dual, self.P).cost_of(cost, x, y)
-
-    def _row_sums(self, y: Tensor) -> Tensor:
-        return self.P.to(y) @ y
-
-
 @checked
 def plan_by_blocks(plan: Callable[[Tensor], Plan], C: Tensor) -> Plan:
     """The plan for costs C (n, m) of which some may be ∞: these pairs are forbidden, and the others must form blocks.
 
+        P = Σ_k s_k P_k,    s_k the share of block k,    and 0 outside of the blocks
+
     With weights by classes (`LabelCost`) the blocks are the classes. Each block is planned by itself, with uniform
-    masses, in proportion to its size; without an ∞ this is `plan(C)`.
+    masses, in proportion to its size. Value, penalty and dual are the sums of theirs: penalties are within blocks.
+    Without an ∞ this is `plan(C)`.
 
     Args:
         plan: C_k (n_k, m_k) -> `Plan` of uniform masses, e.g. `exact_plan`.
@@ -130,4 +85,4 @@ def plan_by_blocks(plan: Callable[[Tensor], Plan], C: Tensor) -> Plan:
     P = torch.zeros_like(C.detach(), dtype=blocks[0].plan.matrix.dtype)
     for i, j, share, part in blocks:
         P[i[:, None], j] = share * part.matrix
-    return BlockPlan(C.detach(), bound, dual, P)
+    return DensePlan(C.detach(), bound, dual, P)

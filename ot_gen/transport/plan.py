@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Cloud, Count, checked
-from ot_gen.costs import Cost
+from ot_gen.costs import Cost, LabelCost
 from ot_gen.display import card, facts, line, record_line, shading
 from ot_gen.measures import check_cloud, widened
 from ot_gen.transport.bracket import Bracket
@@ -269,7 +270,7 @@ class SparsePlan(Plan):
 @checked
 @dataclass(frozen=True, eq=False, repr=False)
 class DensePlan(Plan):
-    """A plan with all entries, as entropic plans have.
+    """A plan with all entries, as entropic plans have. Pairs whose cost is ∞ carry no mass.
 
     Example:
         >>> from ot_gen import sinkhorn_plan
@@ -290,7 +291,7 @@ class DensePlan(Plan):
 
     @property
     def value(self) -> Tensor:
-        return (self.P * self.C).sum()
+        return (self.P * torch.where(torch.isposinf(self.C), 0, self.C)).sum()
 
     @property
     def marginals(self) -> tuple[Tensor, Tensor]:
@@ -298,6 +299,8 @@ class DensePlan(Plan):
 
     def cost_of(self, cost: Cost, x: Cloud, y: Cloud) -> Tensor:
         self._check_sizes(x, y)
+        if isinstance(cost, LabelCost) and cost.weight == math.inf:  # no mass leaves a class
+            cost, x, y = cost.within, x[:, :-1], y[:, :-1]
         form = cost.bilinear(y)
         if form is None:
             return (self.P * cost.matrix(x, y)).sum()

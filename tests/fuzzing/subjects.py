@@ -246,8 +246,6 @@ SPECIAL: dict[str, dict[str, Callable[[], Any]]] = {
     **{name: {"rows": part("rows")} for name in ("unlabelled", "Conditional.forward", "WithLabel.forward")},
     "alike": {"measure": lambda: og.standard_gaussian(2), "rows": lambda: numbers(6, 2)},
     "joint": {"mu": part("model"), "nu": part("data"), "n": lambda: 6},
-    "BlockPlan.cost_of": {"x": lambda: numbers(4, 2), "y": lambda: numbers(4, 2)},
-    "BlockPlan.barycentric": {"y": lambda: numbers(4, 2)},
     "LabelledLaw": {"law": lambda: law(6, 2), "labels": lambda: torch.zeros(6)},
     "LabelledVelocity.forward": {"t": lambda: torch.rand(6), "rows": part("rows")},
     **{f"LabelCost.{face}": {"x": part("rows"), "y": part("rows")} for face in ("forward", "matrix")},
@@ -487,12 +485,6 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "LaguerreCells": lambda: semidual.LaguerreCells(og.SquaredEuclidean(), numbers(5, 2, seed=1), numbers(5)),
     "SparsePlan": lambda: transport.exact_plan(numbers(4, 5)),
     "DensePlan": lambda: transport.sinkhorn_plan(numbers(4, 5), epsilon=1.0),
-    "BlockPlan": lambda: transport.plan_by_blocks(
-        functools.partial(transport.sinkhorn_plan, epsilon=1.0),
-        torch.full((4, 4), torch.inf).masked_fill(
-            torch.eye(2).repeat_interleave(2, 0).repeat_interleave(2, 1) > 0, 1.0
-        ),
-    ),
     "LatentGeometry": latent,
     "Polyline": lambda: geometry.Polyline(numbers(2, 5, 2)),
     "Spline": lambda: geometry.Spline(numbers(2, 5, 2)),
