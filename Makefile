@@ -30,7 +30,7 @@ experiments: install
 	$(BIN)/python experiments/duality/run.py
 	$(BIN)/python experiments/digit_classifier/run.py
 
-# Those that train for long: an hour and a quarter, about an hour, half an hour (a minute a run, so leave the machine alone), and an hour.
+# Those that train for long: an hour and a quarter, about an hour, forty minutes (a minute a run, so leave the machine alone), and an hour.
 experiments-long: install
 	$(BIN)/python experiments/flow_couplings/run.py
 	$(BIN)/python experiments/primal_vs_dual_toy/run.py

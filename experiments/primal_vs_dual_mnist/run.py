@@ -1,6 +1,6 @@
 """Eight solvers, one generator, one minute of training each, on the embedded MNIST: three seeds, one judge.
 
-    python experiments/primal_vs_dual_mnist/run.py                   # trains (about half an hour on two cores), judges
+    python experiments/primal_vs_dual_mnist/run.py                   # trains (about forty minutes on two cores), judges
     python experiments/primal_vs_dual_mnist/run.py --runs FOLDER     # judges runs that are there
 
 It runs `ot-gen -m sweep=primal_vs_dual_mnist` and `sweep=primal_vs_dual_mnist_flow`, which go on where they were
