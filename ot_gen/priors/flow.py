@@ -64,8 +64,8 @@ def flow_prior(
     u are the codes, standardised coordinate by coordinate. They are parted into clusters, those of a Gaussian mixture;
     m_c and Σ_c are the moments of a cluster, w_c its share and π_c the pairing's coupling of N(m_c, Σ_c) with it. One
     velocity is told c. The training is that of any flow by class: `fit` with `VelocityRegression`.
-    `Pushforward(generator, prior)` then samples where the codes are. A flow from one Gaussian would have to tear it. With
-    the tables of optimal transport paths are short and nearly straight, and one or two evaluations of v serve;
+    `Pushforward(generator, prior)` then samples where the codes are. A flow from one Gaussian would have to tear it.
+    With the tables of optimal transport paths are short and nearly straight, and one or two evaluations of v serve;
     `ot_gen.networks.evaluations(prior, 2)` sets their number for a while.
 
     Args:
