@@ -144,7 +144,7 @@ from ot_gen.transport import (
 )
 
 if TYPE_CHECKING:
-    from ot_gen.cli import load_run, recipe
+    from ot_gen.cli import code_cost, load_run, recipe
 
 Precision = MixedPrecision  # as code and configurations of before call it
 
@@ -181,11 +181,11 @@ __all__ += ["LaguerreCells", "SemidiscreteSolution", "ShardedAtoms", "c_transfor
 __all__ += ["DualSolver", "PrimalSolver", "Solver"]
 __all__ += ["Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
 __all__ += ["NotConverged", "Plan", "exact_plan", "partial_plan", "plan_by_blocks", "sinkhorn_plan", "unbalanced_plan"]
-__all__ += ["load_run", "recipe"]
+__all__ += ["code_cost", "load_run", "recipe"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load_run", "recipe"):  # they compose with hydra, which nothing else here loads
+    if name in ("code_cost", "load_run", "recipe"):  # they compose with hydra, which nothing else here loads
         from ot_gen import cli
 
         return getattr(cli, name)

@@ -28,6 +28,7 @@ FILES = sorted(conf_dir().rglob("*.yaml"))
 SETTINGS = {  # what an entry asks for beside itself
     ("cost", "likelihood"): ("noise=fixed",),
     ("cost", "features"): ("data=digits",),
+    ("cost", "run_encoder"): ("data.standardize=none", f"cost.run={ROOT / 'tests/records/swae'}"),
     ("cost", "bernoulli"): ("data=digits",),
     ("cost", "inner_product"): ("data.standardize=none",),
     ("generator", "conv"): ("data=digits",),

@@ -142,7 +142,8 @@ NOTES = ("full_key:", "object_type=", "reference_type=", "See https://hydra", "s
 def one_line(error: BaseException) -> str:
     """The message of an error, on one line."""
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} has no value; give it as {error.full_key}=VALUE"
+        key = str(error.full_key).removeprefix("solver.") if ".cost." in str(error.full_key) else error.full_key
+        return f"{key} has no value; give it as {key}=VALUE"
     if isinstance(error, CompactHydraException):
         return composition_error(error)
     if isinstance(error, OmegaConfBaseException):

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import torch
 from hydra.errors import CompactHydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -79,7 +79,7 @@ def _check_sizes(saved: DictConfig, folder: Path) -> None:
         return
     held = file.stat().st_size
     for name in ("reference", "generator", "noise", "solver"):
-        node: Any = saved.get(name)
+        node: Any = _without_runs(saved.get(name))
         sizes = node.items() if name == "reference" and isinstance(node, DictConfig) else ()
         large = [f"{key!s}={value:,}" for key, value in sizes if isinstance(value, int) and value > held]
         if large or not _fits(node, 2 * held):
@@ -88,6 +88,17 @@ def _check_sizes(saved: DictConfig, folder: Path) -> None:
                 f"the {name} in {(folder / CONFIG).absolute()} does not belong to its checkpoint of {held:,} bytes: it "
                 f"{what}; train the run again"
             )
+
+
+def _without_runs(node: Any) -> Any:
+    """A node without costs that load other runs, each of which is weighed by itself when it is loaded."""
+    if isinstance(node, ListConfig):
+        return OmegaConf.create([_without_runs(item) for item in node])
+    if not isinstance(node, DictConfig):
+        return node
+    if str(node.get("_target_")).endswith(".code_cost"):
+        return None
+    return OmegaConf.create({key: _without_runs(value) for key, value in node.items()})
 
 
 def _fits(node: Any, most: int) -> bool:
@@ -122,9 +133,10 @@ class _TooLarge(Exception):
 def trained(folder: Path, cfg: DictConfig, seed: int) -> Parts:
     """The parts of a run with the weights that it ended with."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        made = assembled(cfg, seed=seed)  # a cost may have fixed random features
+        made = assembled(cfg, seed=seed)
     checkpoint = checkpoint_in(folder)
     load_weights(checkpoint, made.mu, "mu")
+    load_weights(checkpoint, made.solver.cost, "solver.cost")  # features
     units, now = made.mu.units, made.data.units  # of training, and of the data as they are by now
     if units is not None and now is not None and not (units.shift.equal(now.shift) and units.scale.equal(now.scale)):
         data = made.data.own.standardised(units)

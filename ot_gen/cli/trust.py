@@ -29,7 +29,8 @@ ROOMS = (
 # Functions that build a part, or are one; others read, write, train or launch.
 FUNCTIONS = frozenset(
     {
-        *("adam", "add_head", "by_label", "conformal", "cyclic", "euclidean", "linear_decay", "linear_warmup"),
+        *("adam", "add_head", "by_label", "code_cost", "conformal", "cyclic", "euclidean"),
+        *("linear_decay", "linear_warmup"),
         *("exact_plan", "partial_plan", "sinkhorn_plan", "unbalanced_plan"),
         *("ex_post_prior", "flow_prior", "semidiscrete_prior"),
         *("gaussian_mixture", "gaussian_shell", "learned_mixture", "standard_gaussian"),

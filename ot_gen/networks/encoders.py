@@ -44,10 +44,11 @@ class DiracEncoder(Network):
 @final
 @checked
 class CodeMean(Network):
-    """An encoder as features of points, y -> E q(·|y): (n, d) -> (n, k), for a `FeatureCost`.
+    """An encoder as features of points, y -> s E q(·|y): (n, d) -> (n, k), for a `FeatureCost`.
 
     Args:
-        encoder: y -> q(·|y), a torch `Distribution`; e.g. `load_run(folder).encoder`, which no label trained.
+        encoder: y -> q(·|y), a torch `Distribution`; `code_cost` takes that of a finished run.
+        scale: s > 0, kept with the weights.
 
     Example:
         >>> from ot_gen import FeatureCost, SquaredEuclidean
@@ -57,14 +58,16 @@ class CodeMean(Network):
     """
 
     by_rows = True
+    scale: Tensor
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, scale: Positive = 1.0) -> None:
         super().__init__()
         self.encoder = encoder
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64, device="cpu"))
 
     def forward(self, y: Tensor) -> Tensor:
         mean: Tensor = self.encoder(y).mean
-        return mean
+        return self.scale.to(mean) * mean
 
 
 @final
