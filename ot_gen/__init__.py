@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from ot_gen import starting as starting  # first: what follows takes seconds
 
+__version__ = "0.1.0"
+
 # isort: split
 from ot_gen import data, evaluation, geometry, plot
 from ot_gen.barycentres import Barycentre, Measures, SumSolver, barycentre, gradient_flow

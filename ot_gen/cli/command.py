@@ -16,8 +16,10 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from hydra.errors import CompactHydraException
 
-from ot_gen.cli.compose import renamed
-from ot_gen.cli.errors import BadInput, failures, one_line, usage, warn_in_one_line
+from ot_gen import __version__
+from ot_gen.cli.again import from_record
+from ot_gen.cli.compose import quoted, renamed
+from ot_gen.cli.errors import BadInput, failures, one_line, say, usage, warn_in_one_line
 from ot_gen.cli.evaluate import evaluate
 from ot_gen.cli.explore import explore
 from ot_gen.cli.geometry import geometry
@@ -53,7 +55,11 @@ def _code(arguments: Sequence[str]) -> int:
     try:
         if (command := COMMANDS.get("".join(arguments[:1]))) is not None:
             return command(arguments[1:])
-        sys.argv[1:] = renamed(arguments)
+        if "--version" in arguments:
+            return say(f"ot-gen {__version__}")
+        trusted = "--trust" in arguments
+        words = renamed(_placed([word for word in arguments if word != "--trust"]))
+        sys.argv[1:] = from_record(words, _parsed(words), trusted)
         if _check(sys.argv[1:]).package is None:
             job()
         else:
@@ -93,20 +99,39 @@ def _show() -> None:
     sys.stderr.write(said.getvalue())
 
 
-def _check(arguments: Sequence[str]) -> Namespace:
-    """Refuse wrong options, and a folder with a result before Hydra comes to it; returns the options."""
+def _placed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with Hydra's name for --output FOLDER, that of a run or of a sweep."""
+    kept, words = [], iter(arguments)
+    kind = "sweep" if {"-m", "--multirun"} & {*arguments} else "run"
+    for word in words:
+        name, equals, folder = word.partition("=")
+        if name != "--output":
+            kept.append(word)
+        elif folder := folder if equals else next(words, ""):
+            kept.append(f"hydra.{kind}.dir={quoted(folder)}")
+        else:
+            raise ValueError("--output names no folder; give one, or leave it out for a new one in runs/")
+    return kept
+
+
+def _parsed(arguments: Sequence[str]) -> Namespace:
+    """The options of Hydra; refuses those that are none."""
     try:
         with redirect_stderr(io.StringIO()) as said:
             options = get_args_parser().parse_args(arguments)
-    except SystemExit as stop:
-        if not stop.code:  # --version
-            raise
+    except SystemExit:
         raise ValueError(f"{said.getvalue().strip().rpartition('error: ')[2]}; see ot-gen --help") from None
     if options.experimental_rerun is not None:
         raise ValueError(
             "--experimental-rerun would unpickle a file, which can run any program; repeat a run by the overrides "
             "in its run.json"
         )
+    return options
+
+
+def _check(arguments: Sequence[str]) -> Namespace:
+    """Refuse a folder with a result before Hydra comes to it; returns the options."""
+    options = _parsed(arguments)
     if options.multirun:
         return options
     words = (item.lstrip("+").partition("=") for item in options.overrides)

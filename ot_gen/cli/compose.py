@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.runs.claim import unclaimed
+from ot_gen.runs.record import RUN
 
 
 def conf_dir() -> Path:
@@ -103,7 +105,7 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
     folder = None if config_dir is None else Path(config_dir).absolute()
     if folder is not None and not folder.is_dir():
         raise ValueError(f"there is no folder {folder} to take entries from")
-    extra = [] if folder is None else [f"hydra.searchpath=[{_quoted(f'file://{folder}')}]"]
+    extra = [] if folder is None else [f"hydra.searchpath=[{quoted(f'file://{folder}')}]"]
     with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="ot-gen"):
         cfg = hydra.compose("config", overrides=[*renamed(overrides), *extra], return_hydra_config=True)
     choices = dict(cfg.hydra.runtime.choices)
@@ -142,12 +144,24 @@ def _names(node: object, words: str) -> bool:
 _FILE = "config.yaml"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text in Hydra's grammar: backslashes count only before a quote.
 
     Source: "Quoted values", https://hydra.cc/docs/advanced/override_grammar/basic
     """
     return "'" + re.sub(r"(\\*)('|$)", lambda part: part[1] * 2 + part[2].replace("'", "\\'"), text) + "'"
+
+
+def import_beside(folder: Path) -> None:
+    """From now on modules in a folder of entries and beside it are found, after those that are installed.
+
+    Only the folder that the user names by --config-dir is one: nothing in a run's folder, which may be a stranger's, is
+    imported.
+    """
+    for place in (folder.absolute(), folder.absolute().parent):
+        is_of_a_run = any((above / RUN).exists() for above in (place, *place.parents))
+        if not is_of_a_run and str(place) not in sys.path:
+            sys.path.append(str(place))
 
 
 @contextmanager

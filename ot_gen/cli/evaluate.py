@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.cli.building import build, check_needed, completed
-from ot_gen.cli.compose import composed
+from ot_gen.cli.compose import composed, import_beside
 from ot_gen.cli.errors import failures, one_line, say, usage
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parts import JUDGING, judging_of
@@ -28,7 +28,7 @@ from ot_gen.runs.data_identity import recorded_data
 from ot_gen.runs.draw import draw
 from ot_gen.runs.figures import sample_figure, save
 from ot_gen.runs.flows import judge_flow
-from ot_gen.runs.judging import check_judging, judge_model, judge_run, metric_table
+from ot_gen.runs.judging import certificate_lines, check_judging, judge_model, judge_run, metric_table
 from ot_gen.runs.parts import Status
 from ot_gen.runs.record import CONFIG, RunRecord, read_record
 from ot_gen.runs.writer import RecordWriter
@@ -38,6 +38,8 @@ def evaluate(arguments: Sequence[str]) -> int:
     """Run `ot-gen evaluate` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
     try:
         given = _parser().parse_intermixed_args(arguments)
+        if given.config_dir is not None:
+            import_beside(given.config_dir)
         if given.output is not None:
             check_folder(given.output, "--output")
         judged = _judge_run(given) if given.samples is None else _judge_samples(given)
@@ -151,7 +153,7 @@ def _judged(folder: Path, record: RunRecord, cfg: DictConfig, work: Callable[[Pa
         writer.write(replace(judged, status=Status.FINISHED, seconds_judging=round(time.monotonic() - began, 3)))
     n = judged.n
     head = f"{record.label}: {n} of its samples against {n} held-out points; the floor is that of {n} training points"
-    tables = [table for table in (metric_table(judged), class_table(judged)) if table]
+    tables = [table for table in (metric_table(judged), class_table(judged), certificate_lines(judged)) if table]
     return "\n\n".join([head, *tables, f"record in {folder}"])
 
 

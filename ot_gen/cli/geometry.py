@@ -42,9 +42,9 @@ def geometry(arguments: Sequence[str]) -> int:
     try:
         given = _parser().parse_intermixed_args(arguments)
         chosen = _options(given.overrides)
-        if given.out is not None:
-            check_study(given.out, given.run)
-        shown = _study(given.run, given.trust, given.out, chosen)
+        if given.output is not None:
+            check_study(given.output, given.run)
+        shown = _study(given.run, given.trust, given.output, chosen)
     except NotImplementedError as error:  # torch's, of an activation without second derivatives
         return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
     except Exception as error:
@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run of ot-gen")
     parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
-    parser.add_argument("--out", type=Path, help="the folder to write to; the default is that of the run")
+    parser.add_argument("--output", type=Path, help="the folder to write to; the default is that of the run")
+    parser.add_argument("--out", dest="output", type=Path, help=argparse.SUPPRESS)  # its former name
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -109,7 +110,7 @@ def _renamed(override: str) -> str:
     return f"{new}={value}"
 
 
-def _study(run: Path, trusted: bool, out: Path | None, chosen: Any) -> str:
+def _study(run: Path, trusted: bool, output: Path | None, chosen: Any) -> str:
     use_threads(chosen.threads)
     model = load_run(run, trusted)
     record = model.record
@@ -120,7 +121,7 @@ def _study(run: Path, trusted: bool, out: Path | None, chosen: Any) -> str:
         )
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
-    folder = out or run
+    folder = output or run
     about, starts = kept | {"start": chosen.start}, STARTS[chosen.start]
     summary = study(folder, model.mu, model.encoder, model.data, about, starts, **settings)
     return "\n".join([record.label, told(summary), "", f"record and figures in {folder}"])

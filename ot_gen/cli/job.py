@@ -15,8 +15,9 @@ from hydra.core.utils import configure_log
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ot_gen.cli.again import NAME
 from ot_gen.cli.building import NEEDED, build, check_needed, completed
-from ot_gen.cli.compose import check_read, conf_dir
+from ot_gen.cli.compose import check_read, conf_dir, import_beside
 from ot_gen.cli.errors import failures, one_line, report
 from ot_gen.cli.parts import assembled, judging_of
 from ot_gen.cli.sweep import (
@@ -30,6 +31,7 @@ from ot_gen.cli.sweep import (
     task_in,
 )
 from ot_gen.execution import Processes, checkpoint_in, holds, interruptible, kind_and_message, launch, use_threads
+from ot_gen.report.runs import option
 from ot_gen.runs.claim import check_free, claimed, reached
 from ot_gen.runs.data_identity import recorded_data
 from ot_gen.runs.parts import Status
@@ -48,6 +50,9 @@ def job(cfg: DictConfig) -> float | None:
     output, sweep = Path(chosen.runtime.output_dir), None
     if chosen.mode == RunMode.MULTIRUN:
         sweep = Path(chosen.sweep.dir)
+    for source in chosen.runtime.config_sources:
+        if source.provider == "command-line":  # --config-dir
+            import_beside(Path(source.path))
     try:
         check_read(cfg, chosen.runtime.choices, chosen.overrides.task)
         check_objective(cfg.objective)
@@ -81,6 +86,8 @@ def _check_flags(cfg: DictConfig) -> None:
 
 def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
     composed = composition(cfg)
+    if HydraConfig.get().job.config_name == NAME:
+        composed = _composed_before(output) or composed
     task = Task() if sweep is None or cfg.overwrite else task_in(output, composed, cfg.retry)
     record = task.finished
     if record is not None:
@@ -94,6 +101,15 @@ def _experiment(cfg: DictConfig, output: Path, sweep: Path | None) -> float:
         record = read_record(output)
         assert record is not None  # training has written it
     return objective(record, cfg.objective)
+
+
+def _composed_before(output: Path) -> str | None:
+    """The composition of the run that is continued in its folder with its own configuration, unchanged."""
+    before = read_record(output)
+    chosen = [item for item in HydraConfig.get().overrides.task if decides(item) and option(item) != "resume"]
+    if before is None or chosen != [item for item in before.overrides if option(item) != "resume"]:
+        return None
+    return before.composition
 
 
 def _train(cfg: DictConfig, output: Path, composed: str, task: Task, waits: bool) -> None:

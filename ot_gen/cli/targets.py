@@ -46,11 +46,11 @@ def check_study(folder: Path, run: Path) -> None:
     Example:
         >>> check_study(Path("no/such/folder"), Path("runs/NAME"))
     """
-    check_folder(folder, "--out")
+    check_folder(folder, "--output")
     if folder.resolve() == run.resolve():
         return
     if (folder / RUN).exists():
-        raise ValueError(f"{folder.absolute()} holds a record of another run; give another folder as --out")
+        raise ValueError(f"{folder.absolute()} holds a record of another run; give another folder as --output")
     try:
         theirs = json.loads(read_text(folder / "geometry.json")).get("run")
     except FileNotFoundError:
@@ -58,4 +58,4 @@ def check_study(folder: Path, run: Path) -> None:
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         theirs = f"something else ({reason(error)})"
     if theirs != str(run.absolute()):
-        raise ValueError(f"{folder.absolute()} already holds the geometry of {theirs}; give another folder as --out")
+        raise ValueError(f"{folder.absolute()} already holds the geometry of {theirs}; give another folder as --output")

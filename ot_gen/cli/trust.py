@@ -49,6 +49,7 @@ FETCHED = {
 }
 LOADERS = frozenset({*FETCHED, "celeba", "image_folder", "images", "points", "from_torch"})  # or files of a choice
 CONSTRUCTORS = ("on",)  # class methods
+OF_JUDGES = frozenset({"ot_gen.certify", "ot_gen.runs.trackers.TensorBoard"})  # nodes that are not built else
 OTHERS = ("functools.partial",)
 BY_NAME = tuple(f"hydra.utils.get_{kind}" for kind in ("object", "class", "method"))  # the thing, not called
 DTYPES = tuple(f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64"))
@@ -70,6 +71,24 @@ def check_trusted(config: Mapping[str, Any], folder: Path) -> None:
         if name in NOT_BUILT:
             continue
         for reason in _objections(node, is_data=name == "data"):
+            raise ValueError(f"the record in {folder.absolute()} {reason}; {TRUST}")
+
+
+def check_runs_again(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a record's configuration, all of which is to be built, that names anything but parts of ot_gen.
+
+    Of trackers only the one that writes into the run's folder is a part: others would send it elsewhere.
+
+    Args:
+        config: as plain containers, without the settings of Hydra.
+        folder: of the record, for the message.
+
+    Raises:
+        ValueError: as `check_trusted`.
+    """
+    check_trusted(config, folder)
+    for name in NOT_BUILT:
+        for reason in _objections(config.get(name), also=OF_JUDGES):
             raise ValueError(f"the record in {folder.absolute()} {reason}; {TRUST}")
 
 
@@ -131,16 +150,17 @@ def _objection_by_name(node: Mapping[Any, Any]) -> str:
     return "names a thing by more than its path" if {*node} - {"_target_", "path", "_convert_"} else ""
 
 
-def _objections(node: object, is_data: bool = False) -> Iterator[str]:
+def _objections(node: object, is_data: bool = False, also: frozenset[str] = frozenset()) -> Iterator[str]:
     """What speaks against building a node, in words.
 
     Args:
         node: of the configuration.
         is_data: whether it is the one by which the run's data are loaded.
+        also: names that are allowed beside those of parts.
     """
     if isinstance(node, list):
         for item in node:
-            yield from _objections(item)
+            yield from _objections(item, also=also)
     elif isinstance(node, str) and "${" in node:
         yield f"holds an interpolation, {node!r}, and what ot-gen records is resolved"
     elif isinstance(node, Mapping):
@@ -150,9 +170,9 @@ def _objections(node: object, is_data: bool = False) -> Iterator[str]:
                 yield words
         elif _is_loader(target) and (not is_data or node.get("_partial_")):
             yield f"names {target!r} in another place than its data"
-        elif target is not None and not is_part(target):
+        elif target is not None and target not in also and not is_part(target):
             yield f"names {target!r}, which is no part of ot_gen"
         elif _is_loader(target) and (lacks := missing_files(node, FETCHED.get(_name(target), ()))):
             yield f"would download data into a folder of its choice ({lacks})"
         for item in node.values():
-            yield from _objections(item)
+            yield from _objections(item, also=also)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ot_gen import __version__
 from ot_gen.execution import OneLineParser, exit_code, interruptible, on_one_line, plain_streams, reason, write_text
 from ot_gen.report.page import comparison_page
 from ot_gen.report.runs import find_runs
@@ -75,7 +76,11 @@ def _compare(argv: Sequence[str] | None) -> int:
     words = "the folder that holds the runs, at any depth; or several folders"
     parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, nargs="+", help=words)
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where the files go (default: RUNS_DIR)")
+    parser.add_argument("--version", action="store_true", help="the version of ot_gen")
     try:
+        if "--version" in (sys.argv[1:] if argv is None else argv):
+            sys.stdout.write(f"ot-gen-compare {__version__}\n")
+            return 0
         arguments = parser.parse_args(argv)
         if arguments.output is None and len(arguments.runs_dir) > 1:
             raise ValueError(

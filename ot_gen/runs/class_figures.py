@@ -13,7 +13,7 @@ from ot_gen.data import Dataset
 from ot_gen.display import COLOURS
 from ot_gen.measures import Pushforward, undisturbed
 from ot_gen.plot.frame import canvas, class_title, planar
-from ot_gen.runs.figures import blank
+from ot_gen.runs.figures import blank, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,11 +65,10 @@ def class_grid(samples: Sequence[Tensor], shape: Sequence[int], of: Sequence[str
     titles = [class_title(k, of) for k in range(len(shown))]
     wide = 0.42 if of is None else 0.32 + 0.085 * max(map(len, titles))
     left, right, top, bottom = wide, 0.02, 0.3 if len(samples) > ROWS else 0.02, 0.02  # inches
-    across = 4.6 - left - right
-    high = across * grid.shape[0] / grid.shape[1]
-    total = high + top + bottom
-    figure = blank(4.6, total, layout=None)
-    axes = figure.add_axes((left / 4.6, bottom / total, across / 4.6, high / total))
+    across, high = inches(grid.shape)
+    width, total = across + left + right, high + top + bottom
+    figure = blank(width, total, layout=None)
+    axes = figure.add_axes((left / width, bottom / total, across / width, high / total))
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     middles = [row * (height + 2) + (height - 1) / 2 for row in range(len(shown))]
     axes.set_yticks(middles, titles, fontsize=9 if len(shown) <= 12 else 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,8 @@ from ot_gen.plot.frame import legend, planar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+DPI, WIDE = 110, 506  # dots an inch of what is saved; the least width of a grid of images, in dots
 
 
 def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) -> Figure:
@@ -37,19 +40,31 @@ def sample_figure(samples: Tensor, data: Tensor, shape: Sequence[int] | None) ->
 
 
 def image_grid(images: Tensor, shape: Sequence[int], columns: int = 10) -> Figure:
-    """A grid of images in [0, 1], row by row.
+    """A grid of images in [0, 1], row by row; a pixel is a whole number of dots, so that none is lost or doubled.
 
     Args:
         images: (n, c·h·w).
         shape: (channels, height, width), channels 1 or 3.
         columns: images a row.
     """
-    height, width = (-(-len(images) // columns) * (shape[1] + 2) - 2, columns * (shape[2] + 2) - 2)
-    figure = blank(4.6, 4.6 * height / width, layout=None)
+    pixels = (-(-len(images) // columns) * (shape[1] + 2) - 2, columns * (shape[2] + 2) - 2)
+    figure = blank(*inches(pixels), layout=None)
     plot.samples(
         images, shape=(shape[0], shape[1], shape[2]), columns=columns, ax=figure.add_axes((0.0, 0.0, 1.0, 1.0))
     )
     return figure
+
+
+def inches(pixels: Sequence[int]) -> tuple[float, float]:
+    """The width and height of a grid of (height, width) pixels as it is saved: a pixel is a whole number of dots.
+
+    Example:
+        >>> [round(DPI * side) for pixels in ((64, 98), (64, 658)) for side in inches(pixels)]
+        [588, 384, 658, 64]
+    """
+    height, width = pixels[:2]
+    dots = math.ceil(WIDE / width)
+    return dots * width / DPI, dots * height / DPI
 
 
 def reconstruction_figure(data: Tensor, decoded: Tensor, shape: Sequence[int] | None) -> Figure:
@@ -97,7 +112,7 @@ def curve_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to `path` as PNG, as `written` does."""
     with written(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+        figure.savefig(temporary, format="png", dpi=DPI)
 
 
 def blank(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ot_gen import plot
 from ot_gen.plot.frame import canvas
-from ot_gen.runs.figures import blank
+from ot_gen.runs.figures import blank, inches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,8 +33,8 @@ def _strips(samples: Mapping[str, Tensor], shape: Sequence[int]) -> Figure:
     columns = min(map(len, samples.values()))
     grid = canvas(torch.cat([made[:columns] for made in samples.values()]), shape, columns)
     margin = 1.2  # inches for the words
-    width = 4.6
-    figure = blank(width + margin, width * grid.shape[0] / grid.shape[1], layout=None)
+    width, height = inches(grid.shape)
+    figure = blank(width + margin, height, layout=None)
     axes = figure.add_axes((margin / (width + margin), 0.0, width / (width + margin), 1.0))
     axes.imshow(grid, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()

@@ -230,6 +230,36 @@ def metric_table(record: RunRecord) -> str:
     return "\n".join(lines)
 
 
+def certificate_lines(record: RunRecord) -> str:
+    """The certified interval in words, with that of real data and what speaks against either; "" where there is none.
+
+    Example:
+        >>> from ot_gen.runs.parts import Status
+        >>> known = CertifiedInterval(1.1, 0.01, 1.2, 0.01, 0.95, (1.0, 1.25), (0.1, 0.2), cost="Euclidean()")
+        >>> print(certificate_lines(RunRecord(Status.FINISHED, certificate=known)))
+        certified: W_c(model, held-out data) lies in [1, 1.25] with confidence 95 %, c = Euclidean()
+        real data: [0.1, 0.2]
+    """
+    known = record.certificate
+    if known is None:
+        return ""
+    low, high = known.interval
+    of = "" if known.cost is None else f", c = {known.cost}"
+    lines = [
+        f"certified: W_c(model, held-out data) lies in [{low:.4g}, {high:.4g}] "
+        f"with confidence {100 * known.level:g} %{of}"
+    ]
+    if known.doubt is not None:
+        lines.append(f"this level is not warranted: {known.doubt}")
+    if known.reference is not None:
+        lines.append("real data: [{:.4g}, {:.4g}]".format(*known.reference))
+    if known.reference_doubt is not None:
+        lines.append(f"of the real data the level is not warranted: {known.reference_doubt}")
+    if known.converged is False and known.message:
+        lines.append(known.message)
+    return "\n".join(lines)
+
+
 def _certified(certificate: Certificate) -> CertifiedInterval:
     """A certificate without its table, as the record keeps it."""
     kept: dict[str, Any] = {field.name: getattr(certificate, field.name, None) for field in fields(CertifiedInterval)}

@@ -20,7 +20,7 @@ from ot_gen.measures import Pushforward, Units
 from ot_gen.runs.classes import judge_classes
 from ot_gen.runs.draw import draw, undraw
 from ot_gen.runs.flows import judge_flow
-from ot_gen.runs.judging import ExPost, Judging, check_judging, encoder_of, judge_run
+from ot_gen.runs.judging import ExPost, Judging, certificate_lines, check_judging, encoder_of, judge_run
 from ot_gen.runs.parts import Objective, RecordedUnits, Status
 from ot_gen.runs.record import read_metrics
 from ot_gen.runs.trackers import Tracker, Tracking
@@ -142,6 +142,8 @@ def _judged(writer: RecordWriter, experiment: Experiment, label: str) -> float:
     # The last write of all: a record that says "finished" is complete.
     finished = replace(record, status=Status.FINISHED)
     writer.write(finished)
+    if finished.certificate is not None:
+        log.info("%s", "; ".join(certificate_lines(finished).splitlines()))
     judgement = finished.judgement
     if judgement is None:
         log.warning("%s: W₁ or W₂² is missing (%s); record in %s", label, finished.metrics_failed, writer.folder)

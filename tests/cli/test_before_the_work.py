@@ -41,7 +41,7 @@ def test_a_target_is_looked_at_first(verb, target, run, refused):
     Path("file").touch()
     Path("locked").mkdir()
     (Path("locked") / ".lock").symlink_to(Path("file").absolute())
-    option = "--output" if verb == "evaluate" else "--out"
+    option = "--output"
     err = refused(verb, "--run", run, option, target)
     assert target in err and "Errno" not in err and ("another" in err or "remove the link" in err)
     assert not Path("file").read_text()
@@ -54,11 +54,11 @@ def test_the_geometry_of_another_run_stays(run, refused, command):
     mine = json.dumps({"run": str(Path("other").absolute())})
     for held in (mine, "{", "[]", "{}"):
         Path("study/geometry.json").write_text(held)
-        assert "already holds the geometry" in refused("geometry", "--run", run, "--out", "study")
+        assert "already holds the geometry" in refused("geometry", "--run", run, "--output", "study")
         assert Path("study/geometry.json").read_text() == held
-    assert "another run" in refused("geometry", "--run", run, "--out", "other")
+    assert "another run" in refused("geometry", "--run", run, "--output", "other")
     Path("study/geometry.json").write_text(json.dumps({"run": str(run.absolute())}))
-    assert command("geometry", "--run", run, "--out", "study", "pairs=2", "segments=4", "start=line")[0] == 0
+    assert command("geometry", "--run", run, "--output", "study", "pairs=2", "segments=4", "start=line")[0] == 0
     assert json.loads(Path("study/geometry.json").read_text())["pairs"] == 2
 
 

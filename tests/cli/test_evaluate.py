@@ -169,8 +169,10 @@ def test_what_is_known_of_the_model_is_given_on_the_command_line_and_recorded(ev
     np.save("my.npy", data.rings().sample(300).numpy())
     box = "+certificate.assuming={_target_: ot_gen.Box, low: [-9, -9], high: 9}"
     settings = ("data=rings", "metrics=none", "certificate=standard", "certificate.max_seconds=0.5", *SMALL)
-    code, _, err = evaluate("--samples", "my.npy", box, *settings, "--output", "out")
+    code, said, err = evaluate("--samples", "my.npy", box, *settings, "--output", "out")
     assert (code, err) == (0, "")
+    low, high = facts("out")["certificate"]["interval"]
+    assert f"[{low:.4g}, {high:.4g}] with confidence 95 %, c = Euclidean()" in said and "real data: [" in said
     kept = facts("out")["certificate"]
     assert (kept["assuming"], kept["warranted"]) == ("Box((2 numbers), 9)", True) and "doubt" not in kept
     code, _, _ = evaluate("--samples", "my.npy", box.replace("9", "0.1"), *settings, "--output", "other")

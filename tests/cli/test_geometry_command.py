@@ -125,13 +125,13 @@ def test_the_latent_plane_of_a_run(name, metric, source, run, ot_gen):
 @pytest.mark.slow
 def test_a_study_is_the_same_twice_and_goes_where_it_is_told(run, ot_gen):
     folder = run("vae")
-    for out in ("a", "b"):
-        assert ot_gen("geometry", "--run", folder, "--out", out, "pairs=2", "start=line")[0] == 0
+    for option, out in (("--output", "a"), ("--out", "b")):  # its former name
+        assert ot_gen("geometry", "--run", folder, option, out, "pairs=2", "start=line")[0] == 0
     files = {"geometry.csv", "geometry.json", "volume.png", "geodesics.png"}
     assert {path.name for path in Path("a").iterdir()} == files
     assert Path("a/geometry.csv").read_bytes() == Path("b/geometry.csv").read_bytes()
     assert not files & {path.name for path in folder.iterdir()}
-    ot_gen("geometry", "--run", folder, "--out", "c", "pairs=2", "start=line", "seed=1")
+    ot_gen("geometry", "--run", folder, "--output", "c", "pairs=2", "start=line", "seed=1")
     assert Path("a/geometry.csv").read_bytes() != Path("c/geometry.csv").read_bytes()
 
 
@@ -207,10 +207,10 @@ def test_a_latent_space_of_more_dimensions_than_the_data_is_refused_without_a_ri
 def test_the_old_name_of_a_setting_works_and_is_told(run, ot_gen):
     folder = run("plan")
     assert (
-        ot_gen("geometry", "--run", folder, "--out", "now", "pairs=2", "segments=4", "start=line", "threads=null")[0]
+        ot_gen("geometry", "--run", folder, "--output", "now", "pairs=2", "segments=4", "start=line", "threads=null")[0]
         == 0
     )
-    code, _, err = ot_gen("geometry", "--run", folder, "--out", "old", "pairs=2", "nodes=4", "start=line")
+    code, _, err = ot_gen("geometry", "--run", folder, "--output", "old", "pairs=2", "nodes=4", "start=line")
     assert (code, err) == (0, "ot-gen: warning: nodes= is now called segments=; the old name goes away in 0.3\n")
     assert Path("old/geometry.csv").read_bytes() == Path("now/geometry.csv").read_bytes()
     assert summary(Path("old"))["segments"] == 4
