@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from ot_gen import starting as starting  # first: what follows takes seconds
 
-__version__ = "0.1.0"
-
 # isort: split
 from ot_gen import data, evaluation, geometry, plot
 from ot_gen.barycentres import Barycentre, Measures, SumSolver, barycentre, gradient_flow
@@ -144,6 +142,7 @@ from ot_gen.transport import (
     sinkhorn_plan,
     unbalanced_plan,
 )
+from ot_gen.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ot_gen.cli import code_cost, load_run, recipe

@@ -21,9 +21,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
 # From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
-    *("starting", "arguments", "display", "execution", "measures", "costs", "networks", "transport", "semidual"),
-    *("schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "keeper", "training"),
-    *("barycentres", "priors"),
+    *("version", "starting", "arguments", "display", "execution", "measures", "costs", "networks", "transport"),
+    *("semidual", "schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "keeper"),
+    *("training", "barycentres", "priors"),
     *("data", "geometry", "evaluation", "plot", "runs", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("arguments", "display", "execution", "measures", "costs")

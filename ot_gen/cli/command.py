@@ -16,7 +16,6 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from hydra.errors import CompactHydraException
 
-from ot_gen import __version__
 from ot_gen.cli.again import from_record
 from ot_gen.cli.compose import quoted, renamed
 from ot_gen.cli.errors import BadInput, failures, one_line, say, usage, warn_in_one_line
@@ -29,6 +28,7 @@ from ot_gen.cli.sweep import failed_in
 from ot_gen.execution import interruptible, on_one_line, plain_streams
 from ot_gen.runs.claim import check_free, check_no_links
 from ot_gen.training import Interrupted
+from ot_gen.version import __version__
 
 COMMANDS = {"evaluate": evaluate, "explore": explore, "geometry": geometry, "sample": sample}
 

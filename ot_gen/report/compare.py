@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ot_gen import __version__
 from ot_gen.execution import OneLineParser, exit_code, interruptible, on_one_line, plain_streams, reason, write_text
 from ot_gen.report.page import comparison_page
 from ot_gen.report.runs import find_runs
 from ot_gen.report.standing import judged_once
 from ot_gen.report.table import comparison_csv
 from ot_gen.runs.record import RUN
+from ot_gen.version import __version__
 
 PAGE, TABLE = "comparison.html", "comparison.csv"
 
