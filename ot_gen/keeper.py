@@ -18,12 +18,30 @@ from ot_gen.solvers import Solver
 
 @final
 class NonFiniteLoss(ValueError):
-    """The value or the penalty became NaN or Inf; training stopped before the step was taken."""
+    """The value or the penalty became NaN or Inf; training stopped before the step was taken.
+
+    Example:
+        >>> from ot_gen import NonFiniteLoss
+        >>> try:  # around a call of fit
+        ...     raise NonFiniteLoss("the value became nan in step 6; lower the learning rate")
+        ... except NonFiniteLoss as stopped:
+        ...     print(str(stopped).partition(";")[0])
+        the value became nan in step 6
+    """
 
 
 @final
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped by a signal, between two steps and after writing a checkpoint."""
+    """Training was stopped by a signal, between two steps and after writing a checkpoint.
+
+    Example:
+        >>> from ot_gen import Interrupted
+        >>> try:  # around a call of fit
+        ...     raise Interrupted("step 3")
+        ... except Interrupted as stopped:
+        ...     print(f"stopped: {stopped}")
+        stopped: step 3
+    """
 
 
 @final

@@ -32,6 +32,12 @@ class Solver(Shown, ABC):
         sense: +1 if ξ minimises the value, −1 if it maximises it.
         inner_steps: steps of ξ before each step of θ; 0 means that both move together on one estimate.
         warmup_steps: outer steps at the start in which θ rests and only ξ moves.
+
+    Example:
+        >>> from ot_gen import PlanCoupling, PrimalSolver, SquaredEuclidean, exact_plan
+        >>> solver = PrimalSolver(SquaredEuclidean(), PlanCoupling(exact_plan))
+        >>> solver.sense, solver.xi.bound
+        (1, 'upper')
     """
 
     sense: int

@@ -43,6 +43,13 @@ class Barycentre:
             On a fixed support the minimum is over all laws on it; elsewhere over all laws on R^d.
         converged: whether the self-check passed, which `message` describes.
         steps: steps taken.
+
+    Example:
+        >>> from ot_gen import Empirical, SquaredEuclidean, barycentre
+        >>> ends = [Empirical([[0.0], [1.0]]), Empirical([[2.0], [3.0]])]
+        >>> result = barycentre(ends, [0.5, 0.5], SquaredEuclidean(), support=[[0.0], [1.0], [2.0], [3.0]])
+        >>> result.converged, result.lower <= result.upper
+        (True, True)
     """
 
     mu: Empirical | Pushforward

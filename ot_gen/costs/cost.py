@@ -62,6 +62,17 @@ class Cost(Shown, ABC):
 
     `is_metric` says whether c is a distance; only then is every 1-Lipschitz h a feasible potential with h^c = −h.
     `degree` is the p with c(a x + b, a y + b) = a^p c(x, y) for all a > 0 and b, None where there is none.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen import Cost
+        >>> class Hours(Cost):  # the shorter way round a clock
+        ...     def forward(self, x, y):
+        ...         return ((x - y + 6).remainder(12) - 6).abs().sum(-1)
+        ...     def matrix(self, x, y):
+        ...         return self(x[:, None], y[None])
+        >>> Hours().matrix(torch.tensor([[11.0]]), torch.tensor([[1.0], [6.0]]))
+        tensor([[2., 5.]])
     """
 
     is_metric: bool = False

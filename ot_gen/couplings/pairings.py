@@ -24,7 +24,18 @@ ROWS = 2**12  # atoms that are compared at a time
 
 @checked
 class Pairing(Shown, ABC):
-    """A coupling π of ζ and ν, measures on one space R^d, that is sampled."""
+    """A coupling π of ζ and ν, measures on one space R^d, that is sampled.
+
+    Example:
+        >>> from ot_gen import Empirical, Pairing, SquaredEuclidean
+        >>> class Sorted(Pairing):  # the optimal pairs of two batches on a line
+        ...     def forward(self, zeta, nu, cost, n):
+        ...         return zeta.sample(n).sort(0).values, nu.sample(n).sort(0).values
+        >>> law = Empirical([[0.0], [1.0]])
+        >>> z, y = Sorted()(law, law, SquaredEuclidean(), 8)
+        >>> bool((z.diff(dim=0) >= 0).all())
+        True
+    """
 
     _bound: Problem | None = None
 

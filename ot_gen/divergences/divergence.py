@@ -20,6 +20,16 @@ class Divergence(Shown, ABC):
     `unbiased` says whether the estimate from n codes has the divergence between the laws as its expectation, for
     every n. A biased one may have another minimum: mini-batch transport, for one, shrinks the codes. `is_conditional`
     says whether it looks at each posterior by itself.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen import Dirac, Divergence, standard_gaussian
+        >>> class Mean(Divergence):  # the squared length of the codes' mean
+        ...     unbiased = False
+        ...     def forward(self, q, zeta):
+        ...         return (q.rsample().mean(0) ** 2).sum()
+        >>> Mean()(Dirac(torch.ones(4, 2)), standard_gaussian(2))
+        tensor(2.)
     """
 
     unbiased: bool

@@ -21,6 +21,11 @@ class Progress:
         images: model samples drawn so far, inner steps included.
         seconds: wall time of training so far, interruptions excluded.
         rows: for each step of this call {"step", "seconds", "images", "value", "penalty", diagnostics...}.
+
+    Example:
+        >>> from ot_gen import Progress
+        >>> Progress(steps=100, step=10, images=640, seconds=0.5)
+        Progress(step 10 of 100, 640 images, 0.5 s)
     """
 
     steps: int

@@ -25,6 +25,16 @@ class Measure(Shown, ABC):
     `cube_dim` is k where `from_cube` maps the uniform law on the cube (0, 1)^k to this one, else None. There
     low-discrepancy points can replace random ones. `classes` is the number of classes where its points are rows (x, k)
     with a class, else None.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen import Measure
+        >>> class Steps(Measure):  # the uniform law on {0, 1}
+        ...     dim = 1
+        ...     def sample(self, n):
+        ...         return torch.randint(2, (n, 1)).float()
+        >>> Steps().sample(5).shape
+        torch.Size([5, 1])
     """
 
     dim: int

@@ -26,6 +26,15 @@ class Potential(Shown, ABC):
 
     `bound` says what E[h(x)] + Σ_j b_j h̃_j is: "lower" if it bounds W_c(μ, ν) from below for every ξ, None if it
     bounds nothing. `dim` is that of the points, None before `bind`.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen import DiscretePotential, Empirical, SquaredEuclidean
+        >>> atoms = Empirical([[0.0], [1.0]])
+        >>> h = DiscretePotential()
+        >>> h.bind(atoms, atoms, SquaredEuclidean())
+        >>> h(torch.rand(3, 1)).shape, h.bound
+        (torch.Size([3]), 'lower')
     """
 
     kind: Literal["table", "network"]

@@ -67,6 +67,15 @@ def save_prior(prior: Measure, path: str | Path, model: nn.Module | None = None,
 
     Raises:
         ValueError: the measure is no such prior or has weights that are not finite, or something is at `path`.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from ot_gen import DiracEncoder, Empirical, ex_post_prior, load_prior, save_prior
+        >>> prior = ex_post_prior(DiracEncoder(torch.nn.Linear(3, 2)), Empirical(torch.randn(200, 3)), components=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_prior(prior, f"{folder}/prior.safetensors")
+        ...     load_prior(f"{folder}/prior.safetensors").dim
+        2
     """
     if not has_file(prior):
         raise ValueError(

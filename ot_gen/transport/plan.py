@@ -74,6 +74,12 @@ class Plan(ABC):
         solve_dual: computes the `Dual`; called once, when it is first asked for.
 
     Source: Peyré, Cuturi, 2019, https://arxiv.org/abs/1803.00567
+
+    Example:
+        >>> from ot_gen import exact_plan
+        >>> plan = exact_plan([[0.0, 4.0], [1.0, 1.0]])
+        >>> plan.value, plan.dual_value, plan.bound
+        (tensor(0.5000), tensor(0.5000), 'upper')
     """
 
     C: Tensor

@@ -11,7 +11,17 @@ from torch import Tensor
 
 @final
 class NotConverged(RuntimeError):
-    """A solver did not reach its tolerance; it never returns less than was asked for."""
+    """A solver did not reach its tolerance; it never returns less than was asked for.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen import NotConverged, sinkhorn_plan
+        >>> try:
+        ...     sinkhorn_plan(torch.rand(20, 20), epsilon=1e-4, max_iterations=2)
+        ... except NotConverged as error:
+        ...     print(type(error).__name__)
+        NotConverged
+    """
 
 
 @final
