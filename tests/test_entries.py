@@ -134,12 +134,13 @@ def test_solvers_and_their_bases_are_read_in_a_few_minutes():
     solvers = read = set((conf_dir() / "solver").rglob("*.yaml"))
     while more := {base for path in read for base in bases(path)} - read:
         read = read | more
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in read) <= MOST_OF_A_SOLVER * len(solvers)
+    said = [line for path in read for line in path.read_text(encoding="utf-8").splitlines()]
+    assert sum(not line.startswith("# Source:") for line in said) <= MOST_OF_A_SOLVER * len(solvers)
 
 
 # --- nor what the signature says --------------------------------------------------------------------------------------
 
-DOCUMENTS = ("README.md", "docs/*.md", "conf/**/*.yaml")
+DOCUMENTS = ("README.md", "docs/*.md", "docs/howto/*.md", "conf/**/*.yaml")
 PROGRAMS = ("benchmarks/*.py", "experiments/**/*.py", "ot_gen/**/*.py", "tests/**/*.py")
 SETTING = re.compile(r"(?<![\w.+~])([a-z]\w*(?:\.\w+)+)=(?=[^\s=])")  # solver.inner_steps=2, and not +encoder.layers=4
 
