@@ -8,7 +8,7 @@ CALLS ?= 10000
 SEED ?= 0
 TORCH := torch==2.13.0
 
-.PHONY: install demo sweep sweep-check experiments experiments-long test test-fast test-gpu test-lowest fuzz reliability lint format benchmark benchmark-table docs-figures clean
+.PHONY: install docs docs-check demo sweep sweep-check experiments experiments-long test test-fast test-gpu test-lowest fuzz reliability lint format benchmark benchmark-table docs-figures clean
 
 install: .venv/installed
 
@@ -109,6 +109,16 @@ benchmark-table: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[benchmark]"
 	$(BIN)/python benchmarks/table.py --minutes 14
 
+# The site, docs/_build/html/index.html: it opens from the disk. Executes the notebooks: about three minutes on one core.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# Its links, search, navigation, colours and equations, in a Chromium that is on the PATH.
+docs-check: docs
+	$(BIN)/python -m pytest tests/site
+
 # Redraws the figures of docs/: about four minutes on one core.
 docs-figures: install
 	$(BIN)/python docs/images_shapes_figure.py
@@ -119,6 +129,7 @@ docs-figures: install
 	$(BIN)/python docs/bridge_figure.py
 	$(BIN)/python docs/primal_figure.py
 	$(BIN)/python docs/gallery_figures.py
+	$(BIN)/python docs/tutorial_figure.py
 
 clean:
-	rm -rf .venv .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-lowest build dist docs/_build docs/generated *.egg-info .mypy_cache .ruff_cache .pytest_cache
