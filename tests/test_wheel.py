@@ -107,3 +107,10 @@ def test_the_installed_wheel_runs_and_compares_from_an_empty_folder(from_wheel, 
 def test_the_installed_wheel_has_the_embedded_digits(from_wheel):
     shape = from_wheel("-c", "from ot_gen.data import mnist; data = mnist(); print(len(data.train), len(data.test))")
     assert shape.split() == ["8000", "2000"]
+
+
+def test_the_how_to_pages_do_what_they_show_from_an_empty_folder(from_wheel):
+    """Each in a folder of its own, all in one process: most of a short run's time is the import."""
+    pages = [*(PROJECT / "docs/howto").glob("*.md"), PROJECT / "docs/tutorial.md"]
+    printed = from_wheel(PROJECT / "tests/pages.py", *pages).splitlines()
+    assert len(pages) > 10 and {page.stem for page in pages} <= {*printed}
