@@ -46,7 +46,8 @@ def by_label(solver: Solver, classes: Count, weight: Weight = math.inf) -> Solve
 
     Raises:
         ValueError: a part that knows no classes, which are an `ImportanceCoupling` and divergences that need densities
-            of codes, or a finite weight where classes cannot mix.
+            of codes, one that is told them already, or a finite weight where classes cannot mix. When it is prepared,
+            data with another number of classes.
 
     Source: Mirza, Osindero, 2014, https://arxiv.org/abs/1411.1784; Cheng, Schwing, 2025,
         https://arxiv.org/abs/2503.10636
@@ -62,7 +63,7 @@ def by_label(solver: Solver, classes: Count, weight: Weight = math.inf) -> Solve
         >>> mu.in_own_units().given(1).sample(3).shape
         torch.Size([3, 2])
     """
-    cost = LabelCost(solver.cost, weight)
+    cost = LabelCost(solver.cost, weight, classes)
     if isinstance(solver, DualSolver):
         _check_infinite(weight, "a potential")
         return DualSolver(cost, _potential(solver.potential, classes), solver.inner_steps, solver.warmup_steps)

@@ -281,6 +281,11 @@ def check_classes(mu: Measure, nu: Measure, cost: Cost) -> None:
                 else "is for data with classes, and these have none; make them LabelledData"
             )
         )
+    if isinstance(cost, LabelCost) and cost.classes not in (None, nu.classes):
+        raise ValueError(
+            f"the solver is by_label(solver, {cost.classes}), and the data have {nu.classes} classes; make it by_label("
+            f"solver, {nu.classes})"
+        )
     mine, theirs = _shares(mu), _shares(nu)
     if mine is None or theirs is None or torch.allclose(mine.double(), theirs.to(mine).double(), rtol=0, atol=1e-4):
         return

@@ -26,6 +26,7 @@ from ot_gen import (
     DiracEncoder,
     DiscretePotential,
     DualSolver,
+    Empirical,
     EncoderCoupling,
     Euclidean,
     FlowMap,
@@ -34,6 +35,7 @@ from ot_gen import (
     IndependentPairing,
     InverseMultiquadric,
     Labelled,
+    LabelledData,
     PlanCoupling,
     PrimalSolver,
     Pushforward,
@@ -52,6 +54,7 @@ from ot_gen import (
 )
 from ot_gen.measures import LabelledLaw, undisturbed
 from ot_gen.priors import ex_post_prior, flow_prior, load_prior, save_prior, semidiscrete_prior
+from ot_gen.priors.by_label import fitted_by_label
 
 NETS = {"dense": MLP(784, 3, (8,)), "convolutional": ConvFeatures((1, 28, 28), 4), "linear": nn.Linear(784, 3)}
 NETS["residual"] = ResNetFeatures((1, 28, 28), 4)
@@ -180,8 +183,49 @@ def test_a_model_without_classes_is_refused():
         with_classes(FlowMap(DenseVelocity(2, 8)), 3)
     with pytest.raises(ValueError, match="told the class already"):
         with_classes(with_classes(MLP(2, 2), 3), 3)
-    with pytest.raises(ValueError, match="a whole number"):
-        with_classes(MLP(2, 2), 3)(torch.tensor([[0.0, 0.0, 1.5]]))
+    with pytest.raises(ValueError, match="told the class already"):
+        with_classes(Conditional(MLP(2, 2), 3), 3)
+    with pytest.raises(ValueError, match="told the class already"):
+        by_label(DualSolver(Euclidean(), Critic(Conditional(MLP(2, 1), 3), GradientPenalty(1.0))), 3)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_made_for_more_classes_than_the_data_have_is_refused(name):
+    nu = data(classes=2)
+    with pytest.raises(ValueError, match=r"by_label\(solver, 3\), and the data have 2 classes"):
+        by_label(SOLVERS[name](), 3).prepare(model(nu), nu)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_class_is_a_whole_number_to_rounding(dtype):
+    net = with_classes(MLP(2, 2).to(dtype), 300)
+    for wrong in (7.05, 7.5, -1.0, 300.0, float("nan")):
+        with pytest.raises(ValueError, match="a whole number"):
+            net(torch.tensor([[0.0, 0.0, wrong]], dtype=dtype))
+    t, k = torch.rand(50, dtype=dtype), torch.arange(250, 300, dtype=dtype)
+    between = labelled(torch.zeros(50, 2, dtype=dtype), t * k + (1 - t) * k)  # as gradient penalties have it
+    assert torch.equal(net(between)[:, -1].round(), k)
+    h, nu = by_label(SOLVERS["table"](), 3), data()
+    h.prepare(model(nu), nu)
+    with pytest.raises(ValueError, match="classes 0 to 2"):
+        h.potential(torch.tensor([[0.0, 0.0, 3.0]]))
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_a_prior_says_which_class_has_too_few_codes(few):
+    labels = torch.tensor([few] * 2 + [1 - few] * 8)
+    nu = LabelledData(Empirical(torch.randn(10, 2)), labels)
+    encoder = WithLabel(Conditional(DiracEncoder(nn.Linear(2, 2)), 2))
+    with pytest.raises(ValueError, match=f"a mix of 3 cells needs as many codes, and class {few} has 2"):
+        semidiscrete_prior(encoder, nu, mix=3)
+    with pytest.raises(ValueError, match=f"the codes of class {few} have no prior: not these"):
+        fitted_by_label(partial(_refusing, fewest=3), encoder, nu)
+
+
+def _refusing(encoder, nu, fewest):
+    if len(nu) < fewest:
+        raise ValueError("not these")
+    return standard_gaussian(2)
 
 
 def test_shares_of_the_model_are_those_of_the_data():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ot_gen.arguments import Cloud, Interval, checked
+from ot_gen.arguments import Cloud, Count, Interval, checked
 from ot_gen.costs.cost import Bilinear, Cost, Growth
 from ot_gen.measures import LabelledLaw, unlabelled
 
@@ -26,6 +26,7 @@ class LabelCost(Cost):
     Args:
         cost: c, of points without their class.
         weight: w > 0, in the units of c.
+        classes: K, with which a solver compares the data; None: any number.
 
     Source: Cheng, Schwing, 2025, https://arxiv.org/abs/2503.10636
 
@@ -38,12 +39,18 @@ class LabelCost(Cost):
                 [inf, inf, 0.]])
     """
 
-    def __init__(self, cost: Cost, weight: Annotated[float, Interval(0, math.inf, "(]")] = math.inf) -> None:
+    def __init__(
+        self,
+        cost: Cost,
+        weight: Annotated[float, Interval(0, math.inf, "(]")] = math.inf,
+        classes: Count | None = None,
+    ) -> None:
         super().__init__()
         if isinstance(cost, LabelCost):
             raise ValueError("the cost of a LabelCost is of points without their class, got a LabelCost")
         self.within = cost
         self.weight = float(weight)
+        self.classes = classes
         self.is_metric = cost.is_metric
         self.degree = cost.degree if math.isinf(weight) else None
 

@@ -3,7 +3,7 @@
 A point cloud is always (n, d). Networks that work on images reshape at their own door.
 """
 
-from ot_gen.networks.conditional import Conditional, LabelledVelocity
+from ot_gen.networks.conditional import Conditional, LabelledVelocity, check_classes
 from ot_gen.networks.convolutional import ConvFeatures, ConvGenerator
 from ot_gen.networks.decoders import BernoulliDecoder, GaussianDecoder, LearnedStd, PixelwiseStd, RBFPrecision
 from ot_gen.networks.dense import MLP
@@ -66,6 +66,7 @@ __all__ = [
     "UNetVelocity",
     "WeightClip",
     "add_head",
+    "check_classes",
     "evaluations",
     "is_contraction",
 ]

@@ -29,8 +29,8 @@ class Conditional(Network):
         classes: K.
 
     Raises:
-        ValueError: the network has no such layer, or, when it is called, a class that is not one of
-            0, ..., K − 1.
+        ValueError: the network has no such layer, or is told a class already; or, when it is called, a class that is
+            not one of 0, ..., K − 1.
 
     Source: Mirza, Osindero, 2014, https://arxiv.org/abs/1411.1784; Perez et al., 2018, https://arxiv.org/abs/1709.07871
 
@@ -44,6 +44,11 @@ class Conditional(Network):
 
     def __init__(self, net: nn.Module, classes: Count) -> None:
         super().__init__()
+        if any(isinstance(part, Conditional) for part in net.modules()):
+            raise ValueError(
+                f"this {type(net).__name__} is told the class already, by a Conditional; give the network of points "
+                "without it"
+            )
         layers = [part for part in net.modules() if isinstance(part, WEIGHTED)]
         if not layers:
             raise ValueError(
@@ -96,15 +101,18 @@ def _channels(layer: nn.Module) -> int:
 
 
 def check_classes(labels: Tensor, classes: int) -> None:
-    """Raise a `ValueError` unless labels are 0, ..., K − 1, up to the rounding of a point between two of one class.
+    """Raise a `ValueError` unless labels are 0, ..., K − 1, to the rounding of a point between two of one class.
 
     Example:
         >>> check_classes(torch.tensor([0, 9]), 10)
     """
     if len(labels) == 0:
         return
-    whole = labels.detach().round()
-    if not 0 <= float(whole.min()) <= float(whole.max()) < classes or bool((labels.detach() - whole).abs().max() > 0.1):
+    labels = labels.detach()
+    whole = labels.round()
+    rounding = min(0.1, 16 * classes * torch.finfo(labels.dtype).eps) if labels.is_floating_point() else 0.0
+    inside = 0 <= float(whole.min()) <= float(whole.max()) < classes
+    if not inside or not float((labels - whole).abs().max()) <= rounding:
         raise ValueError(
             f"there are classes 0 to {classes - 1}, got numbers from {float(labels.min()):g} to "
             f"{float(labels.max()):g}; the last column of labelled rows is the class, a whole number"

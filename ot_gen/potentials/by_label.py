@@ -12,6 +12,7 @@ from ot_gen.arguments import Count, checked, described
 from ot_gen.costs import Cost, cost_of_points
 from ot_gen.execution import OptimizerFactory
 from ot_gen.measures import LabelledData, Measure, Pushforward, Unlabelled, unlabelled
+from ot_gen.networks import check_classes
 from ot_gen.potentials.discrete import DiscretePotential, NaturalDescent
 from ot_gen.potentials.potential import Potential
 
@@ -30,7 +31,7 @@ class LabelPotential(Potential):
 
     Raises:
         ValueError: when it is bound, a model without classes, data that are no `LabelledData`, or what the potential
-            refuses.
+            refuses; when it is called, a class that is not one of 0, ..., K − 1.
 
     Example:
         >>> import torch
@@ -73,6 +74,7 @@ class LabelPotential(Potential):
     def forward(self, x: Tensor) -> Tensor:
         self.check(x)
         points, labels = unlabelled(x)
+        check_classes(x[:, -1], len(self.parts))
         h = points.new_zeros(len(x))
         for k, of_class in self._classes(labels):
             h = h.index_put((of_class,), self._potentials()[k](points[of_class]).to(h))

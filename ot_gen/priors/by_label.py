@@ -45,6 +45,9 @@ class OfClass(Network):
 def fitted_by_label(fit: Callable[[nn.Module, Measure], Measure], encoder: nn.Module, nu: LabelledData) -> Labelled:
     """The law of labelled codes whose classes have priors of their own, fit(encoder, ν_k).
 
+    Raises:
+        ValueError: what the fit of a class refuses, with the number of the class.
+
     Example:
         >>> from ot_gen import Conditional, DiracEncoder, Empirical, WithLabel, ex_post_prior
         >>> nu = LabelledData(Empirical(torch.randn(40, 3)), torch.arange(40) % 2)
@@ -52,7 +55,13 @@ def fitted_by_label(fit: Callable[[nn.Module, Measure], Measure], encoder: nn.Mo
         >>> fitted_by_label(lambda e, of: ex_post_prior(e, of, components=1), encoder, nu).sample(5).shape
         torch.Size([5, 3])
     """
-    return Labelled([fit(OfClass(encoder, k), nu.part(k)) for k in range(nu.classes)], nu.shares)
+    parts = []
+    for k in range(nu.classes):
+        try:
+            parts.append(fit(OfClass(encoder, k), nu.part(k)))
+        except ValueError as error:
+            raise ValueError(f"the codes of class {k} have no prior: {error}") from error
+    return Labelled(parts, nu.shares)
 
 
 def labelled_codes(encoder: nn.Module, nu: LabelledData, samples: int, seed: int) -> tuple[Tensor, Tensor]:

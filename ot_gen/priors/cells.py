@@ -182,7 +182,7 @@ def semidiscrete_prior(
         progress: shows the bar of the solve, on a terminal.
 
     Raises:
-        ValueError: fewer codes than `mix`, or codes that are not finite (n, k) vectors.
+        ValueError: fewer codes than `mix`, in all or of a class, or codes that are not finite (n, k) vectors.
         KeyboardInterrupt: the user stopped the solve.
 
     Source: An et al., 2020, https://openreview.net/forum?id=HkldyTNYwH; Lei et al., 2020,
@@ -197,6 +197,12 @@ def semidiscrete_prior(
         True
     """
     if isinstance(nu, LabelledData):
+        few = min(range(nu.classes), key=lambda k: len(nu.part(k)))
+        if mix > len(nu.part(few)):
+            raise ValueError(
+                f"a mix of {mix} cells needs as many codes, and class {few} has {len(nu.part(few))}; lower mix to "
+                "that, or leave out the rare classes"
+            )
         of_class = partial(
             semidiscrete_prior,
             mix=mix,
