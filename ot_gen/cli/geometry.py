@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, final
 
 from omegaconf import OmegaConf
+from torch import nn
 
 from ot_gen.arguments import Interval, Seed, checked
 from ot_gen.cli.errors import failures, one_line, say, usage
-from ot_gen.cli.finished import load_run
+from ot_gen.cli.finished import TrainedRun, load_run
+from ot_gen.cli.sample import check_classes, class_numbers
 from ot_gen.cli.targets import check_study
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, use_threads
 from ot_gen.execution.deprecation import REMOVAL
+from ot_gen.measures import Empirical, Pushforward, Unlabelled
+from ot_gen.networks import BernoulliDecoder, GaussianDecoder
+from ot_gen.priors.by_label import OfClass
 from ot_gen.runs.manifold import shortest_paths, straight_lines, study, told
 
 STARTS = {"graph": shortest_paths, "line": straight_lines}
@@ -44,7 +49,7 @@ def geometry(arguments: Sequence[str]) -> int:
         chosen = _options(given.overrides)
         if given.output is not None:
             check_study(given.output, given.run)
-        shown = _study(given.run, given.trust, given.output, chosen)
+        shown = _study(given.run, given.trust, given.output, given.classes, chosen)
     except NotImplementedError as error:  # torch's, of an activation without second derivatives
         return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
     except Exception as error:
@@ -64,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: ot-gen geometry --run runs/NAME pairs=24 start=line",
     )
     parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run of ot-gen")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        metavar="CLASS",
+        action="append",
+        default=[],
+        help="of a run with condition=label: the class whose latent space is studied, by number or name",
+    )
     parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
     parser.add_argument("--output", type=Path, help="the folder to write to; the default is that of the run")
     parser.add_argument("--out", dest="output", type=Path, help=argparse.SUPPRESS)  # its former name
@@ -110,18 +123,45 @@ def _renamed(override: str) -> str:
     return f"{new}={value}"
 
 
-def _study(run: Path, trusted: bool, output: Path | None, chosen: Any) -> str:
+def _study(run: Path, trusted: bool, output: Path | None, asked: list[str], chosen: Any) -> str:
     use_threads(chosen.threads)
     model = load_run(run, trusted)
     record = model.record
+    classes = class_numbers(asked, model.data.class_names)
+    check_classes(classes, model.mu.classes, run)
     if model.mu.classes is not None:
-        raise ValueError(
-            f"{run} was trained with condition=label: it has a latent space for each class, and "
-            "ot-gen geometry studies one; train a run without classes"
-        )
+        if len(classes) != 1:
+            raise ValueError(
+                f"{run} was trained with condition=label: it has a latent space for each class, and "
+                "ot-gen geometry studies one; give one class, --class 3"
+            )
+        model = _of_class(model, classes[0])
     kept = {"solver": record.solver, "data": record.data, "generator": record.generator, "run": str(run.absolute())}
     settings = {name: chosen[name] for name in ("pairs", "segments", "ridge", "seed")}
     folder = output or run
+    kept |= {"class": model.data.name_of(classes[0])} if classes else {}
     about, starts = kept | {"start": chosen.start}, STARTS[chosen.start]
     summary = study(folder, model.mu, model.encoder, model.data, about, starts, **settings)
-    return "\n".join([record.label, told(summary), "", f"record and figures in {folder}"])
+    head = record.label + (f", class {kept['class']}" if classes else "")
+    return "\n".join([head, told(summary), "", f"record and figures in {folder}"])
+
+
+def _of_class(model: TrainedRun, k: int) -> TrainedRun:
+    """A run as one of a class alone: its generator at that class, its prior, its encoder and its held-out points."""
+    mu, data = model.mu, model.data
+    if any(isinstance(part, GaussianDecoder | BernoulliDecoder) for part in mu.map.modules()):
+        raise ValueError(
+            "the decoder of this run has noise and is told the class, and ot-gen geometry has no metric of that; train "
+            "with noise=none, or without classes"
+        )
+    base = Pushforward(Unlabelled(nn.Identity()), mu.base.given(k))
+    which = data.labels[1] == k
+    if int(which.sum()) < 2:
+        raise ValueError(f"{int(which.sum())} held-out points are of class {data.name_of(k)}; choose a class with two")
+    test = Empirical(data.test.rows[which.nonzero()[:, 0]])
+    return replace(
+        model,
+        mu=Pushforward(OfClass(mu.map, k), base).eval(),
+        encoder=None if model.encoder is None else OfClass(model.encoder, k).eval(),
+        data=replace(data, test=test, test_labels=data.labels[1][which]),
+    )

@@ -70,9 +70,9 @@ def _sampled(n: Count, seed: Seed, nfe: Steps | None, asked: list[str], given: a
     file = SampleFile(given.output, given.overwrite)
     run = load_run(given.run, given.trust)
     names = run.data.class_names
-    classes = _numbers(asked, names)
+    classes = class_numbers(asked, names)
     several = len(classes) > 1
-    _check_classes(classes, run.mu.classes, given.run)
+    check_classes(classes, run.mu.classes, given.run)
     total = n * max(1, len(classes))
     file.check(total, run.data.shape)
     try:
@@ -103,8 +103,13 @@ def _drawn(mu: Pushforward, n: int, seed: int, classes: Sequence[int]) -> tuple[
     return points, unlabelled(mu.base.sample(n))[1]
 
 
-def _numbers(words: Sequence[str], names: Sequence[str] | None) -> list[int]:
-    """The classes of --class 3 --class 5,7, or of --class cat,dog where they have names."""
+def class_numbers(words: Sequence[str], names: Sequence[str] | None) -> list[int]:
+    """The classes of --class 3 --class 5,7, or of --class cat,dog where they have names.
+
+    Example:
+        >>> class_numbers(["3", "5,7"], None), class_numbers(["dog"], ["cat", "dog"])
+        ([3, 5, 7], [1])
+    """
     known = {name: k for k, name in enumerate(names or ())}
     split = ([word] if word in known else word.split(",") for word in words)  # a name may have a comma
     parts = [part.strip() for some in split for part in some]
@@ -127,7 +132,12 @@ def _numbers(words: Sequence[str], names: Sequence[str] | None) -> list[int]:
     return numbers
 
 
-def _check_classes(asked: Sequence[int], classes: int | None, folder: Path) -> None:
+def check_classes(asked: Sequence[int], classes: int | None, folder: Path) -> None:
+    """Refuse classes that a run does not have.
+
+    Example:
+        >>> check_classes([3], 10, Path("runs/NAME"))
+    """
     if not asked:
         return
     if classes is None:

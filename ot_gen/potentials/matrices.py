@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ot_gen.arguments import Count, Positive, checked
+from ot_gen.arguments import Cloud, Count, Positive, checked
 
 SMALLEST = 1e-2  # of the deviation at the start: no component shrinks to an atom
 
@@ -100,7 +100,7 @@ class Matrices(nn.Module, ABC):
         """xᵀ S_k x, (n, K)."""
 
     @abstractmethod
-    def distances(self, y: Tensor, centres: Tensor) -> Tensor:
+    def distances(self, y: Cloud, centres: Cloud) -> Tensor:
         """(y − r_k)ᵀ S_k⁻¹ (y − r_k), (n, K), for centres r_k (K, d)."""
 
 
@@ -138,7 +138,7 @@ class FullMatrices(Matrices):
     def squares(self, x: Tensor) -> Tensor:
         return _by_component(x, self.factors()).square().sum(dim=2)
 
-    def distances(self, y: Tensor, centres: Tensor) -> Tensor:
+    def distances(self, y: Cloud, centres: Cloud) -> Tensor:
         factors = self.factors()
         identity = torch.eye(y.shape[1], dtype=factors.dtype, device=factors.device).expand_as(factors)
         inverses = torch.linalg.solve_triangular(factors, identity, upper=False)
@@ -167,7 +167,7 @@ class DiagonalMatrices(Matrices):
     def squares(self, x: Tensor) -> Tensor:
         return x.square() @ self.diagonals().square().T
 
-    def distances(self, y: Tensor, centres: Tensor) -> Tensor:
+    def distances(self, y: Cloud, centres: Cloud) -> Tensor:
         precisions = self.diagonals().square().reciprocal()
         constants = (centres.square() * precisions).sum(dim=1)
         return y.square() @ precisions.T - 2 * y @ (centres * precisions).T + constants

@@ -18,10 +18,11 @@ from ot_gen.priors.codes import codes_of
 @final
 @checked
 class OfClass(Network):
-    """An encoder of labelled rows as one of the points of a class: y -> q(·|y, k), laws of codes without their class.
+    """A map of labelled rows as one of the points of a class: y -> f(y; k), for an encoder laws without their class.
 
     Args:
-        encoder: rows (y, k) -> q(·|y, k), as `with_classes` and `by_label` make them.
+        encoder: rows (y, k) -> q(·|y, k), or a generator of own units, (z, k) -> g(z; k), as `by_label` and
+            `with_classes` make them.
         label: k.
 
     Example:
@@ -36,10 +37,10 @@ class OfClass(Network):
         self.encoder = encoder
         self.label = label
 
-    def forward(self, y: Tensor) -> Distribution:
+    def forward(self, y: Tensor) -> Distribution | Tensor:
         q = self.encoder(labelled(y, torch.full((len(y),), self.label, device=y.device)))
-        law: Distribution = q.law if isinstance(q, LabelledLaw) else q
-        return law
+        out: Distribution | Tensor = q.law if isinstance(q, LabelledLaw) else q
+        return out
 
 
 def fitted_by_label(fit: Callable[[nn.Module, Measure], Measure], encoder: nn.Module, nu: LabelledData) -> Labelled:
