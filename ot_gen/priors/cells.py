@@ -233,7 +233,7 @@ def semidiscrete_prior(
             raise KeyboardInterrupt
         if not solution.converged:
             log.warning("the table of the prior is not certified: %s", solution.message)
-        cells = CellMixture(target.atoms, solution.h_tilde, units, mix)
+        cells = CellMixture(target.atoms, solution.h_tilde.to(target.atoms), units, mix)
         if reject and mix > 1:
             jumps = cells.draw(PILOT)[1]
             cells.jump.fill_(float(jumps.quantile(1 - reject)))

@@ -112,6 +112,11 @@ class Ascent(nn.Module):
             size *= 2
         return size
 
+    @property
+    def sharpest(self) -> bool:
+        """Whether rounding allows no smaller ε, though one is wanted."""
+        return self.epsilon <= self.smallest and not self.target
+
     @torch.no_grad()
     def step(self, x: Tensor) -> None:
         """One natural step from a fresh sample x of μ, (n, d)."""

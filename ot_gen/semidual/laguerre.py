@@ -13,7 +13,7 @@ from ot_gen.display import line
 from ot_gen.measures import Pixels
 from ot_gen.semidual.envelope import EnvelopeTree
 from ot_gen.semidual.scores import Scores, attained
-from ot_gen.semidual.transform import check_points, check_table
+from ot_gen.semidual.transform import check_points, check_table, widened_to
 
 INDEXED = 3  # columns of the product up to which cells are looked up
 MANY = 700  # atoms from which on a lookup beats the stream
@@ -54,6 +54,9 @@ class LaguerreCells:
     """
 
     def __init__(self, cost: Cost, atoms: Tensor | Pixels, h_tilde: Tensor) -> None:
+        self._given = atoms.dtype
+        if isinstance(atoms, Tensor):
+            atoms = widened_to(h_tilde, atoms)
         check_table(atoms, h_tilde)
         self.cost, self.atoms, self.h_tilde = cost, atoms.detach(), h_tilde.detach()
         self.tree: EnvelopeTree | None = None
@@ -85,6 +88,8 @@ class LaguerreCells:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(h(x), argmin), each (n,), for points (n, d)."""
+        if x.dtype == self._given:
+            x = widened_to(self.h_tilde, x)
         check_points(x, self.atoms)
         form = self._scores.form
         if self.tree is None or form is None:

@@ -19,6 +19,7 @@ from ot_gen.semidual.scores import PANEL_ATOMS, SEEN_ENTRIES, Scores
 from ot_gen.semidual.stream import Stream
 
 SAMPLE = 512  # by which a law is known
+WIDENED = 2**28  # bytes of atoms that may become twice as many
 
 
 class Sampler(Protocol):
@@ -38,6 +39,7 @@ class SemidiscreteProblem:
         mu: a `Measure`, a torch `Distribution` of vectors, or an object with `sample(n)`.
         nu: the atoms.
         cost: the ground cost.
+        dtype: of the numbers that are computed, None for that of the atoms.
 
     Raises:
         ValueError: μ, ν and the cost do not fit together.
@@ -50,7 +52,8 @@ class SemidiscreteProblem:
         (tensor([0.6667, 0.3333]), tensor([1., 2., 1.]))
     """
 
-    def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost) -> None:
+    def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost, dtype: torch.dtype | None = None) -> None:
+        self._given = mu, nu, cost
         law = _measure(mu, nu.dim)
         self.law: Measure = law
         self.mu = law.mu
@@ -58,32 +61,51 @@ class SemidiscreteProblem:
         self.nu = nu
         self.cost = cost
         law.check(law.sample(2), nu.rows[:1])
+        law.dtype = dtype
         self.first, self.group = _groups(nu)
         whole = len(self.first) == len(nu)
         self.atoms = nu.rows if whole else taken(nu.rows, self.first)
         if isinstance(self.atoms, Pixels) and self.atoms.numel() <= SEEN_ENTRIES:
             self.atoms = self.atoms[:]
+        self.atoms = self.atoms if dtype is None else self.atoms.to(dtype)
         present = self.group >= 0
         masses = torch.zeros(len(self.first), dtype=torch.float64, device=nu.weights.device)
         masses.index_add_(0, self.group[present], nu.weights[present].double())
-        self.weights = (masses / masses.sum()).to(nu.weights)
+        self.weights = (masses / masses.sum()).to(nu.weights if dtype is None else dtype)
         self.rows = Scores(cost, self.atoms)
         self.largest = 0.0 if bool(present.all()) else self._largest(self.law.sample(512))
 
     @torch.no_grad()
     def _largest(self, x: Tensor) -> float:
-        return max(float(self.cost.matrix(x, tile).abs().max()) for tile in self.nu.rows.split(PANEL_ATOMS))
+        return max(float(self.cost.matrix(x, tile.to(x)).abs().max()) for tile in self.nu.rows.split(PANEL_ATOMS))
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is posed in a wider dtype than that of the atoms."""
+        return self.weights.dtype != self.nu.weights.dtype
+
+    @property
+    def widens(self) -> bool:
+        """Whether it may be posed in double precision, and is not."""
+        atoms, device = self.atoms, self.weights.device.type
+        few = isinstance(atoms, Tensor) and atoms.nbytes <= WIDENED
+        return few and self.weights.dtype == torch.float32 and device != "mps"  # which has no float64
+
+    def widened(self) -> SemidiscreteProblem:
+        """The same in double precision."""
+        return SemidiscreteProblem(*self._given, dtype=torch.float64)
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What tells this problem from others, for checkpoints; a law by a sample, where a seed repeats it."""
-        one, again = (Stream(self.law, 0).draw(SAMPLE) for _ in range(2))
+        one, again = (Stream(self.law, 0).draw(SAMPLE).to(self.nu.weights) for _ in range(2))
         model = one if torch.equal(one, again) else type(self.law).__name__
         return fingerprint(model=model, data=self.nu, cost=structure(self.cost))
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: the maximum over coinciding atoms."""
         present = self.group >= 0
+        h_tilde = h_tilde.to(self.weights)
         start = h_tilde.new_full((len(self.first),), -torch.inf)
         return start.scatter_reduce(0, self.group[present], h_tilde[present], "amax")
 
@@ -95,7 +117,8 @@ class SemidiscreteProblem:
     def share(self, masses: Tensor) -> Tensor:
         """Masses of all atoms from those of the distinct ones, in proportion to b among coinciding atoms."""
         part = self.nu.weights / self.weights[self.group.clamp_min(0)].clamp_min(1e-30)
-        return torch.where(self.group >= 0, masses.to(part)[self.group.clamp_min(0)] * part, 0.0)
+        shared = torch.where(self.group >= 0, masses.to(part)[self.group.clamp_min(0)] * part, 0.0)
+        return shared.to(self.nu.weights)
 
 
 class _Law(Measure):
@@ -105,6 +128,7 @@ class _Law(Measure):
         super().__init__()
         self.mu = mu
         self.dim = dim
+        self.dtype: torch.dtype | None = None  # what samples become
         self.cube_dim = mu.cube_dim if isinstance(mu, Measure) else None
 
     def sample(self, n: int) -> Tensor:
@@ -125,7 +149,7 @@ class _Law(Measure):
         if not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):
             bad = int((~torch.isfinite(x)).any(dim=1).sum())
             raise ValueError(f"mu returned NaN or Inf in {bad} of {n} samples; repair the sampler or its weights")
-        return x
+        return x if self.dtype is None else x.to(self.dtype)
 
     def check(self, x: Tensor, atoms: Tensor) -> None:
         """Raise a `ValueError` unless samples and atoms share dtype and device."""

@@ -30,7 +30,9 @@ class Soft(NamedTuple):
 
 @final
 class Rivals:
-    """D(h̃) = −(ε/n) Σ_i log Σ_j exp((h̃_j − c_ij) / ε) + Σ_j b_j h̃_j, over pairs (i, j) with c_ij − h̃_j near the least.
+    """The soft semi-dual of a sample, up to a constant, over pairs (i, j) with c_ij − h̃_j near the least.
+
+        D(h̃) = −(ε/n) Σ_i log Σ_j exp((h̃_j − c_ij) / ε) + Σ_j b_j h̃_j
 
     Near is within `WINDOW` · ε. An atom that is nobody's rival is raised until it just becomes one: to the c-transform
     of the sample's potential.
@@ -53,7 +55,7 @@ class Rivals:
     def _collect(self, scores: Scores, x: Tensor) -> None:
         h_tilde, window = torch.from_numpy(self.table).to(scores.atoms.device, scores.dtype), WINDOW * self.epsilon
         columns, costs, lengths = [], [], []
-        for _, part in scores.costs(x):
+        for part in scores.reduced(x):
             gap = part - h_tilde
             i, j = (gap <= gap.amin(dim=1, keepdim=True) + window).nonzero(as_tuple=True)
             columns.append(j.cpu().numpy())
@@ -135,7 +137,7 @@ def _clearance(scores: Scores, x: Tensor, table: Floats) -> Floats:
     """min_i (c_ij − h̃_j − min_k (c_ik − h̃_k)), (m,): how far each atom is from being the best one of a point."""
     h_tilde = torch.from_numpy(table).to(scores.atoms.device, scores.dtype)
     least = torch.full_like(h_tilde, torch.inf)
-    for _, part in scores.costs(x):
+    for part in scores.reduced(x):
         gap = part - h_tilde
         least = torch.minimum(least, (gap - gap.amin(dim=1, keepdim=True)).amin(dim=0))
     return least.double().cpu().numpy()

@@ -200,11 +200,20 @@ class Scores:
 
     def costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(x_i, c(x_i, y_j)), a chunk of points at a time; valid until the next one."""
+        for part, room, constants in self._costs(x):
+            yield part, room if constants is None else room.add_(constants.unsqueeze(1))
+
+    def reduced(self, x: Tensor) -> Iterator[Tensor]:
+        """c(x_i, y_j) less what all atoms share, (n, m), as `costs`; far from the origin that part hides the rest."""
+        for _, room, _ in self._costs(x):
+            yield room
+
+    def _costs(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         for part, room in self._chunks(x):
             points, constants = self.points(part)
             for panel in self.panels():
                 panel.costs(points, room[:, panel.atoms])
-            yield part, room if constants is None else room.add_(constants.unsqueeze(1))
+            yield part, room, constants
 
     def _chunks(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Points, a chunk at a time, and room for their scores against all atoms."""

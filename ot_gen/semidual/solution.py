@@ -16,7 +16,7 @@ from ot_gen.display import Span, card, cut, facts, spans, with_error
 from ot_gen.execution import Ending
 from ot_gen.measures import Empirical
 from ot_gen.semidual.scores import Scores
-from ot_gen.semidual.transform import c_transform
+from ot_gen.semidual.transform import c_transform, widened_to
 from ot_gen.transport import Bracket
 
 
@@ -27,7 +27,8 @@ class SemidiscreteSolution:
     """A table h̃ over the atoms of ν, and what held-out samples say about it.
 
     Attributes:
-        h_tilde: h̃, (m,), with Σ_j b_j h̃_j = 0; `ot_gen.c_transform` turns it into h.
+        h_tilde: h̃, (m,), with Σ_j b_j h̃_j = 0; `ot_gen.c_transform` turns it into h. It has the dtype of the atoms, or
+            is float64 where rounding to theirs would move more mass than was asked for.
         lower, lower_se: E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), estimated without bias, and its
             standard error.
         upper, upper_se: the cost of a feasible coupling of fresh samples with ν, >= W_c(μ, ν) in expectation, and its
@@ -98,8 +99,9 @@ class SemidiscreteSolution:
         """Where the plan sends x, (n, d) -> (n, d): the atom of its cell, or for ε > 0 the plan's mean at x."""
         if self.epsilon == 0:
             return self.nu.rows[c_transform(self.cost, x, self.nu.rows, self.h_tilde)[1]]
-        soft = Scores(self.cost, self.nu.rows).soft(x, self.h_tilde, self.epsilon)
-        return torch.cat([w.unsqueeze(1) * (z @ self.nu.atoms) for z, w in soft])
+        atoms = widened_to(self.h_tilde, self.nu.atoms)
+        soft = Scores(self.cost, atoms).soft(widened_to(self.h_tilde, x), self.h_tilde, self.epsilon)
+        return torch.cat([w.unsqueeze(1) * (z @ atoms) for z, w in soft]).to(x)
 
     def __repr__(self) -> str:
         return cut(

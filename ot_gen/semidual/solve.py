@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from ot_gen.arguments import Count, Interval, Nonnegative, checked
 from ot_gen.costs import Cost
-from ot_gen.execution import checkpoint_in, keyword_only, renamed, target
+from ot_gen.execution import Ending, checkpoint_in, keyword_only, renamed, target
 from ot_gen.measures import Empirical, undisturbed
 from ot_gen.semidual.problem import Sampler, SemidiscreteProblem
 from ot_gen.semidual.progress import Callback, progress_bar
@@ -58,6 +58,9 @@ def semidiscrete(
     On a line and for a convex cost (or the inner product), the solve begins at the quantiles of a large sample. Where
     mass flows slowly, Newton's method on fresh samples takes over while ε falls (`ot_gen.semidual.annealing`). Where no
     table has what was asked for, as where μ has heavy points, the solve ends at once, and `message` says why.
+
+    Where rounding to float32 would move more mass than the tolerance, as under atoms far away or copies of one another,
+    all is done once more in float64, and h̃ is float64.
 
     With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure). Its plan gives x the
     softmax of (h̃_j − c(x, y_j)) / ε. `lower` and `upper` still bracket the unregularised W_c.
@@ -111,6 +114,19 @@ def semidiscrete(
     seed = int(torch.randint(2**30, (), device="cpu"))
     modules = [mu] if isinstance(mu, torch.nn.Module) else []
     with undisturbed(*modules), progress_bar(progress, max_samples) as bar:
-        solve = Solve(SemidiscreteProblem(mu, nu, cost), tol, gap_tol, epsilon, max_samples, max_seconds, seed)
+        problem, asked = SemidiscreteProblem(mu, nu, cost), (tol, gap_tol, epsilon)
+        solve = Solve(problem, *asked, max_samples, max_seconds, seed)
         solve.start(h_tilde, resume)
-        return solve.run([*callbacks, *bar], checkpoint)
+        if solve.narrow:  # resumed
+            solution = None
+        else:
+            solution = solve.run([*callbacks, *bar], checkpoint)
+            if solution.ending is not Ending.UNREACHABLE or not solve.narrow:
+                return solution
+            resume, max_samples, max_seconds = None, max_samples - solve.drawn, max_seconds - solution.seconds
+            if min(max_samples, max_seconds) <= 0:
+                return solution
+        solve = Solve(problem.widened(), *asked, max_samples, max_seconds, seed)
+        solve.start(h_tilde, resume)
+        wide = solve.run([*callbacks, *bar], checkpoint)
+        return wide if solution is None else min(wide, solution, key=lambda each: each.marginal_error)

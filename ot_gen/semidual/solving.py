@@ -35,17 +35,8 @@ SLOW = 1.6  # times as large
 POINTS, FOR_EACH = 2**12, 64  # samples that show points of mass, and steps for each atom where there are such
 TIED, TIED_ROWS = 2**12, 2**10  # samples that show ties to rounding, and by constants
 
-NUMBERS = (
-    "seed",
-    "streams",
-    "tested",
-    "next_test",
-    "finishes",
-    "annealings",
-    "follows",
-    "seconds",
-    "ascent",
-)  # of a checkpoint
+OWN = ("next_test", "finishes", "annealings", "follows")  # attributes that a checkpoint holds
+NUMBERS = ("seed", "streams", "tested", *OWN, "seconds", "ascent")
 
 
 @final
@@ -84,6 +75,7 @@ class Solve:
             self.exact_from = FINISH_FROM
         self.next_test = int(min(self.first_test, self.exact_from))
         self.reason = ""  # why no table is what was asked for
+        self.narrow = False  # whether rounding decides, and double precision may help
 
     def start(self, h_tilde: Tensor | None, resume: Path | None) -> None:
         """Begin from nothing, from a table, or where a checkpoint left off."""
@@ -93,12 +85,9 @@ class Solve:
             state = load_checkpoint(resume, {"ascent": self.ascent}, {}, self.problem.fingerprint, NUMBERS)
             self.seed = self.judge.seed = state["seed"]
             self.judge.streams, self.judge.tested = state["streams"], state["tested"]
-            self.next_test = state["next_test"]
-            self.finishes, self.annealings, self.follows = (
-                state["finishes"],
-                state["annealings"],
-                bool(state["follows"]),
-            )
+            for name in OWN:
+                setattr(self, name, type(getattr(self, name))(state[name]))
+            self.narrow = bool(state.get("wide")) and self.problem.widens
             self.began -= state["seconds"]
             self.ascent.restore(state["ascent"])
             return
@@ -107,7 +96,7 @@ class Solve:
         if line and h_tilde is None and not self.reason:
             self._start_on_a_line(sample)
         if h_tilde is not None:
-            table = self.problem.reduce(h_tilde.detach().to(self.problem.weights))
+            table = self.problem.reduce(h_tilde.detach())
             verdict = self.judge.test(table, steps=0)
             error = max(verdict.error, verdict.deviation, 1e-3)
             self.ascent.start(sample, table, worth=samples_for(error, self.atoms))
@@ -122,6 +111,8 @@ class Solve:
             while ending is None:
                 if self.ascent.samples >= self.next_test:
                     verdict = self._judged()
+                    if self.ascent.sharpest and not verdict.passed and not self.reason and self.problem.widens:
+                        self._look_at_ties(self.ascent.average, self.ascent.smallest)
                     while self._slow(verdict):
                         verdict = self._annealed(verdict)
                     if self.lined and not verdict.passed and not self.reason:
@@ -172,12 +163,16 @@ class Solve:
     def _look_at_ties(self, table: Tensor, epsilon: float) -> None:
         """Whether atoms tie for more mass than the tolerance, at a table that is nearly optimal."""
         x, tol, atoms = self.judge.draw(TIED), self.tol or 2, self.problem.atoms
-        # Pixels that are still bytes are too many to be numbers together.
-        flat = 0.0 if isinstance(atoms, Pixels) else flat_mass(self.problem.cost, atoms, x[:TIED_ROWS], table, epsilon)
-        self.reason = tie(flat, self.ascent.tied(x), self.problem.weights.dtype, tol)
+        flat, tied = 0.0, self.ascent.tied(x)
+        if not isinstance(atoms, Pixels):  # bytes are too many to be numbers together
+            y, few, h_tilde = (each.double() for each in (atoms, x[:TIED_ROWS], table))  # rounding looks like constants
+            flat = flat_mass(self.problem.cost, y, few, h_tilde, epsilon)
+        self.reason = tie(flat, tied, self.problem.weights.dtype, tol)
+        self.narrow = self.problem.widens and 2 * flat <= tol < tied
 
     def _hopeless(self) -> Ending | None:
-        return Ending.UNREACHABLE if self.reason else None
+        self.narrow = self.narrow or (self.problem.widens and self.judge.rounded)
+        return Ending.UNREACHABLE if self.reason or self.narrow else None
 
     def _judged(self) -> Verdict:
         """The verdict on the averaged table, or on the exact one where that is known and better."""
@@ -195,7 +190,7 @@ class Solve:
 
     def _slow(self, verdict: Verdict) -> bool:
         """Whether the error is more than that of sampling, so that Newton's method is due."""
-        if self.reason:
+        if self.reason or self.narrow:
             return False
         known = self.exact is not None and self.ascent.samples < self.exact_from  # geometry will end it
         if self.tol is None or self.annealings == 0 or known or verdict.error <= self.tol or self._spent() is not None:
@@ -239,27 +234,34 @@ class Solve:
     def _late(self) -> bool:
         return time.perf_counter() - self.began >= self.max_seconds
 
+    @property
+    def drawn(self) -> int:
+        """The number of samples, those of tests included."""
+        return self.ascent.samples + self.judge.tested
+
     def _used_up(self) -> bool:
-        return self.ascent.samples + self.judge.tested >= self.max_samples
+        return self.drawn >= self.max_samples
 
     def _said(self, ending: Ending) -> str:
         """The ending in words."""
         if ending is Ending.REACHED:
-            return "certified"
+            return "certified in float64" if self.problem.wide else "certified"
         if ending is Ending.STOPPED:
             return "stopped by the user"
         if ending is Ending.UNREACHABLE:
-            return self.reason
+            return self.reason or self._of_rounding()
         if not self._used_up():
             return f"max_seconds = {self.max_seconds:g} ended"
         message = f"max_samples = {self.max_samples} ended"
         if self.tol is not None and self.judge.rounded:
-            dtype = str(self.problem.weights.dtype).removeprefix("torch.")
-            moved = f"{self.judge.rounding:.1g} of the mass"
-            return f"{message}; rounding to {dtype} alone moves about {moved}: take a wider dtype"
+            return f"{message}; {self._of_rounding()}"
         if self.tol is not None and (needed := samples_for(self.tol, self.atoms)) > self.max_samples // 2:
             message += f"; tol = {self.tol:g} with {self.atoms} atoms takes about {2 * needed} independent samples"
         return message
+
+    def _of_rounding(self) -> str:
+        dtype = str(self.problem.weights.dtype).removeprefix("torch.")
+        return f"rounding to {dtype} alone moves about {self.judge.rounding:.1g} of the mass: take a wider dtype"
 
     def _report(self, callbacks: Sequence[Callback]) -> None:
         ascent, seconds = self.ascent, time.perf_counter() - self.began
@@ -280,10 +282,8 @@ class Solve:
             "seed": self.seed,
             "streams": self.judge.streams,
             "tested": self.judge.tested,
-            "next_test": self.next_test,
-            "finishes": self.finishes,
-            "annealings": self.annealings,
-            "follows": int(self.follows),
+            "wide": int(self.problem.wide),
+            **{name: int(getattr(self, name)) for name in OWN},
             "seconds": time.perf_counter() - self.began,
             "ascent": self.ascent.progress(),
         }

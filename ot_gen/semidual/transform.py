@@ -43,7 +43,7 @@ def c_transform(
         cost: the ground cost c.
         x: points, (n, d), finite.
         y: atoms y_j, (m, d), m >= 1; `nu.rows` of an `Empirical` reads pixels a panel at a time.
-        h_tilde: potentials h̃_j, (m,), finite.
+        h_tilde: potentials h̃_j, (m,), finite; in a wider dtype than x and y, that of all that is computed.
         epsilon: ε >= 0, in the units of the cost.
 
     Returns:
@@ -70,6 +70,8 @@ def c_transform(
         ...     c_transform(SquaredEuclidean(), torch.tensor([[1.0]]), atoms, h_tilde)
         (tensor([1.]), tensor([0]))
     """
+    if isinstance(y, Tensor) and x.dtype == y.dtype:
+        x, y = widened_to(h_tilde, x), widened_to(h_tilde, y)
     check_table(y, h_tilde)
     check_points(x, y)
     if epsilon == 0 and _small(x, y):
@@ -105,6 +107,13 @@ def _soft(scores: Scores, x: Tensor, h_tilde: Tensor, epsilon: float) -> tuple[T
     if not all_finite(value):
         raise ValueError(f"the c-transform at epsilon = {epsilon:g} overflows {x.dtype}: it is about −ε log m; lower ε")
     return value, argmin
+
+
+def widened_to(h_tilde: Tensor, points: Tensor) -> Tensor:
+    """Points (n, d) in the dtype of a table, if that is the wider one."""
+    floats = points.is_floating_point() and h_tilde.is_floating_point()
+    wider = floats and torch.finfo(h_tilde.dtype).bits > torch.finfo(points.dtype).bits
+    return points.to(h_tilde.dtype) if wider else points
 
 
 def check_table(y: Tensor | Pixels, h_tilde: Tensor) -> None:

@@ -281,7 +281,7 @@ NAN = float("nan")
         (X, torch.where(Y[2] == Y, NAN, Y), H, 0.0, "hold NaN"),
         (X, torch.where(Y[2] == Y, -NAN, Y), H, 0.1, "hold NaN"),
         (X.double(), Y, H, 0.0, "x is torch.float64"),
-        (X, Y, H.double(), 0.0, "h_tilde is torch.float64"),
+        (X, Y, H.half(), 0.0, "h_tilde is torch.float16"),
         (X.to("meta"), Y, H, 0.0, "x is on the device 'meta'"),
     ],
 )
