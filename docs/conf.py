@@ -8,13 +8,14 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-from building import api, claims, equations, methods, notebooks  # noqa: E402
+from building import api, claims, equations, indices, methods, notebooks  # noqa: E402
 
 project = "ot_gen"
 copyright = "The ot_gen developers"
 extensions = ["myst_nb"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
+nb_merge_streams = True
 nb_execution_mode = "off"  # building.notebooks has executed them
 exclude_patterns = ["building", "_build", "**/.ipynb_checkpoints"]
 suppress_warnings = ["misc.highlighting_failure"]
@@ -41,7 +42,8 @@ def generated(app: Sphinx) -> None:
 
 def complete(app: Sphinx, name: str, text: list[str]) -> None:
     """Put the tables of methods where a page asks for them; links lead to the copies of pages that lie elsewhere."""
-    text[0] = claims.led(methods.insert(text[0]))
+    if not name.startswith("generated/notebooks/"):
+        text[0] = indices.drawn(claims.led(methods.insert(text[0])))
 
 
 def setup(app: Sphinx) -> None:

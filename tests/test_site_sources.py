@@ -62,6 +62,8 @@ def test_a_docstring_becomes_markdown_that_shows_what_it_says():
         x, y: points, (n, d),
             of one dtype.
 
+    Prose goes on: with a colon.
+
     Source: Somebody, 2020, https://example.org/a_b
 
     Example:
@@ -72,6 +74,7 @@ def test_a_docstring_becomes_markdown_that_shows_what_it_says():
     assert "A cost of x\\_i and y\\_j, \\* P\\_ij." in lines
     assert lines[lines.index("```text") + 1] == "    c(x, y) = ‖x − y‖²"[4:]
     assert "- **x, y**: points, (n, d)," in lines and "  of one dtype." in lines
+    assert "Prose goes on: with a colon." in lines
     assert "**Source**: Somebody, 2020, <https://example.org/a_b>" in lines
     assert lines[lines.index("```pycon") + 1] == ">>> 1 + 1"
 

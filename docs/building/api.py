@@ -82,8 +82,11 @@ def markdown(docstring: str) -> Iterator[str]:
     sections: list[tuple[str, list[str]]] = [("", [])]
     for line in inspect.cleandoc(docstring).splitlines():
         name, colon, rest = line.partition(":")
+        of, so_far = sections[-1]
         if colon and name in SECTIONS:
             sections.append((name, [rest.strip()] if rest.strip() else []))
+        elif of and line.strip() and not line.startswith(" ") and so_far and not so_far[-1].strip():
+            sections.append(("", [line]))  # prose goes on behind a section
         else:
             sections[-1][1].append(line)
     for name, lines in sections:
@@ -113,8 +116,9 @@ def signature(thing: Callable[..., Any], is_method: bool = False) -> str:
         elif "<" in repr(default):
             parameter = parameter.replace(default=_Name("..."))
         written.append(parameter)
-    text = str(inspect.Signature(written))
-    return re.sub(r": '([^']*)'", r": \1", text)
+    result = inspect.Signature.empty if inspect.isclass(thing) else inspect.signature(thing).return_annotation
+    text = str(inspect.Signature(written, return_annotation=result))
+    return re.sub(r"(: |-> )(['\"])(.*?)\2(?=[,)= ]|$)", r"\1\3", text)
 
 
 class _Name:

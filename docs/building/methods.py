@@ -76,18 +76,18 @@ def methods(config_dir: Path | None = None) -> list[Method]:
 
 def linked(source: str) -> str:
     """`Names, year, address; ...` with each address behind its words."""
-    return re.sub(r"\s*([^;]+?),? (https?://[^\s;]+)", r"[\1](\2)", source).replace(";", ",")
+    return re.sub(r"\s*([^;]+?),? (https?://[^\s;]+)", r"[\1](\2)", source).replace(";", ", ")
 
 
 def tables(config_dir: Path | None = None) -> Iterator[str]:
     """A table for each cell, in Markdown."""
     rows = methods(config_dir)
     for cell, title in CELLS.items():
-        yield from (f"## {title}", "", "| `solver=` | what it is | composition | source |", "|---|---|---|---|")
+        yield from (f"## {title}", "", "| `solver=` | composition | source |", "|---|---|---|")
         for row in rows:
             if row.cell == cell:
                 words = row.words.replace("|", "\\|")
-                yield f"| `{row.name}` | {words} | `{row.composition}` | {linked(row.source)} |"
+                yield f"| `{row.name}` <br>{words} | `{row.composition}` | {linked(row.source)} |"
         yield ""
 
 
