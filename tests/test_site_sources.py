@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from building import api, methods, notebooks
+from building import api, indices, methods, notebooks
 
 import ot_gen
 from ot_gen.cli import conf_dir
@@ -77,6 +77,13 @@ def test_a_docstring_becomes_markdown_that_shows_what_it_says():
     assert "Prose goes on: with a colon." in lines
     assert "**Source**: Somebody, 2020, <https://example.org/a_b>" in lines
     assert lines[lines.index("```pycon") + 1] == ">>> 1 + 1"
+
+
+def test_indices_are_drawn_in_prose_and_in_the_api_and_not_in_code():
+    assert indices.drawn("Σ_{k<l} w_kl and batch_size") == "Σ<sub>k&lt;l</sub> w<sub>kl</sub> and batch_size"
+    assert indices.drawn("`````{py:function} f(x)\nμ\\_θ\n`````").splitlines()[1] == "μ<sub>θ</sub>"
+    for kept in ("```python\nx_i\n```", "`x_i", "    x_i", "$W_c$", "[x](x_i.md)", "# W_c", "$$\nW_c\n$$"):
+        assert indices.drawn(kept) == kept
 
 
 @pytest.mark.slow

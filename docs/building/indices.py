@@ -35,7 +35,7 @@ def drawn(text: str) -> str:
         is_fence = re.match(r"\s*```(?!`)", line) is not None
         is_code ^= is_fence
         is_equation ^= line.startswith("$$")
-        is_split = line.count("`") % 2 == 1 and not is_fence  # code that goes on in the next line
+        is_split = line.count("`") % 2 == 1 and not line.startswith("```")  # code goes on in the next line
         is_span ^= is_split
         if not (
             is_code or is_fence or is_equation or is_span or is_split or line.startswith(("#", "    ", "````", "$$"))
