@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import warnings
 from collections.abc import Callable
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any, final
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ot_gen.arguments import Count, Fraction, Interval, Nonnegative, checked
-from ot_gen.execution import renamed
+from ot_gen.execution import Descent, Progress, renamed
 
 Schedule = Callable[[float], float]
 Beginning = Annotated[float, Interval(0, 1, ")")]
@@ -83,3 +89,75 @@ def factor_at(schedule: Schedule | None, fraction: float) -> float:
     if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
         raise ValueError(f"a schedule returns a finite factor >= 0, got {factor!r} at the fraction {fraction:g}")
     return factor
+
+
+@final
+class Rates:
+    """The learning rates of both sides, as a schedule or torch's schedulers say, one for each optimizer.
+
+    A scheduler of torch counts outer steps, those of a warm-up too. It follows from their number, so that a resumed
+    training takes its steps again and needs nothing else.
+
+    Args:
+        schedule: of fractions, or a class of `torch.optim.lr_scheduler` with all arguments but the optimizer bound.
+        descent: the optimizers, as they begin.
+
+    Raises:
+        ValueError: a scheduler that does not take its arguments, or `ReduceLROnPlateau`, which asks for a metric.
+
+    Example:
+        >>> import torch
+        >>> from ot_gen.execution import ALONE, MixedPrecision, adam
+        >>> descent = Descent([torch.nn.Parameter(torch.zeros(1))], [], adam, None, MixedPrecision(), ALONE)
+        >>> rates = Rates(partial(torch.optim.lr_scheduler.StepLR, step_size=2), descent)
+        >>> rates.set(Progress(steps=9, step=2), fraction=2 / 9)
+        >>> descent.theta.param_groups[0]["lr"]
+        0.0001
+    """
+
+    def __init__(self, schedule: Schedule | None, descent: Descent) -> None:
+        self.schedule, self.descent = schedule, descent
+        optimizers = [optimizer for optimizer in descent.optimizers.values() if optimizer is not None]
+        self.schedulers = [_scheduler(schedule, each) for each in optimizers] if _is_of_torch(schedule) else []
+        if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self.schedulers):
+            raise ValueError("ReduceLROnPlateau follows a metric, and schedules the steps alone; take another")
+        self._initial = [[_settings(group) for group in optimizer.param_groups] for optimizer in optimizers]
+        self._optimizers = optimizers
+        self._taken = 0
+
+    def set(self, done: Progress, fraction: float) -> None:
+        """Set the rates for the next step."""
+        if not _is_of_torch(self.schedule):
+            self.descent.scale_rates(factor_at(self.schedule, fraction))
+            return
+        if self._taken == 0:  # a checkpoint has the rates of its last step
+            for optimizer, groups in zip(self._optimizers, self._initial, strict=True):
+                for group, initial in zip(optimizer.param_groups, groups, strict=True):
+                    group.update(initial)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a side has rested so far
+            while self._taken < done.step:
+                self._taken += 1
+                for scheduler in self.schedulers:
+                    scheduler.step()
+
+
+def _is_of_torch(schedule: object) -> bool:
+    kind = schedule.func if isinstance(schedule, partial) else schedule
+    return inspect.isclass(kind) and issubclass(kind, LRScheduler)
+
+
+def _scheduler(schedule: Any, optimizer: Optimizer) -> LRScheduler:
+    """A scheduler of an optimizer; those that are made of others have these built first."""
+    given = {}
+    if isinstance(schedule, partial) and "schedulers" in schedule.keywords:
+        given = {"schedulers": [_scheduler(part, optimizer) for part in schedule.keywords["schedulers"]]}
+    try:
+        made: LRScheduler = schedule(optimizer=optimizer, **given)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ValueError(f"the scheduler cannot be built: {error}; check its arguments") from error
+    return made
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -26,9 +26,11 @@ from ot_gen.execution import (
     Descent,
     Doors,
     MixedPrecision,
+    Norm,
     OptimizerFactory,
     Processes,
     Progress,
+    ProgressBar,
     WeightAverage,
     adam,
     checkpoint_in,
@@ -41,7 +43,7 @@ from ot_gen.execution import (
 )
 from ot_gen.keeper import Interrupted, Keeper, NonFiniteLoss
 from ot_gen.measures import Empirical, Measure, undisturbed, warn_of_scale
-from ot_gen.schedules import Schedule, factor_at
+from ot_gen.schedules import Rates, Schedule
 from ot_gen.solvers import Solver, check_order
 
 __all__ = ["CHECKPOINT_NAME", "Callback", "Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
@@ -64,8 +66,11 @@ def fit(
     optimizer: OptimizerFactory = adam,
     inner_optimizer: OptimizerFactory | None = None,
     schedule: Schedule | None = None,
+    clip_norm: Norm | None = None,
+    inner_clip_norm: Norm | None = None,
     average: Decay | None = None,
     callbacks: Sequence[Callback] = (),
+    progress: bool = False,
     checkpoint: str | Path | None = None,
     checkpoint_every: Count = 1000,
     resume: str | Path | None = None,
@@ -89,11 +94,17 @@ def fit(
         batch_size: samples of μ and of ν for each estimate.
         optimizer: parameters -> torch optimizer for θ, e.g. `functools.partial(torch.optim.Adam, lr=1e-3)`.
         inner_optimizer: the same for ξ; None means the solver's choice, or `optimizer` where it has none.
-        schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them.
+        schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them. Or a
+            scheduler of torch without its optimizer, `partial(torch.optim.lr_scheduler.StepLR, step_size=100)`: each
+            optimizer gets one, which counts outer steps.
+        clip_norm: the largest norm of the gradient of θ in a step; a longer one is scaled down to it. None: any.
+        inner_clip_norm: the same for ξ, by itself; None: `clip_norm`, and inf: any.
         average: β of an exponential moving average of the weights of θ (`WeightAverage`), e.g. 0.999. The model has it
             in the end, in its checkpoints and when callbacks see it; ξ meets the weights that move. None: the last.
-        callbacks: called with the `Progress` after each step; they must leave the random state alone. A
-            `KeyboardInterrupt` that one raises stops the training as a signal does.
+        callbacks: called with the `Progress` after each step; they must leave the random state alone. One that
+            calls `progress.stop(reason)` ends the training after this step; one that raises a `KeyboardInterrupt` stops
+            it as a signal does.
+        progress: whether a progress bar is shown, on stderr or as a widget of a notebook.
         checkpoint: file to write every `checkpoint_every` steps, at the end, and when a signal (Ctrl-C, SIGTERM)
             stops training; `Interrupted` is then raised. Its folder is made before the first step. A solve that comes
             before that step keeps its state beside it, in NAME.inner.safetensors.
@@ -125,22 +136,21 @@ def fit(
         >>> progress.step, progress.images
         (3, 48)
     """
-    check_order(mu, nu)
-    _check_gradients(mu=mu, nu=nu, solver=solver)
-    warn_of_scale(mu, nu)
+    _check(mu, nu, solver, batch_size, processes)
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
-    _check_sizes(nu, batch_size, processes)
     precision = precision or MixedPrecision()
     solver.prepare(mu, nu)
     theta = _theta(mu, solver)
-    descent = _descent(theta, solver, optimizer, inner_optimizer, precision, processes)
-    progress = Progress(steps)
+    norms = (clip_norm, inner_clip_norm)
+    descent = _descent(theta, solver, optimizer, inner_optimizer, precision, processes, norms)
+    rates = Rates(schedule, descent)
+    done = Progress(steps)
     with undisturbed():  # to describe itself a normalising flow draws
         problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=structure(solver))
     mean = WeightAverage([] if average is None else theta, average or 0.0)
     modules: dict[str, nn.Module] = {"mu": mu, "solver": solver} | ({} if average is None else {"average": mean})
-    keeper = Keeper(progress, modules, descent, checkpoint, problem)
+    keeper = Keeper(done, modules, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)
     processes.align(*modules.values())
@@ -152,17 +162,18 @@ def fit(
     together = solver.inner_steps == 0  # both sides move, on one estimate
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []
-    clock = Clock(progress, max_seconds, processes)
-    with stop_signal() as stopped, Doors((lowered, precision.lower), (shared, processes.share)) as doors, mean.moving():
+    clock = Clock(done, max_seconds, processes)
+    doors, bar = Doors((lowered, precision.lower), (shared, processes.share)), _bar(progress, processes)
+    with stop_signal() as stopped, bar as shown, doors, mean.moving():
         while clock.runs:
             solver.at(clock.fraction)
-            descent.scale_rates(factor_at(schedule, clock.fraction))
+            rates.set(done, clock.fraction)
             for _ in range(solver.inner_steps):
                 with frozen(mu):
                     estimate = moved = keeper.checked(sampled)
                 descent.step(solver.sense * estimate.value + estimate.penalty, xi=True)
                 solver.project()
-            theta_moves = descent.theta is not None and progress.step >= solver.warmup_steps
+            theta_moves = descent.theta is not None and done.step >= solver.warmup_steps
             if theta_moves or together:
                 with nullcontext() if together else frozen(solver.xi):
                     estimate = keeper.checked(sampled)
@@ -170,28 +181,50 @@ def fit(
                 moved = estimate if together else moved  # where ξ moves; the penalty of θ's own estimate is 0
             if theta_moves:
                 mean.update()
-            progress.images += batch_size * (solver.inner_steps + (theta_moves or together))
+            done.images += batch_size * (solver.inner_steps + (theta_moves or together))
             clock.tick()
-            progress.rows.append(_row(progress, Estimate(estimate.value, moved.penalty), solver))
+            done.rows.append(_row(done, estimate, moved, solver))
             with mean.shown():
                 with doors.aside():
-                    asked = _called(callbacks, progress)
-                if processes.any(asked or stopped()):
-                    keeper.save()
-                    raise Interrupted(f"stopped after step {progress.step} of {steps}")
-                if progress.step % checkpoint_every == 0 and progress.step < steps:
+                    asked = _called((*callbacks, *shown), done) or stopped()
+                if processes.any(asked or done.stopped is not None):
+                    if processes.any(asked):
+                        keeper.save()
+                        raise Interrupted(f"stopped after step {done.step} of {steps}")
+                    done.stopped = done.stopped or "another process stopped it"
+                if done.step % checkpoint_every == 0 and clock.runs:
                     keeper.save()
     keeper.save()
-    return progress
+    return done
 
 
-def _check_gradients(**parts: nn.Module) -> None:
-    for name, part in parts.items():
+def _check(mu: Measure, nu: Measure, solver: Solver, batch_size: int, processes: Processes) -> None:
+    check_order(mu, nu)
+    for name, part in (("mu", mu), ("nu", nu), ("solver", solver)):
         if any(tensor.is_inference() for tensor in (*part.parameters(), *part.buffers())):
             raise ValueError(
                 f"{name} holds tensors that were made under torch.inference_mode, and no gradient passes these; make "
                 "it outside, or under torch.no_grad"
             )
+    warn_of_scale(mu, nu)
+    if isinstance(nu, Empirical) and batch_size > len(nu):
+        raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower it")
+    if batch_size % processes.size:
+        near = -(-batch_size // processes.size) * processes.size
+        raise ValueError(
+            f"{processes.size} processes share each batch in equal parts, and batch_size {batch_size} is no multiple "
+            f"of {processes.size}; take batch_size={near}"
+        )
+
+
+@contextmanager
+def _bar(shown: bool, processes: Processes) -> Iterator[list[Callback]]:
+    """The progress bar as a callback, or none."""
+    if not shown or processes.rank > 0:
+        yield []
+        return
+    with ProgressBar("fit", shown=True) as bar:
+        yield [bar]
 
 
 def _called(callbacks: Sequence[Callback], progress: Progress) -> bool:
@@ -217,31 +250,19 @@ def _descent(
     inner_optimizer: OptimizerFactory | None,
     precision: MixedPrecision,
     processes: Processes,
+    norms: tuple[float | None, float | None],
 ) -> Descent:
-    """The optimizers of both sides."""
+    """The optimizers of both sides, and the largest norms of their gradients."""
     of_xi = inner_optimizer or solver.optimizer()
     if of_xi is None and not solver.inner_steps == solver.warmup_steps == 0:
         of_xi = optimizer
-    return Descent(theta, solver.xi.parameters(), optimizer, of_xi, precision, processes)
+    return Descent(theta, solver.xi.parameters(), optimizer, of_xi, precision, processes, *norms)
 
 
-def _row(progress: Progress, estimate: Estimate, solver: Solver) -> dict[str, float]:
-    return {
-        "step": progress.step,
-        "seconds": progress.seconds,
-        "images": progress.images,
-        "value": estimate.value.item(),
-        "penalty": estimate.penalty.item(),
-        **solver.diagnostics(),
-    }
-
-
-def _check_sizes(nu: Measure, batch_size: int, processes: Processes) -> None:
-    if isinstance(nu, Empirical) and batch_size > len(nu):
-        raise ValueError(f"batch_size {batch_size} is larger than the data, {len(nu)} atoms; lower it")
-    if batch_size % processes.size:
-        near = -(-batch_size // processes.size) * processes.size
-        raise ValueError(
-            f"{processes.size} processes share each batch in equal parts, and batch_size {batch_size} is no multiple "
-            f"of {processes.size}; take batch_size={near}"
-        )
+def _row(done: Progress, estimate: Estimate, moved: Estimate, solver: Solver) -> dict[str, float]:
+    """The figures of a step: the value that θ descended, and the penalty and the loss that ξ did."""
+    row = {"step": done.step, "seconds": done.seconds, "images": done.images, "value": estimate.value.item()}
+    row["penalty"] = moved.penalty.item()
+    if solver.inner_steps:
+        row["inner_loss"] = (solver.sense * moved.value + moved.penalty).item()
+    return row | solver.diagnostics()

@@ -51,7 +51,8 @@ def trained(cfg, data, steps=2):
     """Samples in the data's own units, and the rows that a run records."""
     made = cli.assembled(cfg, data, seed=0)
     made.solver.warmup_steps = min(made.solver.warmup_steps, 1)
-    trainer = made.trainer | {"steps": steps, "batch_size": 16, "callbacks": [OwnUnits(made.solver.cost, data.units)]}
+    own = OwnUnits(made.solver.cost, data.units, made.solver.sense)
+    trainer = made.trainer | {"steps": steps, "batch_size": 16, "callbacks": [own]}
     rows = fit(made.mu, data.train, made.solver, **trainer).rows
     torch.manual_seed(1)
     return made.solver.cost, made.mu.in_own_units().sample(50), rows

@@ -89,11 +89,12 @@ def build_trainer(node: Any) -> dict[str, Any]:
 
 
 # Arguments of `fit` that a run gives itself.
-_OF_THE_RUN = ("mu", "nu", "solver", "callbacks", "checkpoint", "resume", "processes")
+_OF_THE_RUN = ("mu", "nu", "solver", "callbacks", "progress", "checkpoint", "resume", "processes")
 _PRECISIONS = "choose an entry: precision=float32, bf16 or fp16"
 _OPTIMIZER = "give its class, trainer.{0}._target_=torch.optim.Adam, with {0}._partial_=true and {0}.lr=1e-3"
 _FUNCTIONS = {
-    "schedule": "it is a function of the part of the steps that is done, as ot_gen.linear_decay; null keeps the rates",
+    "schedule": "it is a function of the part of the steps that is done, as ot_gen.linear_decay, or a class of "
+    "torch.optim.lr_scheduler with schedule._partial_=true; null keeps the rates",
     **{name: _OPTIMIZER.format(name) for name in ("optimizer", "inner_optimizer")},
 }
 

@@ -49,6 +49,11 @@ FETCHED = {
 }
 LOADERS = frozenset({*FETCHED, "celeba", "image_folder", "images", "points", "from_torch"})  # or files of a choice
 CONSTRUCTORS = ("on",)  # class methods
+OF_TORCH = {  # modules of torch, and of which classes of theirs none does more than build itself
+    "nn": (torch.nn, torch.nn.Module),
+    "optim": (torch.optim, torch.optim.Optimizer),
+    "optim.lr_scheduler": (torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler),
+}
 OF_JUDGES = frozenset({"ot_gen.certify", "ot_gen.runs.trackers.TensorBoard"})  # nodes that are not built else
 OTHERS = ("functools.partial",)
 BY_NAME = tuple(f"hydra.utils.get_{kind}" for kind in ("object", "class", "method"))  # the thing, not called
@@ -93,7 +98,7 @@ def check_runs_again(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def is_part(target: object) -> bool:
-    """Whether a name is one of a part of ot_gen, a module of torch.nn, an optimizer of torch.optim or a partial call.
+    """Whether a name is one of a part of ot_gen, a module of torch.nn, of torch.optim or a partial call.
 
     Example:
         >>> is_part("ot_gen.MLP"), is_part("torch.nn.SiLU"), is_part("ot_gen.fit"), is_part("os.system")
@@ -104,11 +109,10 @@ def is_part(target: object) -> bool:
     if target in OTHERS:
         return True
     root, *names = target.split(".")
-    if root == "torch" and len(names) == 2:
-        kinds = {"nn": (torch.nn, torch.nn.Module), "optim": (torch.optim, torch.optim.Optimizer)}
-        room, kind = kinds.get(names[0], (None, None))
-        thing = getattr(room, names[1], None)
-        return kind is not None and inspect.isclass(thing) and issubclass(thing, kind)
+    if root == "torch" and names:
+        room, kind = OF_TORCH.get(".".join(names[:-1]), (None, object))
+        thing = getattr(room, names[-1], None)
+        return room is not None and inspect.isclass(thing) and issubclass(thing, kind)
     return root == "ot_gen" and bool(names) and _builds(names)
 
 
@@ -170,7 +174,7 @@ def _objections(node: object, is_data: bool = False, also: frozenset[str] = froz
                 yield words
         elif _is_loader(target) and (not is_data or node.get("_partial_")):
             yield f"names {target!r} in another place than its data"
-        elif target is not None and target not in also and not is_part(target):
+        elif target is not None and not (is_part(target) or (isinstance(target, str) and target in also)):
             yield f"names {target!r}, which is no part of ot_gen"
         elif _is_loader(target) and (lacks := missing_files(node, FETCHED.get(_name(target), ()))):
             yield f"would download data into a folder of its choice ({lacks})"

@@ -13,7 +13,7 @@ from ot_gen.execution.checkpoints import (
     target,
 )
 from ot_gen.execution.deprecation import by_old_name, former_names, keyword_only, renamed, reordered, without_meaning
-from ot_gen.execution.descent import Descent, OptimizerFactory, adam, frozen
+from ot_gen.execution.descent import Descent, Norm, OptimizerFactory, adam, frozen
 from ot_gen.execution.ending import Ending
 from ot_gen.execution.files import naming, remove_leftovers, write_text, written
 from ot_gen.execution.fingerprints import difference, fingerprint
@@ -23,6 +23,7 @@ from ot_gen.execution.parser import OneLineParser
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import ALONE, Processes
 from ot_gen.execution.progress import Clock, Progress
+from ot_gen.execution.progress_bar import ProgressBar
 from ot_gen.execution.reading import LARGEST, absolute, opened, read_bytes, read_text
 from ot_gen.execution.row_maps import Doors, is_rowwise, networks, row_maps
 from ot_gen.execution.signals import exit_code, interruptible, stop_signal
@@ -41,10 +42,12 @@ __all__ = [
     "Doors",
     "Ending",
     "MixedPrecision",
+    "Norm",
     "OneLineParser",
     "OptimizerFactory",
     "Processes",
     "Progress",
+    "ProgressBar",
     "WeightAverage",
     "absolute",
     "adam",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Annotated, Any, final
 
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import LBFGS, Adam, Optimizer, SparseAdam
 
-from ot_gen.arguments import Nonnegative, checked, described
+from ot_gen.arguments import Interval, Nonnegative, checked, described
 from ot_gen.execution.precision import MixedPrecision
 from ot_gen.execution.processes import Processes, listed_parameters
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+Norm = Annotated[float, Interval(0, math.inf, "(]")]
 
 
 @checked
@@ -48,6 +50,8 @@ class Descent:
         of_xi: makes the optimizer of ξ. None: θ's optimizer moves both, which saves a step's overhead.
         precision: of the networks; it says how losses are scaled.
         processes: those that train together.
+        clip_norm: the largest norm that the gradient of θ has in a step; a longer one is scaled down. None: any.
+        inner_clip_norm: the same of ξ; None: `clip_norm`, and inf: any.
 
     Raises:
         ValueError: an optimizer does not take its arguments.
@@ -69,12 +73,15 @@ class Descent:
         of_xi: OptimizerFactory | None,
         precision: MixedPrecision,
         processes: Processes,
+        clip_norm: Norm | None = None,
+        inner_clip_norm: Norm | None = None,
     ) -> None:
         theta, xi = listed_parameters(theta), listed_parameters(xi)
         self.theta = _made(of_theta, theta if of_xi is not None else theta + xi)
         self.xi = None if of_xi is None else _made(of_xi, xi)
         self.processes = processes
         self.scaler: GradScaler = precision.scaler(next((p.device for p in theta + xi), processes.device))
+        self._norms = ((theta, clip_norm), (xi, clip_norm if inner_clip_norm is None else inner_clip_norm))
         self._rates = [group["lr"] for group in self._groups()]
 
     @property
@@ -97,9 +104,19 @@ class Descent:
             optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.processes.average(p for optimizer in moving for group in optimizer.param_groups for p in group["params"])
+        self._clip(moving, (theta, xi))
         for optimizer in moving:
             self.scaler.step(optimizer)
         self.scaler.update()
+
+    def _clip(self, moving: Iterable[Optimizer], sides: tuple[bool, bool]) -> None:
+        """Scale the gradient of each side that moves down to its norm; one that overflowed is left to the scaler."""
+        pairs = (pair for pair, moves in zip(self._norms, sides, strict=True) if moves)
+        norms = [(part, norm) for part, norm in pairs if norm is not None and norm < math.inf]
+        for optimizer in moving if norms else ():
+            self.scaler.unscale_(optimizer)
+        for part, norm in norms:
+            nn.utils.clip_grad_norm_(part, norm)
 
     def _groups(self) -> list[dict[str, Any]]:
         optimizers = (self.theta, self.xi)

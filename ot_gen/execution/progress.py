@@ -20,12 +20,16 @@ class Progress:
         step: outer steps done, of `steps`.
         images: model samples drawn so far, inner steps included.
         seconds: wall time of training so far, interruptions excluded.
-        rows: for each step of this call {"step", "seconds", "images", "value", "penalty", diagnostics...}.
+        rows: for each step of this call {"step", "seconds", "images", "value", "penalty", "inner_loss" where ξ has
+            steps of its own, diagnostics...}.
+        stopped: why training ended before its steps, in words; None where it did not.
 
     Example:
         >>> from ot_gen import Progress
-        >>> Progress(steps=100, step=10, images=640, seconds=0.5)
-        Progress(step 10 of 100, 640 images, 0.5 s)
+        >>> progress = Progress(steps=100, step=10, images=640, seconds=0.5)
+        >>> progress.stop("good enough")
+        >>> progress
+        Progress(step 10 of 100, 640 images, 0.5 s, stopped: good enough)
     """
 
     steps: int
@@ -33,6 +37,15 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+    stopped: str | None = None
+
+    def stop(self, reason: str = "a callback stopped it") -> None:
+        """Let the training end after this step: `fit` writes its checkpoint and returns as it does at the end.
+
+        Args:
+            reason: in words, for `stopped`.
+        """
+        self.stopped = reason
 
     def __repr__(self) -> str:
         return line("Progress", *self._words())
@@ -44,7 +57,9 @@ class Progress:
 
     def _words(self) -> list[str]:
         last = [f"value={self.rows[-1]['value']:.6g}"] if self.rows and "value" in self.rows[-1] else []
-        return [f"step {self.step:,} of {self.steps:,}", f"{self.images:,} images", f"{self.seconds:.3g} s", *last]
+        ended = [] if self.stopped is None else [f"stopped: {self.stopped}"]
+        done = [f"step {self.step:,} of {self.steps:,}", f"{self.images:,} images", f"{self.seconds:.3g} s"]
+        return [*done, *last, *ended]
 
 
 @final
@@ -63,7 +78,8 @@ class Clock:
 
     @property
     def runs(self) -> bool:
-        return self.progress.step < self.progress.steps and self.progress.seconds < self.seconds
+        done = self.progress
+        return done.stopped is None and done.step < done.steps and done.seconds < self.seconds
 
     @property
     def fraction(self) -> float:

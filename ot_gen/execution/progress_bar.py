@@ -15,16 +15,19 @@ log = logging.getLogger("ot_gen")
 class ProgressBar:
     """A callback of `fit`: a bar with rate, remaining time and the current value on a terminal; elsewhere ten lines.
 
-    In a worker process too there are lines: the bars of several would overwrite one another.
+    In a worker process too there are lines: the bars of several would overwrite one another. In a notebook the bar is a
+    widget, where its widgets are installed.
 
     Args:
         label: what the bar is called.
+        shown: a bar, wherever the output goes.
     """
 
-    def __init__(self, label: str) -> None:
-        from tqdm import tqdm
+    def __init__(self, label: str, shown: bool = False) -> None:
+        from tqdm.auto import tqdm  # it knows whether this is a notebook
 
-        hidden = True if parent_process() is not None else None  # None: where stderr is no terminal
+        # None: hidden where stderr is no terminal.
+        hidden = False if shown else True if parent_process() is not None else None
         self.bar = tqdm(desc=label, unit="step", disable=hidden, dynamic_ncols=True, mininterval=0.2)
         self.label = label
 

@@ -114,9 +114,11 @@ def run(writer: RecordWriter, experiment: Experiment, processes: Processes = ALO
     writer.do(lambda: undraw(writer.folder))
     writer.begin_metrics(experiment.resume)
     with ProgressBar(label) as bar:
-        own = OwnUnits(solver.priced, data.units)
+        own = OwnUnits(solver.priced, data.units, solver.sense)
         progress = _fit(writer.folder, experiment, processes, (own, writer, bar, *experiment.callbacks, tracking))
     writer.begin()  # where no step was left to do
+    if progress.stopped is not None:
+        log.info("%s: training stopped after step %d: %s", label, progress.step, progress.stopped)
     writer.update(
         steps_done=progress.step,
         seconds=round(progress.seconds, 3),
@@ -178,18 +180,22 @@ class OwnUnits:
     Args:
         cost: that of the value, of standard coordinates.
         units: of the data, or None where they are not standardised.
+        sense: of the value in the loss of ξ, as `Solver.sense`.
     """
 
     COSTS = ("value", "floor", "path_energy")  # between points
     MULTIPLES = ("penalty", "weight", "epsilon")  # of a cost: its constant is not theirs
 
-    def __init__(self, cost: Cost, units: Units | None) -> None:
+    def __init__(self, cost: Cost, units: Units | None, sense: int) -> None:
         self.price = price(cost, units)
+        self.sense = sense
 
     def __call__(self, progress: Progress) -> None:
         row = progress.rows[-1]
         row |= {name: self.price.of(row[name]) for name in self.COSTS if name in row}
         row |= {name: self.price.factor * row[name] for name in self.MULTIPLES if name in row}
+        if "inner_loss" in row:  # sense · value + penalty
+            row["inner_loss"] = self.price.factor * row["inner_loss"] + self.sense * self.price.constant
 
 
 def _recorded(units: Units | None) -> RecordedUnits | None:

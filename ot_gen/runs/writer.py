@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -44,6 +45,7 @@ class RecordWriter:
         self.closing = ExitStack()
         self.closing.callback(self.close)
         self._metrics: TextIO | None = None
+        self._columns: list[str] = []  # of metrics.csv, where it goes on
         folder.mkdir(parents=True, exist_ok=True)
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self.write(replace(record, versions=versions(), started=now, host=platform.node(), process=os.getpid()))
@@ -108,8 +110,9 @@ class RecordWriter:
             if self._metrics is None:
                 self._metrics = path.open("a", encoding="utf-8")
                 if self._metrics.tell() == 0:
+                    self._columns = list(row)
                     self._metrics.write(",".join(row) + "\n")
-            self._metrics.write(",".join(f"{value:.9g}" for value in row.values()) + "\n")
+            self._metrics.write(",".join(f"{row.get(name, math.nan):.9g}" for name in self._columns) + "\n")
             self._metrics.flush()
         except OSError as error:
             raise naming(error, path) from error
@@ -128,6 +131,7 @@ class RecordWriter:
             step, header = read_progress(resume)["step"], rows[0]
             kept = [row for row in rows[1:] if row[0].isdecimal() and int(row[0]) <= step]
             lines = [",".join(row) + "\n" for row in [header, *kept]] if kept else []
+            self._columns = header
         self.do(lambda: self._begin_metrics("".join(lines)))
 
     def _begin_metrics(self, text: str) -> None:

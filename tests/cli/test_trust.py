@@ -154,9 +154,21 @@ def test_what_every_entry_names_is_a_part():
         ),
         *("ot_gen.data.samples", "ot_gen.cli.main", "ot_gen.networks.dense.math", "ot_gen.MLP.load_state_dict"),
         *("ot_gen.networks.dense.nn.Linear", "ot_gen.execution.Processes", "ot_gen.MLP.__init__", "ot_gen", "ot_gen."),
-        *("torch.nn.init", "torch.nn.Module.to", "torch.hub.load", "torch.optim.lr_scheduler", "functools.reduce"),
+        *(
+            "torch.nn.init",
+            "torch.nn.Module.to",
+            "torch.hub.load",
+            "torch.optim.lr_scheduler",
+            "torch.no.__class__",
+            "functools.reduce",
+        ),
         *("", ".", "os", "numpy.load", "joblib.load", "shutil.copy", None, 3),
     ],
 )
 def test_what_does_more_than_to_build_is_no_part(target):
     assert not is_part(target)
+
+
+@pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "SequentialLR"])
+def test_a_scheduler_of_torch_is_a_part(name):
+    assert is_part(f"torch.optim.lr_scheduler.{name}")
