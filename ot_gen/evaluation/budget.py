@@ -13,6 +13,7 @@ from ot_gen.evaluation.replicates import Contest, Planner, bytes_per_row
 from ot_gen.measures import Empirical
 
 FEWEST_SAMPLES = 64
+FEW_COUPLED = 1024  # samples of a replicate, whose mean should be nearly normal
 
 
 @final
@@ -50,12 +51,13 @@ class Budget:
     def enough(self, contest: Contest, plan: Planner, slack: float, guarantee: Guarantee | None) -> int:
         """The samples of a coupling that the width asks for, at most those that the plan takes.
 
-        The slack of a sample falls like 1 / n.
+        The slack of a sample falls like 1 / n. Where the pilot had more than enough, twice what that asks for will do.
         """
         if self.width is None:
             return plan.most
         tried, allowed = min(len(contest.x), plan.most), 0.3 * self.width * max(abs(contest.value), 1e-300)
-        enough = max(tried, math.ceil(min(tried * slack / allowed, 2**40)))
+        needed = math.ceil(min(tried * max(slack, 0.0) / allowed, 2**40))
+        enough = max(needed, min(tried, max(FEW_COUPLED, 2 * needed)))
         if guarantee is not None:
             variance = float(guarantee.spread(contest.x)(contest.x).double().square().mean())
             while enough < plan.most and guarantee.error(variance, REPLICATES * enough) > allowed:

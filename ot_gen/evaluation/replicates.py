@@ -166,9 +166,10 @@ class Contest:
         if growth := convex_on_the_line(problem.cost, problem.nu.dim):
             plans = [MonotonePlanner(growth)]
         else:
-            plans = [CellsPlanner(self._softness(), most)]
-            if (size := self._exact_size(max_bytes)) > 0:
-                plans.append(ExactPlanner(min(size, most)))
+            size = min(self._exact_size(max_bytes), most)
+            plans = [ExactPlanner(size)] if size > 0 else []
+            if size < min(len(self.x), most):  # of one sample no coupling is cheaper than the exact one
+                plans.append(CellsPlanner(self._softness(), most))
         tried = []
         for number, plan in enumerate(plans):
             x = self.x[: plan.most]
