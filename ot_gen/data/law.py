@@ -7,7 +7,7 @@ from typing import Annotated, final
 
 import torch
 from torch import Tensor
-from torch.distributions import MixtureSameFamily
+from torch.distributions import Distribution, MixtureSameFamily
 
 from ot_gen.arguments import Count, Interval, checked, described
 from ot_gen.data.dataset import Dataset
@@ -28,6 +28,7 @@ class Law(Measure):
         description: what `repr` shows.
         component: y (n, 2) -> the number, (n,) int64, of the part of the law (moon, ring, arm) of each point. None
             where the law has no parts.
+        mixture: a mixture of Gaussians, or of uniform laws on rectangles, that the law equals to many digits.
 
     Example:
         >>> square = Law(lambda n: torch.rand(n, 2), "uniform on the unit square")
@@ -39,12 +40,17 @@ class Law(Measure):
     _placement: Tensor
 
     def __init__(
-        self, draw: Callable[[int], Tensor], description: str, component: Callable[[Tensor], Tensor] | None = None
+        self,
+        draw: Callable[[int], Tensor],
+        description: str,
+        component: Callable[[Tensor], Tensor] | None = None,
+        mixture: Distribution | None = None,
     ) -> None:
         super().__init__()
         self.draw = draw
         self.description = description
         self.component = component
+        self.mixture = mixture
         self.register_buffer("_placement", torch.empty(0), persistent=False)  # follows `.to`
 
     def sample(self, n: Count) -> Tensor:

@@ -17,7 +17,10 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from ot_gen.arguments import Count, Finite, Interval, Nonnegative, Positive, checked
 from ot_gen.data.law import Law
+from ot_gen.data.toy_mixtures import on_circles, on_moons, on_roll, on_squares
 from ot_gen.measures import Reference
+
+MOST_CELLS = 8  # a side, up to which the checkerboard is known as a mixture
 
 
 @checked
@@ -71,7 +74,7 @@ def two_moons(noise: Nonnegative = 0.05) -> Law:
         >>> two_moons().sample(5).shape
         torch.Size([5, 2])
     """
-    return Law(partial(_two_moons, noise=_checked_noise(noise)), f"two_moons(noise={noise})", _moon)
+    return Law(partial(_two_moons, noise=_checked_noise(noise)), f"two_moons(noise={noise})", _moon, on_moons(noise))
 
 
 @checked
@@ -85,7 +88,7 @@ def swiss_roll(noise: Nonnegative = 0.05) -> Law:
         >>> swiss_roll().sample(5).shape
         torch.Size([5, 2])
     """
-    return Law(partial(_swiss_roll, noise=_checked_noise(noise)), f"swiss_roll(noise={noise})")
+    return Law(partial(_swiss_roll, noise=_checked_noise(noise)), f"swiss_roll(noise={noise})", mixture=on_roll(noise))
 
 
 @checked
@@ -129,7 +132,8 @@ def checkerboard(cells: Annotated[int, Interval(2, 1000)] = 4) -> Law:
     _check_finite(cells=cells)
     if cells < 2:
         raise ValueError(f"a checkerboard needs at least two cells a side, got cells={cells}")
-    return Law(partial(_checkerboard, cells=cells), f"checkerboard(cells={cells})")
+    squares = on_squares(4 / cells * _dark_squares(cells).double() - 2, 4 / cells) if cells <= MOST_CELLS else None
+    return Law(partial(_checkerboard, cells=cells), f"checkerboard(cells={cells})", mixture=squares)
 
 
 @checked
@@ -150,7 +154,7 @@ def rings(radii: Sequence[Nonnegative] = (0.5, 1.0, 1.5, 2.0), noise: Nonnegativ
         raise ValueError(f"rings need at least one radius and none negative, got radii={tuple(radii)}")
     draw = partial(_rings, radii=tuple(radii), noise=_checked_noise(noise))
     component = partial(_nearest_ring, radii=tuple(radii))
-    return Law(draw, f"rings(radii={tuple(radii)}, noise={noise})", component)
+    return Law(draw, f"rings(radii={tuple(radii)}, noise={noise})", component, on_circles(radii, noise))
 
 
 @checked
@@ -236,9 +240,14 @@ def _arm(y: Tensor, arms: int, rate: float) -> Tensor:
     return ((angle - rate * radius.exp()) * arms / (2 * math.pi)).round().long() % arms
 
 
+def _dark_squares(cells: int) -> Tensor:
+    line = torch.arange(cells, device="cpu")
+    squares = torch.cartesian_prod(line, line)
+    return squares[squares.sum(1) % 2 == 0]
+
+
 def _checkerboard(n: int, cells: int) -> Tensor:
-    squares = torch.cartesian_prod(torch.arange(cells), torch.arange(cells))
-    dark = squares[squares.sum(1) % 2 == 0]
+    dark = _dark_squares(cells)
     return 4 / cells * (dark[torch.randint(len(dark), (n,))] + torch.rand(n, 2)) - 2
 
 

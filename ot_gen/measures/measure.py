@@ -24,7 +24,8 @@ class Measure(Shown, ABC):
 
     `cube_dim` is k where `from_cube` maps the uniform law on the cube (0, 1)^k to this one, else None. There
     low-discrepancy points can replace random ones. `classes` is the number of classes where its points are rows (x, k)
-    with a class, else None.
+    with a class, else None. `mixture` is a mixture of Gaussians, or of uniform laws on rectangles, that it equals to
+    many digits, where one is known; masses are exact by it.
 
     Example:
         >>> import torch
@@ -40,6 +41,7 @@ class Measure(Shown, ABC):
     dim: int
     cube_dim: int | None = None
     classes: int | None = None
+    mixture: Distribution | None = None
 
     @abstractmethod
     def sample(self, n: Count) -> Tensor:

@@ -10,16 +10,17 @@ from typing import NamedTuple, final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, Uniform
+from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal, Uniform
 
 from ot_gen.costs import SquaredEuclidean
 from ot_gen.costs.distances import InnerProduct
 from ot_gen.semidual.line import LineProblem
+from ot_gen.semidual.mixture_cells import GaussianMixtureLaw, PartedLaw, Parts, RectanglesLaw
 from ot_gen.semidual.newton import CellProblem
 from ot_gen.semidual.plane import HALF
 from ot_gen.semidual.power_diagram import Floats
 from ot_gen.semidual.problem import SemidiscreteProblem
-from ot_gen.semidual.standard_laws import GaussianLaw, SquareLaw, StandardLaw
+from ot_gen.semidual.standard_laws import CellLaw, GaussianLaw, SquareLaw, StandardLaw
 
 MOST_ATOMS = {1: 2**20, 2: 10**5, 3: 2 * 10**4}  # by dimension; a triangulation of them takes a second
 FEW, FOR_EACH, MANY = 2**14, 300, 2**19  # samples; those for each atom in space
@@ -64,8 +65,9 @@ class ExactCells:
     def of(cls, problem: SemidiscreteProblem, epsilon: float) -> ExactCells | None:
         """Those of a problem, or None where they are not known.
 
-        They are for ε = 0, squared distances or inner products, and a Gaussian law or the uniform one on an interval or
-        a rectangle. The atoms span up to three dimensions; for a Gaussian they may do so in any.
+        They are for ε = 0, squared distances or inner products, and a Gaussian law, the uniform one on an interval or
+        a rectangle, or mixtures of either in the plane. The atoms span up to three dimensions; for a Gaussian they may
+        do so in any.
         """
         products = isinstance(problem.cost, InnerProduct)
         placed = None if problem.source is None else _placed(problem.source)
@@ -74,8 +76,9 @@ class ExactCells:
         m, dim = problem.atoms.shape
         if not 1 < m <= max(MOST_ATOMS.values()):
             return None
-        flat = dim > SPACE and placed.law.turns and _is_flat(problem.atoms[:])
-        if not (flat or dim in (1, *placed.law.dims)):
+        known = (1, *placed.law.dims) if isinstance(placed.law, StandardLaw) else placed.law.dims
+        flat = dim > SPACE and _turns(placed.law) and _is_flat(problem.atoms[:])
+        if not (flat or dim in known):
             return None
         y, b = _numbers(problem.atoms[:]), _numbers(problem.weights)
         b = b / b.sum()
@@ -115,6 +118,8 @@ class ExactCells:
     @property
     def worth(self) -> int:
         """The number of samples whose steps take about as long as `solve`."""
+        if isinstance(self.problem, CellProblem) and isinstance(self.problem.law, PartedLaw):
+            return MANY
         in_space = self.problem.atoms.shape[1:] == (SPACE,)
         return min(max(FEW, FOR_EACH * len(self.level)), MANY) if in_space else FEW
 
@@ -138,7 +143,7 @@ class ExactCells:
         return torch.from_numpy(table - self.problem.b @ table).to(self.weights)
 
 
-def _standard(law: StandardLaw, atoms: Floats, b: Floats, held: float) -> LineProblem | CellProblem | None:
+def _standard(law: CellLaw, atoms: Floats, b: Floats, held: float) -> LineProblem | CellProblem | None:
     """The problem of atoms (m, d) of size 1, or None where rounding, which moves each by up to `held`, decides it.
 
     Atoms that span a smaller space but for rounding count as in it.
@@ -149,12 +154,18 @@ def _standard(law: StandardLaw, atoms: Floats, b: Floats, held: float) -> LinePr
     if not rank or lengths[rank - 1] <= THIN * lengths[0] or m > MOST_ATOMS.get(rank, 0):
         return None
     if rank < atoms.shape[1]:
-        if not law.turns:
+        if not _turns(law):
             return None
         atoms = atoms @ axes[:rank].T
     if rank not in (1, *law.dims) or len(np.unique(atoms, axis=0)) < m:
         return None
-    return LineProblem(law, atoms[:, 0], b) if rank == 1 else CellProblem(law, atoms, b)
+    if rank > 1:
+        return CellProblem(law, atoms, b)
+    return LineProblem(law, atoms[:, 0], b) if isinstance(law, StandardLaw) else None
+
+
+def _turns(law: CellLaw) -> bool:
+    return isinstance(law, StandardLaw) and law.turns
 
 
 def _is_flat(y: Tensor) -> bool:
@@ -171,10 +182,12 @@ class _Placed(NamedTuple):
 
     shift: Floats
     factor: Floats
-    law: StandardLaw
+    law: CellLaw
 
 
 def _placed(source: Distribution) -> _Placed | None:
+    if isinstance(source, MixtureSameFamily) and not source.batch_shape:
+        return _mixed(source)
     if isinstance(source, MultivariateNormal):
         return _Placed(_numbers(source.loc), _numbers(source.scale_tril), GaussianLaw())
     if not isinstance(source, Independent) or source.reinterpreted_batch_ndims != 1:
@@ -186,6 +199,32 @@ def _placed(source: Distribution) -> _Placed | None:
         low, high = _numbers(coordinates.low), _numbers(coordinates.high)
         return _Placed((low + high) / 2, np.diag(high - low) / (2 * HALF), SquareLaw())
     return None
+
+
+def _mixed(source: MixtureSameFamily) -> _Placed | None:
+    """That of a mixture of Gaussians or rectangles in the plane."""
+    weights, law = _numbers(source.mixture_distribution.probs), source.component_distribution
+    made: type[PartedLaw] = GaussianMixtureLaw
+    if source.event_shape != (2,):
+        return None
+    if isinstance(law, MultivariateNormal):
+        means, factors = _numbers(law.loc), _numbers(law.scale_tril)
+    elif not isinstance(law, Independent) or not isinstance(law.base_dist, Normal | Uniform):
+        return None
+    elif isinstance(law.base_dist, Normal):
+        means, factors = _numbers(law.base_dist.loc), _diagonals(_numbers(law.base_dist.scale))
+    else:
+        low, high, made = _numbers(law.base_dist.low), _numbers(law.base_dist.high), RectanglesLaw
+        means, factors = (low + high) / 2, _diagonals((high - low) / (2 * HALF))
+    parts = Parts(weights / weights.sum(), means, factors)
+    shift, factor = parts.mean, parts.factor
+    if made is RectanglesLaw:  # rectangles stay upright
+        factor = np.diag(np.sqrt((factor**2).sum(axis=1)))
+    return _Placed(shift, factor, made(parts.seen_from(shift, factor)))
+
+
+def _diagonals(scales: Floats) -> Floats:
+    return scales[:, :, None] * np.eye(scales.shape[1])
 
 
 def _numbers(tensor: Tensor) -> Floats:

@@ -8,12 +8,15 @@ from typing import NamedTuple, final
 import numpy as np
 
 from ot_gen.semidual.line import monotone
+from ot_gen.semidual.mixture_cells import Between, PartedLaw
 from ot_gen.semidual.power_diagram import CellMasses, Floats
-from ot_gen.semidual.standard_laws import StandardLaw
+from ot_gen.semidual.standard_laws import CellLaw, GaussianLaw, StandardLaw
 
 STEPS, HALVINGS = 100, 20  # of Newton's method, and of one of its steps, at most
 LONGER = 8.0  # than the last step, at most, in shares of Newton's
 NEARLY_EXACT, EXACT = 1e-6, 1e-9  # ‖P − b‖₁ where steps are whole, and where they end
+HALVES, PART = 10, 0.1  # of a Gaussian on the way to a mixture; the error there, in shares of what is left
+COARSE = 0.01  # what is left where all parts of the mixture are needed
 DAMPING = 1e-9  # of the Hessian, for cells without mass
 
 
@@ -33,10 +36,11 @@ class CellProblem:
     Steps of Newton's method are halved until each cell keeps half of the least mass, and the error falls in
     proportion; then they converge, in the end quadratically. They begin where each cell has mass: at the table of the
     monotone maps of the coordinates for the weights (b_j + 1/m) / 2, where the cell of y_j holds a box of mass (2m)^−d
-    or more.
+    or more. For a mixture, which may have no mass there, they begin at the table of a Gaussian, and half of what is
+    left of it goes at a time: then each cell keeps half of its mass.
 
     Args:
-        law: of z.
+        law: of z, independent coordinates or a mixture.
         atoms: a, (m, d), d in `law.dims`, distinct and in no smaller space; of size 1.
         weights: b > 0, (m,), Σ_j b_j = 1.
 
@@ -50,7 +54,7 @@ class CellProblem:
         [0.5, 0.25, 0.25]
     """
 
-    def __init__(self, law: StandardLaw, atoms: Floats, weights: Floats) -> None:
+    def __init__(self, law: CellLaw, atoms: Floats, weights: Floats) -> None:
         self.law, self.atoms, self.b = law, atoms, weights
 
     def masses(self, psi: Floats) -> Floats:
@@ -73,12 +77,22 @@ class CellProblem:
 
     def solve(self, spent: Callable[[], bool] = lambda: False) -> Floats:
         """ψ, (m,), with ‖P − b‖₁ <= `EXACT`, or as near to it as the steps come until `spent`."""
-        state = _State(psi := self._start(), self.law.cells(self.atoms, psi))
+        if not isinstance(self.law, PartedLaw):
+            return self._solved(self._start(), EXACT, spent)
+        psi = CellProblem(GaussianLaw(), self.atoms, self.b).solve(spent)
+        for left in 0.5 ** np.arange(1, HALVES + 1):
+            law = self.law.coarse if left > COARSE else self.law
+            psi = CellProblem(Between(law, 1 - left), self.atoms, self.b)._solved(psi, PART * left, spent)
+        return self._solved(psi, EXACT, spent)
+
+    def _solved(self, psi: Floats, enough: float, spent: Callable[[], bool]) -> Floats:
+        """ψ after steps from another ψ whose cells have mass, until ‖P − b‖₁ <= `enough`."""
+        state = _State(psi, self.law.cells(self.atoms, psi))
         least = min(self.b.min(), state.cells.masses.min()) / 2
         share = 1.0
         for _ in range(STEPS):
             error = float(np.abs(state.cells.masses - self.b).sum())
-            if error <= EXACT or spent():
+            if error <= enough or spent():
                 break
             step = self._newton(state.cells)
             # So near to the end, steps are taken whole, or rounding is all that is left.
@@ -93,6 +107,7 @@ class CellProblem:
         return state.psi
 
     def _start(self) -> Floats:
+        assert isinstance(self.law, StandardLaw)
         shares = (self.b + 1 / len(self.b)) / 2
         return np.asarray(sum(monotone(a, shares, self.law.quantiles) for a in self.atoms.T))
 

@@ -57,7 +57,8 @@ class SemidiscreteProblem:
         law = _measure(mu, nu.dim)
         self.law: Measure = law
         self.mu = law.mu
-        self.source = law.mu.law if isinstance(law.mu, Reference) else None  # where it is known by more than samples
+        # Where it is known by more than samples.
+        self.source = law.mu.law if isinstance(law.mu, Reference) else getattr(law.mu, "mixture", None)
         self.nu = nu
         self.cost = cost
         law.check(law.sample(2), nu.rows[:1])

@@ -12,16 +12,14 @@ from ot_gen.semidual.power_diagram import CellMasses, Floats, PowerDiagram
 from ot_gen.semidual.space import gaussian_polyhedra
 
 
-class StandardLaw(ABC):
-    """A law with mean 0 and covariance I and independent, equal coordinates.
+class CellLaw(ABC):
+    """A law with mean 0 and covariance I whose cells have exact masses.
 
     Attributes:
-        dims: the dimensions d >= 2 in which `cells` is known; on the line `levels` is enough.
-        turns: whether every projection of it is such a law too.
+        dims: the dimensions d >= 2 in which `cells` is known.
     """
 
     dims: tuple[int, ...]
-    turns: bool
 
     @abstractmethod
     def cells(self, atoms: Floats, psi: Floats) -> CellMasses:
@@ -30,6 +28,16 @@ class StandardLaw(ABC):
         Raises:
             scipy.spatial.QhullError: the atoms do not span the space, to rounding.
         """
+
+
+class StandardLaw(CellLaw):
+    """Such a law with independent, equal coordinates.
+
+    Attributes:
+        turns: whether every projection of it is such a law too.
+    """
+
+    turns: bool
 
     @abstractmethod
     def quantiles(self, levels: Floats) -> Floats:
