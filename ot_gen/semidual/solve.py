@@ -52,8 +52,9 @@ def semidiscrete(
     allows them (`ot_gen.semidual.ascent`). The solve stops when samples that no step has seen certify the table.
 
     For squared distances or inner products and a `Reference` that is Gaussian, in up to three dimensions, or uniform on
-    an interval or a rectangle, and for mixtures of Gaussians or rectangles in the plane, the masses of cells are known exactly. Then a few steps of Newton's method end the solve
-    (`ot_gen.semidual.exact`), and these masses certify it, unless the samples contradict them.
+    an interval or a rectangle, the masses of cells are known exactly; in the plane also for mixtures of Gaussians or of
+    such uniform laws. Then Newton's method ends the solve (`ot_gen.semidual.exact`), and these masses certify it,
+    unless the samples contradict them.
 
     On a line and for a convex cost (or the inner product), the solve begins at the quantiles of a large sample. Where
     mass flows slowly, Newton's method on fresh samples takes over while ε falls (`ot_gen.semidual.annealing`). Where no
