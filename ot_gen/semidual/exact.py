@@ -15,7 +15,7 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily, Mu
 from ot_gen.costs import SquaredEuclidean
 from ot_gen.costs.distances import InnerProduct
 from ot_gen.semidual.line import LineProblem
-from ot_gen.semidual.mixture_cells import GaussianMixtureLaw, PartedLaw, Parts, RectanglesLaw
+from ot_gen.semidual.mixture_cells import GaussianMixtureLaw, MixtureParts, PartedLaw, RectanglesLaw
 from ot_gen.semidual.newton import CellProblem
 from ot_gen.semidual.plane import HALF
 from ot_gen.semidual.power_diagram import Floats
@@ -216,7 +216,7 @@ def _mixed(source: MixtureSameFamily) -> _Placed | None:
     else:
         low, high, made = _numbers(law.base_dist.low), _numbers(law.base_dist.high), RectanglesLaw
         means, factors = (low + high) / 2, _diagonals((high - low) / (2 * HALF))
-    parts = Parts(weights / weights.sum(), means, factors)
+    parts = MixtureParts(weights / weights.sum(), means, factors)
     shift, factor = parts.mean, parts.factor
     if made is RectanglesLaw:  # rectangles stay upright
         factor = np.diag(np.sqrt((factor**2).sum(axis=1)))

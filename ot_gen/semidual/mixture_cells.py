@@ -18,24 +18,28 @@ PART = 2**20  # of edges and components that are compared together
 
 
 @final
-class Parts(NamedTuple):
+class MixtureParts(NamedTuple):
     """The laws of m_k + L_k u, k = 1..K, u of one standard law, with their weights: (K,), (K, 2), (K, 2, 2)."""
 
     weights: Floats
     means: Floats
     factors: Floats  # lower triangular, of positive diagonals
 
-    def seen_from(self, shift: Floats, factor: Floats) -> Parts:
+    def seen_from(self, shift: Floats, factor: Floats) -> MixtureParts:
         """Those of z with m_k + L_k u = shift + factor z."""
         inverse = np.linalg.inv(factor)
-        return Parts(self.weights, (self.means - shift) @ inverse.T, inverse @ self.factors)
+        return MixtureParts(self.weights, (self.means - shift) @ inverse.T, inverse @ self.factors)
 
-    def merged(self, size: int) -> Parts:
+    def merged(self, size: int) -> MixtureParts:
         """Groups of so many consecutive parts in one, of their mean and covariance, as along a curve."""
-        groups = [Parts(*(each[first : first + size] for each in self)) for first in range(0, len(self.weights), size)]
+        groups = [
+            MixtureParts(*(each[first : first + size] for each in self)) for first in range(0, len(self.weights), size)
+        ]
         weights = np.array([group.weights.sum() for group in groups])
         groups = [group._replace(weights=group.weights / group.weights.sum()) for group in groups]
-        return Parts(weights, np.stack([group.mean for group in groups]), np.stack([group.factor for group in groups]))
+        return MixtureParts(
+            weights, np.stack([group.mean for group in groups]), np.stack([group.factor for group in groups])
+        )
 
     @property
     def mean(self) -> Floats:
@@ -60,7 +64,7 @@ class PartedLaw(CellLaw):
 
     dims = (2,)
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: MixtureParts) -> None:
         self.parts = parts
 
     def cells(self, atoms: Floats, psi: Floats) -> CellMasses:
@@ -81,7 +85,7 @@ class Between(CellLaw):
     """(1 − t) N(0, I) + t times a mixture, 0 <= t <= 1: below 1 it has mass everywhere.
 
     Example:
-        >>> law = Between(RectanglesLaw(Parts(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])), 0.5)
+        >>> law = Between(RectanglesLaw(MixtureParts(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])), 0.5)
         >>> law.cells(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]), np.zeros(3)).masses.sum().round(9)
         1.0
     """
@@ -107,7 +111,7 @@ class GaussianMixtureLaw(PartedLaw):
     component near it.
 
     Example:
-        >>> far = Parts(np.array([0.25, 0.75]), np.array([[-9.0, 0.0], [9.0, 0.0]]), np.stack([np.eye(2)] * 2))
+        >>> far = MixtureParts(np.array([0.25, 0.75]), np.array([[-9.0, 0.0], [9.0, 0.0]]), np.stack([np.eye(2)] * 2))
         >>> atoms = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1e-6]])
         >>> GaussianMixtureLaw(far).cells(atoms, np.array([0.0, 0.0, 9.0])).masses.round(6)
         array([0.25, 0.75, 0.  ])
@@ -161,7 +165,7 @@ class RectanglesLaw(PartedLaw):
     """Σ_k w_k times the uniform law on the rectangle m_k + L_k [−√3, √3]², L_k diagonal.
 
     Example:
-        >>> two = Parts(np.array([0.5, 0.5]), np.array([[-9.0, 0.0], [9.0, 0.0]]), np.stack([np.eye(2)] * 2))
+        >>> two = MixtureParts(np.array([0.5, 0.5]), np.array([[-9.0, 0.0], [9.0, 0.0]]), np.stack([np.eye(2)] * 2))
         >>> atoms = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1e-6]])
         >>> RectanglesLaw(two).cells(atoms, np.array([0.0, 0.0, 9.0])).masses.round(6)
         array([0.5, 0.5, 0. ])

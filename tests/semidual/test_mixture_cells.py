@@ -10,7 +10,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from ot_gen import Empirical, LaguerreCells, Reference, SquaredEuclidean, gaussian_mixture, semidiscrete
 from ot_gen.data import checkerboard, eight_gaussians, rings, swiss_roll, two_moons
 from ot_gen.semidual.exact import ExactCells
-from ot_gen.semidual.mixture_cells import GaussianMixtureLaw, Parts
+from ot_gen.semidual.mixture_cells import GaussianMixtureLaw, MixtureParts
 from ot_gen.semidual.plane import gaussian_cells
 from ot_gen.semidual.power_diagram import PowerDiagram
 from ot_gen.semidual.problem import SemidiscreteProblem
@@ -66,7 +66,7 @@ def test_a_gaussian_in_any_parts_is_one_gaussian():
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)  # N(0, I) = ∫ N((s, 0), diag(1/2, 1)) dN(s; 0, 1/2)
     means = np.stack([nodes * math.sqrt(0.5), 0 * nodes], axis=1)
     factors = np.tile(np.diag([math.sqrt(0.5), 1.0]), (60, 1, 1))
-    parts = GaussianMixtureLaw(Parts(weights / weights.sum(), means, factors)).of(diagram)
+    parts = GaussianMixtureLaw(MixtureParts(weights / weights.sum(), means, factors)).of(diagram)
     assert np.abs(parts.masses - whole.masses).sum() < 1e-8
     assert np.allclose(parts.flow, whole.flow, atol=1e-8)
 
