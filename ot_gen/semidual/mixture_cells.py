@@ -86,7 +86,7 @@ class Between(CellLaw):
 
     Example:
         >>> law = Between(RectanglesLaw(MixtureParts(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])), 0.5)
-        >>> law.cells(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]), np.zeros(3)).masses.sum().round(9)
+        >>> float(law.cells(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]), np.zeros(3)).masses.sum().round(9))
         1.0
     """
 
