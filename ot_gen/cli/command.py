@@ -1,4 +1,4 @@
-"""`ot-gen`: the entry point. `evaluate` judges, `explore` shows, `geometry` measures, `sample` draws; else it trains.
+"""`ot-gen`: the entry point. `card`, `evaluate`, `explore`, `geometry`, `sample` are of finished runs; else it trains.
 
 Bad input ends with one line on stderr and exit code 2; a stop by Ctrl-C, SIGTERM or SIGHUP with 130.
 """
@@ -17,6 +17,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import CompactHydraException
 
 from ot_gen.cli.again import from_record
+from ot_gen.cli.card import card
 from ot_gen.cli.compose import quoted, renamed
 from ot_gen.cli.errors import BadInput, failures, one_line, say, usage, warn_in_one_line
 from ot_gen.cli.evaluate import evaluate
@@ -30,7 +31,7 @@ from ot_gen.runs.claim import check_free, check_no_links
 from ot_gen.training import Interrupted
 from ot_gen.version import __version__
 
-COMMANDS = {"evaluate": evaluate, "explore": explore, "geometry": geometry, "sample": sample}
+COMMANDS = {"card": card, "evaluate": evaluate, "explore": explore, "geometry": geometry, "sample": sample}
 
 
 def main() -> None:

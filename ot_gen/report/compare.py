@@ -1,4 +1,7 @@
-"""The command `ot-gen-compare RUNS_DIR ...`: every run below folders on one self-contained page and in a CSV file."""
+"""The command `ot-gen-compare RUNS_DIR ...`: every run below folders on one self-contained page and in a CSV file.
+
+With --export it writes what a paper takes of them instead.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ot_gen.execution import OneLineParser, exit_code, interruptible, on_one_line, plain_streams, reason, write_text
+from ot_gen.report.export import write_export
 from ot_gen.report.page import comparison_page
-from ot_gen.report.runs import find_runs
+from ot_gen.report.runs import Run, find_runs
 from ot_gen.report.standing import judged_once
 from ot_gen.report.table import comparison_csv
 from ot_gen.runs.record import RUN
@@ -37,6 +41,17 @@ def write_comparison(runs_dir: Path | Sequence[Path], output: Path) -> Path:
         'comparison.html'
     """
     folders = [runs_dir] if isinstance(runs_dir, Path) else list(runs_dir)
+    runs, root = _compared(folders)
+    page, table = comparison_page(runs, root), comparison_csv(runs, root)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in ((TABLE, table), (PAGE, page)):
+        # Names of folders may hold bytes that are no text, which no file in UTF-8 can hold.
+        write_text(output / name, text.encode("utf-8", "replace").decode("utf-8"))
+    return output / PAGE
+
+
+def _compared(folders: Sequence[Path]) -> tuple[list[Run], Path]:
+    """The runs below folders, each with its standing, and the folder by which they are named."""
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder; give the folder that your runs were written to")
@@ -45,12 +60,7 @@ def write_comparison(runs_dir: Path | Sequence[Path], output: Path) -> Path:
     if not runs:
         names = ", ".join(map(str, folders))
         raise ValueError(f"no run in {names} (no folder there holds {RUN}); start one with `ot-gen`")
-    page, table = comparison_page(runs, root), comparison_csv(runs, root)
-    output.mkdir(parents=True, exist_ok=True)
-    for name, text in ((TABLE, table), (PAGE, page)):
-        # Names of folders may hold bytes that are no text, which no file in UTF-8 can hold.
-        write_text(output / name, text.encode("utf-8", "replace").decode("utf-8"))
-    return output / PAGE
+    return runs, root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,25 +86,30 @@ def _compare(argv: Sequence[str] | None) -> int:
     words = "the folder that holds the runs, at any depth; or several folders"
     parser.add_argument("runs_dir", metavar="RUNS_DIR", type=Path, nargs="+", help=words)
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where the files go (default: RUNS_DIR)")
+    words = "write tables, figures, sentences and references for a paper there; the page only with --output"
+    parser.add_argument("--export", metavar="FOLDER", type=Path, help=words)
     parser.add_argument("--version", action="store_true", help="the version of ot_gen")
     try:
         if "--version" in (sys.argv[1:] if argv is None else argv):
             sys.stdout.write(f"ot-gen-compare {__version__}\n")
             return 0
         arguments = parser.parse_args(argv)
-        if arguments.output is None and len(arguments.runs_dir) > 1:
-            raise ValueError(
-                f"{len(arguments.runs_dir)} folders are compared; say where the page goes: --output FOLDER"
-            )
-        output = arguments.output or arguments.runs_dir[0]
-        page = write_comparison(arguments.runs_dir, output)
+        folders, output, export = arguments.runs_dir, arguments.output, arguments.export
+        if output is None and export is None:
+            if len(folders) > 1:
+                raise ValueError(f"{len(folders)} folders are compared; say where the page goes: --output FOLDER")
+            output = folders[0]
+        made = [] if output is None else [write_comparison(folders, output)]
+        if export is not None:
+            made.append(write_export(*_compared(folders), folders, export))
     except ValueError as error:
         sys.stderr.write(f"ot-gen-compare: error: {on_one_line(error)}\n")
     except OSError as error:
-        what = f"{error.strerror or reason(error)}: {error.filename or arguments.output or arguments.runs_dir[0]}"
-        sys.stderr.write(f"ot-gen-compare: error: {what}; try another --output\n")
+        what = f"{error.strerror or reason(error)}: {error.filename or export or output}"
+        option = "--output" if export is None else "--export"
+        sys.stderr.write(f"ot-gen-compare: error: {what}; try another {option}\n")
     else:
-        sys.stdout.write(f"{page}\n")
+        sys.stdout.write("".join(f"{path}\n" for path in made))
         return 0
     return 2
 

@@ -21,6 +21,7 @@ class Pair(NamedTuple):
 
     first: Sequence[Run]
     second: Sequence[Run]
+    judge: JudgeOfSamples
     difference: Difference
     adjusted: float | None
     verdict: str
@@ -70,24 +71,26 @@ def verdicts(groups: Sequence[Sequence[Run]], quantity: Quantity) -> Verdicts | 
 def _pairs(groups: Sequence[Sequence[Run]], quantity: Quantity) -> dict[tuple[int, int], Pair]:
     known = {}
     for i, j in combinations(range(len(groups)), 2):
-        difference = _difference(groups[i], groups[j], quantity)
-        if difference is not None:
-            known[i, j] = difference
-    adjusted = iter(holm([difference.p for difference in known.values() if difference.p is not None]))
+        if (judged := _difference(groups[i], groups[j], quantity)) is not None:
+            known[i, j] = judged
+    adjusted = iter(holm([difference.p for _, difference in known.values() if difference.p is not None]))
     pairs = {}
-    for (i, j), difference in known.items():
+    for (i, j), (judge, difference) in known.items():
         p = None if difference.p is None else next(adjusted)
-        pairs[i, j] = Pair(groups[i], groups[j], difference, p, _verdict(difference, p))
+        pairs[i, j] = Pair(groups[i], groups[j], judge, difference, p, _verdict(difference, p))
     return pairs
 
 
-def _difference(first: Sequence[Run], second: Sequence[Run], quantity: Quantity) -> Difference | None:
+def _difference(
+    first: Sequence[Run], second: Sequence[Run], quantity: Quantity
+) -> tuple[JudgeOfSamples, Difference] | None:
     """By the judge of most of the seeds that both have: figures by different judges are never compared."""
     judges = [judge for judge in quantity.judges(first) if judge in quantity.judges(second)]
-    differences = [
-        paired_difference(*(_by_seed(runs, quantity, judge) for runs in (first, second))) for judge in judges
-    ]
-    return max((one for one in differences if one is not None), key=lambda one: one.seeds, default=None)
+    known = {
+        judge: paired_difference(*(_by_seed(runs, quantity, judge) for runs in (first, second))) for judge in judges
+    }
+    differences = [(judge, one) for judge, one in known.items() if one is not None]
+    return max(differences, key=lambda one: one[1].seeds, default=None)
 
 
 def _by_seed(runs: Sequence[Run], quantity: Quantity, judge: JudgeOfSamples) -> dict[float, float]:
