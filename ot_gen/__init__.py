@@ -134,8 +134,12 @@ from ot_gen.semidual import LaguerreCells, SemidiscreteSolution, ShardedAtoms, c
 from ot_gen.solvers import DualSolver, PrimalSolver, Solver
 from ot_gen.training import Interrupted, NonFiniteLoss, Progress, adam, fit
 from ot_gen.transport import (
+    ChiSquaredMarginal,
+    KLMarginal,
+    MarginalPenalty,
     NotConverged,
     Plan,
+    Unbalanced,
     exact_plan,
     partial_plan,
     plan_by_blocks,
@@ -181,7 +185,8 @@ __all__ += ["cyclic", "linear_decay", "linear_warmup"]
 __all__ += ["LaguerreCells", "SemidiscreteSolution", "ShardedAtoms", "c_transform", "semidiscrete"]
 __all__ += ["DualSolver", "PrimalSolver", "Solver"]
 __all__ += ["Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
-__all__ += ["NotConverged", "Plan", "exact_plan", "partial_plan", "plan_by_blocks", "sinkhorn_plan", "unbalanced_plan"]
+__all__ += ["ChiSquaredMarginal", "KLMarginal", "MarginalPenalty", "NotConverged", "Plan", "Unbalanced", "exact_plan"]
+__all__ += ["partial_plan", "plan_by_blocks", "sinkhorn_plan", "unbalanced_plan"]
 __all__ += ["code_cost", "load_run", "recipe"]
 
 

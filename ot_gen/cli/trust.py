@@ -24,7 +24,7 @@ NOT_BUILT = ("hydra", "tracker", "metrics", "certificate", "evaluation")
 # The rooms whose classes are parts: to make one does nothing else.
 ROOMS = (
     *("costs", "measures", "networks", "divergences", "couplings", "potentials", "solvers", "data", "geometry"),
-    "evaluation",
+    *("evaluation", "transport"),
 )
 # Functions that build a part, or are one; others read, write, train or launch.
 FUNCTIONS = frozenset(

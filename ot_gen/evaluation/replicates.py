@@ -152,7 +152,7 @@ class Contest:
 
     def _softness(self) -> float:
         assert self.best is not None
-        ascent = Ascent(self.problem.rows, self.problem.weights)
+        ascent = Ascent(self.problem.rows, self.problem.aim)
         ascent.start(self.x[:512], self.best)
         return ascent.sharpened(self.x)
 

@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 from torch import Tensor
 
+from ot_gen.semidual.aim import Aim
 from ot_gen.semidual.power_diagram import Floats
 from ot_gen.semidual.rivals import Rivals
 from ot_gen.semidual.scores import Scores
@@ -29,7 +30,7 @@ class Annealing:
 
     Args:
         scores: the cost and the atoms.
-        weights: b, (m,).
+        aim: the masses that the cells should have.
         draw: n -> a fresh sample of μ, (n, d).
         table: h̃, (m,), to begin with.
         epsilon: the first ε.
@@ -46,19 +47,19 @@ class Annealing:
     """
 
     def __init__(
-        self, scores: Scores, weights: Tensor, draw: Callable[[int], Tensor], table: Tensor, epsilon: float, last: float
+        self, scores: Scores, aim: Aim, draw: Callable[[int], Tensor], table: Tensor, epsilon: float, last: float
     ) -> None:
-        b = weights.double().cpu().numpy()
-        self.scores, self.b, self.draw, self.last = scores, b / b.sum(), draw, last
+        self.scores, self.aim, self.draw, self.last = scores, aim, draw, last
         self.table: Floats = table.double().cpu().numpy()
         self.epsilon = epsilon
-        self.competing = float(len(b))
+        self.atoms = len(aim.weights)
+        self.competing = float(self.atoms)
         self.samples = 0
-        self.rivals = float(len(b))
+        self.rivals = float(self.atoms)
 
     def solve(self, samples: int, spent: Callable[[], bool]) -> None:
         """Let ε fall until it suits so many samples, and settle there."""
-        m = len(self.b)
+        m = self.atoms
         # Of the width of a cell, sampling moves its ends by (m/N)^½, and softness blurs them by (competing − 1) / 3.
         enough = 1 + BLUR * math.sqrt(m / samples)
         while not spent():
@@ -87,15 +88,15 @@ class Annealing:
 
     def _noise(self, n: int) -> float:
         """About E‖p − b‖₁ where p is counted on n samples that several atoms share."""
-        return math.sqrt(2 * len(self.b) / (np.pi * n * self.competing))
+        return math.sqrt(2 * self.atoms / (np.pi * n * self.competing))
 
     def _step(self, n: int) -> float:
         """Newton steps on n samples, as far as their rivals are valid; returns ‖p − b‖₁ before them."""
-        rivals = Rivals(self.scores, self.b, self.draw(n), self.table, self.epsilon)
+        rivals = Rivals(self.scores, self.aim, self.draw(n), self.table, self.epsilon)
         self.samples += n
         self.rivals = float(rivals.lengths.mean())
         soft = rivals.at(rivals.table)
         self.competing = rivals.competing(soft)
-        error = float(np.abs(soft.masses - self.b).sum())
+        error = float(np.abs(soft.masses - soft.aim.masses).sum())
         self.table = rivals.solve(soft, self._noise(n) / 4)
         return error

@@ -14,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ot_gen.semidual import natural
+from ot_gen.semidual.aim import Aim
 from ot_gen.semidual.annealing import Annealing
 from ot_gen.semidual.sample import SampleProblem
 from ot_gen.semidual.scores import Scores
+
+LIGHT = 0.1  # of its mass: an atom that keeps less is stepped as if it kept that, or noise would throw it about
 
 
 @final
@@ -32,9 +35,12 @@ class Ascent(nn.Module):
     groups. There, now and then, a Newton step on these slow modes alone follows the averaged gradient. Its Hessian is
     that of one sample at a larger softness.
 
+    Where the masses b may be left at a price, each step aims at what the table leaves of them, and is the shorter the
+    more these move with it.
+
     Args:
         costs: the ground cost and the atoms y_j.
-        weights: their masses b_j > 0, (m,).
+        aim: the masses that the cells should have: b_j > 0, (m,), or what a table leaves of them.
         epsilon: the ε of the problem, 0 for the unregularised one; the ascent arrives there from above.
 
     Source: Genevay, Cuturi, Peyré, Bach, 2016, https://arxiv.org/abs/1605.08527 (the semi-dual)
@@ -42,7 +48,7 @@ class Ascent(nn.Module):
     Example:
         >>> from ot_gen import SquaredEuclidean, standard_gaussian
         >>> atoms, weights = torch.tensor([[-1.0], [2.0]]), torch.tensor([0.5, 0.5])
-        >>> ascent = Ascent(Scores(SquaredEuclidean(), atoms), weights)
+        >>> ascent = Ascent(Scores(SquaredEuclidean(), atoms), Aim(weights, None))
         >>> ascent.start(standard_gaussian(1).sample(100))
         >>> ascent.step(standard_gaussian(1).sample(100))
         >>> ascent.samples
@@ -61,10 +67,11 @@ class Ascent(nn.Module):
     )
     SLOW_FROM, SLOW_EVERY, SLOW_WIDTH, SLOW_DAMPING = 64, 1.5, 32.0, 0.1
 
-    def __init__(self, costs: Scores, weights: Tensor, epsilon: float = 0.0) -> None:
+    def __init__(self, costs: Scores, aim: Aim, epsilon: float = 0.0) -> None:
         super().__init__()
         self.costs = costs
-        self.weights = weights
+        self.aim = aim
+        self.weights = weights = aim.weights
         self.target = epsilon
         self.epsilon = 0.0
         self.samples = 0
@@ -74,7 +81,7 @@ class Ascent(nn.Module):
         dim = costs.atoms.shape[1]
         # In low dimension steps are limited by the slow flow of mass between neighbouring cells, not by noise.
         self.relaxation = 1.5 if dim <= 3 else 1.0
-        self.next_slow_step: float = self.SLOW_FROM * len(weights) if dim <= 2 else math.inf
+        self.next_slow_step: float = self.SLOW_FROM * len(weights) if dim <= 2 and aim.marginals is None else math.inf
         self.residual_weight = 0
         # The competitors where every sample is shared like b: no softness gives more.
         self.independent = float(1 / weights.double().square().sum())
@@ -125,8 +132,7 @@ class Ascent(nn.Module):
         for z, w in self.costs.soft(x, self.h_tilde, self.epsilon):
             masses += w @ z
             competing = competing or self._competing(z, w)
-        excess = masses / len(x) - self.weights
-        natural.step(self.h_tilde, excess, self.weights, self.relaxation * self.epsilon)
+        excess = self._natural(masses / len(x))
         self.samples += len(x)
         self.iterations += 1
         weight = len(x) * float(self.worth + self.samples)
@@ -137,6 +143,18 @@ class Ascent(nn.Module):
         self.residual_weight += len(x)
         if self.samples >= self.next_slow_step:
             self._slow_step(x)
+
+    def _natural(self, masses: Tensor) -> Tensor:
+        """Step, from the masses that the cells have; returns what they have in excess."""
+        marginals = self.aim.marginals
+        if marginals is None:
+            excess = masses - self.weights
+            natural.step(self.h_tilde, excess, self.weights, self.relaxation * self.epsilon)
+            return excess
+        q = marginals.masses(self.h_tilde, self.weights)
+        size = self.epsilon / (1 + self.epsilon / marginals.data.strength)
+        natural.step(self.h_tilde, masses - q, torch.maximum(q, LIGHT * self.weights), self.relaxation * size)
+        return masses - q
 
     def _slow_step(self, x: Tensor) -> None:
         sample = SampleProblem(self.costs, self.weights, x, self.average)
@@ -169,7 +187,7 @@ class Ascent(nn.Module):
         if not again:
             begin = natural.initial((costs for _, costs in self.costs.costs(draw(512))), self.weights)
             table, epsilon = begin.h_tilde, max(begin.epsilon, self.target)
-        annealing = Annealing(self.costs, self.weights, draw, table, epsilon, max(self.smallest, self.target))
+        annealing = Annealing(self.costs, self.aim, draw, table, epsilon, max(self.smallest, self.target))
         annealing.solve(samples, spent)
         self.samples += annealing.samples
         return annealing

@@ -66,9 +66,11 @@ class ExactCells:
         """Those of a problem, or None where they are not known.
 
         They are for ε = 0, squared distances or inner products, and a Gaussian law, the uniform one on an interval or
-        a rectangle, or mixtures of either in the plane. The atoms span up to three dimensions; for a Gaussian they may
-        do so in any.
+        a rectangle, or mixtures of either in the plane, with masses b that
+        are kept. The atoms span up to three dimensions; for a Gaussian they may do so in any.
         """
+        if problem.marginals is not None:
+            return None
         products = isinstance(problem.cost, InnerProduct)
         placed = None if problem.source is None else _placed(problem.source)
         if epsilon or placed is None or not (products or isinstance(problem.cost, SquaredEuclidean)):

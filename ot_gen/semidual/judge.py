@@ -82,7 +82,8 @@ class Judge:
         A test takes no more samples than the `steps` did, once it is larger than its first part.
         """
         keep = self.problem.atoms.nbytes <= KEPT_BYTES
-        tally = Tally(self.problem.rows, self.problem.weights, table, self.epsilon, barycentres=keep)
+        aim, price = self.problem.aim.masses(table), self.problem.aim.price(table)
+        tally = Tally(self.problem.rows, aim, table, self.epsilon, barycentres=keep, price=price)
         halves = (self.fresh(), self.fresh())
         exact = None if cells is None else cells.measured(table)
         size, self.doubted = self._size(exact is not None), False
@@ -92,7 +93,7 @@ class Judge:
                 for n in batches(size):
                     tally.add(half, stream.draw(n))
             self.tested += 2 * size
-            self.error, deviation = tally.distance(self.problem.weights)
+            self.error, deviation = tally.marginal_error()
             if exact is not None and (verdict := self._exactly(tally, exact)):
                 return verdict
             self.doubted, exact = exact is not None or self.doubted, None

@@ -15,8 +15,10 @@ from ot_gen.display import structure
 from ot_gen.execution import fingerprint
 from ot_gen.measures import Empirical, Measure, Pixels, Reference, advice
 from ot_gen.measures.pixels import taken
+from ot_gen.semidual.aim import Aim
 from ot_gen.semidual.scores import PANEL_ATOMS, SEEN_ENTRIES, Scores
 from ot_gen.semidual.stream import Stream
+from ot_gen.transport import Unbalanced
 
 SAMPLE = 512  # by which a law is known
 WIDENED = 2**28  # bytes of atoms that may become twice as many
@@ -40,6 +42,7 @@ class SemidiscreteProblem:
         nu: the atoms.
         cost: the ground cost.
         dtype: of the numbers that are computed, None for that of the atoms.
+        marginals: the price at which the masses of ν may be left, None to keep them.
 
     Raises:
         ValueError: μ, ν and the cost do not fit together.
@@ -52,8 +55,15 @@ class SemidiscreteProblem:
         (tensor([0.6667, 0.3333]), tensor([1., 2., 1.]))
     """
 
-    def __init__(self, mu: Sampler | Distribution, nu: Empirical, cost: Cost, dtype: torch.dtype | None = None) -> None:
-        self._given = mu, nu, cost
+    def __init__(
+        self,
+        mu: Sampler | Distribution,
+        nu: Empirical,
+        cost: Cost,
+        marginals: Unbalanced | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._given = mu, nu, cost, marginals
         law = _measure(mu, nu.dim)
         self.law: Measure = law
         self.mu = law.mu
@@ -61,6 +71,7 @@ class SemidiscreteProblem:
         self.source = law.mu.law if isinstance(law.mu, Reference) else getattr(law.mu, "mixture", None)
         self.nu = nu
         self.cost = cost
+        self.marginals = marginals
         law.check(law.sample(2), nu.rows[:1])
         law.dtype = dtype
         self.first, self.group = _groups(nu)
@@ -73,6 +84,7 @@ class SemidiscreteProblem:
         masses = torch.zeros(len(self.first), dtype=torch.float64, device=nu.weights.device)
         masses.index_add_(0, self.group[present], nu.weights[present].double())
         self.weights = (masses / masses.sum()).to(nu.weights if dtype is None else dtype)
+        self.aim = Aim(self.weights, marginals)
         self.rows = Scores(cost, self.atoms)
         self.largest = 0.0 if bool(present.all()) else self._largest(self.law.sample(512))
 
@@ -101,7 +113,8 @@ class SemidiscreteProblem:
         """What tells this problem from others, for checkpoints; a law by a sample, where a seed repeats it."""
         one, again = (Stream(self.law, 0).draw(SAMPLE).to(self.nu.weights) for _ in range(2))
         model = one if torch.equal(one, again) else type(self.law).__name__
-        return fingerprint(model=model, data=self.nu, cost=structure(self.cost))
+        relaxed = {} if self.marginals is None else {"marginals": structure(self.marginals)}
+        return fingerprint(model=model, data=self.nu, cost=structure(self.cost), **relaxed)
 
     def reduce(self, h_tilde: Tensor) -> Tensor:
         """The table over the distinct atoms, from one over all: the maximum over coinciding atoms."""

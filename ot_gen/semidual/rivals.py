@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ot_gen.semidual.aim import Aim, Aimed
 from ot_gen.semidual.power_diagram import Floats
 from ot_gen.semidual.scores import Scores
 
@@ -21,10 +22,11 @@ SPARSE = 8  # entries a point, up to which the Hessian is a matrix
 
 @final
 class Soft(NamedTuple):
-    """At a table: the value D, the masses p of the cells, (m,), and the shares of the rivals, (e,)."""
+    """At a table: the value D, the masses p of the cells, (m,), their aim, and the shares of the rivals, (e,)."""
 
     value: float
     masses: Floats
+    aim: Aimed
     shares: Floats
 
 
@@ -39,14 +41,14 @@ class Rivals:
 
     Args:
         scores: the cost and the atoms.
-        weights: b, (m,), Σ_j b_j = 1.
+        aim: b, (m,), or what a table leaves of it, with its term of D.
         x: the sample, (n, d).
         table: h̃, (m,); raised atoms differ in the attribute of this name.
         epsilon: ε.
     """
 
-    def __init__(self, scores: Scores, weights: Floats, x: Tensor, table: Floats, epsilon: float) -> None:
-        self.b, self.epsilon, self.table = weights, epsilon, table
+    def __init__(self, scores: Scores, aim: Aim, x: Tensor, table: Floats, epsilon: float) -> None:
+        self.aim, self.b, self.epsilon, self.table = aim, aim.given, epsilon, table
         self._collect(scores, x)
         if (absent := self.counts == 0).any():
             self.table = table + np.where(absent, _clearance(scores, x, table), 0)
@@ -75,7 +77,8 @@ class Rivals:
         total = np.add.reduceat(shares, self.starts)
         shares /= np.repeat(total, self.lengths)
         masses = np.bincount(self.columns, shares, len(self.b)) / len(total)
-        return Soft(float(self.b @ table - self.epsilon * np.mean(np.log(total) + top)), masses, shares)
+        aim = self.aim.at(table)
+        return Soft(float(aim.value - self.epsilon * np.mean(np.log(total) + top)), masses, aim, shares)
 
     def competing(self, soft: Soft) -> float:
         """E_i (Σ_j P_ij²)⁻¹, the number of atoms that compete for a point."""
@@ -88,7 +91,7 @@ class Rivals:
         """
         table, reach, damping = self.table, WINDOW * self.epsilon / 2, DAMPING
         for _ in range(STEPS):
-            gradient = self.b - soft.masses
+            gradient = soft.aim.masses - soft.masses
             if np.abs(gradient).sum() <= tol:
                 break
             step, apart = self._near(self._newton(soft, gradient, damping), soft, reach)
@@ -125,6 +128,7 @@ class Rivals:
         Q = P.T.tocsr()
         contested = Q @ P.sum(axis=1) / n
         diagonal = contested + damping * self.b + np.maximum(0, np.abs(gradient) / FREELY - contested)
+        diagonal = diagonal + self.epsilon * soft.aim.curvature
         hessian: Any
         if P.nnz <= SPARSE * n:
             hessian = diags_array(diagonal) - (Q @ P) / n

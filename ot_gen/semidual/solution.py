@@ -38,6 +38,8 @@ class SemidiscreteSolution:
             in the dtype of the atoms adds.
         masses, barycentres: P as counted, (m,), and E[x | cell], (m, d), NaN for a cell without samples; barycentres
             are None where the atoms are too large to keep a copy.
+        reweighted: the masses that the cells should have, (m,): b, or where `marginals` let b be left, what is left of
+            it. `marginal_error` is then the distance from these.
         epsilon: ε of the problem.
         samples, iterations, seconds: what the steps took, without the final evaluation.
         converged: whether all that was asked for is certified.
@@ -60,6 +62,7 @@ class SemidiscreteSolution:
     marginal_error: float
     marginal_error_se: float
     masses: Tensor
+    reweighted: Tensor
     barycentres: Tensor | None
     samples: int
     iterations: int

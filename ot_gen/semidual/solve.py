@@ -20,6 +20,7 @@ from ot_gen.semidual.progress import Callback, progress_bar
 from ot_gen.semidual.solution import SemidiscreteSolution
 from ot_gen.semidual.solving import Solve
 from ot_gen.semidual.transform import check_values
+from ot_gen.transport import Unbalanced
 
 Variation = Annotated[float, Interval(0, 2, "()")]  # where ‖P − b‖₁ says anything
 Gap = Annotated[float, Interval(0, 1, "()")]
@@ -37,6 +38,7 @@ def semidiscrete(
     tol: Variation | None = None,
     gap_tol: Gap | None = None,
     epsilon: Nonnegative = 0.0,
+    marginals: Unbalanced | None = None,
     h_tilde: Tensor | None = None,
     max_samples: Count = 2**22,
     max_seconds: Seconds = math.inf,
@@ -66,6 +68,11 @@ def semidiscrete(
     With ε > 0 the problem is the entropic one, min ⟨π, c⟩ + ε KL(π | μ ⊗ counting measure). Its plan gives x the
     softmax of (h̃_j − c(x, y_j)) / ε. `lower` and `upper` still bracket the unregularised W_c.
 
+    With `marginals` the data's masses may be left at a price: the problem is min over probabilities q of W_c(μ, Σ_j q_j
+    δ_{y_j}) + D_ψ(q | b). Its dual in h̃ is as concave, and the same ascent aims at the masses that the table leaves,
+    `reweighted`. Outliers keep almost none. `lower` and `upper` then bracket this value, which is at most W_c. The
+    solve ends on samples, not on exact masses.
+
     One number is drawn from torch's global generator; it seeds the solve. Ctrl-C ends the solve early and returns the
     table reached so far, evaluated; `converged` says whether it is certified nevertheless.
 
@@ -78,6 +85,7 @@ def semidiscrete(
         gap_tol: the relative duality gap (upper − lower) / upper to certify. Each up to two standard errors; with
             neither, tol is 0.05.
         epsilon: ε >= 0, in the units of the cost.
+        marginals: `Unbalanced(KLMarginal(ρ))`, say; the masses of μ are kept. None keeps all masses.
         h_tilde: a table to start from, (m,).
         max_samples, max_seconds: the budget, of samples (those of the tests included) and of wall time.
         callbacks: called with a `SolveProgress` after each step.
@@ -110,12 +118,17 @@ def semidiscrete(
         raise ValueError("h_tilde and resume are two starts of one solve; give one of them")
     checkpoint = None if checkpoint is None else target(checkpoint)
     resume = None if resume is None else checkpoint_in(resume)
+    if marginals is not None and marginals.model is not None:
+        raise ValueError(
+            f"a semi-discrete solve keeps the masses of mu, got the penalty {marginals.model} for them; leave "
+            "`model` of Unbalanced at None, or train a DualSolver with these marginals"
+        )
     if tol is None and gap_tol is None:
         tol = 0.05
     seed = int(torch.randint(2**30, (), device="cpu"))
     modules = [mu] if isinstance(mu, torch.nn.Module) else []
     with undisturbed(*modules), progress_bar(progress, max_samples) as bar:
-        problem, asked = SemidiscreteProblem(mu, nu, cost), (tol, gap_tol, epsilon)
+        problem, asked = SemidiscreteProblem(mu, nu, cost, marginals), (tol, gap_tol, epsilon)
         solve = Solve(problem, *asked, max_samples, max_seconds, seed)
         solve.start(h_tilde, resume)
         if solve.narrow:  # resumed

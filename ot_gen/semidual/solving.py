@@ -57,13 +57,14 @@ class Solve:
         self.atoms = len(problem.weights)
         self.tol = tol
         self.max_samples, self.max_seconds = max_samples, max_seconds
-        self.ascent = Ascent(problem.rows, problem.weights, epsilon)
+        self.ascent = Ascent(problem.rows, problem.aim, epsilon)
         self.exact = ExactCells.of(problem, epsilon)
         self.judge = Judge(problem, tol, gap_tol, epsilon, max_samples, seed)
         self.began = time.perf_counter()
         self.seed = seed
         # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
-        few = self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
+        # Where masses may be left, the latter alone.
+        few = problem.marginals is None and self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
         self.first_test = min(first, FINISH_FROM) if few else first
@@ -92,7 +93,8 @@ class Solve:
             self.ascent.restore(state["ascent"])
             return
         self.ascent.start(sample)
-        line = self.exact is None and not self.ascent.target and is_monotone(self.problem.cost, sample.shape[1])
+        known = self.exact is not None or self.problem.marginals is not None
+        line = not known and not self.ascent.target and is_monotone(self.problem.cost, sample.shape[1])
         if line and h_tilde is None and not self.reason:
             self._start_on_a_line(sample)
         if h_tilde is not None:
@@ -152,7 +154,7 @@ class Solve:
 
     def _look_at_points(self) -> None:
         """Whether points of mass keep every table from the tolerance; then the first test is early, and the last."""
-        if self.tol is None or self.ascent.target:
+        if self.tol is None or self.ascent.target or self.problem.marginals is not None:
             return
         least = least_error(self.problem.mu, self.problem.weights, self.judge.fresh().draw(POINTS))
         if least > self.tol:
@@ -308,6 +310,7 @@ class Solve:
             marginal_error=verdict.error,
             marginal_error_se=verdict.deviation,
             masses=self.problem.share(tally.masses),
+            reweighted=self.problem.share(tally.weights),
             barycentres=barycentres,
             samples=samples,
             iterations=self.ascent.iterations,

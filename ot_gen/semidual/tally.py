@@ -28,19 +28,27 @@ class Tally:
 
     Args:
         costs: the cost and the atoms.
-        weights: their masses b, (m,).
+        weights: their masses b, (m,); where b may be left, what the table leaves of it.
         h_tilde: the table, (m,).
         epsilon: counts soft masses if > 0, else cells of the hard minimum.
         barycentres: whether to add up the samples of each cell, which takes as much memory as the atoms.
+        price: what leaving b costs.
     """
 
     def __init__(
-        self, costs: Scores, weights: Tensor, h_tilde: Tensor, epsilon: float = 0.0, barycentres: bool = False
+        self,
+        costs: Scores,
+        weights: Tensor,
+        h_tilde: Tensor,
+        epsilon: float = 0.0,
+        barycentres: bool = False,
+        price: float = 0.0,
     ) -> None:
         self.costs = costs
         self.weights = weights
         self.h_tilde = h_tilde
         self.epsilon = epsilon
+        self.price = price
         self.counts = torch.zeros(2, len(h_tilde), dtype=torch.float64, device="cpu")
         self.sums = costs.atoms[:1].new_zeros(costs.atoms.shape) if barycentres else None
         self.sizes = [0, 0]
@@ -93,13 +101,15 @@ class Tally:
     def lower(self) -> tuple[float, float]:
         """E[min_j c(x, y_j) − h̃_j] + Σ_j b_j h̃_j <= W_c(μ, ν), an unbiased estimate, and its standard error.
 
+        The price of leaving b is added; the bound is then one of the unbalanced cost.
+
         The standard error is that of independent samples: for low-discrepancy ones it is too large.
         """
         mean = self.total / self.samples
         unit = self.unit or 1.0
         variance = max(0.0, self.squares / self.samples - (mean / unit) ** 2)
         table = float(self.weights.double() @ self.h_tilde.double())
-        return mean + table, unit * math.sqrt(variance / max(1, self.samples - 1))
+        return mean + table + self.price, unit * math.sqrt(variance / max(1, self.samples - 1))
 
     def barycentres(self) -> Tensor | None:
         """E[x | cell j], (m, d), where they were asked for; NaN for a cell that no sample fell into."""

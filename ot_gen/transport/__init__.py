@@ -9,6 +9,7 @@ from ot_gen.transport.blocks import plan_by_blocks
 from ot_gen.transport.bracket import Bracket
 from ot_gen.transport.entropic import sinkhorn_divergence, sinkhorn_potentials
 from ot_gen.transport.gaussian import GaussianBarycentre, GaussianMaps, gaussian_barycentre, gaussian_maps, powers
+from ot_gen.transport.marginals import ChiSquaredMarginal, KLMarginal, MarginalPenalty, Unbalanced
 from ot_gen.transport.plan import DensePlan, Dual, Pairs, Plan, SparsePlan
 from ot_gen.transport.plans import exact_plan, sinkhorn_plan
 from ot_gen.transport.problem import NotConverged
@@ -16,14 +17,18 @@ from ot_gen.transport.relaxed import partial_plan, unbalanced_plan
 
 __all__ = [
     "Bracket",
+    "ChiSquaredMarginal",
     "DensePlan",
     "Dual",
     "GaussianBarycentre",
     "GaussianMaps",
+    "KLMarginal",
+    "MarginalPenalty",
     "NotConverged",
     "Pairs",
     "Plan",
     "SparsePlan",
+    "Unbalanced",
     "assignment",
     "assignment_potentials",
     "exact_plan",

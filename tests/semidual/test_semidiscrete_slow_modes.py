@@ -10,6 +10,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from ot_gen import Empirical, Euclidean, Reference, SquaredEuclidean, c_transform, semidiscrete, standard_gaussian
 from ot_gen.costs import InnerProduct, Lp
 from ot_gen.execution import Ending
+from ot_gen.semidual.aim import Aim
 from ot_gen.semidual.atomic import flat_mass, least_error
 from ot_gen.semidual.exact import ExactCells
 from ot_gen.semidual.line import sample_table
@@ -100,12 +101,13 @@ def test_a_problem_in_another_unit_has_the_same_cells(unit, dtype):
 @pytest.mark.parametrize("unit", [1.0, 1e-5, 1e5])
 def test_newtons_steps_on_a_sample_scale_and_give_each_atom_its_mass(unit):
     y, x, b = unit * cloud(30, 2).double(), unit * cloud(2000, 2, 1).double(), np.full(30, 1 / 30)
+    aim = Aim(torch.from_numpy(b), None)
     scores, epsilon, table = Scores(SQUARES, y), unit**2, np.zeros(30)
     for _ in range(20):
-        rivals = Rivals(scores, b, x, table, epsilon)
+        rivals = Rivals(scores, aim, x, table, epsilon)
         table = rivals.solve(rivals.at(rivals.table), 1e-9)
         epsilon = max(epsilon / 2, 0.01 * unit**2)
-    left = Rivals(scores, b, x, table, epsilon).at(table)
+    left = Rivals(scores, aim, x, table, epsilon).at(table)
     assert np.abs(left.masses - b).sum() < 1e-3
     step = 1e-6 * unit**2 * np.eye(30)[3]
     slope = (rivals.at(table + step).value - rivals.at(table - step).value) / (2e-6 * unit**2)
@@ -114,7 +116,7 @@ def test_newtons_steps_on_a_sample_scale_and_give_each_atom_its_mass(unit):
 
 def test_an_atom_that_is_nobodys_rival_is_raised_until_it_is_one():
     y, x = torch.tensor([[0.0], [1.0], [50.0]]), torch.linspace(0, 1, 100)[:, None]
-    rivals = Rivals(Scores(SQUARES, y), np.full(3, 1 / 3), x, np.zeros(3), 1e-3)
+    rivals = Rivals(Scores(SQUARES, y), Aim(torch.full((3,), 1 / 3), None), x, np.zeros(3), 1e-3)
     assert rivals.counts.min() > 0
     assert rivals.table[2] == pytest.approx(49.0**2, rel=1e-3)
     assert rivals.table[:2].tolist() == [0.0, 0.0]
