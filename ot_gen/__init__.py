@@ -146,6 +146,7 @@ from ot_gen.transport import (
     sinkhorn_plan,
     unbalanced_plan,
 )
+from ot_gen.validation import Validation
 from ot_gen.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ __all__ += ["DualSolver", "PrimalSolver", "Solver"]
 __all__ += ["Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
 __all__ += ["ChiSquaredMarginal", "KLMarginal", "MarginalPenalty", "NotConverged", "Plan", "Unbalanced", "exact_plan"]
 __all__ += ["partial_plan", "plan_by_blocks", "sinkhorn_plan", "unbalanced_plan"]
+__all__ += ["Validation"]
 __all__ += ["code_cost", "load_run", "recipe"]
 
 

@@ -69,6 +69,7 @@ class Keeper:
         progress, scaler = self.progress, self.descent.scaler
         state: dict[str, Any] = {"step": progress.step, "images": progress.images, "seconds": progress.seconds}
         state |= {"scaler": scaler.state_dict()} if scaler.is_enabled() else {}
+        state |= {"validations": progress.validations} if progress.validations else {}
         save_checkpoint(self.file, self.modules, self.descent.optimizers, state, self.problem)
 
     def load(self, file: Path) -> None:
@@ -78,6 +79,7 @@ class Keeper:
         if progress.step > progress.steps:
             raise ValueError(f"{file} is at step {progress.step}, beyond steps = {progress.steps}; give more steps")
         self.descent.scaler.load_state_dict(state.get("scaler", {}))
+        progress.validations[:] = state.get("validations", [])
         self.first = progress.step
 
     def settle(self, mu: Measure, nu: Measure, solver: Solver, resume: Path | None) -> None:

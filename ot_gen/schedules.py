@@ -101,9 +101,10 @@ class Rates:
     Args:
         schedule: of fractions, or a class of `torch.optim.lr_scheduler` with all arguments but the optimizer bound.
         descent: the optimizers, as they begin.
+        metric: the figure of validations that `ReduceLROnPlateau` follows.
 
     Raises:
-        ValueError: a scheduler that does not take its arguments, or `ReduceLROnPlateau`, which asks for a metric.
+        ValueError: a scheduler that does not take its arguments, or `ReduceLROnPlateau` without a metric.
 
     Example:
         >>> import torch
@@ -115,12 +116,15 @@ class Rates:
         0.0001
     """
 
-    def __init__(self, schedule: Schedule | None, descent: Descent) -> None:
-        self.schedule, self.descent = schedule, descent
+    def __init__(self, schedule: Schedule | None, descent: Descent, metric: str | None = None) -> None:
+        self.schedule, self.descent, self.metric = schedule, descent, metric
         optimizers = [optimizer for optimizer in descent.optimizers.values() if optimizer is not None]
         self.schedulers = [_scheduler(schedule, each) for each in optimizers] if _is_of_torch(schedule) else []
-        if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self.schedulers):
-            raise ValueError("ReduceLROnPlateau follows a metric, and schedules the steps alone; take another")
+        if metric is None and any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self.schedulers):
+            raise ValueError(
+                "ReduceLROnPlateau follows a metric, and no validation names one; give "
+                "validation=Validation(measure, every, metric=...)"
+            )
         self._initial = [[_settings(group) for group in optimizer.param_groups] for optimizer in optimizers]
         self._optimizers = optimizers
         self._taken = 0
@@ -139,7 +143,12 @@ class Rates:
             while self._taken < done.step:
                 self._taken += 1
                 for scheduler in self.schedulers:
-                    scheduler.step()
+                    if not isinstance(scheduler, ReduceLROnPlateau):
+                        scheduler.step()
+                        continue
+                    for row in done.validations:
+                        if row["step"] == self._taken:
+                            scheduler.step(row.get(self.metric or "", math.nan))
 
 
 def _is_of_torch(schedule: object) -> bool:

@@ -21,6 +21,7 @@ from ot_gen.display import structure
 from ot_gen.execution import (
     ALONE,
     CHECKPOINT_NAME,
+    BestWeights,
     Clock,
     Decay,
     Descent,
@@ -45,6 +46,7 @@ from ot_gen.keeper import Interrupted, Keeper, NonFiniteLoss
 from ot_gen.measures import Empirical, Measure, undisturbed, warn_of_scale
 from ot_gen.schedules import Rates, Schedule
 from ot_gen.solvers import Solver, check_order
+from ot_gen.validation import Validation, Watch
 
 __all__ = ["CHECKPOINT_NAME", "Callback", "Interrupted", "NonFiniteLoss", "Progress", "adam", "fit"]
 
@@ -69,6 +71,7 @@ def fit(
     clip_norm: Norm | None = None,
     inner_clip_norm: Norm | None = None,
     average: Decay | None = None,
+    validation: Validation | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
     checkpoint: str | Path | None = None,
@@ -96,11 +99,14 @@ def fit(
         inner_optimizer: the same for ξ; None means the solver's choice, or `optimizer` where it has none.
         schedule: fraction of the steps done -> factor on all learning rates, e.g. `linear_decay`; None keeps them. Or a
             scheduler of torch without its optimizer, `partial(torch.optim.lr_scheduler.StepLR, step_size=100)`: each
-            optimizer gets one, which counts outer steps.
+            optimizer gets one, which counts outer steps. `ReduceLROnPlateau` follows the metric of `validation`.
         clip_norm: the largest norm of the gradient of θ in a step; a longer one is scaled down to it. None: any.
         inner_clip_norm: the same for ξ, by itself; None: `clip_norm`, and inf: any.
         average: β of an exponential moving average of the weights of θ (`WeightAverage`), e.g. 0.999. The model has it
             in the end, in its checkpoints and when callbacks see it; ξ meets the weights that move. None: the last.
+        validation: judges the model every k steps, for `Progress.validations`. Where it names a metric, μ and ξ end
+            with the weights for which that was best, and training may stop early. Checkpoints have the best weights
+            too, and beside them what goes on to train. None: no judgement.
         callbacks: called with the `Progress` after each step; they must leave the random state alone. One that
             calls `progress.stop(reason)` ends the training after this step; one that raises a `KeyboardInterrupt` stops
             it as a signal does.
@@ -144,12 +150,15 @@ def fit(
     theta = _theta(mu, solver)
     norms = (clip_norm, inner_clip_norm)
     descent = _descent(theta, solver, optimizer, inner_optimizer, precision, processes, norms)
-    rates = Rates(schedule, descent)
+    metric = None if validation is None else validation.metric
+    rates = Rates(schedule, descent, metric)
     done = Progress(steps)
     with undisturbed():  # to describe itself a normalising flow draws
         problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=structure(solver))
     mean = WeightAverage([] if average is None else theta, average or 0.0)
     modules: dict[str, nn.Module] = {"mu": mu, "solver": solver} | ({} if average is None else {"average": mean})
+    best = BestWeights([] if metric is None else [mu, solver])
+    modules |= {} if metric is None else {"best": best}
     keeper = Keeper(done, modules, descent, checkpoint, problem)
     if resume is not None:
         keeper.load(resume)
@@ -163,8 +172,9 @@ def fit(
     lowered = networks(mu, solver) if precision.is_lower else []
     shared = row_maps(mu, solver) if processes.size > 1 else []
     clock = Clock(done, max_seconds, processes)
+    watch = None if validation is None else Watch(validation, done, best, clock, processes, (mu, solver))
     doors, bar = Doors((lowered, precision.lower), (shared, processes.share)), _bar(progress, processes)
-    with stop_signal() as stopped, bar as shown, doors, mean.moving():
+    with stop_signal() as stopped, bar as shown, doors, best.moving(), mean.moving():
         while clock.runs:
             solver.at(clock.fraction)
             rates.set(done, clock.fraction)
@@ -186,14 +196,18 @@ def fit(
             done.rows.append(_row(done, estimate, moved, solver))
             with mean.shown():
                 with doors.aside():
+                    if watch is not None:
+                        watch()
                     asked = _called((*callbacks, *shown), done) or stopped()
                 if processes.any(asked or done.stopped is not None):
                     if processes.any(asked):
-                        keeper.save()
+                        with best.shown():
+                            keeper.save()
                         raise Interrupted(f"stopped after step {done.step} of {steps}")
                     done.stopped = done.stopped or "another process stopped it"
                 if done.step % checkpoint_every == 0 and clock.runs:
-                    keeper.save()
+                    with best.shown():
+                        keeper.save()
     keeper.save()
     return done
 

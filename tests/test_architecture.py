@@ -22,8 +22,8 @@ UNITS = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODU
 # From the ground up: a room (a package, or a module of its own) imports only from those before it.
 FLOORS = (
     *("version", "starting", "arguments", "display", "execution", "measures", "costs", "networks", "transport"),
-    *("semidual", "schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "keeper"),
-    *("training", "barycentres", "priors"),
+    *("semidual", "schedules", "divergences", "couplings", "potentials", "solvers", "conditioning", "validation"),
+    *("keeper", "training", "barycentres", "priors"),
     *("data", "geometry", "evaluation", "plot", "runs", "report", "cli", "__main__"),
 )
 TORCH_ONLY = ("arguments", "display", "execution", "measures", "costs")

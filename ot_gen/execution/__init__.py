@@ -1,6 +1,7 @@
 """How a computation is carried out, never what it is: processes, signals, precision, files, maps of rows."""
 
 from ot_gen.execution.averaging import Decay, WeightAverage
+from ot_gen.execution.best import BestWeights
 from ot_gen.execution.checkpoints import (
     CHECKPOINT_NAME,
     checkpoint_in,
@@ -36,6 +37,7 @@ __all__ = [
     "ALONE",
     "CHECKPOINT_NAME",
     "LARGEST",
+    "BestWeights",
     "Clock",
     "Decay",
     "Descent",

@@ -240,13 +240,15 @@ def _progress(path: Path, header: Mapping[str, str], needs: Sequence[str]) -> di
 
 
 def _check_composition(path: Path, saved: Mapping[str, Any], here: Mapping[str, list[str]]) -> None:
-    differing = next((name for name in here if saved.get(name) != here[name]), None)
+    differing = next((name for name in (*here, *saved) if saved.get(name) != here.get(name)), None)
     if differing is not None:
-        parts = saved.get(differing)
-        there = " > ".join(map(str, parts)) if isinstance(parts, list) else "not there"
+        there, own = (
+            " > ".join(map(str, parts)) if isinstance(parts, list) else "not there"
+            for parts in (saved.get(differing), here.get(differing))
+        )
         raise ValueError(
-            f"{path} is a checkpoint of another composition: its {differing} is {there}, this run's is "
-            f"{' > '.join(here[differing])}; resume with the configuration that wrote it"
+            f"{path} is a checkpoint of another composition: its {differing} is {there}, this run's is {own}; resume "
+            "with the configuration that wrote it"
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import final
 
@@ -19,9 +21,10 @@ class Progress:
     Attributes:
         step: outer steps done, of `steps`.
         images: model samples drawn so far, inner steps included.
-        seconds: wall time of training so far, interruptions excluded.
+        seconds: wall time of training so far, without interruptions and validations.
         rows: for each step of this call {"step", "seconds", "images", "value", "penalty", "inner_loss" where ξ has
             steps of its own, diagnostics...}.
+        validations: for each validation, those before a resume too, {"step", "seconds", "images", figures...}.
         stopped: why training ended before its steps, in words; None where it did not.
 
     Example:
@@ -37,6 +40,7 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+    validations: list[dict[str, float]] = field(default_factory=list)
     stopped: str | None = None
 
     def stop(self, reason: str = "a callback stopped it") -> None:
@@ -88,3 +92,12 @@ class Clock:
     def tick(self) -> None:
         self.progress.step += 1
         self.progress.seconds = time.perf_counter() - self.began
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """The time within does not count."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.began += time.perf_counter() - began

@@ -54,16 +54,14 @@ class Solve:
         seed: int,
     ) -> None:
         self.problem = problem
-        self.atoms = len(problem.weights)
-        self.tol = tol
+        self.atoms, self.tol = len(problem.weights), tol
         self.max_samples, self.max_seconds = max_samples, max_seconds
         self.ascent = Ascent(problem.rows, problem.aim, epsilon)
         self.exact = ExactCells.of(problem, epsilon)
         self.judge = Judge(problem, tol, gap_tol, epsilon, max_samples, seed)
         self.began = time.perf_counter()
         self.seed = seed
-        # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over.
-        # Where masses may be left, the latter alone.
+        # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over, if masses are kept.
         few = problem.marginals is None and self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
