@@ -61,7 +61,7 @@ class Solve:
         self.judge = Judge(problem, tol, gap_tol, epsilon, max_samples, seed)
         self.began = time.perf_counter()
         self.seed = seed
-        # On a line or in the plane, mass flows slowly from cell to cell; there Newton's method takes over, if masses are kept.
+        # On a line or in the plane mass flows slowly from cell to cell; if it is kept, Newton's method takes over.
         few = problem.marginals is None and self.atoms <= FINISH_ATOMS and problem.atoms.shape[1] <= 3
         self.finishes = FINISHES if few else 0
         first = samples_for(self._eased() * tol, self.atoms) if tol is not None else 6 * self.atoms
