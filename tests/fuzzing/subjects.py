@@ -34,6 +34,7 @@ LEFT_OUT = {
     **dict.fromkeys(("Progress", "SolveProgress", "SemidiscreteSolution", "Certificate", "Geodesics"), "a result"),
     **dict.fromkeys(("Barycentre", "Moments", "GaussianMap", "GaussianBarycentre"), "a result"),
     "VolumeMap": "a result",
+    "Rates": "a part of the loop, made of its optimizers",
     **{f"NegativeLogLikelihood.{face}": "takes laws, by decoded" for face in ("forward", "matrix")},
     "Best": "takes any number of starts",
     **dict.fromkeys(("mnist_full", "fashion_mnist", "cifar10"), "asks the network"),
