@@ -148,11 +148,9 @@ def fit(
     precision = precision or MixedPrecision()
     solver.prepare(mu, nu)
     theta = _theta(mu, solver)
-    norms = (clip_norm, inner_clip_norm)
-    descent = _descent(theta, solver, optimizer, inner_optimizer, precision, processes, norms)
+    descent = _descent(theta, solver, (optimizer, inner_optimizer), precision, processes, (clip_norm, inner_clip_norm))
     metric = None if validation is None else validation.metric
-    rates = Rates(schedule, descent, metric)
-    done = Progress(steps)
+    rates, done = Rates(schedule, descent, metric), Progress(steps)
     with undisturbed():  # to describe itself a normalising flow draws
         problem = None if checkpoint is resume is None else fingerprint(data=nu, solver=structure(solver))
     mean = WeightAverage([] if average is None else theta, average or 0.0)
@@ -164,16 +162,12 @@ def fit(
         keeper.load(resume)
     processes.align(*modules.values())
     keeper.settle(mu, nu, solver, resume)
-    if descent.theta is not None:
-        mu.train()
-    solver.xi.train()  # a model that is given and a cost keep their modes
+    _to_training(mu, solver, descent)
     sampled = partial(solver, mu, nu, batch_size)
     together = solver.inner_steps == 0  # both sides move, on one estimate
-    lowered = networks(mu, solver) if precision.is_lower else []
-    shared = row_maps(mu, solver) if processes.size > 1 else []
     clock = Clock(done, max_seconds, processes)
     watch = None if validation is None else Watch(validation, done, best, clock, processes, (mu, solver))
-    doors, bar = Doors((lowered, precision.lower), (shared, processes.share)), _bar(progress, processes)
+    doors, bar = _doors(mu, solver, precision, processes), _bar(progress, processes)
     with stop_signal() as stopped, bar as shown, doors, best.moving(), mean.moving():
         while clock.runs:
             solver.at(clock.fraction)
@@ -199,15 +193,13 @@ def fit(
                     if watch is not None:
                         watch()
                     asked = _called((*callbacks, *shown), done) or stopped()
-                if processes.any(asked or done.stopped is not None):
-                    if processes.any(asked):
-                        with best.shown():
-                            keeper.save()
-                        raise Interrupted(f"stopped after step {done.step} of {steps}")
+                if processes.any(asked or done.stopped is not None) and not (asked := processes.any(asked)):
                     done.stopped = done.stopped or "another process stopped it"
-                if done.step % checkpoint_every == 0 and clock.runs:
+                if asked or (done.step % checkpoint_every == 0 and clock.runs):
                     with best.shown():
                         keeper.save()
+                if asked:
+                    raise Interrupted(f"stopped after step {done.step} of {steps}")
     keeper.save()
     return done
 
@@ -229,6 +221,19 @@ def _check(mu: Measure, nu: Measure, solver: Solver, batch_size: int, processes:
             f"{processes.size} processes share each batch in equal parts, and batch_size {batch_size} is no multiple "
             f"of {processes.size}; take batch_size={near}"
         )
+
+
+def _to_training(mu: Measure, solver: Solver, descent: Descent) -> None:
+    if descent.theta is not None:
+        mu.train()
+    solver.xi.train()  # a model that is given and a cost keep their modes
+
+
+def _doors(mu: Measure, solver: Solver, precision: MixedPrecision, processes: Processes) -> Doors:
+    """What passes through the networks: in lower precision, and in shares of the rows."""
+    lowered = networks(mu, solver) if precision.is_lower else []
+    shared = row_maps(mu, solver) if processes.size > 1 else []
+    return Doors((lowered, precision.lower), (shared, processes.share))
 
 
 @contextmanager
@@ -260,13 +265,13 @@ def _theta(mu: Measure, solver: Solver) -> list[nn.Parameter]:
 def _descent(
     theta: list[nn.Parameter],
     solver: Solver,
-    optimizer: OptimizerFactory,
-    inner_optimizer: OptimizerFactory | None,
+    optimizers: tuple[OptimizerFactory, OptimizerFactory | None],
     precision: MixedPrecision,
     processes: Processes,
     norms: tuple[float | None, float | None],
 ) -> Descent:
     """The optimizers of both sides, and the largest norms of their gradients."""
+    optimizer, inner_optimizer = optimizers
     of_xi = inner_optimizer or solver.optimizer()
     if of_xi is None and not solver.inner_steps == solver.warmup_steps == 0:
         of_xi = optimizer
