@@ -84,6 +84,7 @@ from ot_gen import (
 MODULES = ("Module", "Cost", "Divergence", "Coupling", "Potential", "Lipschitz", "Measure", "Features", "Map")
 HOLDS_NONE = {"ConvGenerator", "ResNetGenerator", "ResNetFeatures"}  # classes of modules
 HOLDS_NONE |= {"Barycentre", "Certificate", "LaguerreCells", "SemidiscreteSolution"}  # results, built inside
+HOLDS_NONE |= {"Validation"}  # a function of the user
 
 
 def net(inside, outside):

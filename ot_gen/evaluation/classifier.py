@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import final
@@ -59,8 +60,8 @@ class DigitClassifier(Network):
 
     @classmethod
     def shipped(cls) -> DigitClassifier:
-        """With the weights that ship in the package, in evaluation mode and without gradients."""
-        return _shipped()
+        """With the weights that ship in the package, in evaluation mode and without gradients; each is the caller's."""
+        return deepcopy(_shipped())
 
     def forward(self, images: Tensor) -> Tensor:
         """Class scores, (n, 784) -> (n, 10), differentiable."""

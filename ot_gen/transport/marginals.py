@@ -29,6 +29,10 @@ class MarginalPenalty(Shown, ABC):
     Args:
         strength: ρ > 0, in the units of the cost: about the cost from which on a point should be given up. As it grows
             the marginal is kept.
+
+    Example:
+        >>> [round(KLMarginal(2.0).density(torch.tensor(t)).item(), 6) for t in (0.0, -100.0)]  # all is kept, or none
+        [1.0, 0.0]
     """
 
     def __init__(self, strength: Positive) -> None:
@@ -144,7 +148,7 @@ class Unbalanced(Shown):
     Example:
         >>> b = torch.full((4,), 0.25)
         >>> Unbalanced(KLMarginal(1.0)).masses(torch.tensor([0.0, 0.0, 0.0, 9.0]), b)  # the last one is far away
-        tensor([3.3329e-01, 3.3329e-01, 3.3329e-01, 4.1132e-05])
+        tensor([3.3332e-01, 3.3332e-01, 3.3332e-01, 4.1135e-05])
     """
 
     def __init__(self, data: MarginalPenalty, model: MarginalPenalty | None = None) -> None:
