@@ -198,7 +198,7 @@ def test_its_features_are_standardised_on_the_training_digits(mnist):
     torch.testing.assert_close(features.std(0), torch.ones(64), atol=0.01, rtol=0)
 
 
-def test_it_is_one_object_with_frozen_weights_and_differentiable_scores():
+def test_each_is_a_copy_with_frozen_weights_and_differentiable_scores():
     classifier = DigitClassifier.shipped()
     assert all(
         torch.equal(a, b)
