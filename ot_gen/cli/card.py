@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ot_gen.cli.errors import failures, one_line, say, usage
+from ot_gen.cli.errors import answer
 from ot_gen.cli.targets import check_folder
 from ot_gen.execution import OneLineParser, write_text
 from ot_gen.report.card import model_card
@@ -16,20 +16,19 @@ NAME = "card.md"
 
 def card(arguments: Sequence[str]) -> int:
     """Run `ot-gen card` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
-    try:
-        given = _parser().parse_args(arguments)
-        output = given.output or given.run / NAME
-        if output.is_dir():
-            raise ValueError(f"--output {output} is a folder; give the name of the file")
-        text = model_card(given.run, given.licence, given.data_licence)
-        check_folder(output.parent, "--output")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, text.encode("utf-8", "replace").decode("utf-8"))
-    except Exception as error:
-        if failures.shows(error):
-            raise
-        return usage(one_line(error))
-    return say(str(output))
+    return answer(_work, arguments)
+
+
+def _work(arguments: Sequence[str]) -> str:
+    given = _parser().parse_args(arguments)
+    output: Path = given.output or given.run / NAME
+    if output.is_dir():
+        raise ValueError(f"--output {output} is a folder; give the name of the file")
+    text = model_card(given.run, given.licence, given.data_licence)
+    check_folder(output.parent, "--output")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_text(output, text.encode("utf-8", "replace").decode("utf-8"))
+    return str(output)
 
 
 def _parser() -> argparse.ArgumentParser:

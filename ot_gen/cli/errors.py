@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import traceback
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
 
@@ -207,6 +208,17 @@ def say(text: str) -> int:
             f"cannot write what there is to say ({on_one_line(error)}), but it is done: {text.splitlines()[-1]}"
         )
     return 0
+
+
+def answer(work: Callable[[Sequence[str]], str], arguments: Sequence[str]) -> int:
+    """Do a command's work and say what it found; returns the exit code, 2 after one line on stderr for bad input."""
+    try:
+        text = work(arguments)
+    except Exception as error:
+        if failures.shows(error):
+            raise
+        return usage(one_line(error))
+    return say(text)
 
 
 def usage(message: str) -> int:

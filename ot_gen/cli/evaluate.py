@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ot_gen.cli.building import build, check_needed, completed
 from ot_gen.cli.compose import composed, import_beside
-from ot_gen.cli.errors import failures, one_line, say, usage
+from ot_gen.cli.errors import answer
 from ot_gen.cli.finished import read_run, trained
 from ot_gen.cli.parts import JUDGING, judging_of
 from ot_gen.cli.targets import check_folder
@@ -36,18 +36,16 @@ from ot_gen.runs.writer import RecordWriter
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Run `ot-gen evaluate` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
-    try:
-        given = _parser().parse_intermixed_args(arguments)
-        if given.config_dir is not None:
-            import_beside(given.config_dir)
-        if given.output is not None:
-            check_folder(given.output, "--output")
-        judged = _judge_run(given) if given.samples is None else _judge_samples(given)
-    except Exception as error:
-        if failures.shows(error):
-            raise
-        return usage(one_line(error))
-    return say(judged)
+    return answer(_work, arguments)
+
+
+def _work(arguments: Sequence[str]) -> str:
+    given = _parser().parse_intermixed_args(arguments)
+    if given.config_dir is not None:
+        import_beside(given.config_dir)
+    if given.output is not None:
+        check_folder(given.output, "--output")
+    return _judge_run(given) if given.samples is None else _judge_samples(given)
 
 
 def _parser() -> argparse.ArgumentParser:

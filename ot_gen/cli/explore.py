@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ot_gen.arguments import Interval, Seed, checked
-from ot_gen.cli.errors import failures, one_line, say, usage
+from ot_gen.cli.errors import answer
 from ot_gen.cli.finished import load_run
 from ot_gen.cli.targets import check_folder
 from ot_gen.cli.trust import TRUST_HELP
@@ -20,14 +20,12 @@ NAME = "explorer.html"
 
 def explore(arguments: Sequence[str]) -> int:
     """Run `ot-gen explore` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
-    try:
-        given = _parser().parse_args(arguments)
-        shown = _explored(given.grid, given.seed, given)
-    except Exception as error:
-        if failures.shows(error):
-            raise
-        return usage(one_line(error))
-    return say(shown)
+    return answer(_work, arguments)
+
+
+def _work(arguments: Sequence[str]) -> str:
+    given = _parser().parse_args(arguments)
+    return _explored(given.grid, given.seed, given)
 
 
 def _parser() -> argparse.ArgumentParser:

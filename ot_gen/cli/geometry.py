@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from ot_gen.arguments import Interval, Seed, checked
-from ot_gen.cli.errors import failures, one_line, say, usage
+from ot_gen.cli.errors import answer, one_line
 from ot_gen.cli.finished import TrainedRun, load_run
 from ot_gen.cli.sample import check_classes, class_numbers
 from ot_gen.cli.targets import check_study
@@ -44,19 +44,18 @@ class Options:
 
 def geometry(arguments: Sequence[str]) -> int:
     """Run `ot-gen geometry` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
+    return answer(_work, arguments)
+
+
+def _work(arguments: Sequence[str]) -> str:
+    given = _parser().parse_intermixed_args(arguments)
+    chosen = _options(given.overrides)
+    if given.output is not None:
+        check_study(given.output, given.run)
     try:
-        given = _parser().parse_intermixed_args(arguments)
-        chosen = _options(given.overrides)
-        if given.output is not None:
-            check_study(given.output, given.run)
-        shown = _study(given.run, given.trust, given.output, given.classes, chosen)
+        return _study(given.run, given.trust, given.output, given.classes, chosen)
     except NotImplementedError as error:  # torch's, of an activation without second derivatives
-        return usage(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU")
-    except Exception as error:
-        if failures.shows(error):
-            raise
-        return usage(one_line(error))
-    return say(shown)
+        raise ValueError(f"{one_line(error)}; train with another activation, e.g. torch.nn.GELU") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ot_gen.arguments import Count, Seed, checked
-from ot_gen.cli.errors import failures, one_line, say, usage
+from ot_gen.cli.errors import answer
 from ot_gen.cli.finished import load_run
 from ot_gen.cli.trust import TRUST_HELP
 from ot_gen.execution import OneLineParser, is_out_of_memory
@@ -23,14 +23,12 @@ from ot_gen.runs.samples import FORMS, SampleFile
 
 def sample(arguments: Sequence[str]) -> int:
     """Run `ot-gen sample` with these arguments; returns the exit code, 2 after one line on stderr for bad input."""
-    try:
-        given = _parser().parse_args(arguments)
-        shown = _sampled(given.n, given.seed, given.nfe, given.classes, given)
-    except Exception as error:
-        if failures.shows(error):
-            raise
-        return usage(one_line(error))
-    return say(shown)
+    return answer(_work, arguments)
+
+
+def _work(arguments: Sequence[str]) -> str:
+    given = _parser().parse_args(arguments)
+    return _sampled(given.n, given.seed, given.nfe, given.classes, given)
 
 
 def _parser() -> argparse.ArgumentParser:
