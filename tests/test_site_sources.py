@@ -110,3 +110,8 @@ def test_there_are_six_notebooks_and_the_page_lists_them():
     page = (ROOT / "docs/notebooks/index.md").read_text(encoding="utf-8")
     assert len(SCRIPTS) == 6
     assert {path.stem for path in SCRIPTS} == set(re.findall(r"\(\.\./generated/notebooks/(\w+)\.ipynb\)", page))
+
+
+def test_every_page_stands_in_the_contents():
+    places = re.findall(r"(?m)^(?:.*<)?([a-z_]+)>?$", (ROOT / "docs/index.md").read_text())
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"} <= set(places)
